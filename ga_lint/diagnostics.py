@@ -1,0 +1,124 @@
+"""What do we tell the user? The types of a finding, from the rule that makes it to the report that prints it."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ga_lint.source import Edit, Span
+
+
+class Severity(enum.Enum):
+    """How much harm it does: a crash or a wrong scale, wrong weights, or neither."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Confidence(enum.IntEnum):
+    """How much of the reasoning was read in code, and how much rests on a convention or a guess."""
+
+    POSSIBLE = 1
+    LIKELY = 2
+    CERTAIN = 3
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+class FixTier(enum.Enum):
+    """Who may write the rewrite: anybody, who asks for it, or nobody."""
+
+    SAFE = "safe"
+    UNSAFE = "unsafe"
+    DISPLAY = "display"
+
+
+class EffectKind(enum.Enum):
+    """What becomes of the gradient, or of the run."""
+
+    SCALE = "scale"
+    WEIGHTS = "weights"
+    TYPE_ERROR = "TypeError"
+    LOG_ONLY = "log"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What the fault does.
+
+    `factor` is symbolic ("GAS", "1/N", "GAS*N"); `value` is its number where it is literal in the code (8.0).
+    """
+
+    kind: EffectKind
+    message: str
+    factor: str | None = None
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One link of the reasoning, with the place where it was read."""
+
+    message: str
+    path: Path
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class FixRequest:
+    """What a fixer is asked to do. The rule has decided; the fixer only edits.
+
+    `targets` names the places (a role, then its span); `options` holds the texts that the fixer needs. Which roles
+    and options there are stands in the fixer's own module.
+    """
+
+    fixer: str
+    tier: FixTier
+    summary: str
+    targets: tuple[tuple[str, Span], ...] = ()
+    options: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def target_by_role(self) -> Mapping[str, Span]:
+        return dict(self.targets)
+
+    @property
+    def option_by_name(self) -> Mapping[str, str]:
+        return dict(self.options)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fault at one place, as a rule states it."""
+
+    code: str
+    name: str
+    severity: Severity
+    confidence: Confidence
+    message: str
+    span: Span
+    label: str  # what the underlined text is: "reduced to a mean here"
+    effect: Effect
+    scope: str  # qualified name of the enclosing function, "" at module level
+    trace: tuple[Step, ...] = ()
+    fix: FixRequest | None = None
+    fix_refusal: str | None = None  # why there is no rewrite, when there is none
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """A finding in its file, ready to be printed: suppressions are settled, places are final."""
+
+    path: Path
+    finding: Finding
+    fingerprint: str
+    noqa_row: int  # the row where a suppression comment would go
+    source_line: str
+    cell: int | None = None
+    edits: tuple[Edit, ...] = ()
+    verified: str | None = None  # the numeric check's verdict on the rewrite
+    extra: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,114 @@
+"""What became of each file, and so of the whole run?"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import assert_never
+
+from ga_lint.diagnostics import Diagnostic, Severity
+
+EXIT_CLEAN, EXIT_FINDINGS, EXIT_BROKEN = 0, 1, 2
+_RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.ERROR: 2}
+
+
+class SkipReason(enum.Enum):
+    """Why a file was left out although it was found. Not an error: the user or the file asked for it."""
+
+    EXCLUDED = "excluded"
+    STUB = "type stub"
+    GENERATED = "file-ignore comment"
+
+
+@dataclass(frozen=True, slots=True)
+class Clean:
+    """Analysed; nothing to report."""
+
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Analysed; `diagnostics` in order of their place."""
+
+    path: Path
+    diagnostics: tuple[Diagnostic, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Not analysed, on purpose."""
+
+    path: Path
+    reason: SkipReason
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Not analysed, or not wholly: `error` says why; `internal` marks a fault of ga-lint's own.
+
+    What was found before the failure is kept: a fault of one rule never hides what another one found.
+    """
+
+    path: Path
+    error: str
+    internal: bool = False
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+FileOutcome = Clean | Found | Skipped | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All outcomes of one run, in order of their paths."""
+
+    outcomes: Sequence[FileOutcome]
+    fail_on: Severity = Severity.INFO
+    exit_zero: bool = False
+    notes: tuple[str, ...] = field(default=())  # lines for stderr, such as "no Python files found"
+
+    @property
+    def diagnostics(self) -> list[Diagnostic]:
+        return [d for outcome in self.outcomes if isinstance(outcome, Found | Failed) for d in outcome.diagnostics]
+
+    @property
+    def failures(self) -> list[Failed]:
+        return [outcome for outcome in self.outcomes if isinstance(outcome, Failed)]
+
+    @property
+    def exit_code(self) -> int:
+        if self.failures:
+            return EXIT_BROKEN
+        failing = any(_RANK[d.finding.severity] >= _RANK[self.fail_on] for d in self.diagnostics)
+        return EXIT_FINDINGS if failing and not self.exit_zero else EXIT_CLEAN
+
+    @property
+    def checked(self) -> int:
+        return sum(isinstance(outcome, Clean | Found) for outcome in self.outcomes)
+
+    def summary(self) -> str:
+        """The last line of every run: how many files were looked at, and how many were not, and why."""
+        reasons: dict[str, int] = {}
+        for outcome in self.outcomes:
+            match outcome:
+                case Skipped(reason=reason):
+                    reasons[reason.value] = reasons.get(reason.value, 0) + 1
+                case Failed(internal=internal):
+                    text = "internal error" if internal else "could not be read"
+                    reasons[text] = reasons.get(text, 0) + 1
+                case Clean() | Found():
+                    pass
+                case _:
+                    assert_never(outcome)
+        line = f"{_plural(self.checked, 'file')} checked"
+        if reasons:
+            details = ", ".join(f"{count} {text}" for text, count in sorted(reasons.items()))
+            line += f", {sum(reasons.values())} skipped ({details})"
+        return line
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,5 @@
+"""What does the rest of the repository say? Read lazily, each file once, never imported."""
+
+from ga_lint.project.index import Project
+
+__all__ = ["Project"]

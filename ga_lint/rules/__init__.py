@@ -1,0 +1,1 @@
+"""What do we object to? One decorated pure generator for each rule; they are found by walking this package."""

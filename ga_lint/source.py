@@ -1,0 +1,125 @@
+"""What does the file say, and how must it be written back? Bytes in, text out; no trees here."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ga_lint.errors import SourceError
+
+UTF8_BOM = b"\xef\xbb\xbf"
+_OTHER_BOMS = ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
+# PEP 263: a coding line counts on line 1 or 2, and on line 2 only below a blank line or a comment.
+_CODING = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)")
+_BLANK_OR_COMMENT = re.compile(rb"^[ \t\f]*(?:#.*)?$")
+# The line ends of Python's own tokenizer. str.splitlines() knows eight more, all wrong here.
+_LINE_END = re.compile(r"\r\n|\r|\n")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in a text: row and column, both 1-based, columns in code points."""
+
+    row: int
+    column: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """From `start` up to, not including, `end`."""
+
+    start: Position
+    end: Position
+
+    def contains(self, other: Span) -> bool:
+        return self.start <= other.start and other.end <= self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace what stands in `span` by `text`."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file as it was read: `text` holds every character of it except the byte-order mark."""
+
+    path: Path
+    data: bytes
+    text: str
+    encoding: str
+    has_bom: bool
+
+    @cached_property
+    def lines(self) -> list[str]:
+        """The lines without their ends; a final newline adds no empty line."""
+        lines = _LINE_END.split(self.text)
+        if lines[-1] == "":
+            lines.pop()
+        return lines
+
+    @cached_property
+    def newline(self) -> str:
+        """The first line end of the file, for text that is inserted."""
+        found = _LINE_END.search(self.text)
+        return found.group() if found else "\n"
+
+    def encode(self, text: str) -> bytes:
+        """`text` as the bytes of this file: same encoding, same byte-order mark."""
+        return (UTF8_BOM if self.has_bom else b"") + text.encode(self.encoding)
+
+
+def read_bytes(path: Path) -> bytes:
+    """The file's bytes, or a SourceError that says why there are none."""
+    try:
+        if path.exists() and not path.is_file():
+            raise SourceError("not a regular file")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise SourceError("no such file") from None
+    except PermissionError:
+        raise SourceError("permission denied; make it readable or exclude it") from None
+    except OSError as error:
+        raise SourceError(f"cannot be read: {error.strerror or error}") from None
+
+
+def decode(path: Path, data: bytes) -> SourceFile:
+    """Decode as Python does: UTF-8 unless a coding line on the first two lines says otherwise."""
+    if b"\0" in data:
+        kind = next((name for bom, name in _OTHER_BOMS if data.startswith(bom)), None)
+        raise SourceError(f"{kind} text; Python reads UTF-8, convert it" if kind else "binary file (null bytes)")
+    has_bom = data.startswith(UTF8_BOM)
+    body = data[len(UTF8_BOM) :] if has_bom else data
+    declared = _declared_encoding(body)
+    if has_bom and declared is not None and declared.lower().replace("_", "-") not in ("utf-8", "utf8"):
+        raise SourceError(f"a UTF-8 byte-order mark and a coding line that says {declared!r}; remove one")
+    encoding = declared or "utf-8"
+    try:
+        text = body.decode(encoding)
+    except LookupError:
+        raise SourceError(f"unknown encoding {encoding!r} in its coding line") from None
+    except UnicodeDecodeError as error:
+        row = body.count(b"\n", 0, error.start) + 1
+        raise SourceError(
+            f"line {row} is not {encoding}; save it as UTF-8 or declare its encoding on the first line"
+        ) from None
+    return SourceFile(path, data, text, encoding, has_bom)
+
+
+def read_source(path: Path) -> SourceFile:
+    """Read and decode one file; SourceError when that cannot be done."""
+    return decode(path, read_bytes(path))
+
+
+def _declared_encoding(body: bytes) -> str | None:
+    first, _, rest = body.partition(b"\n")
+    second = rest.partition(b"\n")[0]
+    found = _CODING.match(first)
+    if found is None and _BLANK_OR_COMMENT.match(first.rstrip(b"\r")):
+        found = _CODING.match(second)
+    return found.group(1).decode("ascii", "replace") if found else None

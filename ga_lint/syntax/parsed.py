@@ -1,0 +1,86 @@
+"""Where does each node stand, and inside which function?"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from ga_lint.errors import SourceError
+from ga_lint.source import Position, SourceFile, Span
+
+FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+class ParseFailure(Exception):
+    """The text is not Python: what the parser said, and where."""
+
+    def __init__(self, message: str, position: Position) -> None:
+        super().__init__(message)
+        self.message = message
+        self.position = position
+
+
+@dataclass(frozen=True)
+class ParsedFile:
+    """One module's tree. Spans count code points although `ast` counts UTF-8 bytes."""
+
+    source: SourceFile
+    tree: ast.Module
+    _spans: dict[int, Span] = field(default_factory=dict, repr=False)
+
+    @property
+    def path(self) -> Path:
+        return self.source.path
+
+    def span_of(self, node: ast.AST) -> Span:
+        """The node's place, from its first to behind its last character."""
+        span = self._spans.get(id(node))
+        if span is None:
+            start = self._position(node.lineno, node.col_offset)  # type: ignore[attr-defined]
+            end = self._position(node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
+            span = self._spans[id(node)] = Span(start, end)
+        return span
+
+    def text_of(self, node: ast.AST) -> str:
+        """The node as the user wrote it, line ends and comments inside it included."""
+        return ast.get_source_segment(self.source.text, node) or ast.unparse(node)
+
+    @cached_property
+    def scopes(self) -> dict[int, str]:
+        """The qualified name of the function or class around each definition, by `id` of its node."""
+        names: dict[int, str] = {}
+        todo: list[tuple[ast.AST, str]] = [(self.tree, "")]
+        while todo:
+            node, outer = todo.pop()
+            for child in ast.iter_child_nodes(node):
+                if isinstance(child, FunctionNode | ast.ClassDef):
+                    name = names[id(child)] = f"{outer}.{child.name}" if outer else child.name
+                    todo.append((child, name))
+                elif not isinstance(child, ast.expr):
+                    todo.append((child, outer))
+        return names
+
+    def _position(self, row: int, byte_column: int) -> Position:
+        line = self.source.lines[row - 1] if row <= len(self.source.lines) else ""
+        if not line.isascii():
+            byte_column = len(line.encode()[:byte_column].decode(errors="replace"))
+        return Position(row, byte_column + 1)
+
+
+def parse(source: SourceFile) -> ParsedFile:
+    """Parse the text; ParseFailure if it is not Python, SourceError if it is too deep for the parser."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the user's invalid escapes are theirs to lint
+            tree = ast.parse(source.text, filename=str(source.path))
+    except SyntaxError as error:
+        row = min(max(error.lineno or 1, 1), max(len(source.lines), 1))
+        raise ParseFailure(error.msg, Position(row, max(error.offset or 1, 1))) from None
+    except ValueError as error:
+        raise ParseFailure(str(error), Position(1, 1)) from None
+    except (RecursionError, MemoryError):
+        raise SourceError("nested too deeply to be parsed; exclude it") from None
+    return ParsedFile(source, tree)
