@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from ga_lint.errors import SourceError
 from ga_lint.source import read_source
+from ga_lint.syntax.bindings import Binding, ImportedName, ModuleBindings, bindings_of
 from ga_lint.syntax.parsed import ParsedFile, ParseFailure, parse
 
 
 class Project:
-    """The files of one repository, parsed on demand. `root` bounds what is read."""
+    """The files of one repository, parsed on demand and once. Nothing outside `root` is read."""
 
     def __init__(self, root: Path, transformers_version: str | None = None) -> None:
-        self.root = root
+        self.root = root.resolve()
         self.transformers_version = transformers_version
         self._files: dict[Path, ParsedFile | None] = {}
+        self._bindings: dict[Path, ModuleBindings] = {}
+        self._modules: dict[tuple[Path, str, int], Path | None] = {}
 
     def add(self, parsed: ParsedFile) -> None:
-        """Make a file that is already parsed known under its path (editors, unsaved text)."""
-        self._files[parsed.path.resolve()] = parsed
+        """Make a file that is already parsed known under its path (an editor's unsaved text, for one)."""
+        key = parsed.path.resolve()
+        self._files[key] = parsed
+        self._bindings.pop(key, None)
 
     def file(self, path: Path) -> ParsedFile | None:
         """The parsed file, or None when it is missing or is not Python."""
@@ -30,3 +36,76 @@ class Project:
             except (SourceError, ParseFailure):
                 self._files[key] = None
         return self._files[key]
+
+    def bindings(self, parsed: ParsedFile) -> ModuleBindings:
+        """The file's module-level names."""
+        key = parsed.path.resolve()
+        if key not in self._bindings:
+            self._bindings[key] = bindings_of(parsed.tree)
+        return self._bindings[key]
+
+    def imported(self, importer: Path, imported: ImportedName) -> ParsedFile | None:
+        """The project's own file that `imported.module` names, seen from `importer`; None for other packages."""
+        key = (importer.resolve().parent, imported.module, imported.level)
+        if key not in self._modules:
+            self._modules[key] = self._find(*key)
+        path = self._modules[key]
+        return self.file(path) if path else None
+
+    def find(self, parsed: ParsedFile, name: str) -> Iterator[tuple[ParsedFile, Binding]]:
+        """What `name` is bound to at the module level of `parsed`, re-exports followed to where they are defined."""
+        yield from self._find_name(parsed, name, set())
+
+    def _find_name(
+        self, parsed: ParsedFile, name: str, seen: set[tuple[Path, str]]
+    ) -> Iterator[tuple[ParsedFile, Binding]]:
+        if (parsed.path, name) in seen:
+            return
+        seen.add((parsed.path, name))
+        bindings = self.bindings(parsed)
+        for binding in bindings.by_name.get(name, ()):
+            if isinstance(binding, ImportedName) and binding.name is not None:
+                yield from self._follow(parsed, binding, seen)
+            else:
+                yield parsed, binding
+        if name not in bindings.by_name:
+            for star in bindings.stars:
+                source = self.imported(parsed.path, star)
+                if source is not None:
+                    yield from self._find_name(source, name, seen)
+
+    def _follow(
+        self, parsed: ParsedFile, binding: ImportedName, seen: set[tuple[Path, str]]
+    ) -> Iterator[tuple[ParsedFile, Binding]]:
+        assert binding.name is not None
+        source = self.imported(parsed.path, binding)
+        found = list(self._find_name(source, binding.name, seen)) if source else []
+        if found:
+            yield from found
+        else:
+            yield parsed, binding  # a submodule, or defined outside the project
+
+    def _find(self, folder: Path, module: str, level: int) -> Path | None:
+        parts = module.split(".") if module else []
+        if level:
+            for _ in range(level - 1):
+                folder = folder.parent
+            return self._file_in(folder, parts)
+        if not parts:
+            return None
+        while folder.is_relative_to(self.root):
+            for base in (folder, folder / "src"):
+                found = self._file_in(base, parts)
+                if found:
+                    return found
+            folder = folder.parent
+        return None
+
+    def _file_in(self, folder: Path, parts: list[str]) -> Path | None:
+        path = folder.joinpath(*parts)
+        if not path.is_relative_to(self.root):
+            return None
+        for candidate in (path.with_name(path.name + ".py") if parts else path / "__init__.py", path / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+        return None

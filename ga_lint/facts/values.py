@@ -1,0 +1,294 @@
+"""What can a name stand for? The abstract values that the interpreter computes with.
+
+Only what matters for a loss is told apart: losses and counts exactly, models, loaders and batches by kind, all the rest
+is `UNKNOWN`. Values are immutable and compare by content, so that paths on which nothing that matters differs can be
+joined again.
+"""
+
+from __future__ import annotations
+
+import ast
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from ga_lint.diagnostics import Step
+from ga_lint.facts.model import Level, LossSite, LossTerm, Place
+
+if TYPE_CHECKING:
+    from ga_lint.facts.scopes import Scope
+
+MAX_CHOICES = 8  # beyond this a value with so many alternatives says nothing any more
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nothing is known; it is not one of the things that matter as far as can be seen."""
+
+
+UNKNOWN = Unknown()
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A literal: a string, a number, a bool or None."""
+
+    value: object
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """A value that is only known by the expression that names it, such as `args.gradient_accumulation_steps`."""
+
+    text: str
+    value: float | None = None  # its number, where a default or a literal gives it
+
+
+@dataclass(frozen=True, slots=True)
+class External:
+    """Something defined outside the project, by its qualified name: `torch.nn.functional.cross_entropy`."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """An object made by calling an External: `DataLoader(...)`, `Accelerator(...)`, `CrossEntropyLoss(...)`."""
+
+    name: str
+    positional: tuple[Value, ...]
+    named: tuple[tuple[str, Value], ...]
+    place: Place
+
+    def argument(self, position: int | None, *names: str) -> Value | None:
+        """The argument by any of its names, or by position; None when it was not passed."""
+        for name, value in self.named:
+            if name in names:
+                return value
+        if position is not None and position < len(self.positional):
+            return self.positional[position]
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of the project, with the scope that it was defined in and the object it is bound to."""
+
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda = field(hash=False)
+    scope: Scope = field(repr=False, hash=False)
+    bound: Value | None = None
+    preset: tuple[tuple[str, Value], ...] = ()  # functools.partial
+
+
+@dataclass(frozen=True, slots=True)
+class Class:
+    """A class of the project."""
+
+    node: ast.ClassDef = field(hash=False)
+    scope: Scope = field(repr=False, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """An object of a project class. Its attributes live in the scope's heap, keyed by the class."""
+
+    cls: Class
+
+
+@dataclass(frozen=True, slots=True)
+class Super:
+    """`super()` inside a method of `cls`."""
+
+    cls: Class
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Something that is called with a batch: a network, wrapped or not."""
+
+    level: Level = Level.UNKNOWN  # of the loss that it computes itself
+    head: str | None = None  # the class or factory it was made by
+    engine: bool = False  # a DeepSpeed engine, which divides by itself
+
+
+class TensorKind(enum.Enum):
+    """What the elements of a tensor mean."""
+
+    LOGITS = "logits"
+    LABELS = "labels"
+    MASK = "mask"
+    BATCH = "batch"
+    LOG_PROBS = "per-token log-probabilities"
+    OTHER = "tensor"
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor, or a batch of them. `ragged` and `equal` hold what is known of its targets."""
+
+    kind: TensorKind
+    text: str = ""
+    shifted: bool = False
+    flat: bool = False  # (batch, time, ...) was flattened to (batch * time, ...): its elements are tokens
+    per_sample: bool = False  # the time axis is gone: its elements are samples
+    ragged: tuple[Step, ...] = ()
+    equal: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a model returned: `.loss` is there when it was called with labels."""
+
+    model: Model
+    loss: Value
+    first: Value  # `outputs[0]`
+
+
+class Scale(enum.Enum):
+    """Over what a count runs."""
+
+    MICRO_BATCH = "micro-batch"
+    RUNNING = "running"  # summed up in a loop that is still going on
+    WINDOW = "window"
+    GLOBAL = "all ranks"
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many elements: of what, and over what."""
+
+    what: str  # the text of the counted mask or tensor; "num_items_in_batch" for the Trainer's own
+    scale: Scale
+    loop: int = 0  # id of the loop that a running count is summed up in
+    text: str = ""
+
+    @property
+    def is_trainers(self) -> bool:
+        return self.what == "num_items_in_batch"
+
+
+@dataclass(frozen=True, slots=True)
+class Elements:
+    """A loss that is not reduced yet: one number for each token or sample."""
+
+    site: LossSite
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A loss that gradients flow from: a sum of terms."""
+
+    terms: tuple[LossTerm, ...]
+
+    def map(self, change: object) -> Loss:
+        return Loss(tuple(change(term) for term in self.terms))  # type: ignore[operator]
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A tuple or list of which each element is known."""
+
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """A list, loader or iterator of which each element is `element`."""
+
+    element: Value
+    source: Value | None = None  # the loader it comes from
+    steps: Value | None = None  # its length, where that is the window's
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A dictionary, or an object with attributes, with known entries; `rest` stands for all others."""
+
+    entries: tuple[tuple[str, Value], ...]
+    rest: Value = UNKNOWN
+
+    def get(self, key: str) -> Value:
+        return dict(self.entries).get(key, self.rest)
+
+    def put(self, key: str, value: Value) -> Table:
+        entries = {**dict(self.entries), key: value}
+        return replace(self, entries=tuple(entries.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Remainder:
+    """`step % n`, perhaps shifted: what a modulo gate tests."""
+
+    steps: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """A test that is true (or, negated, false) on the last micro-batch of a window."""
+
+    steps: Value
+    negated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of several values, depending on the path."""
+
+    values: tuple[Value, ...]
+
+
+Value = (
+    Unknown
+    | Const
+    | Symbol
+    | External
+    | Built
+    | Function
+    | Class
+    | Instance
+    | Super
+    | Model
+    | Tensor
+    | Output
+    | Count
+    | Elements
+    | Loss
+    | Items
+    | Many
+    | Table
+    | Remainder
+    | Boundary
+    | Choice
+)
+
+
+def choice(values: list[Value]) -> Value:
+    """The values as one: itself when there is one, UNKNOWN when there are too many."""
+    flat: list[Value] = []
+    for value in values:
+        for one in alternatives(value):
+            if one not in flat:
+                flat.append(one)
+    if len(flat) == 1:
+        return flat[0]
+    return Choice(tuple(flat)) if 0 < len(flat) <= MAX_CHOICES else UNKNOWN
+
+
+def alternatives(value: Value) -> Iterator[Value]:
+    """Each value that it may be."""
+    if isinstance(value, Choice):
+        yield from value.values
+    else:
+        yield value
+
+
+def matters(value: Value) -> bool:
+    """Must paths that differ in this value be told apart?"""
+    if isinstance(value, Loss | Elements | Count | Boundary):
+        return True
+    if isinstance(value, Const):
+        return value.value in ("mean", "sum", "none")
+    if isinstance(value, Choice | Items):
+        return any(matters(one) for one in value.values)
+    return False

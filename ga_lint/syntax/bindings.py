@@ -1,0 +1,78 @@
+"""Which statements give a module-level name its value?"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ga_lint.syntax.parsed import FunctionNode
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedName:
+    """`from module import name as alias` or `import module as alias` (`name` is None)."""
+
+    module: str
+    level: int  # leading dots
+    name: str | None
+
+
+Binding = Definition | ImportedName | ast.expr
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleBindings:
+    """All bindings of each name in the order of the text, and the modules that are star-imported."""
+
+    by_name: dict[str, list[Binding]]
+    stars: tuple[ImportedName, ...]
+
+
+def bindings_of(tree: ast.Module) -> ModuleBindings:
+    """Module-level definitions, imports and assignments, also those under `if`, `try`, `with` and loops."""
+    by_name: dict[str, list[Binding]] = {}
+    stars: list[ImportedName] = []
+    for statement in _statements(tree.body):
+        match statement:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                by_name.setdefault(statement.name, []).append(statement)
+            case ast.Import() | ast.ImportFrom():
+                for name, imported in imported_names(statement):
+                    if name == "*":
+                        stars.append(imported)
+                    else:
+                        by_name.setdefault(name, []).append(imported)
+            case ast.Assign(targets=targets, value=value):
+                for target in targets:
+                    if isinstance(target, ast.Name):
+                        by_name.setdefault(target.id, []).append(value)
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                by_name.setdefault(name, []).append(value)
+    return ModuleBindings(by_name, tuple(stars))
+
+
+def imported_names(statement: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, ImportedName]]:
+    """Each local name that an import binds, with what it stands for."""
+    for alias in statement.names:
+        if isinstance(statement, ast.ImportFrom):
+            imported = ImportedName(statement.module or "", statement.level, alias.name)
+            yield alias.asname or alias.name, imported
+        elif alias.asname:
+            yield alias.asname, ImportedName(alias.name, 0, None)
+        else:
+            root = alias.name.partition(".")[0]
+            yield root, ImportedName(root, 0, None)
+
+
+def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    for statement in body:
+        yield statement
+        if isinstance(statement, FunctionNode | ast.ClassDef):
+            continue
+        for inner in ("body", "orelse", "finalbody"):
+            yield from _statements(getattr(statement, inner, []))
+        for handler in getattr(statement, "handlers", []):
+            yield from _statements(handler.body)
