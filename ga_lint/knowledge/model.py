@@ -1,0 +1,96 @@
+"""What can a row say? Frozen tables; names are matched by their root package and their last part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class LossRow:
+    """A callable that computes a loss."""
+
+    name: str
+    kind: str  # "function" or "class"
+    level: str  # "shape", "token", "sample" or "element"
+    default: str  # its reduction when none is passed
+    labels: int  # position of the targets
+    source: str
+    ignore_index: int | None = None
+    count: str | None = None  # the parameter that takes the window's count, if any
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRow:
+    """A stock head, by the end of its class name."""
+
+    suffix: str
+    level: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class CollatorRow:
+    """A collator and what it does with targets."""
+
+    name: str
+    targets: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerRow:
+    """A class that reaches transformers' Trainer."""
+
+    name: str
+    source: str
+    loss: str = "token"
+
+
+@dataclass(frozen=True, slots=True)
+class DriverRow:
+    """An object that drives backward."""
+
+    name: str
+    stack: str
+    divides: str
+    source: str
+    steps: str | None = None
+    plugin: str | None = None
+
+
+class ByName(Generic[Row]):
+    """Rows found by qualified name, however the library re-exports it: root package and last part decide."""
+
+    def __init__(self, rows: Mapping[str, Row]) -> None:
+        self.rows = dict(rows)
+        self._short = {_short(name): row for name, row in rows.items()}
+
+    def get(self, name: str) -> Row | None:
+        return self.rows.get(name) or self._short.get(_short(name))
+
+
+def _short(name: str) -> tuple[str, str]:
+    return name.partition(".")[0], name.rpartition(".")[2]
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """All tables."""
+
+    losses: ByName[LossRow]
+    heads: tuple[HeadRow, ...]
+    collators: ByName[CollatorRow]
+    trainers: ByName[TrainerRow]
+    drivers: ByName[DriverRow]
+
+    def head_level(self, name: str) -> str | None:
+        """The level of the loss of the head that `name` (a class or a factory such as X.from_pretrained) names."""
+        for part in reversed(name.split(".")):
+            for row in self.heads:
+                if part.endswith(row.suffix):
+                    return row.level
+        return None
