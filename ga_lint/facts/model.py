@@ -76,7 +76,10 @@ class LossSite:
     masked: bool = False  # a mask was multiplied in before it was reduced
     shifted: bool | None = None
     labels: str | None = None  # the text of the targets, as passed
-    steps: tuple[Step, ...] = ()  # through which helpers it came
+    via: tuple[Step, ...] = ()  # through which helpers it came
+    ragged: tuple[Step, ...] = ()  # why its counts can differ between micro-batches
+    equal: tuple[Step, ...] = ()  # why they cannot
+    counted: bool = False  # the callee was handed the window's count and divides by it
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +94,136 @@ class LossTerm:
 
     def power_of(self, kind: FactorKind) -> int:
         return sum(factor.power for factor in self.factors_of(kind))
+
+
+class Idiom(enum.Enum):
+    """How the code marks the end of a window."""
+
+    GATE = "modulo gate"
+    INNER_LOOP = "inner loop"
+    ACCUMULATE = "accumulate()"
+    ENGINE = "engine"
+
+
+class Stack(enum.Enum):
+    """What runs backward and averages gradients."""
+
+    RAW = "PyTorch"
+    DDP = "DDP"
+    FSDP = "FSDP"
+    ACCELERATE = "accelerate"
+    DEEPSPEED = "DeepSpeed"
+    FABRIC = "Fabric"
+
+
+class Answer(enum.Enum):
+    """Yes, no, or it could not be seen."""
+
+    YES = "yes"
+    NO = "no"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Raggedness:
+    """Can two micro-batches of one window hold different numbers of targets, and how do we know?"""
+
+    answer: Answer
+    confidence: Confidence
+    evidence: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LibraryDivision:
+    """What the stack itself divides the loss by inside its `backward`."""
+
+    answer: Answer
+    by: str = ""  # "Accelerator(gradient_accumulation_steps=8)", "the DeepSpeed engine"
+    place: Place | None = None  # where it was configured
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The micro-batches between two optimizer steps, and the loss that goes into each backward.
+
+    `losses` holds one tuple of terms for each path on which another loss reaches this backward.
+    """
+
+    idiom: Idiom
+    stack: Stack
+    steps: str  # the accumulation steps as written, "" where they are not
+    steps_value: float | None
+    gate: Place | None  # the test, or the inner loop's header
+    loop: Place  # the whole innermost loop statement that holds backward
+    loop_header: Place
+    backward: Place  # the call
+    handed_over: Place  # the loss as it is handed to backward
+    handed_over_text: str
+    optimizer_step: Place
+    losses: tuple[tuple[LossTerm, ...], ...]
+    library: LibraryDivision
+    scope: str
+    function: Place | None
+    trivial: bool = False  # the steps are 1 and nothing can change that
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """How an override can receive the count."""
+
+    name: str | None  # the parameter that holds it, `num_items_in_batch` or the third of training_step
+    keywords: str | None  # the name of `**kwargs`, if any
+    variadic: str | None  # the name of `*args`, if any
+    place: Place  # the whole signature, from `(` to `)`
+
+
+@dataclass(frozen=True, slots=True)
+class SuperCall:
+    """`super().compute_loss(...)` or `super().training_step(...)` inside an override."""
+
+    method: str
+    place: Place
+    forwards_count: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """One `return` of an override, with the loss terms on one path; `terms` is None where the loss was not seen."""
+
+    place: Place
+    terms: tuple[LossTerm, ...] | None
+    from_super: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A `compute_loss` or `training_step` of a class that reaches transformers' Trainer."""
+
+    cls: str
+    base: str  # the external base that it reaches, as resolved
+    method: str
+    name: Place  # the `def` line up to the colon
+    function: Place
+    scope: str
+    parameter: Parameter
+    reads_count: bool
+    returns: tuple[Returned, ...]
+    super_calls: tuple[SuperCall, ...]
+    opted_out: tuple[Step, ...]  # what keeps the Trainer from passing or trusting a count
+    confidence: Confidence  # that the class is a Trainer
+    sample_base: bool = False  # its base is known to train on per-sample losses
+    labels_in_batch: Answer = Answer.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """Everything the rules may know about one file."""
+
+    path: Path
+    windows: tuple[Window, ...] = ()
+    overrides: tuple[Override, ...] = ()
+    raggedness: tuple[tuple[LossSite, Raggedness], ...] = ()
+
+    def raggedness_of(self, site: LossSite) -> Raggedness:
+        """Whether the counts behind a loss can differ; asked for every site of a window."""
+        return dict(self.raggedness)[site]

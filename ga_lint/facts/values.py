@@ -53,6 +53,13 @@ class External:
 
 
 @dataclass(frozen=True, slots=True)
+class Module:
+    """A module of the project."""
+
+    scope: Scope = field(repr=False, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Built:
     """An object made by calling an External: `DataLoader(...)`, `Accelerator(...)`, `CrossEntropyLoss(...)`."""
 
@@ -170,9 +177,13 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Elements:
-    """A loss that is not reduced yet: one number for each token or sample."""
+    """A loss that is not reduced yet: one number for each token or sample.
+
+    `inner` counts the axes within one token that are still there (1 for a divergence over the vocabulary).
+    """
 
     site: LossSite
+    inner: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +191,6 @@ class Loss:
     """A loss that gradients flow from: a sum of terms."""
 
     terms: tuple[LossTerm, ...]
-
-    def map(self, change: object) -> Loss:
-        return Loss(tuple(change(term) for term in self.terms))  # type: ignore[operator]
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +251,7 @@ Value = (
     | Const
     | Symbol
     | External
+    | Module
     | Built
     | Function
     | Class

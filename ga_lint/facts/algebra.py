@@ -1,0 +1,116 @@
+"""What does arithmetic make of a loss? Sums, products, divisions and reductions as operations on terms."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from ga_lint.diagnostics import Step
+from ga_lint.facts.model import Factor, FactorKind, Level, LossSite, LossTerm, Place, Reduction
+from ga_lint.facts.values import (
+    UNKNOWN,
+    Const,
+    Count,
+    Elements,
+    Loss,
+    Scale,
+    Symbol,
+    Tensor,
+    TensorKind,
+    Value,
+)
+
+# Names that the field uses for the accumulation steps; a gate's own expression needs no such name.
+STEPS_NAME = re.compile(
+    r"accum\w*(_|\b)|grad_?acc\w*|\bgas\b|update_freq|accumulate_grad_batches|iters_to_accumulate|micro_?(steps|batches)",
+    re.IGNORECASE,
+)
+WORLD_NAME = re.compile(r"world_?size|num_processes|num_gpus?|n_gpus?|dp_size|get_world_size|num_replicas", re.IGNORECASE)
+_COUNT_KIND = {
+    Scale.MICRO_BATCH: FactorKind.LOCAL_COUNT,
+    Scale.RUNNING: FactorKind.LOCAL_COUNT,
+    Scale.WINDOW: FactorKind.WINDOW_COUNT,
+    Scale.GLOBAL: FactorKind.GLOBAL_COUNT,
+}
+
+
+def scaled(loss: Loss, by: Value, power: int, text: str, place: Place) -> Loss:
+    """The loss multiplied (`power` 1) or divided (-1) by `by`."""
+    factor = factor_of(by, power, text, place)
+    return Loss(tuple(_normal(replace(term, factors=(*term.factors, factor))) for term in loss.terms))
+
+
+def factor_of(by: Value, power: int, text: str, place: Place) -> Factor:
+    """What a factor of a loss means, by its value first and by its name second."""
+    match by:
+        case Count(scale=scale):
+            return Factor(_COUNT_KIND[scale], power, text, place)
+        case Const(value=bool()):
+            return Factor(FactorKind.OTHER, power, text, place)
+        case Const(value=int() | float() as number):
+            return Factor(FactorKind.CONSTANT, power, text, place, float(number))
+        case Symbol(text=name, value=number):
+            return Factor(_kind_by_name(name), power, name, place, number)
+        case _:
+            return Factor(_kind_by_name(text), power, text, place)
+
+
+def _kind_by_name(text: str) -> FactorKind:
+    if STEPS_NAME.search(text):
+        return FactorKind.STEPS
+    return FactorKind.WORLD if WORLD_NAME.search(text) else FactorKind.OTHER
+
+
+def _normal(term: LossTerm) -> LossTerm:
+    """A mean times its own count is a sum; a sum over its own count is a mean."""
+    last, site = term.factors[-1], term.site
+    if last.kind is not FactorKind.LOCAL_COUNT:
+        return term
+    if site.reduction is Reduction.SUM and last.power == -1:
+        return LossTerm(_reduced(site, Reduction.MEAN, last.place), term.factors[:-1])
+    if site.reduction is Reduction.MEAN and last.power == 1:
+        return LossTerm(_reduced(site, Reduction.SUM, last.place), term.factors[:-1])
+    return term
+
+
+def added(left: Loss, right: Loss) -> Loss:
+    """The sum of two losses, each term once."""
+    return Loss(left.terms + tuple(term for term in right.terms if term not in left.terms))
+
+
+def reduced(elements: Elements, reduction: Reduction, place: Place) -> Loss:
+    """All elements as one number."""
+    return Loss((LossTerm(_reduced(elements.site, reduction, place)),))
+
+
+def _reduced(site: LossSite, reduction: Reduction, place: Place) -> LossSite:
+    return replace(site, reduction=reduction, reduced=place)
+
+
+def along_axis(elements: Elements, axis: int | None, reduction: Reduction, place: Place) -> Elements | Loss:
+    """Reduce one axis: the vocabulary first where it is still there, else time, which leaves samples."""
+    if elements.inner and axis in (-1, 2):
+        return replace(elements, inner=elements.inner - 1)
+    if elements.site.level is Level.SAMPLE or axis == 0:
+        return reduced(elements, reduction, place)
+    return replace(elements, site=replace(elements.site, level=Level.SAMPLE))
+
+
+def masked(elements: Elements, mask: Value, text: str, place: Place) -> Elements:
+    """Elements times a mask: those outside do not count."""
+    if elements.site.level is Level.SAMPLE:
+        return elements
+    evidence = Step(f"positions outside `{text}` do not count", place.path, place.span)
+    inherited = mask.ragged if isinstance(mask, Tensor) else ()
+    level = Level.TOKEN if elements.site.level is Level.UNKNOWN else elements.site.level
+    site = replace(
+        elements.site, masked=True, level=level, ragged=(*elements.site.ragged, *inherited, evidence)
+    )
+    return replace(elements, site=site)
+
+
+def is_mask(value: Value, text: str) -> bool:
+    """Is this what a loss is multiplied with so that some positions do not count?"""
+    if isinstance(value, Tensor):
+        return value.kind is TensorKind.MASK
+    return isinstance(value, type(UNKNOWN) | Symbol) and "mask" in text.lower()

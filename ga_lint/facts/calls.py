@@ -1,0 +1,168 @@
+"""What does a call give, and what does it do to gradients?"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ga_lint.facts import gradients, library, tensors
+from ga_lint.facts.model import Level
+from ga_lint.facts.paths import Frame, State
+from ga_lint.facts.values import (
+    UNKNOWN,
+    Built,
+    Class,
+    Const,
+    Elements,
+    External,
+    Function,
+    Instance,
+    Items,
+    Loss,
+    Model,
+    Symbol,
+    Table,
+    Tensor,
+    Unknown,
+    Value,
+    alternatives,
+    choice,
+)
+
+if TYPE_CHECKING:
+    from ga_lint.facts.interpreter import Interpreter
+
+_MODEL_NAMES = frozenset(
+    "model net network student student_model unwrapped_model raw_model ddp_model model_engine engine policy actor "
+    "gpt llm lm transformer base_model decoder".split()
+)
+_LOSS_NAMES = ("criterion", "loss_fn", "loss_fct", "loss_func", "loss_function", "ce_loss", "xent")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call with its arguments evaluated."""
+
+    run: Interpreter
+    frame: Frame
+    state: State
+    node: ast.Call
+    positional: tuple[Value, ...]
+    named: tuple[tuple[str, Value], ...]  # "**" for what is unpacked
+
+    @property
+    def method(self) -> str:
+        return self.node.func.attr if isinstance(self.node.func, ast.Attribute) else ""
+
+    @property
+    def receiver_text(self) -> str:
+        return ast.unparse(self.node.func.value) if isinstance(self.node.func, ast.Attribute) else ""
+
+    def argument(self, position: int | None, *names: str) -> Value | None:
+        for name, value in self.named:
+            if name in names:
+                return value
+        if position is not None and position < len(self.positional):
+            return self.positional[position]
+        return None
+
+    def argument_node(self, position: int | None, *names: str) -> ast.expr | None:
+        for keyword in self.node.keywords:
+            if keyword.arg in names:
+                return keyword.value
+        if position is not None and position < len(self.node.args):
+            return self.node.args[position]
+        return None
+
+
+def evaluate_call(run: Interpreter, frame: Frame, state: State, node: ast.Call) -> Value:
+    """Evaluate receiver, arguments and callee, then the call on each alternative."""
+    positional: list[Value] = []
+    for argument in node.args:
+        value = run.evaluate(frame, state, argument)
+        if isinstance(argument, ast.Starred) and isinstance(value, Items):
+            positional.extend(value.values)
+        else:
+            positional.append(value)
+    named: list[tuple[str, Value]] = []
+    for keyword in node.keywords:
+        value = run.evaluate(frame, state, keyword.value)
+        if keyword.arg is None and isinstance(value, Table):
+            named.extend(value.entries)
+            if not isinstance(value.rest, Unknown):
+                named.append(("**", value.rest))
+        else:
+            named.append((keyword.arg or "**", value))
+    call = Call(run, frame, state, node, tuple(positional), tuple(named))
+    if isinstance(node.func, ast.Name) and node.func.id == "super":
+        return run.super_value(frame)
+    if isinstance(node.func, ast.Attribute):
+        receiver = run.evaluate(frame, state, node.func.value)
+        results = [_method(call, one) for one in alternatives(receiver)]
+        return choice(results)
+    return choice([apply(call, callee) for callee in alternatives(run.evaluate(frame, state, node.func))])
+
+
+def _method(call: Call, receiver: Value) -> Value:
+    """`receiver.method(...)`: what it does to gradients, to tensors, or the call of an attribute."""
+    done = gradients.record_call(call, receiver)
+    if done is not None:
+        return done
+    known = tensors.method(call, receiver)
+    if known is not None:
+        return known
+    assert isinstance(call.node.func, ast.Attribute)
+    callee = call.run.evaluate(call.frame, call.state, call.node.func)
+    return choice([apply(call, one) for one in alternatives(callee)])
+
+
+def apply(call: Call, callee: Value) -> Value:
+    """The value of calling `callee`."""
+    run, frame = call.run, call.frame
+    match callee:
+        case Function():
+            return run.call(frame, callee, call.positional, call.named, call.state, call.node)
+        case Class():
+            return _construct(call, callee)
+        case Instance():
+            return run.call(frame, callee, call.positional, call.named, call.state, call.node)
+        case External(name=name):
+            return library.call(call, name)
+        case Built(name=name):
+            row = run.knowledge.losses.get(name)
+            if row is not None:
+                return tensors.loss_of(call, row, callee)
+            return _by_name(call)
+        case Model():
+            return tensors.output_of(call, callee)
+        case Elements() | Loss():
+            return UNKNOWN
+        case _:
+            return _by_name(call)
+
+
+def _construct(call: Call, cls: Class) -> Value:
+    """An object of a project class; a network keeps the level of the head that it wraps."""
+    for argument in (*call.positional, *(value for _, value in call.named)):
+        del argument
+    return call.run.instance(call.frame, cls, call.positional, call.named)
+
+
+def _by_name(call: Call) -> Value:
+    """A callee of which only the name is known: a model, a criterion, or nothing that matters."""
+    name = ast.unparse(call.node.func).rpartition(".")[2]
+    if any(isinstance(value, Model) for value in call.positional):
+        wrapped = next(value for value in call.positional if isinstance(value, Model))
+        if not any(isinstance(v, Tensor | Table) for v in call.positional) and name[:1].isupper():
+            return wrapped
+    if name.lower() in _MODEL_NAMES:
+        return tensors.output_of(call, Model(Level.UNKNOWN))
+    if name.lower().startswith(_LOSS_NAMES) or name.lower().endswith("criterion"):
+        return tensors.guessed_loss(call, name)
+    if isinstance(call.node.func, ast.Name):
+        return UNKNOWN
+    return UNKNOWN
+
+
+__all__ = ["Call", "Const", "Symbol", "apply", "evaluate_call"]

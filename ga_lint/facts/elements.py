@@ -1,0 +1,216 @@
+"""What comes out when something is iterated, unpacked or indexed? From a loader to the targets of a batch."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ga_lint.diagnostics import Step
+from ga_lint.facts.values import (
+    UNKNOWN,
+    Built,
+    Choice,
+    Class,
+    Const,
+    Elements,
+    Function,
+    Instance,
+    Items,
+    Loss,
+    Many,
+    Output,
+    Symbol,
+    Table,
+    Tensor,
+    TensorKind,
+    Unknown,
+    Value,
+    alternatives,
+    choice,
+)
+
+if TYPE_CHECKING:
+    from ga_lint.facts.interpreter import Interpreter
+    from ga_lint.facts.paths import Frame
+
+_TARGET_WORDS = ("label", "target", "lm_label", "tgt")
+
+
+def element_of(run: Interpreter, frame: Frame, source: Value, target: ast.expr | None = None) -> Value:
+    """One element of an iterable; for a loader, one batch."""
+    match source:
+        case Many(element=element):
+            return element
+        case Items(values=values):
+            return choice(list(values)) if values else UNKNOWN
+        case Choice(values=values):
+            return choice([element_of(run, frame, value, target) for value in values])
+        case Built():
+            return batch_of(run, frame, source)
+        case Instance(cls=cls):
+            return _iterated(run, frame, cls)
+        case Tensor():
+            return source
+        case _:
+            return Tensor(TensorKind.BATCH)
+
+
+def _iterated(run: Interpreter, frame: Frame, cls: Class) -> Value:
+    """A loader or dataset class of the project: what `__getitem__` returns."""
+    found = run.names.method(cls, "__getitem__")
+    if found is None:
+        return Tensor(TensorKind.BATCH)
+    owner, node = found
+    method = Function(node, run.names.scope_of(owner), Instance(cls))  # type: ignore[arg-type]
+    return as_batch(run.call(frame, method, (UNKNOWN,), ()))
+
+
+def batch_of(run: Interpreter, frame: Frame, loader: Built) -> Value:
+    """One batch of a DataLoader: what its collator makes of what its dataset gives."""
+    for name in ("collate_fn", "data_collator", "collator"):
+        collate = loader.argument(None, name)
+        if collate is not None and not isinstance(collate, Unknown | Const):
+            return choice([_collated(run, frame, loader, one) for one in alternatives(collate)])
+    return _rows(run, frame, loader)
+
+
+def _collated(run: Interpreter, frame: Frame, loader: Built, collate: Value) -> Value:
+    match collate:
+        case Function() | Instance():
+            rows = Many(_rows(run, frame, loader))
+            return as_batch(run.call(frame, collate, (rows,), ()))
+        case Built(name=name, place=place):
+            row = run.knowledge.collators.get(name)
+            if row is None:
+                return Tensor(TensorKind.BATCH)
+            if row.targets == "keeps":
+                return _rows(run, frame, loader)
+            short = name.rpartition(".")[2]
+            verb = "padded with -100" if row.targets == "pads" else "set to -100 where nothing is masked"
+            step = Step(f"labels {verb} by {short}", place.path, place.span)
+            if short == "DataCollatorForLanguageModeling" and _equal_rows(run, frame, loader):
+                return Tensor(TensorKind.BATCH)
+            return Tensor(TensorKind.BATCH, ragged=(step,))
+        case _:
+            return Tensor(TensorKind.BATCH)
+
+
+def _equal_rows(run: Interpreter, frame: Frame, loader: Built) -> bool:
+    rows = _rows(run, frame, loader)
+    return isinstance(rows, Tensor) and bool(rows.equal)
+
+
+def _rows(run: Interpreter, frame: Frame, loader: Built) -> Value:
+    dataset = loader.argument(0, "dataset", "train_dataset")
+    if dataset is None:
+        return Tensor(TensorKind.BATCH)
+    return choice([as_batch(_row(run, frame, one)) for one in alternatives(dataset)])
+
+
+def _row(run: Interpreter, frame: Frame, dataset: Value) -> Value:
+    match dataset:
+        case Instance(cls=cls):
+            return _iterated(run, frame, cls)
+        case Many(element=element):
+            return element
+        case Tensor():
+            return dataset
+        case _:
+            return Tensor(TensorKind.BATCH)
+
+
+def as_batch(value: Value) -> Value:
+    """Rows stacked to a batch: what is known of their targets stays."""
+    match value:
+        case Tensor() | Table() | Items():
+            return value
+        case Choice(values=values):
+            return choice([as_batch(one) for one in values])
+        case _:
+            return Tensor(TensorKind.BATCH)
+
+
+def unpacked(run: Interpreter, frame: Frame, value: Value, targets: list[ast.expr]) -> list[Value]:
+    """The values that several targets get."""
+    match value:
+        case Items(values=values) if len(values) == len(targets):
+            return list(values)
+        case Tensor():
+            return [entry(value, ast.unparse(target)) for target in targets]
+        case Table(entries=entries) if len(entries) == len(targets):
+            return [one for _, one in entries]
+        case Output(first=first):
+            return [first, *[UNKNOWN] * (len(targets) - 1)]
+        case Choice(values=values):
+            columns = [unpacked(run, frame, one, targets) for one in values]
+            return [choice([column[index] for column in columns]) for index in range(len(targets))]
+        case Many(element=element):
+            return [element] * len(targets)
+        case Loss() | Elements():
+            return [value, *[UNKNOWN] * (len(targets) - 1)]
+        case _:
+            return [UNKNOWN] * len(targets)
+
+
+def entry(base: Tensor, key: str) -> Tensor:
+    """A part of a batch by its key or by the name that it gets."""
+    lowered = key.lower()
+    kind = TensorKind.OTHER
+    if "mask" in lowered:
+        kind = TensorKind.MASK
+    elif any(word in lowered for word in _TARGET_WORDS):
+        kind = TensorKind.LABELS
+    elif "logit" in lowered:
+        kind = TensorKind.LOGITS
+    return replace(base, kind=kind, text=key)
+
+
+def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast.Subscript) -> Value:
+    """`base[key]`."""
+    match base, key:
+        case Choice(values=values), _:
+            return choice([subscript(run, frame, one, key, node) for one in values])
+        case Output(), Const(value=str() as name):
+            return output_attribute(base, name)
+        case Output(), Const(value=0):
+            return base.first
+        case Items(values=values), Const(value=int() as index) if -len(values) <= index < len(values):
+            return values[index]
+        case Table(), Const(value=str() as name):
+            return base.get(name)
+        case Many(element=element), _:
+            return base if isinstance(node.slice, ast.Slice) else element
+        case (Tensor(kind=TensorKind.BATCH), Const(value=str() as name)):
+            return entry(base, name)
+        case Tensor(), _:
+            return _sliced(base, node)
+        case Elements(), _:
+            return base
+        case (Unknown() | Symbol() | Built() | Instance()), Const(value=str() as name):
+            text = f"{base.text}.{name}" if isinstance(base, Symbol) else ast.unparse(node)
+            guess = entry(Tensor(TensorKind.OTHER), name)
+            return guess if guess.kind is not TensorKind.OTHER else Symbol(text)
+        case _:
+            return UNKNOWN
+
+
+def output_attribute(output: Output, name: str) -> Value:
+    """`outputs.loss`, `outputs["logits"]`."""
+    if name == "loss":
+        return output.loss
+    if name == "logits":
+        return Tensor(TensorKind.LOGITS, "logits")
+    return UNKNOWN
+
+
+def _sliced(base: Tensor, node: ast.Subscript) -> Tensor:
+    """`labels[..., 1:]` and `logits[:, :-1]` shift; any other index only selects."""
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    for part in parts:
+        if isinstance(part, ast.Slice):
+            lower = isinstance(part.lower, ast.Constant) and part.lower.value == 1 and part.upper is None
+            upper = part.lower is None and part.upper is not None and ast.unparse(part.upper) == "-1"
+            if lower or upper:
+                return replace(base, shifted=True, kind=base.kind if base.kind is not TensorKind.BATCH else TensorKind.OTHER)
+    return base

@@ -1,0 +1,69 @@
+"""What happens to gradients, in which loop, under which test? The record that the interpreter keeps."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from ga_lint.facts.model import Place
+from ga_lint.facts.values import UNKNOWN, Value
+
+
+class EventKind(enum.Enum):
+    """What was called."""
+
+    BACKWARD = "backward"
+    STEP = "optimizer step"
+    ZERO_GRAD = "zero_grad"
+    SCALE_GRADIENT = "gradient scaled"
+    RETURN = "return"
+    SUPER_CALL = "super call"
+
+
+class Context(enum.Enum):
+    """A `with` block that changes what backward does."""
+
+    ACCUMULATE = "accumulate"
+    NO_SYNC = "no_sync"
+    NO_GRAD = "no_grad"
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """One loop that is being run, with the number of its rounds where that is written down."""
+
+    id: int
+    place: Place  # the loop's header
+    body: Place
+    source: Value  # what it iterates over
+    rounds: Value = UNKNOWN
+    rounds_text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A test that the statement stands under, and how it came out."""
+
+    test: Value
+    outcome: bool
+    text: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One call that matters, where and under what it happens."""
+
+    kind: EventKind
+    place: Place
+    value: Value  # the loss, the returned value or the factor
+    value_place: Place  # the expression that was handed over
+    value_text: str
+    driver: Value  # what drives it: an accelerator, an engine, an optimizer
+    driver_text: str
+    loops: tuple[Loop, ...]
+    guards: tuple[Guard, ...]
+    contexts: tuple[Context, ...]
+    scope: str  # qualified name of the function that holds the call
+    function: Place | None  # that function
+    via: tuple[Place, ...] = ()  # the calls that led here from the function that was started

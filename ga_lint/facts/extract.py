@@ -1,0 +1,54 @@
+"""What are the facts of this file? The order in which the extractors are asked."""
+
+from __future__ import annotations
+
+import ast
+
+from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.model import FileFacts, Window
+from ga_lint.facts.raggedness import FileSigns, raggedness_of
+from ga_lint.facts.roots import loop_roots
+from ga_lint.facts.values import Class, Function, Instance
+from ga_lint.facts.windows import windows_of
+from ga_lint.knowledge import load
+from ga_lint.project import Project
+from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+
+
+def extract(parsed: ParsedFile, project: Project) -> FileFacts:
+    """All facts of one file, with what they need of the files it imports."""
+    project.add(parsed)
+    run = Interpreter(project, load())
+    signs = FileSigns(parsed, run.knowledge)
+    windows: tuple[Window, ...] = ()
+    if b"backward(" in parsed.source.data:
+        run_loops(run, parsed)
+        own = windows_of(run, signs.wrapper)
+        windows = tuple(signs.with_level(window) for window in own if window.backward.path == parsed.path)
+    sites = {term.site for window in windows for terms in window.losses for term in terms}
+    return FileFacts(
+        parsed.path,
+        windows,
+        (),
+        tuple((site, raggedness_of(site, signs)) for site in sites),
+    )
+
+
+def run_loops(run: Interpreter, parsed: ParsedFile) -> None:
+    """Follow every function that leads to a backward, from where it is called."""
+    scope = run.names.module(parsed)
+    roots = loop_roots(parsed.tree)
+    if roots.module:
+        run.run_module(scope)
+    for node in roots.functions:
+        if id(node) not in run.entered:
+            run.run_function(_function(run, parsed, node))
+
+
+def _function(run: Interpreter, parsed: ParsedFile, node: FunctionNode) -> Function:
+    scope = run.names.module(parsed)
+    for outer in ast.walk(parsed.tree):
+        if isinstance(outer, ast.ClassDef) and node in outer.body:
+            cls = Class(outer, scope)
+            return Function(node, run.names.scope_of(cls), Instance(cls))
+    return Function(node, scope)

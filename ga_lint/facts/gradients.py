@@ -1,0 +1,78 @@
+"""Does this call run backward, step an optimizer, clear or scale gradients?"""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from ga_lint.facts.events import EventKind
+from ga_lint.facts.values import UNKNOWN, Built, Const, Elements, Loss, Model, Value
+
+if TYPE_CHECKING:
+    from ga_lint.facts.calls import Call
+
+_BACKWARD = ("backward", "manual_backward")
+_OPTIMIZER_WORDS = ("optim", "opt", "adam", "sgd")
+
+
+def record_call(call: Call, receiver: Value) -> Value | None:
+    """Record the call if it does something to gradients; its value, or None if it is another call."""
+    method = call.method
+    if method in _BACKWARD:
+        return _backward(call, receiver)
+    if method == "step":
+        return _step(call, receiver)
+    if method == "zero_grad":
+        call.run.record(
+            EventKind.ZERO_GRAD, call.frame, call.state, call.node, UNKNOWN, call.node, receiver, call.receiver_text
+        )
+        return Const(None)
+    if method in ("mul_", "div_") and call.receiver_text.endswith(".grad"):
+        factor = call.positional[0] if call.positional else UNKNOWN
+        node = call.node.args[0] if call.node.args else call.node
+        call.run.record(
+            EventKind.SCALE_GRADIENT, call.frame, call.state, call.node, factor, node, receiver, call.receiver_text
+        )
+        return UNKNOWN
+    return None
+
+
+def _backward(call: Call, receiver: Value) -> Value:
+    """`loss.backward()`, `scaler.scale(loss).backward()`, `accelerator.backward(loss)`, `engine.backward(loss)`."""
+    assert isinstance(call.node.func, ast.Attribute)
+    if call.node.args and not isinstance(receiver, Loss | Elements):
+        loss, node, driver, text = call.positional[0], call.node.args[0], receiver, call.receiver_text
+    elif (passed := call.argument_node(None, "loss")) is not None:
+        loss, node, driver, text = call.argument(None, "loss") or UNKNOWN, passed, receiver, call.receiver_text
+    else:
+        loss, node, driver, text = receiver, _inside_scaler(call.node.func.value), UNKNOWN, ""
+    call.run.record(EventKind.BACKWARD, call.frame, call.state, call.node, loss, node, driver, text)
+    return Const(None)
+
+
+def _inside_scaler(node: ast.expr) -> ast.expr:
+    """`loss` of `scaler.scale(loss)`."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "scale" and node.args:
+        return node.args[0]
+    return node
+
+
+def _step(call: Call, receiver: Value) -> Value | None:
+    text = call.receiver_text
+    last = text.rpartition(".")[2].lower()
+    if "sched" in last or "profiler" in last or last in ("prof", "p"):
+        return None
+    passed = [ast.unparse(argument).rpartition(".")[2].lower() for argument in call.node.args]
+    is_optimizer = (
+        any(last.startswith(word) or word in last.split("_") for word in _OPTIMIZER_WORDS)
+        or "optim" in last
+        or (isinstance(receiver, Built) and ".optim" in receiver.name)
+        or (last.endswith("scaler") and bool(passed))
+        or isinstance(receiver, Model)
+        or last in ("model", "engine", "model_engine", "ds_engine", "fabric")
+        or any("optim" in name for name in passed)
+    )
+    if not is_optimizer:
+        return None
+    call.run.record(EventKind.STEP, call.frame, call.state, call.node, UNKNOWN, call.node, receiver, text)
+    return Const(None)

@@ -1,0 +1,274 @@
+"""What does a call into somebody else's library give?"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ga_lint.diagnostics import Step
+from ga_lint.facts import algebra, tensors
+from ga_lint.facts.elements import element_of, entry
+from ga_lint.facts.model import Level, LossSite, Reduction
+from ga_lint.diagnostics import Confidence
+from ga_lint.facts.values import (
+    UNKNOWN,
+    Built,
+    Const,
+    Count,
+    Elements,
+    External,
+    Function,
+    Instance,
+    Items,
+    Loss,
+    Many,
+    Model,
+    Scale,
+    Symbol,
+    Table,
+    Tensor,
+    TensorKind,
+    Value,
+    choice,
+)
+
+if TYPE_CHECKING:
+    from ga_lint.facts.calls import Call
+
+_TRANSPARENT = frozenset("tqdm trange iter list tuple reversed sorted cycle islice deepcopy copy track progress_bar".split())
+_NUMBERS = frozenset("int float max min abs round clamp clamp_min as_tensor tensor ceil maximum".split())
+_ELEMENTWISE = frozenset("exp clamp log min max minimum maximum where neg nan_to_num softplus logsigmoid".split())
+_REDUCES_OVER_RANKS = frozenset("gather reduce all_reduce all_gather gather_for_metrics all_gather_into_tensor".split())
+
+
+def call(call: Call, name: str) -> Value:
+    """The value of calling the External `name`."""
+    run = call.run
+    last = name.rpartition(".")[2]
+    row = run.knowledge.losses.get(name) or _by_last_name(call, name)
+    if row is not None:
+        if row.kind == "function":
+            return tensors.loss_of(call, row)
+        return Built(row.name, call.positional, call.named, run.place(call.frame, call.node))
+    if name.startswith("builtins.") or last in _TRANSPARENT:
+        found = _builtin(call, last)
+        if found is not None:
+            return found
+    if last in _REDUCES_OVER_RANKS:
+        return _over_ranks(call)
+    if name.startswith("torch") and (found := _torch(call, last)) is not None:
+        return found
+    return _made(call, name, last)
+
+
+def _by_last_name(call: Call, name: str):  # type: ignore[no-untyped-def]
+    """A loss of torch's whose import is not in sight (`F.cross_entropy` in a fragment)."""
+    root, _, last = name.rpartition(".")
+    if root in ("F", "nn", "nn.functional", "functional", "torch", ""):
+        return call.run.knowledge.losses.get(f"torch.nn.functional.{last}") or call.run.knowledge.losses.get(
+            f"torch.nn.{last}"
+        )
+    return None
+
+
+def _builtin(call: Call, name: str) -> Value | None:
+    first = call.positional[0] if call.positional else UNKNOWN
+    match name:
+        case "enumerate":
+            return Many(Items((UNKNOWN, _element(call, first))), first)
+        case "zip":
+            return Many(Items(tuple(_element(call, one) for one in call.positional)))
+        case "range" | "trange":
+            return Many(UNKNOWN, steps=_range_length(call))
+        case "sum":
+            return _sum(call, first)
+        case "len":
+            return Count(ast.unparse(call.node.args[0]), Scale.MICRO_BATCH, text=ast.unparse(call.node)) if (
+                call.node.args and isinstance(first, Tensor)
+            ) else Symbol(ast.unparse(call.node))
+        case "next":
+            return _element(call, first)
+        case "dict":
+            return first if call.positional else Table(tuple((k, v) for k, v in call.named if k != "**"))
+        case "getattr":
+            return _getattr(call)
+        case "isinstance" | "hasattr":
+            return UNKNOWN
+    if name in _TRANSPARENT:
+        return first
+    if name in _NUMBERS:
+        for value in call.positional:
+            if isinstance(value, Count | Loss | Elements):
+                return value
+        return first if isinstance(first, Const | Symbol) else UNKNOWN
+    return None
+
+
+def _getattr(call: Call) -> Value:
+    if len(call.node.args) >= 2 and isinstance(call.positional[1], Const) and isinstance(call.positional[1].value, str):
+        attribute = ast.copy_location(
+            ast.Attribute(call.node.args[0], call.positional[1].value, ast.Load()), call.node
+        )
+        return call.run.evaluate(call.frame, call.state, attribute)
+    return UNKNOWN
+
+
+def _element(call: Call, source: Value) -> Value:
+    return element_of(call.run, call.frame, source)
+
+
+def _range_length(call: Call) -> Value:
+    match call.node.args:
+        case [_]:
+            value = call.positional[0]
+            return value if isinstance(value, Const | Symbol) else Symbol(ast.unparse(call.node.args[0]))
+        case [_, stop] if call.positional[0] in (Const(0), Const(1)):
+            return Symbol(ast.unparse(stop))
+        case _:
+            return Symbol(ast.unparse(call.node))
+
+
+def _sum(call: Call, source: Value) -> Value:
+    """`sum(count(b) for b in window)`: the window's count, or a list of losses added up."""
+    match source:
+        case Many(element=Count() as count):
+            return Count(count.what, Scale.WINDOW, text=ast.unparse(call.node))
+        case Many(element=Loss() as loss):
+            return loss
+        case Items(values=values):
+            return next((value for value in values if isinstance(value, Loss | Count)), UNKNOWN)
+        case Count() | Loss():
+            return source
+    return UNKNOWN
+
+
+def _over_ranks(call: Call) -> Value:
+    """A collective: a count becomes global, in place or not."""
+    if not call.positional:
+        return UNKNOWN
+    value = call.positional[0]
+    if isinstance(value, Count):
+        everywhere = Count(value.what, Scale.GLOBAL, text=value.text)
+        if call.node.args and isinstance(call.node.args[0], ast.Name | ast.Attribute) and "all_reduce" in ast.unparse(call.node.func):
+            call.state.env[ast.unparse(call.node.args[0])] = everywhere
+        return everywhere
+    return UNKNOWN if not isinstance(value, Loss) else UNKNOWN
+
+
+def _torch(call: Call, last: str) -> Value | None:
+    first = call.positional[0] if call.positional else UNKNOWN
+    place = call.run.place(call.frame, call.node)
+    match last:
+        case "DataLoader":
+            return Built("torch.utils.data.DataLoader", call.positional, call.named, place)
+        case "sum" | "mean" if isinstance(first, Elements):
+            return tensors.reduce(call, first, last, call.argument(1, "dim", "axis"))
+        case "mean" | "stack" | "cat" if isinstance(first, Many) and isinstance(first.element, Loss | Elements):
+            return first.element
+        case "sum" | "count_nonzero" if isinstance(first, Tensor) and first.kind is TensorKind.MASK:
+            return Count(first.text, Scale.MICRO_BATCH, text=ast.unparse(call.node))
+        case "sum" | "mean" if isinstance(first, Loss | Count):
+            return first
+        case "div" if isinstance(first, Loss) and len(call.positional) > 1:
+            return algebra.scaled(first, call.positional[1], -1, ast.unparse(call.node.args[1]), place)
+        case "mul" if isinstance(first, Loss) and len(call.positional) > 1:
+            return algebra.scaled(first, call.positional[1], 1, ast.unparse(call.node.args[1]), place)
+        case "log_softmax" | "softmax":
+            return replace(first, kind=TensorKind.LOG_PROBS) if isinstance(first, Tensor) else Tensor(TensorKind.LOG_PROBS)
+        case "gather" if isinstance(first, Tensor) and first.kind is TensorKind.LOG_PROBS:
+            return _log_probs(call)
+        case "pad_sequence":
+            return _padded(call, first)
+        case "full" | "full_like" | "pad" if _fills_ignored(call):
+            return Tensor(TensorKind.LABELS, ragged=(Step("filled with -100", place.path, place.span),))
+        case "where" if _fills_ignored(call):
+            return Tensor(TensorKind.LABELS, ragged=(Step("positions set to -100", place.path, place.span),))
+        case "masked_fill" if _fills_ignored(call):
+            return Tensor(TensorKind.LABELS, ragged=(Step("positions set to -100", place.path, place.span),))
+        case "ne" | "eq" if isinstance(first, Tensor):
+            return replace(first, kind=TensorKind.MASK, text=ast.unparse(call.node))
+    if last in _NUMBERS | _ELEMENTWISE:
+        for value in call.positional:
+            if isinstance(value, Count | Loss | Elements):
+                return value
+    for value in (*call.positional, *(v for _, v in call.named)):
+        if isinstance(value, Items | Many) and last in ("stack", "cat", "tensor", "as_tensor", "concat"):
+            inside = list(value.values) if isinstance(value, Items) else [value.element]
+            ragged = [one for one in inside if isinstance(one, Tensor) and one.ragged]
+            return ragged[0] if ragged else (inside[0] if inside and isinstance(inside[0], Tensor | Elements) else UNKNOWN)
+        if isinstance(value, Tensor) and last in ("stack", "cat", "tensor", "as_tensor", "LongTensor", "from_numpy"):
+            return value
+    return None
+
+
+def _log_probs(call: Call) -> Value:
+    """The log-probabilities of the targets: an unreduced token loss but for its sign."""
+    place = call.run.place(call.frame, call.node)
+    return Elements(
+        LossSite("log_softmax", Reduction.NONE, Level.TOKEN, place, place, Confidence.CERTAIN)
+    )
+
+
+def _padded(call: Call, first: Value) -> Value:
+    place = call.run.place(call.frame, call.node)
+    step = Step("rows of different lengths padded here", place.path, place.span)
+    kind = TensorKind.LABELS if _fills_ignored(call) else TensorKind.OTHER
+    inherited = first.ragged if isinstance(first, Tensor) else ()
+    return Tensor(kind, ragged=(*inherited, step))
+
+
+def _fills_ignored(call: Call) -> bool:
+    return any(
+        value == Const(-100) or (isinstance(value, Symbol) and "ignore" in value.text.lower())
+        for value in (*call.positional, *(value for _, value in call.named))
+    )
+
+
+def _made(call: Call, name: str, last: str) -> Value:
+    """A model, a wrapper around one, a known object, or nothing that matters."""
+    run = call.run
+    place = run.place(call.frame, call.node)
+    level = run.knowledge.head_level(name)
+    if level is not None:
+        return Model(Level(level), name)
+    if name.endswith("deepspeed.initialize"):
+        model = call.argument(None, "model")
+        engine = model if isinstance(model, Model) else Model()
+        return Items((replace(engine, engine=True), UNKNOWN, UNKNOWN, UNKNOWN))
+    for value in (*call.positional, *(value for _, value in call.named)):
+        if isinstance(value, Model) and not isinstance(call.node.func, ast.Lambda):
+            return value
+        if isinstance(value, Instance) and (last[:1].isupper() or "compile" in last or "model" in last):
+            return value
+    if last in ("prepare", "setup", "setup_dataloaders", "prepare_data_loader"):
+        return Items(call.positional) if len(call.positional) > 1 else (call.positional or (UNKNOWN,))[0]
+    if last == "partial" and call.positional:
+        return _partial(call)
+    if "collat" in last.lower() or run.knowledge.collators.get(name) or run.knowledge.drivers.get(name):
+        return Built(name, call.positional, call.named, place)
+    if run.knowledge.trainers.get(name) or last == "DataLoader":
+        return Built(name, call.positional, call.named, place)
+    if last in ("load_dataset", "load_from_disk"):
+        return Tensor(TensorKind.BATCH)
+    if last.endswith("log_softmax") and last != "log_softmax":
+        return _log_probs(call)  # trl's selective_log_softmax and its like
+    if last[:1].isupper():
+        return Built(name, call.positional, call.named, place)
+    return UNKNOWN
+
+
+def _partial(call: Call) -> Value:
+    target = call.positional[0]
+    if isinstance(target, Function):
+        names = [argument.arg for argument in target.node.args.args]
+        bound = tuple(zip(names, call.positional[1:], strict=False))
+        return replace(target, preset=(*bound, *call.named))
+    if isinstance(target, External):
+        row = call.run.knowledge.losses.get(target.name)
+        if row is not None:
+            return Built(row.name, call.positional[1:], call.named, call.run.place(call.frame, call.node))
+    return target
+
+
+__all__ = ["call", "choice", "entry"]

@@ -1,0 +1,77 @@
+"""Which paths must be kept apart? The state of one path through a function, and when two become one."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from ga_lint.facts.events import Context, Guard, Loop
+from ga_lint.facts.model import Place
+from ga_lint.facts.scopes import Scope
+from ga_lint.facts.values import UNKNOWN, Value, choice, matters
+
+MAX_PATHS = 10  # paths kept apart inside one function
+
+
+@dataclass(slots=True)
+class State:
+    """One path: the values of names and the tests that hold on it."""
+
+    env: dict[str, Value]
+    guards: tuple[Guard, ...] = ()
+
+    def fork(self) -> State:
+        return State(dict(self.env), self.guards)
+
+
+@dataclass(eq=False, slots=True)
+class Frame:
+    """One activation of a function, or of a module."""
+
+    scope: Scope
+    node: ast.AST
+    name: str  # qualified
+    receiver: Value | None = None
+    depth: int = 0
+    loops: tuple[Loop, ...] = ()
+    contexts: tuple[Context, ...] = ()
+    guards: tuple[Guard, ...] = ()  # of the caller
+    via: tuple[Place, ...] = ()
+    returned: list[Value] = field(default_factory=list)
+    broken: list[State] = field(default_factory=list)
+    continued: list[State] = field(default_factory=list)
+
+
+def joined(states: list[State]) -> list[State]:
+    """Fewer paths: those that differ in nothing that matters become one."""
+    kept: list[State] = []
+    for state in states:
+        for other in kept:
+            if _joinable(state, other):
+                _join_into(other, state)
+                break
+        else:
+            kept.append(state)
+    while len(kept) > MAX_PATHS:
+        _join_into(kept[0], kept.pop())
+    return kept
+
+
+def _joinable(left: State, right: State) -> bool:
+    if left.guards != right.guards and [g.test for g in left.guards] != [g.test for g in right.guards]:
+        return False
+    for name in left.env.keys() | right.env.keys():
+        one, two = left.env.get(name, UNKNOWN), right.env.get(name, UNKNOWN)
+        if one is not two and one != two and (matters(one) or matters(two)):
+            return False
+    return True
+
+
+def _join_into(target: State, other: State) -> None:
+    for name in target.env.keys() | other.env.keys():
+        one, two = target.env.get(name), other.env.get(name)
+        if one is two or two is None:
+            continue
+        target.env[name] = two if one is None else choice([one, two])
+    if target.guards != other.guards:
+        target.guards = tuple(guard for guard in target.guards if guard in other.guards)

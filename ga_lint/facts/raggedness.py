@@ -1,0 +1,117 @@
+"""Can two micro-batches of one window hold different numbers of targets?"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import replace
+from functools import cached_property
+
+from ga_lint.diagnostics import Confidence, Step
+from ga_lint.facts.model import Answer, Level, LossSite, LossTerm, Raggedness, Stack, Window
+from ga_lint.knowledge import Knowledge
+from ga_lint.syntax.parsed import ParsedFile
+
+_WRAPPERS = {
+    "DistributedDataParallel": Stack.DDP,
+    "DDP": Stack.DDP,
+    "FullyShardedDataParallel": Stack.FSDP,
+    "FSDP": Stack.FSDP,
+    "fully_shard": Stack.FSDP,
+}
+_EQUAL_BLOCKS = re.compile(r"group_texts|block_size|ConstantLengthDataset|packing", re.IGNORECASE)
+_PADDING_WORDS = ("longest", "max_length", True)
+
+
+class FileSigns:
+    """What a file says about its data outside the flow of the loss: weaker evidence, used where the flow is lost."""
+
+    def __init__(self, parsed: ParsedFile, knowledge: Knowledge) -> None:
+        self._parsed = parsed
+        self._knowledge = knowledge
+
+    @cached_property
+    def wrapper(self) -> Stack | None:
+        """The wrapper that averages gradients over ranks, if the file puts one around its model."""
+        return next((_WRAPPERS[name] for name in self._called if name in _WRAPPERS), None)
+
+    @cached_property
+    def strong(self) -> tuple[Step, ...]:
+        """-100, padding collators, padded sequences: targets that do not count, somewhere in this file."""
+        steps: list[Step] = []
+        for node in ast.walk(self._parsed.tree):
+            text = _sign(node)
+            if text is not None:
+                steps.append(Step(text, self._parsed.path, self._parsed.span_of(node)))
+        return tuple(steps[:2])
+
+    @cached_property
+    def equal(self) -> bool:
+        """Does the file speak of blocks of one size?"""
+        return bool(_EQUAL_BLOCKS.search(self._parsed.source.text))
+
+    @cached_property
+    def level(self) -> Level:
+        """The level of the heads that the file names, where they agree."""
+        levels = {self._knowledge.head_level(name) for name in self._names if self._knowledge.head_level(name)}
+        return Level(levels.pop()) if len(levels) == 1 else Level.UNKNOWN
+
+    def with_level(self, window: Window) -> Window:
+        """The window with the level of a model's own loss filled in from the file's heads."""
+        losses = tuple(tuple(self._levelled(term) for term in terms) for terms in window.losses)
+        return replace(window, losses=losses)
+
+    def _levelled(self, term: LossTerm) -> LossTerm:
+        site = term.site
+        if site.level is Level.UNKNOWN and site.callee.endswith("own loss"):
+            return replace(term, site=replace(site, level=self.level))
+        return term
+
+    @cached_property
+    def _called(self) -> list[str]:
+        found = []
+        for node in ast.walk(self._parsed.tree):
+            if isinstance(node, ast.Call):
+                if isinstance(node.func, ast.Name):
+                    found.append(node.func.id)
+                elif isinstance(node.func, ast.Attribute):
+                    found.append(node.func.attr)
+        return found
+
+    @cached_property
+    def _names(self) -> set[str]:
+        found: set[str] = set()
+        for node in ast.walk(self._parsed.tree):
+            if isinstance(node, ast.Name):
+                found.add(node.id)
+            elif isinstance(node, ast.Attribute):
+                found.add(node.attr)
+            elif isinstance(node, ast.alias):
+                found.add(node.name.rpartition(".")[2])
+        return found
+
+
+def raggedness_of(site: LossSite, signs: FileSigns) -> Raggedness:
+    """The flow decides; where it was lost, strong signs in the same file make it likely."""
+    if site.ragged:
+        return Raggedness(Answer.YES, Confidence.CERTAIN, site.ragged)
+    if site.equal:
+        return Raggedness(Answer.NO, Confidence.CERTAIN, site.equal)
+    if signs.strong and not signs.equal and site.level is Level.TOKEN:
+        return Raggedness(Answer.YES, Confidence.LIKELY, signs.strong)
+    return Raggedness(Answer.UNKNOWN, Confidence.POSSIBLE)
+
+
+def _sign(node: ast.AST) -> str | None:
+    match node:
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=100)):
+            return "-100 marks targets that do not count"
+        case ast.Call(func=func) if _last_name(func) in ("pad_sequence", "DataCollatorForSeq2Seq"):
+            return f"rows are padded by {_last_name(func)}"
+        case ast.keyword(arg="padding", value=ast.Constant(value=value)) if value in _PADDING_WORDS:
+            return "the tokenizer pads"
+    return None
+
+
+def _last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""

@@ -1,0 +1,161 @@
+"""What does a name mean here? Names of a module, of enclosing functions and of classes, looked up lazily."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from ga_lint.facts.values import UNKNOWN, Class, External, Function, Module, Value, choice
+from ga_lint.project import Project
+from ga_lint.syntax.bindings import Binding, ImportedName
+from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+
+Evaluate = Callable[["ast.expr", "Scope"], Value]
+
+
+@dataclass(eq=False)
+class Scope:
+    """A module, or a function (with `names`) inside one. Scopes are told apart by identity."""
+
+    parsed: ParsedFile
+    parent: Scope | None = None
+    names: dict[str, Value] = field(default_factory=dict)
+    cls: Class | None = None  # the class whose body or method this is
+
+    @property
+    def module(self) -> Scope:
+        scope = self
+        while scope.parent is not None:
+            scope = scope.parent
+        return scope
+
+    @property
+    def enclosing_class(self) -> Class | None:
+        scope: Scope | None = self
+        while scope is not None and scope.cls is None:
+            scope = scope.parent
+        return scope.cls if scope else None
+
+
+class Names:
+    """Looks names up across the modules of a project; `evaluate` turns a module-level expression into a value."""
+
+    def __init__(self, project: Project, evaluate: Evaluate) -> None:
+        self.project = project
+        self._evaluate = evaluate
+        self._modules: dict[int, Scope] = {}
+        self._class_scopes: dict[int, Scope] = {}
+        self._busy: set[tuple[int, str]] = set()
+
+    def module(self, parsed: ParsedFile) -> Scope:
+        """The one scope of a module."""
+        return self._modules.setdefault(id(parsed), Scope(parsed))
+
+    def lookup(self, name: str, scope: Scope) -> Value:
+        """The value of `name`; an External of that name when nothing in the project binds it."""
+        at: Scope | None = scope
+        while at is not None:
+            if name in at.names:
+                return at.names[name]
+            if at.parent is None:
+                return self._global(name, at)
+            at = at.parent
+        return UNKNOWN
+
+    def scope_of(self, cls: Class) -> Scope:
+        """The scope that a class's methods are defined in."""
+        key = id(cls.node)
+        if key not in self._class_scopes:
+            self._class_scopes[key] = Scope(cls.scope.parsed, cls.scope, {}, cls)
+        return self._class_scopes[key]
+
+    def attribute(self, module: Scope, name: str) -> Value:
+        """`module.name` for a module of the project."""
+        return self._global(name, module)
+
+    def imported(self, statement: ImportedName, scope: Scope) -> Value:
+        """What an import binds: a value of the project's, or an External."""
+        source = self.project.imported(scope.parsed.path, statement)
+        if source is not None:
+            if statement.name is None:
+                return Module(self.module(source))
+            found = self._global(statement.name, self.module(source), default=False)
+            if found is not None:
+                return found
+        if statement.name is not None:
+            submodule = f"{statement.module}.{statement.name}" if statement.module else statement.name
+            source = self.project.imported(scope.parsed.path, ImportedName(submodule, statement.level, None))
+            if source is not None:
+                return Module(self.module(source))
+        dots = "." * statement.level
+        if statement.name is None:
+            return External(dots + statement.module)
+        return External(f"{dots}{statement.module}.{statement.name}" if statement.module else dots + statement.name)
+
+    def base_classes(self, cls: Class) -> Iterator[Value]:
+        """The values of a class's bases, in order."""
+        for base in cls.node.bases:
+            yield self._evaluate(base, cls.scope)
+
+    def ancestry(self, cls: Class) -> Iterator[Value]:
+        """The class, then every base that can be reached, nearest first: project classes and Externals."""
+        todo: list[Value] = [cls]
+        seen: set[int] = set()
+        while todo:
+            value = todo.pop(0)
+            if isinstance(value, Class):
+                if id(value.node) in seen:
+                    continue
+                seen.add(id(value.node))
+                yield value
+                todo.extend(self.base_classes(value))
+            else:
+                yield value
+
+    def method(self, cls: Class, name: str, *, after: Class | None = None) -> tuple[Class, FunctionNode] | None:
+        """The definition of a method and the class that holds it; `after`: as `super()` of that class sees it."""
+        waiting = after is not None
+        for ancestor in self.ancestry(cls):
+            if not isinstance(ancestor, Class):
+                continue
+            if waiting:
+                waiting = ancestor.node is not (after.node if after else None)
+                continue
+            for statement in ancestor.node.body:
+                if isinstance(statement, FunctionNode) and statement.name == name:
+                    return ancestor, statement
+        return None
+
+    def _global(self, name: str, module: Scope, default: bool = True) -> Value:
+        if name in module.names:
+            return module.names[name]
+        key = (id(module), name)
+        if key in self._busy:
+            return UNKNOWN
+        self._busy.add(key)
+        try:
+            found = [
+                self._bound(binding, self.module(parsed), name)
+                for parsed, binding in self.project.find(module.parsed, name)
+            ]
+        finally:
+            self._busy.discard(key)
+        if not found:
+            if not default:
+                return None  # type: ignore[return-value]
+            return External(f"builtins.{name}") if hasattr(builtins, name) else External(name)
+        module.names[name] = value = choice(found)
+        return value
+
+    def _bound(self, binding: Binding, scope: Scope, name: str) -> Value:
+        match binding:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                return Function(binding, scope)
+            case ast.ClassDef():
+                return Class(binding, scope)
+            case ImportedName():
+                return self.imported(binding, scope)
+            case _:
+                return self._evaluate(binding, scope)

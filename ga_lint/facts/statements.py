@@ -1,0 +1,258 @@
+"""What does each kind of statement do to a path?"""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from ga_lint.diagnostics import Step
+from ga_lint.facts.elements import element_of, unpacked
+from ga_lint.facts.events import Context, EventKind, Guard, Loop
+from ga_lint.facts.paths import Frame, State, joined
+from ga_lint.facts.values import (
+    UNKNOWN,
+    Class,
+    Const,
+    Count,
+    Function,
+    Items,
+    Loss,
+    Many,
+    Scale,
+    Symbol,
+    Table,
+    Tensor,
+    TensorKind,
+    Value,
+    alternatives,
+)
+from ga_lint.syntax.bindings import imported_names
+
+if TYPE_CHECKING:
+    from ga_lint.facts.interpreter import Interpreter
+
+
+def execute_statement(run: Interpreter, frame: Frame, state: State, node: ast.stmt) -> list[State]:
+    """The paths that go on after the statement."""
+    match node:
+        case ast.Assign():
+            value = _without_gradient(frame, run.evaluate(frame, state, node.value))
+            for target in node.targets:
+                assign(run, frame, state, target, value)
+        case ast.AnnAssign(value=ast.expr() as right):
+            assign(run, frame, state, node.target, _without_gradient(frame, run.evaluate(frame, state, right)))
+        case ast.AugAssign():
+            _augment(run, frame, state, node)
+        case ast.Expr():
+            run.evaluate(frame, state, node.value)
+        case ast.Return():
+            value = run.evaluate(frame, state, node.value) if node.value else Const(None)
+            frame.returned.append(value)
+            run.record(EventKind.RETURN, frame, state, node, value, node.value or node)
+            return []
+        case ast.If():
+            return _branch(run, frame, state, node.test, node.body, node.orelse)
+        case ast.For() | ast.AsyncFor():
+            return _for(run, frame, state, node)
+        case ast.While():
+            return _while(run, frame, state, node)
+        case ast.With() | ast.AsyncWith():
+            return _with(run, frame, state, node)
+        case ast.Try():
+            return _try(run, frame, state, node)
+        case ast.Match():
+            run.evaluate(frame, state, node.subject)
+            paths = [state.fork()]
+            for case in node.cases:
+                paths.extend(run.execute(frame, case.body, [state.fork()]))
+            return joined(paths)
+        case ast.Break():
+            frame.broken.append(state)
+            return []
+        case ast.Continue():
+            frame.continued.append(state)
+            return []
+        case ast.Raise():
+            return []
+        case ast.FunctionDef() | ast.AsyncFunctionDef():
+            state.env[node.name] = Function(node, frame.scope)
+        case ast.ClassDef():
+            state.env[node.name] = Class(node, frame.scope)
+        case ast.Import() | ast.ImportFrom():
+            for name, imported in imported_names(node):
+                if name != "*":
+                    state.env[name] = run.names.imported(imported, frame.scope)
+        case ast.Delete():
+            for target in node.targets:
+                state.env.pop(ast.unparse(target), None)
+        case ast.Assert():
+            run.evaluate(frame, state, node.test)
+    frame.scope.names = state.env  # what a function defined here sees
+    return [state]
+
+
+def assign(run: Interpreter, frame: Frame, state: State, target: ast.expr, value: Value) -> None:
+    """Bind a target: a name, an attribute, an element, or several of them."""
+    match target:
+        case ast.Name(id=name):
+            state.env[name] = value
+        case ast.Attribute():
+            state.env[ast.unparse(target)] = value
+        case ast.Tuple(elts=targets) | ast.List(elts=targets):
+            for one, part in zip(targets, unpacked(run, frame, value, targets), strict=True):
+                assign(run, frame, state, one.value if isinstance(one, ast.Starred) else one, part)
+        case ast.Subscript():
+            _assign_element(run, frame, state, target, value)
+
+
+def _assign_element(run: Interpreter, frame: Frame, state: State, target: ast.Subscript, value: Value) -> None:
+    """`labels[mask] = -100`, `batch["labels"] = labels`, `table[key] = value`."""
+    text = ast.unparse(target.value)
+    base = run.evaluate(frame, state, target.value)
+    key = run.evaluate(frame, state, target.slice)
+    if is_ignore_index(value):
+        step = Step(f"positions of `{text}` set to the ignore index", *_at(run, frame, target))
+        kept = base if isinstance(base, Tensor) else Tensor(TensorKind.LABELS, text)
+        state.env[text] = Tensor(TensorKind.LABELS, kept.text, kept.shifted, kept.flat, False, (*kept.ragged, step))
+        return
+    if isinstance(key, Const) and isinstance(key.value, str):
+        if isinstance(base, Table):
+            state.env[text] = base.put(key.value, value)
+        else:
+            state.env[ast.unparse(target)] = value
+    elif isinstance(base, Tensor | Many) and isinstance(value, Tensor) and value.ragged:
+        state.env[text] = value
+
+
+def is_ignore_index(value: Value) -> bool:
+    """-100, or a name that says so."""
+    match value:
+        case Const(value=-100):
+            return True
+        case Symbol(text=text):
+            return "ignore_ind" in text.lower() or "ignore_id" in text.lower()
+    return False
+
+
+def _augment(run: Interpreter, frame: Frame, state: State, node: ast.AugAssign) -> None:
+    text = ast.unparse(node.target)
+    old = run.evaluate(frame, state, node.target)
+    right = run.evaluate(frame, state, node.value)
+    if isinstance(node.op, ast.Add) and isinstance(right, Count) and frame.loops and not isinstance(old, Loss):
+        if right.scale in (Scale.MICRO_BATCH, Scale.RUNNING):
+            right = Count(right.what, Scale.RUNNING, frame.loops[-1].id, text)
+        state.env[text] = right
+        return
+    as_binary = ast.copy_location(ast.BinOp(node.target, node.op, node.value), node)
+    state.env[text] = _without_gradient(frame, run.evaluate(frame, state, as_binary))
+
+
+def _without_gradient(frame: Frame, value: Value) -> Value:
+    return UNKNOWN if Context.NO_GRAD in frame.contexts and isinstance(value, Loss) else value
+
+
+def _branch(
+    run: Interpreter, frame: Frame, state: State, test: ast.expr, body: list[ast.stmt], orelse: list[ast.stmt]
+) -> list[State]:
+    value = run.evaluate(frame, state, test)
+    known = run.truth(frame, state, test, value)
+    if known is not None:
+        return run.execute(frame, body if known else orelse, [state])
+    place = run.place(frame, test)
+    text = ast.unparse(test)
+    for guard in state.guards:
+        if guard.text == text and guard.test == value:  # asked before on this path
+            return run.execute(frame, body if guard.outcome else orelse, [state])
+    outer = state.guards
+    taken, skipped = state.fork(), state
+    taken.guards = (*outer, Guard(value, True, text, place))
+    skipped.guards = (*outer, Guard(value, False, text, place))
+    after_body = run.execute(frame, body, [taken])
+    after_else = run.execute(frame, orelse, [skipped])
+    if after_body and after_else:
+        for path in after_body + after_else:
+            path.guards = outer
+    return joined(after_body + after_else)
+
+
+def _for(run: Interpreter, frame: Frame, state: State, node: ast.For | ast.AsyncFor) -> list[State]:
+    source = run.evaluate(frame, state, node.iter)
+    rounds, text = _rounds(source, node.iter)
+    assign(run, frame, state, node.target, element_of(run, frame, source, node.target))
+    return _loop(run, frame, state, node, source, rounds, text)
+
+
+def _while(run: Interpreter, frame: Frame, state: State, node: ast.While) -> list[State]:
+    run.evaluate(frame, state, node.test)
+    return _loop(run, frame, state, node, UNKNOWN, UNKNOWN, "")
+
+
+def _loop(
+    run: Interpreter,
+    frame: Frame,
+    state: State,
+    node: ast.For | ast.AsyncFor | ast.While,
+    source: Value,
+    rounds: Value,
+    rounds_text: str,
+) -> list[State]:
+    header = node.iter if isinstance(node, ast.For | ast.AsyncFor) else node.test
+    loop = Loop(run.new_loop_id(), run.place(frame, header), run.place(frame, node), source, rounds, rounds_text)
+    outer_guards, broken, continued = state.guards, frame.broken, frame.continued
+    frame.broken, frame.continued, frame.loops = [], [], (*frame.loops, loop)
+    paths = run.execute(frame, node.body, [state])
+    frame.loops = frame.loops[:-1]
+    paths = joined(paths + frame.continued + frame.broken)
+    frame.broken, frame.continued = broken, continued
+    for path in paths:
+        path.guards = outer_guards
+        for name, value in path.env.items():
+            if isinstance(value, Count) and value.loop == loop.id:
+                path.env[name] = Count(value.what, Scale.WINDOW, 0, value.text)
+    return run.execute(frame, node.orelse, joined(paths)) if node.orelse else joined(paths)
+
+
+def _rounds(source: Value, node: ast.expr) -> tuple[Value, str]:
+    for one in alternatives(source):
+        if isinstance(one, Many) and one.steps is not None:
+            return one.steps, ""
+        if isinstance(one, Items):
+            return Const(len(one.values)), ""
+    return UNKNOWN, ast.unparse(node)
+
+
+def _with(run: Interpreter, frame: Frame, state: State, node: ast.With | ast.AsyncWith) -> list[State]:
+    outer = frame.contexts
+    for item in node.items:
+        value = run.evaluate(frame, state, item.context_expr)
+        context = _context(ast.unparse(item.context_expr))
+        if context is not None:
+            frame.contexts = (*frame.contexts, context)
+        if item.optional_vars is not None:
+            assign(run, frame, state, item.optional_vars, value)
+    paths = run.execute(frame, node.body, [state])
+    frame.contexts = outer
+    return paths
+
+
+def _context(text: str) -> Context | None:
+    called = text.partition("(")[0].rpartition(".")[2]
+    if called == "accumulate":
+        return Context.ACCUMULATE
+    if called in ("no_sync", "no_backward_sync"):
+        return Context.NO_SYNC
+    return Context.NO_GRAD if called in ("no_grad", "inference_mode") else None
+
+
+def _try(run: Interpreter, frame: Frame, state: State, node: ast.Try) -> list[State]:
+    before = state.fork()
+    paths = run.execute(frame, node.body, [state])
+    paths = run.execute(frame, node.orelse, paths)
+    for handler in node.handlers:
+        paths.extend(run.execute(frame, handler.body, [before.fork()]))
+    return run.execute(frame, node.finalbody, joined(paths))
+
+
+def _at(run: Interpreter, frame: Frame, node: ast.AST) -> tuple[object, object]:
+    place = run.place(frame, node)
+    return place.path, place.span

@@ -1,0 +1,320 @@
+"""What do tensor methods and loss calls give? Reductions, shapes, counts."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ga_lint.diagnostics import Confidence, Step
+from ga_lint.facts import algebra
+from ga_lint.facts.elements import element_of, entry, subscript
+from ga_lint.facts.model import Level, LossSite, LossTerm, Place, Reduction
+from ga_lint.facts.values import (
+    UNKNOWN,
+    Built,
+    Const,
+    Count,
+    Elements,
+    Items,
+    Loss,
+    Many,
+    Model,
+    Output,
+    Scale,
+    Symbol,
+    Table,
+    Tensor,
+    TensorKind,
+    Unknown,
+    Value,
+    alternatives,
+    choice,
+)
+from ga_lint.knowledge.model import LossRow
+
+if TYPE_CHECKING:
+    from ga_lint.facts.calls import Call
+
+_KEEPS = frozenset(
+    "to cuda cpu contiguous float double half bfloat16 long int bool type type_as clone detach_ requires_grad_ clamp "
+    "clamp_min clamp_ clamp_min_ nan_to_num expand squeeze unsqueeze pow abs neg exp log sqrt masked_select gather "
+    "scale".split()
+)
+_DETACHES = frozenset("detach item tolist cpu numpy".split())
+_CLASSES = ("num_labels", "num_classes", "n_classes", "nclass", "num_class")
+
+
+def method(call: Call, receiver: Value) -> Value | None:
+    """The value of a method of a tensor, a loss, a count or a batch; None when it is not one of theirs."""
+    name = call.method
+    match receiver:
+        case Loss():
+            return _loss_method(call, receiver, name)
+        case Elements():
+            return _elements_method(call, receiver, name)
+        case Count():
+            return _count_method(receiver, name)
+        case Tensor():
+            return _tensor_method(call, receiver, name)
+        case Table() | Tensor() if name in ("get", "pop"):
+            return _lookup(call, receiver)
+        case Many() if name in ("append", "extend"):
+            return Const(None)
+        case Items() if name == "append" and call.positional:
+            call.state.env[call.receiver_text] = Many(call.positional[0])
+            return Const(None)
+        case Unknown() | Symbol() if name in ("get", "pop") and call.positional:
+            key = call.positional[0]
+            if isinstance(key, Const) and isinstance(key.value, str):
+                guess = entry(Tensor(TensorKind.OTHER), key.value)
+                return guess if guess.kind is not TensorKind.OTHER else None
+            return None
+        case Unknown() | Symbol():
+            return _unknown_method(call, name)
+    return None
+
+
+def _lookup(call: Call, receiver: Value) -> Value:
+    key = call.positional[0] if call.positional else UNKNOWN
+    if isinstance(receiver, Table) and isinstance(key, Const) and isinstance(key.value, str):
+        if key.value in dict(receiver.entries):
+            return receiver.get(key.value)
+        return call.positional[1] if len(call.positional) > 1 else receiver.rest
+    if isinstance(receiver, Tensor) and isinstance(key, Const) and isinstance(key.value, str):
+        return entry(receiver, key.value)
+    return UNKNOWN
+
+
+def _loss_method(call: Call, loss: Loss, name: str) -> Value:
+    if name in _DETACHES:
+        return UNKNOWN
+    if name in ("div", "div_", "true_divide", "mul", "mul_") and call.positional:
+        power = -1 if name.startswith(("div", "true")) else 1
+        text = ast.unparse(call.node.args[0])
+        place = call.run.place(call.frame, call.node)
+        result = algebra.scaled(loss, call.positional[0], power, text, place)
+        if name.endswith("_"):
+            call.state.env[call.receiver_text] = result
+        return result
+    return loss  # .mean() over ranks or replicas, .to(device), .float(), ...
+
+
+def _elements_method(call: Call, elements: Elements, name: str) -> Value:
+    if name in ("detach", "item", "tolist", "numpy", "size", "dim"):
+        return UNKNOWN
+    if name in ("sum", "mean"):
+        return reduce(call, elements, name, call.argument(0, "dim", "axis"))
+    if name in ("mul", "mul_") and call.positional:
+        text = ast.unparse(call.node.args[0])
+        if algebra.is_mask(call.positional[0], text):
+            return algebra.masked(elements, call.positional[0], text, call.run.place(call.frame, call.node))
+    if name in ("view", "reshape", "flatten") and elements.site.level is Level.SAMPLE:
+        return elements
+    return elements
+
+
+def reduce(call: Call, elements: Elements, name: str, axis: Value | None) -> Value:
+    """`.sum()`, `.mean()`, over all or along one axis."""
+    reduction = Reduction.SUM if name == "sum" else Reduction.MEAN
+    place = call.run.place(call.frame, call.node)
+    match axis:
+        case None | Const(value=None):
+            return algebra.reduced(elements, reduction, place)
+        case Const(value=int() as number):
+            return algebra.along_axis(elements, number, reduction, place)
+        case Items(values=axes) if len(axes) > 1:
+            return algebra.reduced(elements, reduction, place)
+        case _:
+            return algebra.along_axis(elements, None, reduction, place)
+
+
+def _count_method(count: Count, name: str) -> Value:
+    if name in ("sum", "item", "clamp", "clamp_min", "float", "to", "long", "int", "cuda", "max", "clone", "detach",
+                "type_as", "double", "view", "reshape", "unsqueeze", "squeeze", "cpu", "type", "tolist", "mean"):
+        return count
+    return UNKNOWN
+
+
+def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
+    text = ast.unparse(call.node)
+    place = call.run.place(call.frame, call.node)
+    if name in ("get", "pop"):
+        return _lookup(call, tensor)
+    if name in ("items", "values"):
+        return Many(Items((UNKNOWN, tensor)) if name == "items" else tensor)
+    if name in ("sum", "count_nonzero") and tensor.kind is TensorKind.MASK:
+        axis = call.argument(0, "dim", "axis")
+        per_sample = isinstance(axis, Const) and isinstance(axis.value, int) and axis.value != 0
+        return UNKNOWN if per_sample else Count(tensor.text, Scale.MICRO_BATCH, text=text)
+    if name == "numel":
+        return Count(f"{call.receiver_text}.numel()", Scale.MICRO_BATCH, text=text)
+    if name in ("ne", "eq", "gt", "ge", "lt", "not_equal"):
+        return replace(tensor, kind=TensorKind.MASK, text=text)
+    if name in ("masked_fill", "masked_fill_"):
+        value = call.argument(1, "value")
+        if value is not None and (value == Const(-100) or (isinstance(value, Symbol) and "ignore" in value.text.lower())):
+            step = Step(f"positions of `{call.receiver_text}` set to the ignore index", place.path, place.span)
+            result = replace(tensor, kind=TensorKind.LABELS, ragged=(*tensor.ragged, step))
+            if name.endswith("_"):
+                call.state.env[call.receiver_text] = result
+            return result
+        return tensor
+    if name in ("view", "reshape", "flatten"):
+        return _flattened(call, tensor)
+    if name in ("transpose", "permute", "swapaxes", "mT"):
+        return replace(tensor, flat=True)
+    if name in ("log_softmax", "softmax"):
+        return replace(tensor, kind=TensorKind.LOGITS)
+    if name == "size" or name == "dim":
+        return UNKNOWN
+    if name in _KEEPS or name in ("long", "detach", "pin_memory", "index_select"):
+        return tensor
+    if name in ("sum", "mean", "max", "argmax", "item", "tolist", "any", "all"):
+        return UNKNOWN
+    return tensor
+
+
+def _flattened(call: Call, tensor: Tensor) -> Tensor:
+    text = " ".join(ast.unparse(argument) for argument in call.node.args)
+    if any(word in text for word in _CLASSES):
+        return tensor
+    many = len(call.node.args) > 1
+    return replace(tensor, flat=tensor.flat or (many and tensor.kind is not TensorKind.LABELS))
+
+
+def _unknown_method(call: Call, name: str) -> Value | None:
+    """Masks and counts that are only known by their names."""
+    receiver = call.receiver_text
+    if name == "sum" and "mask" in receiver.lower():
+        axis = call.argument(0, "dim", "axis")
+        return Count(receiver, Scale.MICRO_BATCH, text=ast.unparse(call.node)) if axis is None else UNKNOWN
+    if name in ("to", "cuda", "contiguous", "float", "long", "clone", "view", "reshape"):
+        guess = entry(Tensor(TensorKind.OTHER), receiver.rpartition(".")[2])
+        if guess.kind is not TensorKind.OTHER:
+            return tensor_like(call, guess, name)
+    return None
+
+
+def tensor_like(call: Call, tensor: Tensor, name: str) -> Tensor:
+    return _flattened(call, tensor) if name in ("view", "reshape") else tensor
+
+
+def loss_of(call: Call, row: LossRow, built: Built | None = None) -> Value:
+    """The value of calling a loss that is known."""
+    run = call.run
+    place = run.place(call.frame, call.node)
+    given = (built.argument(None, "reduction") if built else call.argument(None, "reduction")) or Const(row.default)
+    labels = call.argument(row.labels, "target", "labels", "targets")
+    logits = call.argument(0, "input", "logits")
+    count = call.argument(None, row.count) if row.count else None
+    results = []
+    for reduction in alternatives(given):
+        site = _site(call, row, built, labels, logits, place)
+        results.append(_reduced_as(call, site, reduction, row, count))
+    return choice(results)
+
+
+def _reduced_as(call: Call, site: LossSite, reduction: Value, row: LossRow, count: Value | None) -> Value:
+    if isinstance(count, Count):
+        return Loss((LossTerm(replace(site, reduction=Reduction.SUM, counted=True)),))
+    match reduction:
+        case Const(value="none"):
+            return Elements(site, inner=1 if "kl_div" in row.name.lower() or "KLDiv" in row.name else 0)
+        case Const(value="sum"):
+            return Loss((LossTerm(replace(site, reduction=Reduction.SUM)),))
+        case Const(value="mean" | "batchmean"):
+            return Loss((LossTerm(replace(site, reduction=Reduction.MEAN)),))
+        case _:
+            return Loss((LossTerm(replace(site, reduction=Reduction.UNKNOWN, confidence=Confidence.POSSIBLE)),))
+
+
+def _site(
+    call: Call, row: LossRow, built: Built | None, labels: Value | None, logits: Value | None, place: Place
+) -> LossSite:
+    level = {"token": Level.TOKEN, "sample": Level.SAMPLE}.get(row.level, Level.UNKNOWN)
+    tensors = [value for value in (labels, logits) if isinstance(value, Tensor)]
+    if row.level == "shape" and any(tensor.shifted or tensor.flat for tensor in tensors):
+        level = Level.TOKEN
+    if any(tensor.per_sample for tensor in tensors):
+        level = Level.SAMPLE
+    ignore = built.argument(None, "ignore_index") if built else call.argument(None, "ignore_index")
+    target = labels if isinstance(labels, Tensor) else None
+    ragged = target.ragged if target else ()
+    ignore_text = _text_of(ignore) if ignore is not None else (str(row.ignore_index) if row.ignore_index else None)
+    if ignore is not None and _is_padding(ignore):
+        ragged = (*ragged, Step(f"targets equal to `{ignore_text}` do not count", place.path, place.span))
+        level = Level.TOKEN if level is Level.UNKNOWN else level
+    node = call.argument_node(row.labels, "target", "labels", "targets")
+    return LossSite(
+        row.name,
+        Reduction.NONE,
+        level,
+        place,
+        place,
+        Confidence.CERTAIN,
+        ignore_index=ignore_text,
+        shifted=any(tensor.shifted for tensor in tensors) or None,
+        labels=ast.unparse(node) if node is not None else None,
+        ragged=ragged,
+        equal=target.equal if target else (),
+    )
+
+
+def _is_padding(value: Value) -> bool:
+    """Is this ignore index the padding id, which only occurs where rows have different lengths?"""
+    match value:
+        case Symbol(text=text):
+            return "pad" in text.lower()
+        case Const(value=int() as number):
+            return number >= 0
+    return False
+
+
+def _text_of(value: Value) -> str | None:
+    match value:
+        case Const(value=inner):
+            return str(inner)
+        case Symbol(text=text):
+            return text
+    return None
+
+
+def guessed_loss(call: Call, name: str) -> Value:
+    """A criterion that is only known by its name."""
+    place = call.run.place(call.frame, call.node)
+    tensors = [value for value in call.positional if isinstance(value, Tensor)]
+    level = Level.TOKEN if any(tensor.shifted or tensor.flat for tensor in tensors) else Level.UNKNOWN
+    ragged = tuple(step for tensor in tensors for step in tensor.ragged)
+    site = LossSite(name, Reduction.UNKNOWN, level, place, place, Confidence.POSSIBLE, ragged=ragged)
+    return Loss((LossTerm(site),))
+
+
+def output_of(call: Call, model: Model) -> Value:
+    """What a model returns for a batch: its own loss when it was given labels."""
+    place = call.run.place(call.frame, call.node)
+    batch = [value for value in (*call.positional, *(v for _, v in call.named)) if isinstance(value, Tensor)]
+    labels = call.argument(None, "labels")
+    whole = [tensor for tensor in batch if tensor.kind is TensorKind.BATCH]
+    source = labels if isinstance(labels, Tensor) else (whole[0] if whole else None)
+    count = call.argument(None, "num_items_in_batch")
+    has_loss = labels is not None or any(name == "**" for name, _ in call.named) or bool(call.positional)
+    if not has_loss:
+        return Output(model, UNKNOWN, UNKNOWN)
+    site = LossSite(
+        f"{ast.unparse(call.node.func)}'s own loss",
+        Reduction.SUM if isinstance(count, Count) else Reduction.MEAN,
+        model.level,
+        place,
+        place,
+        Confidence.LIKELY,
+        labels=source.text if source else None,
+        ragged=source.ragged if source else (),
+        equal=source.equal if source else (),
+        counted=isinstance(count, Count),
+    )
+    loss = Loss((LossTerm(site),))
+    return Output(model, loss, loss)
+
+
+__all__ = ["element_of", "guessed_loss", "loss_of", "method", "output_of", "reduce", "subscript"]

@@ -1,0 +1,182 @@
+"""Which micro-batches make up one optimizer step, and which loss goes into each backward?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ga_lint.facts.events import Context, Event, EventKind, Guard, Loop
+from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.model import Answer, Idiom, LibraryDivision, LossTerm, Stack, Window
+from ga_lint.facts.values import (
+    UNKNOWN,
+    Boundary,
+    Built,
+    Const,
+    Loss,
+    Model,
+    Symbol,
+    Unknown,
+    Value,
+    alternatives,
+)
+
+_STACKS = {
+    "accelerate": Stack.ACCELERATE,
+    "deepspeed": Stack.DEEPSPEED,
+    "fabric": Stack.FABRIC,
+    "ddp": Stack.DDP,
+    "fsdp": Stack.FSDP,
+}
+
+
+def windows_of(run: Interpreter, distributed: Stack | None) -> tuple[Window, ...]:
+    """The windows among the recorded events. `distributed`: the wrapper that the file puts around its model."""
+    found: dict[tuple[object, ...], list[tuple[LossTerm, ...]]] = {}
+    shapes: dict[tuple[object, ...], tuple[Event, Event, Idiom, Value, object]] = {}
+    steps = [event for event in run.events if event.kind is EventKind.STEP]
+    for event in run.events:
+        if event.kind is not EventKind.BACKWARD or not event.loops or Context.NO_GRAD in event.contexts:
+            continue
+        window = _window_of(event, steps)
+        if window is None:
+            continue
+        step, idiom, rounds, gate = window
+        key = (event.place, idiom)
+        shapes.setdefault(key, (event, step, idiom, rounds, gate))
+        for terms in losses_in(event.value):
+            if terms not in found.setdefault(key, []):
+                found[key].append(terms)
+    return tuple(_window(run, *shapes[key], tuple(found.get(key, ())), distributed) for key in shapes)
+
+
+def losses_in(value: Value) -> list[tuple[LossTerm, ...]]:
+    """The loss on each path; nothing for values that are not a loss."""
+    return [one.terms for one in alternatives(value) if isinstance(one, Loss)]
+
+
+def _window_of(backward: Event, steps: Sequence[Event]) -> tuple[Event, Idiom, Value, object] | None:
+    same = [step for step in steps if _ids(step.loops) == _ids(backward.loops)]
+    if same:
+        return _in_same_loop(backward, same)
+    for step in steps:
+        depth = len(step.loops)
+        if depth < len(backward.loops) and _ids(step.loops) == _ids(backward.loops)[:depth]:
+            loop = backward.loops[depth]
+            return step, Idiom.INNER_LOOP, loop.rounds, loop.place
+    return None
+
+
+def _in_same_loop(backward: Event, steps: list[Event]) -> tuple[Event, Idiom, Value, object] | None:
+    accumulates = Context.ACCUMULATE in backward.contexts
+    for step in steps:
+        guard = _boundary(step.guards, backward.guards)
+        if guard is not None and isinstance(guard.test, Boundary):
+            return step, Idiom.GATE, guard.test.steps, guard.place
+        if accumulates or any("sync_gradients" in guard.text and guard.outcome for guard in step.guards):
+            return step, Idiom.ACCUMULATE, UNKNOWN, None
+    engine = next((step for step in steps if _is_engine(step.driver) or _is_engine(backward.driver)), None)
+    return (engine, Idiom.ENGINE, UNKNOWN, None) if engine is not None else None
+
+
+def _boundary(guards: Iterable[Guard], outer: Sequence[Guard]) -> Guard | None:
+    """The modulo test that a step stands under and backward does not."""
+    for guard in guards:
+        if isinstance(guard.test, Boundary) and guard.test.negated is not guard.outcome and guard not in outer:
+            return guard
+    return None
+
+
+def _is_engine(value: Value) -> bool:
+    return any(isinstance(one, Model) and one.engine for one in alternatives(value))
+
+
+def _ids(loops: tuple[Loop, ...]) -> tuple[int, ...]:
+    return tuple(loop.id for loop in loops)
+
+
+def _window(
+    run: Interpreter,
+    backward: Event,
+    step: Event,
+    idiom: Idiom,
+    rounds: Value,
+    gate: object,
+    losses: tuple[tuple[LossTerm, ...], ...],
+    distributed: Stack | None,
+) -> Window:
+    stack, library = _stack_and_division(run, backward, idiom)
+    if stack is Stack.RAW and distributed is not None:
+        stack = distributed
+    text, value = _steps(rounds)
+    if library.answer is Answer.YES and not text:
+        text, value = library.by, None
+    loop = backward.loops[-1]
+    return Window(
+        idiom,
+        stack,
+        text,
+        value,
+        gate,  # type: ignore[arg-type]
+        loop.body,
+        loop.place,
+        backward.place,
+        backward.value_place,
+        backward.value_text,
+        step.place,
+        losses,
+        library,
+        backward.scope,
+        backward.function,
+        trivial=rounds == Const(1),
+    )
+
+
+def _steps(rounds: Value) -> tuple[str, float | None]:
+    match rounds:
+        case Const(value=int() | float() as number):
+            return f"{number:g}", float(number)
+        case Symbol(text=text, value=value):
+            return text, value
+        case Unknown():
+            return "", None
+    return "", None
+
+
+def _stack_and_division(run: Interpreter, backward: Event, idiom: Idiom) -> tuple[Stack, LibraryDivision]:
+    for driver in alternatives(backward.driver):
+        if isinstance(driver, Model) and driver.engine:
+            return Stack.DEEPSPEED, LibraryDivision(Answer.YES, "the DeepSpeed engine")
+        if isinstance(driver, Built):
+            row = run.knowledge.drivers.get(driver.name)
+            if row is None:
+                continue
+            stack = _STACKS[row.stack]
+            if row.divides != "steps":
+                return stack, LibraryDivision(Answer.NO)
+            return stack, _accelerator_division(driver, row.steps or "", row.plugin or "")
+    name = backward.driver_text.rpartition(".")[2].lower()
+    if "accelerator" in name:
+        answer = Answer.YES if idiom is Idiom.ACCUMULATE else Answer.UNKNOWN
+        return Stack.ACCELERATE, LibraryDivision(answer, "accelerator.backward")
+    if "fabric" in name:
+        return Stack.FABRIC, LibraryDivision(Answer.NO)
+    if name in ("engine", "model_engine", "ds_engine", "model", "self"):
+        divides = Answer.YES if name.endswith("engine") else Answer.UNKNOWN
+        return Stack.DEEPSPEED, LibraryDivision(divides, "the DeepSpeed engine")
+    return Stack.RAW, LibraryDivision(Answer.NO)
+
+
+def _accelerator_division(driver: Built, steps: str, plugin: str) -> LibraryDivision:
+    given = driver.argument(None, steps)
+    if given is None:
+        plugged = driver.argument(None, plugin)
+        if isinstance(plugged, Built):
+            given = plugged.argument(0, "num_steps")
+    if given is None and any(name == "**" for name, _ in driver.named):
+        return LibraryDivision(Answer.UNKNOWN, "Accelerator(**...)", driver.place)
+    if given is None or given == Const(1):
+        return LibraryDivision(Answer.NO, "", driver.place)
+    text = given.text if isinstance(given, Symbol) else str(given.value) if isinstance(given, Const) else "..."
+    return LibraryDivision(Answer.YES, f"Accelerator(gradient_accumulation_steps={text})", driver.place)
+
+
