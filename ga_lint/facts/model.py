@@ -165,6 +165,7 @@ class Window:
     scope: str
     function: Place | None
     trivial: bool = False  # the steps are 1 and nothing can change that
+    rescaled: bool = False  # gradients are multiplied or divided after backward
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,7 @@ def _window(
         backward.scope,
         backward.function,
         trivial=rounds == Const(1),
+        rescaled=any(event.kind is EventKind.SCALE_GRADIENT for event in run.events),
     )
 
 

@@ -1,0 +1,147 @@
+"""What do the loop rules share? How a loss of a window is divided, and where to point."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ga_lint.diagnostics import Confidence, Step
+from ga_lint.facts.model import (
+    Answer,
+    Factor,
+    FactorKind,
+    FileFacts,
+    Idiom,
+    LossTerm,
+    Place,
+    Reduction,
+    Stack,
+    Window,
+)
+from ga_lint.source import Position, Span
+
+# A mean times one of these is a share of the window already: whatever it is called, it is not the steps.
+_SHARE = re.compile(r"share|weight|frac|portion|token|count|num_items|valid|n_items|numel", re.IGNORECASE)
+_WINDOW_NAME = re.compile(r"accum|micro|window|chunk|gas\b|grad", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """One term of the loss that goes into one backward of a window, and who divides it."""
+
+    window: Window
+    term: LossTerm
+    by_user: tuple[Factor, ...]  # divisions by the accumulation steps
+    multiplied: int  # multiplications by the accumulation steps
+
+    @property
+    def divisions(self) -> int:
+        """By how many times the steps the loss is divided, the stack's own division included."""
+        return len(self.by_user) - self.multiplied + (self.window.library.answer is Answer.YES)
+
+    @property
+    def is_mean(self) -> bool:
+        """A mean over this micro-batch, not weighted by anything that could be its share."""
+        return (
+            self.term.site.reduction is Reduction.MEAN
+            and not self.term.site.counted
+            and not any(factor.kind in _COUNTS or _is_share(factor) for factor in self.term.factors)
+        )
+
+    @property
+    def is_counted(self) -> bool:
+        """Divided by the window's count, here or by the callee."""
+        kinds = (FactorKind.WINDOW_COUNT, FactorKind.GLOBAL_COUNT)
+        return self.term.site.counted or any(f.kind in kinds and f.power < 0 for f in self.term.factors)
+
+    @property
+    def place(self) -> Place:
+        """Where to point: the last division by the steps that stands in the loop's own file, else backward."""
+        here = [f.place for f in self.by_user if f.place.path == self.window.backward.path]
+        return here[-1] if here else self.window.backward
+
+
+_COUNTS = (FactorKind.LOCAL_COUNT, FactorKind.WINDOW_COUNT, FactorKind.GLOBAL_COUNT)
+
+
+def losses(facts: FileFacts) -> Iterator[Loss]:
+    """Every term of every loss that reaches a backward inside a window, each once."""
+    for window in facts.windows:
+        if window.trivial or not _is_window(window):
+            continue
+        seen: list[LossTerm] = []
+        for terms in window.losses:
+            for term in terms:
+                if term not in seen:
+                    seen.append(term)
+                    divided = tuple(f for f in term.factors if f.power < 0 and is_steps(f, window))
+                    multiplied = sum(f.power > 0 and is_steps(f, window) for f in term.factors)
+                    yield Loss(window, term, divided, multiplied)
+
+
+def is_steps(factor: Factor, window: Window) -> bool:
+    """Is this factor the number of micro-batches in the window?"""
+    if factor.kind is FactorKind.STEPS or (window.steps and factor.text == window.steps):
+        return True
+    return factor.value is not None and factor.value > 1 and factor.value == window.steps_value
+
+
+def _is_share(factor: Factor) -> bool:
+    return factor.kind is FactorKind.OTHER and factor.power > 0 and bool(_SHARE.search(factor.text))
+
+
+def _is_window(window: Window) -> bool:
+    """An inner loop is a window when it says so; any other inner loop may be one over tasks or time."""
+    if window.idiom is Idiom.INNER_LOOP:
+        divided = any(is_steps(f, window) for terms in window.losses for term in terms for f in term.factors)
+        return divided or bool(_WINDOW_NAME.search(window.steps))
+    if window.idiom is Idiom.ACCUMULATE:
+        return window.library.answer is not Answer.NO
+    return True
+
+
+def steps_text(window: Window) -> str:
+    """The number of micro-batches, as text for a message."""
+    if window.steps_value is not None and window.steps_value > 1:
+        return f"{window.steps_value:g}"
+    return "several"
+
+
+def trace(loss: Loss, evidence: tuple[Step, ...] = ()) -> tuple[Step, ...]:
+    """From the mean to the optimizer step, each place once."""
+    window, site = loss.window, loss.term.site
+    steps = [*site.via, Step(_reduction_text(loss), site.reduced.path, site.reduced.span), *evidence]
+    steps += [Step(f"divided by `{f.text}`", f.place.path, f.place.span) for f in loss.by_user]
+    if window.library.answer is Answer.YES:
+        place = window.library.place or window.backward
+        steps.append(Step(f"divided by {window.library.by}", place.path, place.span))
+    steps.append(Step("gradients are added up here", window.backward.path, window.backward.span))
+    every = f" every {window.steps_value:g} micro-batches" if window.steps_value else ""
+    steps.append(Step(f"stepped here{every}", window.optimizer_step.path, window.optimizer_step.span))
+    unique: list[Step] = []
+    for step in steps:
+        if step not in unique:
+            unique.append(step)
+    return tuple(unique)
+
+
+def _reduction_text(loss: Loss) -> str:
+    site = loss.term.site
+    if site.callee.endswith("own loss"):
+        return f"{site.callee} is a mean over this micro-batch's targets"
+    if site.reduction is Reduction.SUM:
+        return "reduced to a sum here"
+    return "reduced to a mean here"
+
+
+def confidence(loss: Loss, *others: Confidence) -> Confidence:
+    """No more than its weakest link."""
+    links = [loss.term.site.confidence, *others]
+    if loss.window.library.answer is Answer.UNKNOWN:
+        links.append(Confidence.LIKELY)
+    if loss.window.stack is Stack.DEEPSPEED and loss.window.idiom is Idiom.ENGINE:
+        links.append(Confidence.LIKELY)  # the engine's own configuration is not in sight
+    return min(links)
+
+

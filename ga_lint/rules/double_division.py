@@ -1,0 +1,68 @@
+"""GA103: see rules/GA103-double-division.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity
+from ga_lint.facts.model import Answer, Factor, FileFacts, Place
+from ga_lint.project import Project
+from ga_lint.rules._loops import Loss, confidence, losses, steps_text, trace
+from ga_lint.rules.registry import rule
+
+
+@rule(
+    "GA103",
+    "double-division",
+    "the loss is divided by the accumulation steps twice",
+    severity=Severity.ERROR,
+    needles=(b"backward(",),
+)
+def double_division(facts: FileFacts, project: Project) -> Iterator[Finding]:
+    reported: set[Place] = set()
+    for loss in losses(facts):
+        if not loss.by_user or loss.place in reported or not _divided_again(loss):
+            continue
+        reported.add(loss.place)
+        yield _finding(loss, loss.by_user[-1])
+
+
+def _divided_again(loss: Loss) -> bool:
+    if loss.is_counted:  # the window's count has normalised it already; only the stack's own division is owed
+        return loss.divisions > 0
+    return loss.is_mean and loss.divisions >= 2
+
+
+def _finding(loss: Loss, second: Factor) -> Finding:
+    window = loss.window
+    steps = steps_text(window)
+    if window.library.answer is Answer.YES:
+        other = f"{window.library.by} divides again"
+    elif loss.is_counted:
+        other = "its division by the window's count was all that is owed"
+    else:
+        other = "it was divided before"
+    times = "as many times too small as there are micro-batches" if steps == "several" else f"{steps} times too small"
+    return Finding(
+        code="GA103",
+        name="double-division",
+        severity=Severity.ERROR,
+        confidence=confidence(loss),
+        message=f"the loss is divided by `{second.text}`, and {other}",
+        span=loss.place.span,
+        label="divided a second time" if window.library.answer is not Answer.YES else "divided by hand",
+        effect=Effect(
+            EffectKind.SCALE,
+            f"gradients are {times}",
+            "1/GAS",
+            1 / window.steps_value if window.steps_value else None,
+        ),
+        scope=window.scope,
+        trace=trace(loss),
+        fix=FixRequest(
+            "drop-division",
+            FixTier.SAFE,
+            "drop the division by hand",
+            targets=(("division", second.place.span),),
+        ),
+    )

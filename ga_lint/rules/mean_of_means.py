@@ -1,0 +1,52 @@
+"""GA101: see rules/GA101-mean-of-means.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
+from ga_lint.facts.model import Answer, FileFacts, Level, Place, Raggedness
+from ga_lint.project import Project
+from ga_lint.rules._fixes import window_fix
+from ga_lint.rules._loops import Loss, confidence, losses, steps_text, trace
+from ga_lint.rules.registry import rule
+
+
+@rule(
+    "GA101",
+    "mean-of-means",
+    "a mean over each micro-batch's tokens is averaged over micro-batches with different token counts",
+    severity=Severity.WARNING,
+    needles=(b"backward(",),
+)
+def mean_of_means(facts: FileFacts, project: Project) -> Iterator[Finding]:
+    reported: set[Place] = set()
+    for loss in losses(facts):
+        if loss.place in reported or not loss.is_mean or loss.divisions != 1:
+            continue
+        ragged = facts.raggedness_of(loss.term.site)
+        if ragged.answer is Answer.NO or loss.term.site.level is Level.SAMPLE:
+            continue
+        reported.add(loss.place)
+        yield _finding(loss, ragged)
+
+
+def _finding(loss: Loss, ragged: Raggedness) -> Finding:
+    window = loss.window
+    level = Confidence.CERTAIN if loss.term.site.level is Level.TOKEN else Confidence.POSSIBLE
+    fix, refusal = window_fix(loss)
+    return Finding(
+        code="GA101",
+        name="mean-of-means",
+        severity=Severity.WARNING,
+        confidence=confidence(loss, ragged.confidence, level),
+        message=f"the mean over this micro-batch's tokens is averaged over {steps_text(window)} micro-batches "
+        "that can hold different numbers of targets",
+        span=loss.place.span,
+        label="the mean is divided here" if loss.by_user else "the mean goes into backward here",
+        effect=Effect(EffectKind.WEIGHTS, "tokens of short micro-batches weigh more than tokens of long ones"),
+        scope=window.scope,
+        trace=trace(loss, ragged.evidence),
+        fix=fix,
+        fix_refusal=refusal,
+    )

@@ -1,0 +1,67 @@
+"""GA102: see rules/GA102-undivided-accumulation.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
+from ga_lint.facts.model import Answer, FactorKind, FileFacts, Idiom, Place
+from ga_lint.project import Project
+from ga_lint.rules._loops import Loss, confidence, losses, steps_text, trace
+from ga_lint.rules.registry import rule
+
+
+@rule(
+    "GA102",
+    "undivided-accumulation",
+    "means are added up over the window and nobody divides",
+    severity=Severity.ERROR,
+    needles=(b"backward(",),
+)
+def undivided_accumulation(facts: FileFacts, project: Project) -> Iterator[Finding]:
+    divided = {loss.window.backward for loss in losses(facts) if loss.by_user}
+    reported: set[Place] = set()
+    for loss in losses(facts):
+        window = loss.window
+        if window.backward in reported or window.backward in divided or not loss.is_mean or loss.divisions != 0:
+            continue
+        if window.library.answer is not Answer.NO or window.rescaled or not _is_plain(loss):
+            continue
+        reported.add(window.backward)
+        yield _finding(loss)
+
+
+def _is_plain(loss: Loss) -> bool:
+    """No divisor whose meaning is not known: it could be the steps under another name."""
+    return not any(f.power < 0 and f.kind in (FactorKind.OTHER, FactorKind.CONSTANT) for f in loss.term.factors)
+
+
+def _finding(loss: Loss) -> Finding:
+    window = loss.window
+    steps = steps_text(window)
+    times = "as many times too large as there are micro-batches" if steps == "several" else f"{steps} times too large"
+    # timid: an inner loop that is only known by its name may run over parts that are meant to be summed
+    known = Confidence.LIKELY if window.idiom is Idiom.INNER_LOOP else Confidence.CERTAIN
+    fix = None
+    if window.steps and window.function == loss.window.function:
+        fix = FixRequest(
+            "divide-by-steps",
+            FixTier.UNSAFE,
+            f"divide the loss by `{window.steps}` before backward",
+            targets=(("backward", window.backward.span),),
+            options=(("steps", window.steps),),
+        )
+    return Finding(
+        code="GA102",
+        name="undivided-accumulation",
+        severity=Severity.ERROR,
+        confidence=confidence(loss, known),
+        message=f"the means of {steps} micro-batches are added up and nobody divides by their number",
+        span=window.backward.span,
+        label="added to the gradients undivided",
+        effect=Effect(EffectKind.SCALE, f"gradients are {times}", "GAS", window.steps_value),
+        scope=window.scope,
+        trace=trace(loss),
+        fix=fix,
+        fix_refusal=None if fix else "the number of micro-batches is not written down in the loop",
+    )
