@@ -1,0 +1,80 @@
+"""How does a parameter or an argument join a list that the user has laid out?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import libcst as cst
+
+from ga_lint.fixers.edits import Edits
+
+MAX_WIDTH = 120  # a longer line is broken below the first argument
+
+Item = TypeVar("Item", cst.Param, cst.Arg)
+
+
+def append_argument(edits: Edits, call: cst.Call, new: cst.Arg) -> None:
+    """Give a call one more argument, on a line of its own where the call's line would become too long."""
+    tree = edits.tree
+    end = tree.span_of(call).end
+    width = len(tree.source.lines[end.row - 1]) + len(tree.code(new)) + len(", ")
+    gap = None
+    if call.args and width > MAX_WIDTH and tree.span_of(call).start.row == end.row:
+        column = tree.span_of(call.args[0]).start.column - 1
+        line = tree.source.lines[end.row - 1]
+        if line[:column].isascii() and "\t" not in line[:column]:
+            indent = len(line) - len(line.lstrip())
+            gap = cst.ParenthesizedWhitespace(indent=True, last_line=cst.SimpleWhitespace(" " * (column - indent)))
+    edits.change(call, lambda node: node.with_changes(args=appended(node.args, new, gap)))
+
+
+def appended(items: Sequence[Item], new: Item, gap: cst.BaseParenthesizableWhitespace | None = None) -> list[Item]:
+    """The list with `new` at its end: a trailing comma, comments and one item a line stay as they are."""
+    if not items:
+        return [new]
+    *head, last = items
+    after = _after(last)
+    if isinstance(last.comma, cst.Comma):  # a trailing comma, with what leads to the bracket
+        closing = last.comma.whitespace_after
+        opened = last.with_changes(comma=cst.Comma(whitespace_after=_joint(head, closing)))
+        return [*head, opened, new.with_changes(comma=last.comma.with_changes(whitespace_after=_bare(closing)))]
+    opened = _with_after(last, cst.SimpleWhitespace("")).with_changes(
+        comma=cst.Comma(whitespace_after=gap or _joint(head, after))
+    )
+    return [*head, opened, _with_after(new, _bare(after))]
+
+
+def _joint(head: Sequence[Item], closing: cst.BaseParenthesizableWhitespace) -> cst.BaseParenthesizableWhitespace:
+    """What stands between the old last item and the new one: a line end where every item has its own line."""
+    gaps = [item.comma.whitespace_after for item in head if isinstance(item.comma, cst.Comma)]
+    broken = [gap for gap in gaps if isinstance(gap, cst.ParenthesizedWhitespace)]
+    if not broken or len(broken) < len(gaps):
+        if isinstance(closing, cst.ParenthesizedWhitespace) and closing.first_line.comment is not None:
+            return closing.with_changes(empty_lines=[])  # the comment ends the line anyway
+        return cst.SimpleWhitespace(" ")
+    joint = broken[-1].with_changes(first_line=cst.TrailingWhitespace(), empty_lines=[])
+    if isinstance(closing, cst.ParenthesizedWhitespace):
+        joint = joint.with_changes(first_line=closing.first_line, empty_lines=closing.empty_lines)
+    return joint
+
+
+def _bare(gap: cst.BaseParenthesizableWhitespace) -> cst.BaseParenthesizableWhitespace:
+    """The same line break without its comments: they stayed with the item that they were written for."""
+    if isinstance(gap, cst.ParenthesizedWhitespace):
+        return gap.with_changes(first_line=cst.TrailingWhitespace(), empty_lines=[])
+    return gap
+
+
+def bare_comma(comma: cst.Comma) -> cst.Comma:
+    """A copy of the user's comma for a new item in the middle of the list."""
+    return comma.with_changes(whitespace_after=_bare(comma.whitespace_after))
+
+
+def _after(item: Item) -> cst.BaseParenthesizableWhitespace:
+    return item.whitespace_after_param if isinstance(item, cst.Param) else item.whitespace_after_arg
+
+
+def _with_after(item: Item, gap: cst.BaseParenthesizableWhitespace) -> Item:
+    name = "whitespace_after_param" if isinstance(item, cst.Param) else "whitespace_after_arg"
+    return item.with_changes(**{name: gap})

@@ -1,0 +1,58 @@
+"""`super()` is called without the count: hand it on (GA201, GA203).
+
+Places: `call`, the `super().compute_loss(...)` or `super().training_step(...)` call. Options: none.
+
+An override without the parameter gets it too: the two halves always land together. An override that has only
+`**kwargs`, and reads nothing from it, passes `**kwargs` on.
+"""
+
+from __future__ import annotations
+
+import libcst as cst
+
+from ga_lint.errors import FixNotApplicable
+from ga_lint.fixers.commas import append_argument
+from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.registry import Target, fixer
+from ga_lint.fixers.signature import COUNT, kwargs_name, parameters, reads_kwargs, receive_count
+
+
+@fixer("forward-count")
+def forward_count(target: Target, edits: Edits) -> None:
+    call = target.tree.find(target.span("call"), cst.Call)
+    function = target.tree.function_of(call)
+    if any(arg.star == "**" or (arg.keyword is not None and arg.keyword.value == COUNT) for arg in call.args):
+        raise FixNotApplicable("the call passes keyword arguments on already")
+    new = _third_argument(edits, function, call) if call_name(call) == "training_step" else _keyword(edits, function)
+    append_argument(edits, call, new)
+
+
+def _keyword(edits: Edits, function: cst.FunctionDef) -> cst.Arg:
+    """compute_loss receives the count by name, so `**kwargs` holds it where no parameter does."""
+    swallowed = kwargs_name(function)
+    named = any(param.name.value == COUNT for param in parameters(function))
+    if swallowed and not named and not reads_kwargs(edits.tree, function):
+        return cst.Arg(cst.Name(swallowed), star="**")
+    return cst.Arg(cst.Name(receive_count(edits, function)), keyword=cst.Name(COUNT), equal=_TIGHT)
+
+
+def _third_argument(edits: Edits, function: cst.FunctionDef, call: cst.Call) -> cst.Arg:
+    """training_step receives the count by position, so the third parameter holds it, whatever its name."""
+    positional = [*function.params.posonly_params, *function.params.params]
+    if len(positional) > 3:
+        count = positional[3].name.value
+    elif isinstance(function.params.star_arg, cst.Param):
+        return cst.Arg(function.params.star_arg.name, star="*")
+    else:
+        count = receive_count(edits, function)
+    if len(call.args) == 2 and all(arg.keyword is None and not arg.star for arg in call.args):
+        return cst.Arg(cst.Name(count))
+    return cst.Arg(cst.Name(count), keyword=cst.Name(COUNT), equal=_TIGHT)
+
+
+def call_name(call: cst.Call) -> str | None:
+    """`compute_loss` for `super().compute_loss(...)`."""
+    return call.func.attr.value if isinstance(call.func, cst.Attribute) else None
+
+
+_TIGHT = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))

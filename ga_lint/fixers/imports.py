@@ -1,0 +1,86 @@
+"""Under which name is a module imported, and where does a new import go?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import libcst as cst
+
+from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.tree import Statement, Tree, dotted
+
+
+def import_module(edits: Edits, name: str) -> str:
+    """The name that stands for this module at the module's level; `import name` is added where none does."""
+    for line, _ in _imports(edits.tree.module):
+        for small in line.body:
+            if isinstance(small, cst.Import):
+                for alias in small.names:
+                    if dotted(alias.name) == name:
+                        return alias.asname.name.value if alias.asname else name  # type: ignore[union-attr]
+    _insert(edits, name)
+    return name
+
+
+def _insert(edits: Edits, name: str) -> None:
+    """Into the block of its kind (standard library or not), in the order of the alphabet."""
+    kind = _is_standard(name)
+    block = [(line, module) for line, module in _imports(edits.tree.module) if _is_standard(module) == kind]
+    plain = [(line, module) for line, module in block if isinstance(line.body[0], cst.Import)]
+    statement = f"import {name}\n"
+    later = next((line for line, module in plain if module > name), None)
+    if later is not None:
+        edits.insert_before(later, statement)
+    elif plain:
+        edits.insert_after(plain[-1][0], statement)
+    elif block:
+        edits.insert_before(block[0][0], statement)
+    else:
+        _insert_alone(edits, statement)
+
+
+def _insert_alone(edits: Edits, statement: str) -> None:
+    others = [line for line, _ in _imports(edits.tree.module)]
+    body = edits.tree.module.body
+    first = others[0] if others else next((line for line in body if not _is_preamble(line)), None)
+    if isinstance(first, Statement):
+        edits.insert_before(first, statement, gap=1)
+
+
+def _imports(module: cst.Module) -> Iterator[tuple[cst.SimpleStatementLine, str]]:
+    """The import lines at the top level, each with the first module it names; `__future__` is none of them."""
+    for line in module.body:
+        if not isinstance(line, cst.SimpleStatementLine):
+            continue
+        match line.body[0]:
+            case cst.Import(names=names):
+                yield line, dotted(names[0].name) or ""
+            case cst.ImportFrom(module=module_name, relative=relative):
+                name = "." if relative else (dotted(module_name) or "") if module_name is not None else ""
+                if name != "__future__":
+                    yield line, name
+            case _:
+                pass
+
+
+def _is_preamble(statement: cst.CSTNode) -> bool:
+    """The docstring and `from __future__ import ...`."""
+    if not isinstance(statement, cst.SimpleStatementLine):
+        return False
+    match statement.body[0]:
+        case cst.Expr(value=cst.SimpleString() | cst.ConcatenatedString()):
+            return True
+        case cst.ImportFrom(module=cst.Name(value="__future__")):
+            return True
+        case _:
+            return False
+
+
+def _is_standard(module: str) -> bool:
+    return module.partition(".")[0] in sys.stdlib_module_names
+
+
+def last_import(tree: Tree) -> cst.SimpleStatementLine | None:
+    lines = [line for line, _ in _imports(tree.module)]
+    return lines[-1] if lines else None

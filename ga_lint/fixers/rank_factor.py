@@ -1,0 +1,102 @@
+"""The count divides, but nobody multiplies by the ranks that the stack averages over (GA204).
+
+Places: `division`, the `x / count` expression or `x /= count` statement, once for each division (several are fine).
+Options: none.
+
+The factor follows the division as a statement of its own where the division is one, or where the whole `return` uses
+only the divided value; inside a larger expression it becomes a factor of that expression.
+"""
+
+from __future__ import annotations
+
+import libcst as cst
+
+from ga_lint.fixers.arithmetic import Division, division_of
+from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.registry import Target, fixer
+from ga_lint.fixers.signature import COUNT, parameter_name
+from ga_lint.fixers.tree import Tree, names_in, occurrences
+
+
+@fixer("rank-factor")
+def rank_factor(target: Target, edits: Edits) -> None:
+    tree = target.tree
+    kinds = (cst.BinaryOperation, cst.AugAssign, cst.Call)
+    divisions = [division_of(tree.find(span, *kinds)) for span in target.spans("division")]
+    hoisted: set[cst.CSTNode] = set()
+    for division in divisions:
+        self_name = parameter_name(tree.function_of(division.whole), 0)
+        name = _divided_name(tree, division)
+        if name is not None:
+            statement = tree.statement_of(division.whole)
+            edits.insert_after(statement, _block(self_name, name, _guard(tree, division)))
+            continue
+        line = _returned_only_divided(tree, division, divisions)
+        if line is None:
+            _multiply_in_place(edits, division, self_name)
+        elif line not in hoisted:
+            hoisted.add(line)
+            text = f"{tree.code(division.left)} = {_bare_code(tree, division.whole)}\n"
+            edits.insert_before(line, text + _block(self_name, tree.code(division.left), _guard(tree, division)))
+        if line is not None:
+            edits.replace(_expression(division), tree.code(division.left))
+
+
+def _divided_name(tree: Tree, division: Division) -> str | None:
+    """`loss` when the whole statement is `loss = x / n`, `loss /= n` or `loss.div_(n)`."""
+    statement = tree.parent(division.whole)
+    match statement:
+        case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))], value=value) if (
+            value is division.whole
+        ):
+            return name
+        case cst.AnnAssign(target=cst.Name(value=name), value=value) if value is division.whole:
+            return name
+        case _:
+            pass
+    if division.in_place and isinstance(division.left, cst.Name):
+        return division.left.value
+    return None
+
+
+def _returned_only_divided(tree: Tree, division: Division, divisions: list[Division]) -> cst.SimpleStatementLine | None:
+    """The line of a `return` in which the name occurs only inside these divisions by the same count."""
+    line = tree.statement_of(division.whole)
+    if not isinstance(line.body[0], cst.Return) or not isinstance(division.left, cst.Name) or division.in_place:
+        return None
+    if isinstance(tree.block_of(line), cst.Module):
+        return None
+    same = [d for d in divisions if _bare_code(tree, d.whole) == _bare_code(tree, division.whole)]
+    inside = sum(1 for d in same if tree.span_of(line).contains(tree.span_of(d.whole)))
+    return line if occurrences(line, division.left.value) == inside else None
+
+
+def _multiply_in_place(edits: Edits, division: Division, self_name: str) -> None:
+    whole = _expression(division)
+    factor = f"({self_name}.accelerator.num_processes if {self_name}.args.average_tokens_across_devices else 1)"
+    product = f"{_bare_code(edits.tree, whole)} * {factor}"
+    edits.replace(whole, f"({product})" if whole.lpar else product)
+
+
+def _expression(division: Division) -> cst.BinaryOperation | cst.Call:
+    assert not isinstance(division.whole, cst.AugAssign)  # a statement of its own, dealt with before
+    return division.whole
+
+
+def _bare_code(tree: Tree, node: cst.CSTNode) -> str:
+    if isinstance(node, cst.BaseExpression):
+        node = node.with_changes(lpar=[], rpar=[])
+    return tree.code(node)
+
+
+def _guard(tree: Tree, division: Division) -> str:
+    """A divisor that is the count only sometimes (`count or mask.sum()`) owes the factor only then."""
+    sure = COUNT in names_in(division.right) and not isinstance(division.right, cst.IfExp | cst.BooleanOperation)
+    return "" if sure else f"{COUNT} is not None and "
+
+
+def _block(self_name: str, name: str, guard: str = "") -> str:
+    return (
+        f"if {guard}{self_name}.args.average_tokens_across_devices:\n"
+        f"    {name} = {name} * {self_name}.accelerator.num_processes\n"
+    )

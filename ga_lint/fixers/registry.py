@@ -1,0 +1,85 @@
+"""Which fixers are there, and how does a request become new text?"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable
+
+import libcst as cst
+
+from ga_lint.diagnostics import FixRequest
+from ga_lint.errors import FixNotApplicable, InternalError
+from ga_lint.fixers.edits import Edits, Rewrite
+from ga_lint.fixers.tree import Tree
+from ga_lint.source import SourceFile, Span
+
+Fixer = Callable[["Target", Edits], None]
+
+_FIXERS: dict[str, Fixer] = {}
+
+
+class Target:
+    """A request, bound to the tree that it is about."""
+
+    def __init__(self, tree: Tree, request: FixRequest) -> None:
+        self.tree = tree
+        self._request = request
+        self._options = request.option_by_name
+
+    def span(self, role: str) -> Span:
+        """The only place in this role; a rule that names none has not asked for this fixer properly."""
+        spans = self.spans(role)
+        if len(spans) != 1:
+            raise InternalError(f"the fixer {self._request.fixer!r} needs one place {role!r}, got {len(spans)}")
+        return spans[0]
+
+    def spans(self, role: str) -> list[Span]:
+        return [span for name, span in self._request.targets if name == role]
+
+    def option(self, name: str) -> str:
+        value = self._options.get(name)
+        if value is None:
+            raise InternalError(f"the fixer {self._request.fixer!r} needs the option {name!r}")
+        return value
+
+    def option_or(self, name: str, default: str) -> str:
+        return self._options.get(name, default)
+
+
+def fixer(name: str) -> Callable[[Fixer], Fixer]:
+    """Register the decorated function under the name that rules use."""
+
+    def register(plan: Fixer) -> Fixer:
+        if name in _FIXERS and _FIXERS[name].__module__ != plan.__module__:
+            raise ValueError(f"two modules define the fixer {name!r}")
+        _FIXERS[name] = plan
+        return plan
+
+    return register
+
+
+@functools.cache
+def fixer_names() -> frozenset[str]:
+    """Every fixer's name; importing them all registers them."""
+    package = importlib.import_module("ga_lint.fixers")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    return frozenset(_FIXERS)
+
+
+def rewrite(source: SourceFile, request: FixRequest) -> Rewrite:
+    """The file with one finding repaired, or FixNotApplicable with the reason why it is not."""
+    if request.fixer not in fixer_names():
+        raise InternalError(f"no fixer is called {request.fixer!r}")
+    tree = Tree(source)
+    edits = Edits(tree)
+    try:
+        _FIXERS[request.fixer](Target(tree, request), edits)
+        result = edits.apply()
+    except (cst.CSTValidationError, cst.ParserSyntaxError) as error:
+        raise FixNotApplicable(f"the rewrite cannot be written: {error}") from None
+    if result.text == source.text:
+        raise FixNotApplicable("the rewrite changes nothing")
+    return result

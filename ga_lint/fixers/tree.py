@@ -1,0 +1,215 @@
+"""Where in the LibCST tree is the place that a rule named, and what stands around it?"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import TypeVar
+
+import libcst as cst
+from libcst.metadata import MetadataWrapper, ParentNodeProvider, PositionProvider
+
+from ga_lint.errors import FixNotApplicable
+from ga_lint.source import Position, SourceFile, Span
+
+Node = TypeVar("Node", bound=cst.CSTNode)
+Block = cst.IndentedBlock | cst.Module
+# Every statement that has lines of its own above it: all of LibCST's, but its abstract base does not say so.
+Statement = (
+    cst.SimpleStatementLine
+    | cst.FunctionDef
+    | cst.ClassDef
+    | cst.If
+    | cst.For
+    | cst.While
+    | cst.With
+    | cst.Try
+    | cst.TryStar
+    | cst.Match
+)
+
+
+class Tree:
+    """One module as LibCST sees it, with the places and the parents of its nodes."""
+
+    def __init__(self, source: SourceFile) -> None:
+        self.source = source
+        try:
+            module = cst.parse_module(source.text)
+        except (cst.ParserSyntaxError, RecursionError):
+            raise FixNotApplicable("LibCST cannot parse this file") from None
+        if module.code != source.text or source.encode(source.text) != source.data:
+            raise FixNotApplicable("LibCST cannot write this file back byte for byte")
+        # A freshly parsed tree has no node twice, so the wrapper's deep copy buys nothing.
+        wrapper = MetadataWrapper(module, unsafe_skip_copy=True)
+        self.module = wrapper.module
+        self._parents = wrapper.resolve(ParentNodeProvider)
+        self._spans: dict[cst.CSTNode, Span] = {}
+        self._by_span: dict[Span, list[cst.CSTNode]] = {}
+        for node, where in wrapper.resolve(PositionProvider).items():
+            start = Position(where.start.line, where.start.column + 1)
+            span = Span(start, Position(where.end.line, where.end.column + 1))
+            self._spans[node] = span
+            self._by_span.setdefault(span, []).append(node)
+
+    def expression(self, span: Span) -> cst.BaseExpression:
+        """The expression, of any kind, at exactly this place."""
+        for node in self._by_span.get(span, ()):
+            if isinstance(node, cst.BaseExpression):
+                return node
+        raise FixNotApplicable(f"no expression at line {span.start.row}")
+
+    def find(self, span: Span, *kinds: type[Node]) -> Node:
+        """The node of one of these kinds at exactly this place."""
+        for node in self._by_span.get(span, ()):
+            if isinstance(node, kinds):
+                return node
+        raise FixNotApplicable(f"no {' or '.join(kind.__name__ for kind in kinds)} at line {span.start.row}")
+
+    def span_of(self, node: cst.CSTNode) -> Span:
+        return self._spans[node]
+
+    def code(self, node: cst.CSTNode) -> str:
+        return self.module.code_for_node(node)
+
+    def parent(self, node: cst.CSTNode) -> cst.CSTNode | None:
+        return self._parents.get(node)
+
+    def around(self, node: cst.CSTNode) -> Iterator[cst.CSTNode]:
+        """The nodes around this one, the nearest first."""
+        outer = self.parent(node)
+        while outer is not None:
+            yield outer
+            outer = self.parent(outer)
+
+    def enclosing(self, node: cst.CSTNode, *kinds: type[Node]) -> Node | None:
+        return next((outer for outer in self.around(node) if isinstance(outer, kinds)), None)
+
+    def function_of(self, node: cst.CSTNode) -> cst.FunctionDef:
+        function = self.enclosing(node, cst.FunctionDef)
+        if function is None:
+            raise FixNotApplicable("the code stands outside any function")
+        return function
+
+    def class_of(self, function: cst.FunctionDef) -> cst.ClassDef:
+        """The class whose method this is."""
+        owner = self.enclosing(function, cst.ClassDef, cst.FunctionDef)
+        if not isinstance(owner, cst.ClassDef):
+            raise FixNotApplicable(f"{function.name.value} is not written inside a class")
+        return owner
+
+    def statement_of(self, node: cst.CSTNode) -> cst.SimpleStatementLine:
+        """The line that holds this expression or small statement, alone on it and in an indented block."""
+        line = node if isinstance(node, cst.SimpleStatementLine) else self.enclosing(node, cst.SimpleStatementLine)
+        if line is None or len(line.body) != 1:
+            row = self.span_of(node).start.row
+            raise FixNotApplicable(f"line {row} holds more than one statement; give each its own line")
+        return line
+
+    def block_of(self, statement: cst.CSTNode) -> Block:
+        block = self.parent(statement)
+        if not isinstance(block, Block):
+            raise FixNotApplicable("the statement shares its line with the head of its block")
+        return block
+
+    def top_level(self, node: cst.CSTNode) -> Statement:
+        """The statement of the module itself that holds this node."""
+        inner = node
+        for outer in self.around(node):
+            if isinstance(outer, cst.Module):
+                break
+            inner = outer
+        assert isinstance(inner, Statement)
+        return inner
+
+    def parse_statements(self, text: str, like: cst.CSTNode) -> list[Statement]:
+        """New statements with the file's line ends and the indentation of the code around `like`."""
+        newline = self.module.default_newline
+        unit = self._indent_around(like)
+        parsed = cst.parse_module(_reindent(text, unit).replace("\n", newline), self.module.config_for_parsing)
+        return [statement for statement in parsed.body if isinstance(statement, Statement)]
+
+    def parse_expression(self, text: str) -> cst.BaseExpression:
+        return cst.parse_expression(text, self.module.config_for_parsing)
+
+    def _indent_around(self, node: cst.CSTNode) -> str:
+        own = [node] if isinstance(node, cst.IndentedBlock) else []
+        blocks = [*own, *(outer for outer in self.around(node) if isinstance(outer, cst.IndentedBlock))]
+        return (blocks[0].indent if blocks else None) or self.module.default_indent
+
+
+def _reindent(text: str, unit: str) -> str:
+    """Templates are written with four spaces."""
+    lines = []
+    for line in text.split("\n"):
+        body = line.lstrip(" ")
+        depth, rest = divmod(len(line) - len(body), 4)
+        lines.append(unit * depth + " " * rest + body if body else "")
+    return "\n".join(lines)
+
+
+def names_in(node: cst.CSTNode) -> set[str]:
+    """Every name that is read or bound in there."""
+    return set(_names(node))
+
+
+def occurrences(node: cst.CSTNode, name: str) -> int:
+    """How often this name is read or bound in there."""
+    return _names(node).count(name)
+
+
+def _names(node: cst.CSTNode) -> list[str]:
+    """The names in order; the `b` of `a.b` and of `f(b=1)` is none."""
+    found: list[str] = []
+
+    class Names(cst.CSTVisitor):
+        def visit_Name(self, node: cst.Name) -> None:
+            found.append(node.value)
+
+        def visit_Attribute(self, node: cst.Attribute) -> bool:
+            node.value.visit(self)
+            return False
+
+        def visit_Arg(self, node: cst.Arg) -> bool:
+            node.value.visit(self)
+            return False
+
+    node.visit(Names())
+    return found
+
+
+def identifiers(source: SourceFile) -> set[str]:
+    """Every identifier that occurs anywhere in the file, so that a new one collides with none."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source.text)):
+        match node:
+            case ast.Name(id=name) | ast.arg(arg=name) | ast.Attribute(attr=name):
+                found.add(name)
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+                found.add(name)
+            case ast.alias(name=name, asname=alias):
+                found.update((name.partition(".")[0], alias or name))
+            case ast.ExceptHandler(name=str() as name) | ast.MatchAs(name=str() as name):
+                found.add(name)
+            case ast.Global(names=names) | ast.Nonlocal(names=names):
+                found.update(names)
+            case _:
+                pass
+    return found
+
+
+def fresh_name(tree: Tree, *candidates: str) -> str:
+    """The first candidate that the file does not use yet."""
+    taken = identifiers(tree.source)
+    numbered = (f"{candidates[0]}_{number}" for number in range(2, 100))
+    return next(name for name in (*candidates, *numbered) if name not in taken)
+
+
+def dotted(node: cst.CSTNode) -> str | None:
+    """`a.b.c` as text, or None when it is anything else."""
+    if isinstance(node, cst.Name):
+        return node.value
+    if isinstance(node, cst.Attribute):
+        base = dotted(node.value)
+        return None if base is None else f"{base}.{node.attr.value}"
+    return None
