@@ -118,6 +118,7 @@ class Diagnostic:
     fingerprint: str
     noqa_row: int  # the row where a suppression comment would go
     source_line: str
+    context: tuple[tuple[int, str], ...] = ()  # rows near it that its trace speaks of, with their lines
     cell: int | None = None
     edits: tuple[Edit, ...] = ()
     verified: str | None = None  # the numeric check's verdict on the rewrite

@@ -20,6 +20,7 @@ class SkipReason(enum.Enum):
     EXCLUDED = "excluded"
     STUB = "type stub"
     GENERATED = "file-ignore comment"
+    NOTEBOOK = "notebook"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,27 @@
+"""How is ga-lint used from Python? Three functions, re-exported by the package."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from ga_lint.config import ConfigFinder, Flags
+from ga_lint.diagnostics import Diagnostic
+from ga_lint.outcome import Report
+
+
+def check_paths(paths: Iterable[str | Path], flags: Flags | None = None, *, isolated: bool = False) -> Report:
+    """Check files and folders as `ga-lint check` does. The report owns the outcomes and the exit code."""
+    from ga_lint.engine.run import check
+
+    return check([Path(path) for path in paths], ConfigFinder(flags, isolated=isolated))
+
+
+def check_source(text: str, path: str | Path = "<string>", flags: Flags | None = None) -> list[Diagnostic]:
+    """Check a text under the path that it would have; ValueError when it cannot be analysed."""
+    from ga_lint.engine.run import check_text
+
+    report = check_text(Path(path), text.encode(), ConfigFinder(flags))
+    if report.failures:
+        raise ValueError(report.failures[0].error)
+    return report.diagnostics

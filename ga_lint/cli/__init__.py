@@ -1,0 +1,1 @@
+"""What did the user type, and what do they see? One module for each command."""

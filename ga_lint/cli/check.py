@@ -1,0 +1,143 @@
+"""`ga-lint check`: which findings are there, and in which form do they go where?"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from ga_lint.cli import console
+from ga_lint.cli.arguments import Arguments
+from ga_lint.cli.common import below_workspace, end, finder_of, in_github_actions, paths_of
+from ga_lint.config import Config, ConfigFinder
+from ga_lint.diagnostics import Severity
+from ga_lint.engine.run import check, check_text
+from ga_lint.errors import UsageError
+from ga_lint.outcome import Clean, Report, Skipped
+from ga_lint.report import FORMATS, renderer
+from ga_lint.report.text import shown
+
+
+def run(arguments: Arguments) -> int:
+    finder = finder_of(arguments)
+    outputs = _outputs(arguments)
+    if arguments.switch("show_settings"):
+        return _show_settings(arguments, finder)
+    if arguments.switch("show_files"):
+        return _show_files(arguments, finder)
+    report = replace(
+        _report(arguments, finder),
+        fail_on=Severity(arguments.text("fail_on") or "info"),
+        exit_zero=arguments.switch("exit_zero"),
+    )
+    _write(report, arguments)
+    for name, path in outputs:
+        try:
+            path.write_text(render(report, name), encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"--output: {path} cannot be written: {error.strerror}") from None
+    return end(report, arguments, _notes(report, arguments))
+
+
+def _report(arguments: Arguments, finder: ConfigFinder) -> Report:
+    if "-" in arguments.words:
+        if len(arguments.words) > 1:
+            raise UsageError("`-` reads stdin and stands alone; give the paths in a second run")
+        return check_text(Path(arguments.text("stdin_filename") or "-"), sys.stdin.buffer.read(), finder)
+    with console.ProgressBar("Checking") as progress:
+        return check(paths_of(arguments), finder, force_exclude=arguments.switch("force_exclude"), progress=progress)
+
+
+def render(report: Report, name: str) -> str:
+    """The report in the format of that name."""
+    if name == "github":
+        from ga_lint.report import github
+
+        return github.render(report, below_workspace())
+    return renderer(name)(report)
+
+
+def _write(report: Report, arguments: Arguments) -> None:
+    color = console.wants_color(arguments.text("color"))
+    if arguments.switch("statistics"):
+        console.write(renderer("statistics")(report))
+        return
+    match arguments.text("output_format"):
+        case None:
+            if not (arguments.switch("quiet") and not report.diagnostics):
+                console.write_report(render(report, "full"), color=color)
+            if in_github_actions():
+                console.write(render(report, "github"))
+        case "full":
+            console.write_report(render(report, "full"), color=color)
+        case name:
+            console.write(render(report, name))
+
+
+def _outputs(arguments: Arguments) -> list[tuple[str, Path]]:
+    pairs = [item.partition(":") for item in arguments.items("output")]
+    for name, _, path in pairs:
+        if name not in FORMATS or not path:
+            raise UsageError(f"--output takes FORMAT:FILE with one of {', '.join(FORMATS)}, not {name!r}")
+    return [(name, Path(path)) for name, _, path in pairs]
+
+
+def _notes(report: Report, arguments: Arguments) -> list[str]:
+    notes = []
+    if in_github_actions() or arguments.text("output_format") == "github":
+        from ga_lint.report.github import SHOWN_PER_LEVEL
+
+        if len(report.diagnostics) > SHOWN_PER_LEVEL:
+            notes.append(
+                f"GitHub shows {SHOWN_PER_LEVEL} annotations of each level for a step; "
+                f"all {len(report.diagnostics):,} are in this log"
+            )
+    if arguments.switch("verbose"):
+        for outcome in report.outcomes:
+            match outcome:
+                case Skipped(path, reason):
+                    notes.append(f"skipped: {shown(path)}: {reason.value}")
+                case Clean(path):
+                    notes.append(f"clean: {shown(path)}")
+    return notes
+
+
+def _show_files(arguments: Arguments, finder: ConfigFinder) -> int:
+    from ga_lint.engine.discover import Target, discover
+
+    found = discover(paths_of(arguments), finder, force_exclude=arguments.switch("force_exclude"))
+    targets = [item for item in found if isinstance(item, Target)]
+    console.write("".join(f"{shown(target.path)}\n" for target in targets))
+    report = Report([item for item in found if not isinstance(item, Target)])
+    for failure in report.failures:
+        console.note(f"error: {shown(failure.path)}: {shown(failure.error)}")
+    console.note(f"{len(targets):,} files would be checked")
+    return report.exit_code
+
+
+def _show_settings(arguments: Arguments, finder: ConfigFinder) -> int:
+    first = paths_of(arguments)[0]
+    config = finder.of_folder(first if first.is_dir() else first.parent)
+    console.write(_settings(config))
+    return 0
+
+
+def _settings(config: Config) -> str:
+    import json  # TOML's strings, lists and booleans are JSON's
+
+    from ga_lint.engine.own_rules import known_rules
+    from ga_lint.engine.select import selected
+
+    values: dict[str, object] = {
+        "exclude": [*config.exclude, *config.extend_exclude],
+        "respect-gitignore": config.respect_gitignore,
+        "min-confidence": str(config.min_confidence),
+        "transformers-version": config.transformers_version or "auto",
+        "select": sorted(selected(known_rules(), config.selections)),
+    }
+    lines = [f"# from {config.source or 'the defaults'}; paths count from {config.root}"]
+    lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    if config.per_file_ignores:
+        lines.append("[per-file-ignores]")
+        lines += [f"{json.dumps(key)} = {json.dumps(value)}" for key, value in config.per_file_ignores]
+    return "\n".join(lines) + "\n"

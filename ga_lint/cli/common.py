@@ -1,0 +1,73 @@
+"""What do all commands on files share? Settings from the command line, and the end of every run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ga_lint.cli import console
+from ga_lint.cli.arguments import Arguments
+from ga_lint.config import ConfigFinder, Flags, Selection
+from ga_lint.diagnostics import Confidence
+from ga_lint.errors import UsageError
+from ga_lint.outcome import Report
+from ga_lint.report.text import shown
+
+
+def paths_of(arguments: Arguments) -> list[Path]:
+    """The paths on the command line, the working folder if there are none."""
+    return [Path(word) for word in arguments.words] or [Path()]
+
+
+def finder_of(arguments: Arguments) -> ConfigFinder:
+    """The settings, after a look whether the command line's rules exist."""
+    selection = Selection(
+        select=arguments.items("select") or None,
+        ignore=arguments.items("ignore"),
+        extend_select=arguments.items("extend_select"),
+    )
+    _refuse_unknown_rules(selection)
+    confidence = arguments.text("min_confidence")
+    flags = Flags(
+        selection=selection,
+        exclude=arguments.items("exclude") or None,
+        extend_exclude=arguments.items("extend_exclude"),
+        respect_gitignore=arguments.switches.get("respect_gitignore"),
+        min_confidence=Confidence[confidence.upper()] if confidence else None,
+        transformers_version=arguments.text("transformers_version"),
+    )
+    config, isolated = arguments.text("config"), arguments.switch("isolated")
+    if config and isolated:
+        raise UsageError("--config and --isolated contradict each other; give one")
+    return ConfigFinder(flags, file=Path(config) if config else None, isolated=isolated)
+
+
+def _refuse_unknown_rules(selection: Selection) -> None:
+    selectors = (*(selection.select or ()), *selection.ignore, *selection.extend_select)
+    if selectors:
+        from ga_lint.engine.own_rules import known_rules
+        from ga_lint.engine.select import refuse_unknown
+
+        refuse_unknown(selectors, known_rules())
+
+
+def end(report: Report, arguments: Arguments, more_notes: Sequence[str] = ()) -> int:
+    """Say on stderr what could not be looked at and how much was; the exit code."""
+    for failure in report.failures:
+        console.note(f"error: {shown(failure.path)}: {shown(failure.error)}")
+    if not arguments.switch("quiet"):
+        for line in (*report.notes, *more_notes):
+            console.note(line)
+    console.note(report.summary())
+    return report.exit_code
+
+
+def in_github_actions() -> bool:
+    return os.environ.get("GITHUB_ACTIONS") == "true"
+
+
+def below_workspace() -> str:
+    """The working folder, counted from GitHub's checkout; empty where there is none."""
+    workspace = os.environ.get("GITHUB_WORKSPACE")
+    return Path(os.path.relpath(Path.cwd(), workspace)).as_posix() if workspace else ""

@@ -1,0 +1,115 @@
+"""Where does text go, and in what colours? The only module that knows about terminals."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+    from rich.text import Text
+
+_MANY = 200  # fewer files are done before a bar could be read
+_STYLES = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
+_HEADER = re.compile(r"^\S.*:\d+:\d+: (?P<code>GA\d+) (?P<name>\[[\w-]+\]) (?P<severity>error|warning|info) \(\w+\)$")
+_GUTTER = r"^   \| +\d* \|"
+_UNDERLINE = r"(?m)(?<=\| )\s*(\^+ .*)$"
+_LABEL = r"(?m)^  (trace|effect|fix \(\w+\)|no rewrite):"
+_COMMAND = r"`ga-lint [^`]*`"
+
+
+def wants_color(choice: str | None) -> bool:
+    """Whether stdout gets colours: as asked for, else on a terminal unless NO_COLOR says no."""
+    if choice in ("always", "never"):
+        return choice == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+
+
+def write(text: str) -> None:
+    """Results, to stdout as they are."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def write_report(text: str, *, color: bool) -> None:
+    """A `full` report, coloured where that was decided. The reporter knows nothing of it."""
+    if not color:
+        write(text)
+        return
+    from rich.console import Console
+
+    console = Console(force_terminal=True, highlight=False, soft_wrap=True)
+    for line in _painted(text):
+        console.print(line)
+
+
+def _painted(text: str) -> Iterator[Text]:
+    from rich.text import Text
+
+    severity = "info"
+    for line in text.splitlines():
+        painted = Text(line)
+        if header := _HEADER.match(line):
+            severity = header["severity"]
+            painted.stylize("bold", 0, header.start("code") - 2)
+            painted.stylize(_STYLES[severity], *header.span("code"))
+            painted.stylize("dim", *header.span("name"))
+            painted.stylize(_STYLES[severity], *header.span("severity"))
+            painted.stylize("dim", header.end("severity"))
+        elif line.startswith("   | "):
+            painted.highlight_regex(_GUTTER, "dim blue")
+            painted.highlight_regex(_UNDERLINE, _STYLES[severity])
+        else:
+            painted.highlight_regex(_LABEL, "bold blue")
+            painted.highlight_regex(_COMMAND, "green")
+        yield painted
+
+
+def write_page(markdown: str, *, color: bool) -> None:
+    """A rule's page, laid out on a terminal, as it is elsewhere."""
+    if not color:
+        write(markdown)
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console(force_terminal=True).print(Markdown(markdown))
+
+
+def note(line: str) -> None:
+    """One line to stderr, behind everything that stdout has."""
+    sys.stdout.flush()
+    print(line, file=sys.stderr, flush=True)
+
+
+class ProgressBar:
+    """A bar on stderr while the work is long and stderr is a terminal; call it with what is done, and of how much."""
+
+    def __init__(self, label: str, *, many: int = _MANY) -> None:
+        self._label = label
+        self._many = many if sys.stderr.isatty() else None
+        self._bar: Progress | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._many is None or total < self._many:
+            return
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import Progress
+
+            self._bar = Progress(console=Console(stderr=True), transient=True)
+            self._bar.start()
+            self._bar.add_task(self._label)
+        self._bar.update(self._bar.task_ids[0], completed=done, total=total)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()

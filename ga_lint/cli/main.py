@@ -1,0 +1,63 @@
+"""Where does the program start, and how does it end?"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from ga_lint import __version__
+from ga_lint.errors import InternalError, UsageError
+from ga_lint.outcome import EXIT_BROKEN
+
+_SHOWS_HELP = {"--help", "-h", "--install-completion", "--show-completion"}
+_INTERRUPTED = 130  # what shells expect after Ctrl-C
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command line; the exit code."""
+    words = sys.argv[1:] if words is None else words
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        return _run(words)
+    except UsageError as error:
+        return _broken(f"error: {error}")
+    except InternalError as error:
+        return _broken(f"internal error: {error}")
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `head` does; Python must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN
+    except Exception as error:
+        if "--verbose" in words or "-v" in words:
+            raise
+        from ga_lint.resources import ISSUES_URL
+
+        what = f"{type(error).__name__}: {error}"
+        return _broken(f"internal error: {what}; run it with --verbose and report what that prints: {ISSUES_URL}")
+
+
+def _run(words: Sequence[str]) -> int:
+    if list(words) == ["--version"]:
+        print(f"ga-lint {__version__}")
+        return 0
+    before_dashes = words[: words.index("--")] if "--" in words else words
+    if not words or not _SHOWS_HELP.isdisjoint(before_dashes) or "_GA_LINT_COMPLETE" in os.environ:
+        from ga_lint.cli.help import show
+
+        return show(["--help" if word == "-h" else word for word in words])
+    from ga_lint.cli.arguments import parse
+
+    arguments = parse(words)
+    code: int = import_module(f"ga_lint.cli.{arguments.command.name}").run(arguments)
+    return code
+
+
+def _broken(line: str) -> int:
+    print(line, file=sys.stderr)
+    return EXIT_BROKEN

@@ -1,0 +1,126 @@
+"""Which commands and options are there? The one table that the parser, the help and the completion read."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from ga_lint.config import CONFIDENCES
+from ga_lint.report import FORMATS
+
+
+class Kind(enum.Enum):
+    """What follows an option."""
+
+    SWITCH = "nothing"
+    TEXT = "a text, the last one counts"
+    LIST = "texts, by comma or repeated"
+
+
+class Panel(enum.Enum):
+    """Under which heading the help shows an option."""
+
+    RULES = "Rules"
+    FILES = "Files"
+    OUTPUT = "Output"
+    FIXING = "Rewriting"
+    NUMBERS = "Numeric check"
+    SETTINGS = "Settings"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option of some commands."""
+
+    flag: str
+    commands: str  # their names, by space
+    help: str
+    panel: Panel
+    kind: Kind = Kind.SWITCH
+    metavar: str = ""
+    choices: tuple[str, ...] = ()
+    off: str | None = None  # the opposite switch
+    short: str | None = None
+
+    @property
+    def name(self) -> str:
+        """`min_confidence` for `--min-confidence`."""
+        return self.flag.lstrip("-").replace("-", "_")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command; its module in this package has `run(arguments) -> exit code`."""
+
+    name: str
+    help: str
+    argument: str
+    argument_help: str
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        return tuple(option for option in OPTIONS if self.name in option.commands.split())
+
+
+_PATHS = "Files and folders (default: the working folder)."
+COMMANDS = (
+    Command("check", "Report losses that gradient accumulation gets wrong.", "PATHS", _PATHS + " `-` reads stdin."),
+    Command("fix", "Rewrite what can be proved.", "PATHS", _PATHS + " `-` reads stdin."),
+    Command("verify", "Run short numeric checks of the losses and of their rewrites.", "PATHS", _PATHS),
+    Command("rule", "Show a rule's page.", "RULE", "A code or a name: GA101, mean-of-means."),
+)
+
+_ALL = "check fix verify"
+_COLORS = ("auto", "always", "never")
+_LIST, _TEXT = Kind.LIST, Kind.TEXT
+# fmt: off
+OPTIONS = (
+    Option("--select", _ALL, "Rules to run: codes, prefixes, names or ALL.", Panel.RULES, _LIST, "RULES"),
+    Option("--ignore", _ALL, "Rules to leave out; the most specific selector wins.", Panel.RULES, _LIST, "RULES"),
+    Option("--extend-select", _ALL, "Rules to run besides the selected ones.", Panel.RULES, _LIST, "RULES"),
+    Option("--min-confidence", "check fix", "Leave out findings below it (default: likely).", Panel.RULES, _TEXT,
+           "LEVEL", CONFIDENCES),
+    Option("--transformers-version", _ALL, "The release to judge against (default: what the project asks for).",
+           Panel.RULES, _TEXT, "VERSION"),
+
+    Option("--exclude", _ALL, "Patterns to leave out, instead of the default ones.", Panel.FILES, _LIST, "PATTERNS"),
+    Option("--extend-exclude", _ALL, "Patterns to leave out besides.", Panel.FILES, _LIST, "PATTERNS"),
+    Option("--force-exclude", _ALL, "Leave excluded files out even when they are named.", Panel.FILES),
+    Option("--respect-gitignore", _ALL, "Leave out what .gitignore names (default).", Panel.FILES,
+           off="--no-respect-gitignore"),
+    Option("--stdin-filename", "check fix", "The path that the text on stdin would have.", Panel.FILES, _TEXT, "FILE"),
+    Option("--show-files", "check", "List the files that would be checked, and stop.", Panel.FILES),
+
+    Option("--diff", "fix", "Print patches instead of writing.", Panel.FIXING),
+    Option("--unsafe-fixes", "fix", "Also write rewrites that change the gradient by intent.", Panel.FIXING),
+    Option("--verify", "fix", "Check every rewrite numerically (default where torch is installed).", Panel.FIXING,
+           off="--no-verify"),
+    Option("--verified-only", "fix", "Write only what the numeric check confirms.", Panel.FIXING),
+    Option("--exit-non-zero-on-fix", "fix", "Exit with 1 when a file was rewritten.", Panel.FIXING),
+
+    Option("--timeout", "verify", "Time limit for one site (default: 20).", Panel.NUMBERS, _TEXT, "SECONDS"),
+    Option("--seed", "verify", "Seed of the data (default: 0).", Panel.NUMBERS, _TEXT, "N"),
+    Option("--dtype", "verify", "Add a row in this type; float64 decides.", Panel.NUMBERS, _TEXT, "DTYPE",
+           ("float64", "float32")),
+    Option("--device", "verify", "Where to compute (default: cpu).", Panel.NUMBERS, _TEXT, "DEVICE", ("cpu",)),
+
+    Option("--output-format", "check fix", f"{', '.join(FORMATS)} (default: full, with annotations in GitHub Actions).",
+           Panel.OUTPUT, _TEXT, "FORMAT", tuple(FORMATS)),
+    Option("--output-format", "verify", "full or json (default: full).", Panel.OUTPUT, _TEXT, "FORMAT",
+           ("full", "json")),
+    Option("--output-format", "rule", "text or json (default: text).", Panel.OUTPUT, _TEXT, "FORMAT", ("text", "json")),
+    Option("--output", "check", "Also write a format to a file; repeatable.", Panel.OUTPUT, _LIST, "FORMAT:FILE"),
+    Option("--statistics", "check", "Count findings by rule instead.", Panel.OUTPUT),
+    Option("--fail-on", "check", "The least severity that makes the exit code 1 (default: info).", Panel.OUTPUT, _TEXT,
+           "SEVERITY", ("error", "warning", "info")),
+    Option("--exit-zero", "check", "Exit with 0 in spite of findings.", Panel.OUTPUT),
+    Option("--all", "rule", "Every rule.", Panel.OUTPUT),
+    Option("--quiet", _ALL, "Findings and errors only.", Panel.OUTPUT, short="-q"),
+    Option("--verbose", _ALL, "Say more about what was done.", Panel.OUTPUT, short="-v"),
+    Option("--color", f"{_ALL} rule", "auto, always or never (default: auto).", Panel.OUTPUT, _TEXT, "WHEN", _COLORS),
+
+    Option("--config", _ALL, "Read this file instead of the nearest one.", Panel.SETTINGS, _TEXT, "FILE"),
+    Option("--isolated", _ALL, "Read no configuration file.", Panel.SETTINGS),
+    Option("--show-settings", "check", "Print the settings for the first path, and stop.", Panel.SETTINGS),
+)
+# fmt: on

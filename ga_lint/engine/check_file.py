@@ -1,0 +1,93 @@
+"""What is wrong in this one file? Bytes in, outcome out; no fault in it or in a rule stops the run."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ga_lint.diagnostics import Finding
+from ga_lint.engine.own_rules import SYNTAX_ERROR, UNUSED_SUPPRESSION, syntax_error
+from ga_lint.engine.scope import Scope
+from ga_lint.engine.settle import settle
+from ga_lint.errors import SourceError
+from ga_lint.outcome import Clean, Failed, FileOutcome, Found
+from ga_lint.resources import ISSUES_URL
+from ga_lint.rules.registry import Rule
+from ga_lint.source import SourceFile, decode
+from ga_lint.syntax.parsed import ParsedFile, ParseFailure, parse
+
+
+def check_bytes(path: Path, data: bytes, scope: Scope, *, parse_anyway: bool = False) -> FileOutcome:
+    """Check one file as it was read; one that no rule can apply to is parsed on demand only, for GA001."""
+    rules = scope.prefilter.possible(data)
+    if not rules and not parse_anyway and data.isascii() and b"\0" not in data:
+        return Clean(path)
+    try:
+        source = decode(path, data)
+    except SourceError as error:
+        return Failed(path, str(error))
+    return check_source(source, scope, rules) if rules or parse_anyway else Clean(path)
+
+
+def check_source(source: SourceFile, scope: Scope, rules: Sequence[Rule] | None = None) -> FileOutcome:
+    """Check one text by the given rules, by every selected one whose words it holds if none are given."""
+    if rules is None:
+        rules = scope.prefilter.possible(source.data)
+    try:
+        parsed = parse(source)
+    except ParseFailure as failure:
+        findings = [syntax_error(failure.message, failure.position)] if SYNTAX_ERROR.code in scope.codes else []
+        return settle(source, None, findings, scope, ran=frozenset({SYNTAX_ERROR.code}))
+    except SourceError as error:
+        return Failed(source.path, str(error))
+    findings, faults, broken = _run_rules(parsed, scope, rules)
+    outcome = settle(source, parsed.tree, findings, scope, ran=scope.codes - broken)
+    if not faults:
+        return outcome
+    text = "; ".join(dict.fromkeys(fault.text for fault in faults))
+    found = outcome.diagnostics if isinstance(outcome, Found) else ()
+    return Failed(source.path, text, any(fault.internal for fault in faults), found)
+
+
+def _run_rules(
+    parsed: ParsedFile, scope: Scope, rules: Sequence[Rule]
+) -> tuple[list[Finding], list[_Fault], frozenset[str]]:
+    """Every rule's findings, the faults of those that broke, and their codes."""
+    if all(rule is UNUSED_SUPPRESSION for rule in rules):
+        return [], [], frozenset()
+    from ga_lint.facts.extract import extract  # most runs end before they need it
+
+    try:
+        facts = extract(parsed, scope.project)
+    except Exception as error:  # noqa: BLE001 - one file never stops the run
+        return [], [_Fault.of("reading the facts", error)], scope.codes
+    findings: list[Finding] = []
+    faults: list[_Fault] = []
+    broken: set[str] = set()
+    for rule in rules:
+        try:
+            findings.extend(rule.check(facts, scope.project))
+        except Exception as error:  # noqa: BLE001 - one rule never hides another
+            faults.append(_Fault.of(str(rule), error))
+            broken.add(rule.code)
+    return findings, faults, frozenset(broken)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """An exception of our own code, as the user reads it."""
+
+    text: str
+    internal: bool
+
+    @classmethod
+    def of(cls, stage: str, error: Exception) -> _Fault:
+        if isinstance(error, RecursionError):
+            return cls("nested too deeply to be analysed; exclude it", internal=False)
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(frame.filename).name}:{frame.lineno}"
+        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        text = f"internal error in {stage} ({what}, at {where}); please report it with this file: {ISSUES_URL}"
+        return cls(text, internal=True)

@@ -1,0 +1,82 @@
+"""What does the whole run say? Every file in turn, each outcome in its place."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from ga_lint.config import ConfigError, ConfigFinder
+from ga_lint.engine.check_file import check_bytes
+from ga_lint.engine.discover import Discovered, Target, discover
+from ga_lint.engine.scope import Scopes
+from ga_lint.errors import SourceError
+from ga_lint.outcome import Failed, FileOutcome, Report
+from ga_lint.source import read_bytes
+
+SMALL = 1_000_000  # bytes of source that are parsed in 0.07 s
+Progress = Callable[[int, int], None]  # files done, files in all
+
+
+def check(
+    paths: Sequence[Path], finder: ConfigFinder, *, force_exclude: bool = False, progress: Progress | None = None
+) -> Report:
+    """Check every Python file below the paths."""
+    with collector_paused():
+        found = discover(paths, finder, force_exclude=force_exclude)
+        small = _is_small(found)
+        scopes = Scopes()
+        outcomes: list[FileOutcome] = []
+        for count, item in enumerate(found):
+            if progress is not None:
+                progress(count, len(found))
+            outcome = _check_target(item, scopes, small) if isinstance(item, Target) else item
+            if outcome not in outcomes[-1:]:  # a wrong configuration is told once, not for every file below it
+                outcomes.append(outcome)
+    return Report(outcomes, notes=() if found else ("no Python files found",))
+
+
+def check_text(path: Path, data: bytes, finder: ConfigFinder) -> Report:
+    """Check a text that need not be on disk, under the path that it would have."""
+    try:
+        scope = Scopes().of(finder.of_folder(path.parent))
+    except ConfigError as error:
+        return Report([Failed(error.path, error.reason)])
+    return Report([check_bytes(path, data, scope, parse_anyway=True)])
+
+
+def _check_target(target: Target, scopes: Scopes, small: bool) -> FileOutcome:
+    try:
+        scope = scopes.of(target.config)
+        data = read_bytes(target.path)
+    except ConfigError as error:
+        return Failed(error.path, f"{error.reason}; nothing below it was checked")
+    except SourceError as error:
+        return Failed(target.path, str(error))
+    return check_bytes(target.path, data, scope, parse_anyway=small or target.named)
+
+
+def _is_small(found: Sequence[Discovered]) -> bool:
+    """Whether there is so little code that all of it can be parsed, also what no rule applies to."""
+    size = 0
+    for item in found:
+        if isinstance(item, Target):
+            with contextlib.suppress(OSError):  # told when it is read
+                size += os.stat(item.path).st_size
+        if size > SMALL:
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """No garbage collection meanwhile: trees are big and hold no cycles, and looking for some doubles parsing time."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

@@ -1,0 +1,83 @@
+"""Which findings does the user get to see, and where exactly do they stand?"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ga_lint.diagnostics import Diagnostic, Finding
+from ga_lint.engine.own_rules import UNUSED_SUPPRESSION, known_rules
+from ga_lint.engine.scope import Scope
+from ga_lint.engine.select import covers
+from ga_lint.engine.suppress import MARKERS, read_suppressions, suppress
+from ga_lint.outcome import Clean, FileOutcome, Found, Skipped, SkipReason
+from ga_lint.source import SourceFile
+
+_CONTEXT_ROWS = 8  # how far from the finding a line of its trace may lie to be shown with it
+
+
+def settle(
+    source: SourceFile, tree: ast.Module | None, findings: Sequence[Finding], scope: Scope, *, ran: frozenset[str]
+) -> FileOutcome:
+    """The outcome of a file of which the rules in `ran` say this: suppressions, exceptions and confidence applied."""
+    kept = list(findings)
+    if findings or any(marker in source.data for marker in MARKERS):
+        suppressions = read_suppressions(source)
+        if suppressions.whole_file:
+            return Skipped(source.path, SkipReason.GENERATED)
+        kept, unused = suppress(suppressions, tree, findings, ran)
+        if UNUSED_SUPPRESSION.code in ran:
+            kept += unused
+    if kept and scope.config.per_file_ignores:
+        off = _ignored_codes(source.path, scope)
+        kept = [finding for finding in kept if finding.code not in off]
+    kept = [finding for finding in kept if finding.confidence >= scope.config.min_confidence]
+    if not kept:
+        return Clean(source.path)
+    kept.sort(key=lambda finding: (finding.span, finding.code))
+    return Found(source.path, tuple(_diagnostics(source, tree, kept, scope)))
+
+
+def _ignored_codes(path: Path, scope: Scope) -> frozenset[str]:
+    """What `per-file-ignores` switches off for this path."""
+    from ga_lint.engine.patterns import matches
+
+    selectors = [
+        selector
+        for pattern, selectors in scope.config.per_file_ignores
+        if matches((pattern,), path, scope.config.root)
+        for selector in selectors
+    ]
+    return frozenset(rule.code for rule in known_rules() if any(covers(selector, rule) for selector in selectors))
+
+
+def _diagnostics(
+    source: SourceFile, tree: ast.Module | None, findings: Sequence[Finding], scope: Scope
+) -> Iterator[Diagnostic]:
+    from ga_lint.engine.fingerprint import Fingerprints
+    from ga_lint.syntax.statements import statement_at
+
+    fingerprints = Fingerprints(source.path, scope.config.root)
+    for finding in findings:
+        statement = statement_at(source, tree, finding.span.start.row)
+        yield Diagnostic(
+            path=source.path,
+            finding=finding,
+            fingerprint=fingerprints.of(finding.code, finding.scope, statement.text),
+            noqa_row=statement.last_row,
+            source_line=_line(source, finding.span.start.row),
+            context=_context(source, finding),
+        )
+
+
+def _context(source: SourceFile, finding: Finding) -> tuple[tuple[int, str], ...]:
+    """The lines near the finding that its trace speaks of."""
+    row = finding.span.start.row
+    rows = {step.span.start.row for step in finding.trace if step.path == source.path}
+    near = sorted(r for r in rows if r != row and abs(r - row) <= _CONTEXT_ROWS)
+    return tuple((r, _line(source, r)) for r in near)
+
+
+def _line(source: SourceFile, row: int) -> str:
+    return source.lines[row - 1] if row <= len(source.lines) else ""

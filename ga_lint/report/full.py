@@ -1,0 +1,72 @@
+"""What a person reads: the line, what is wrong with it, how we know, what it does and what would cure it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from ga_lint.diagnostics import Diagnostic, FixTier, Severity, Step
+from ga_lint.outcome import Report
+from ga_lint.report.text import plural, shown, shown_line, width
+
+
+def render(report: Report) -> str:
+    blocks = ["\n".join(_block(diagnostic)) for diagnostic in report.diagnostics]
+    if blocks:
+        return "\n\n".join([*blocks, _total(report)]) + "\n"
+    return "" if report.failures or not report.checked else "No wrong loss normalisation found.\n"
+
+
+def _block(diagnostic: Diagnostic) -> Iterator[str]:
+    finding = diagnostic.finding
+    start = finding.span.start
+    kind = f"{finding.code} [{finding.name}] {finding.severity.value} ({finding.confidence})"
+    yield f"{shown(diagnostic.path)}:{start.row}:{start.column}: {kind}"
+    yield f"  {shown(finding.message)}"
+    yield from _source(diagnostic)
+    if finding.trace:
+        yield f"  trace: {' / '.join(_step(step) for step in finding.trace)}"
+    yield f"  effect: {shown(finding.effect.message)}"
+    yield from _fix(diagnostic)
+
+
+def _source(diagnostic: Diagnostic) -> Iterator[str]:
+    span = diagnostic.finding.span
+    rows = sorted([*diagnostic.context, (span.start.row, diagnostic.source_line)])
+    gutter = len(str(rows[-1][0]))
+    for row, line in rows:
+        yield f"   | {row:>{gutter}} | {shown_line(line)}".rstrip()
+        if row == span.start.row:
+            before = width(shown_line(line[: span.start.column - 1]))
+            end = span.end.column - 1 if span.end.row == row else len(line.rstrip())
+            marked = width(shown_line(line[span.start.column - 1 : end]))
+            yield f"   | {'':>{gutter}} | {' ' * before}{'^' * max(marked, 1)} {shown(diagnostic.finding.label)}"
+
+
+def _step(step: Step) -> str:
+    return f"{shown(step.path)}:{step.span.start.row} {shown(step.message)}"
+
+
+def _fix(diagnostic: Diagnostic) -> Iterator[str]:
+    fix, refusal = diagnostic.finding.fix, diagnostic.finding.fix_refusal
+    if fix is not None:
+        command = {
+            FixTier.SAFE: " - `ga-lint fix`",
+            FixTier.UNSAFE: " - `ga-lint fix --unsafe-fixes`",
+            FixTier.DISPLAY: "",
+        }[fix.tier]
+        yield f"  fix ({fix.tier.value}): {shown(fix.summary)}{command}"
+    elif refusal is not None:
+        yield f"  no rewrite: {shown(refusal)}"
+
+
+def _total(report: Report) -> str:
+    severities = Counter(diagnostic.finding.severity for diagnostic in report.diagnostics)
+    counts = ", ".join(plural(severities[s], s.value) for s in Severity if s in severities)
+    tiers = Counter(d.finding.fix.tier for d in report.diagnostics if d.finding.fix is not None)
+    line = f"Found {plural(len(report.diagnostics), 'finding')} ({counts})."
+    if safe := tiers[FixTier.SAFE]:
+        line += f" `ga-lint fix` can rewrite {safe:,}."
+    if unsafe := tiers[FixTier.UNSAFE]:
+        line += f" `ga-lint fix --unsafe-fixes` can rewrite {unsafe:,}{' more' if safe else ''}."
+    return line

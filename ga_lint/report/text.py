@@ -1,0 +1,37 @@
+"""How is a piece of the user's text shown safely and in its columns?"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Control characters, and those that reorder what follows: a path or a line must not act on the terminal.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def shown(text: object) -> str:
+    """The text with everything escaped that a terminal would obey instead of show."""
+    return _UNSAFE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), str(text))
+
+
+def shown_line(line: str) -> str:
+    """A source line: tabs as four columns, the rest as `shown`."""
+    return shown(line.replace("\t", "    "))
+
+
+def width(text: str) -> int:
+    """How many terminal cells the text takes."""
+    if text.isascii():
+        return len(text)
+    return sum(_cells(character) for character in text)
+
+
+def _cells(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 finding`, `2 findings`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -1,0 +1,57 @@
+"""Which rows does the statement around a place cover? A comment on any of them speaks of that statement."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from ga_lint.source import SourceFile
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A simple statement, or the header of a compound one: decorators up to the colon."""
+
+    first_row: int
+    last_row: int
+    text: str  # on one line, without comments and the user's layout
+
+    @property
+    def rows(self) -> range:
+        return range(self.first_row, self.last_row + 1)
+
+
+def statement_at(source: SourceFile, tree: ast.Module | None, row: int) -> Statement:
+    """The innermost statement on this row; the row alone where there is no tree or no statement (an `else:`)."""
+    nodes = [] if tree is None else [node for node in ast.walk(tree) if isinstance(node, ast.stmt)]
+    candidates = [(_rows(source, node), node) for node in nodes]
+    around = [(last - first, first, node, last) for (first, last), node in candidates if first <= row <= last]
+    if not around:
+        line = source.lines[row - 1] if row <= len(source.lines) else ""
+        return Statement(row, row, " ".join(line.split()))
+    _, first, node, last = min(around, key=lambda found: found[0])
+    lines = ast.unparse(node).splitlines()
+    return Statement(first, last, next((line for line in lines if not line.startswith("@")), ""))
+
+
+def is_blank_or_comment(line: str) -> bool:
+    return not (text := line.strip()) or text.startswith("#")
+
+
+def _rows(source: SourceFile, node: ast.stmt) -> tuple[int, int]:
+    first = _first_row(node)
+    last = node.end_lineno or node.lineno
+    match node:
+        case ast.Match(cases=[case, *_]):
+            last = case.pattern.lineno - 1
+        case _ if body := getattr(node, "body", None):
+            last = _first_row(body[0]) - 1
+    last = max(last, node.lineno)
+    while last > node.lineno and is_blank_or_comment(source.lines[last - 1]):
+        last -= 1
+    return first, last
+
+
+def _first_row(node: ast.stmt) -> int:
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    return min([node.lineno, *(decorator.lineno for decorator in decorators)])
