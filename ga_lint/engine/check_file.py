@@ -19,16 +19,16 @@ from ga_lint.source import SourceFile, decode
 from ga_lint.syntax.parsed import ParsedFile, ParseFailure, parse
 
 
-def check_bytes(path: Path, data: bytes, scope: Scope, *, parse_anyway: bool = False) -> FileOutcome:
-    """Check one file as it was read; one that no rule can apply to is parsed on demand only, for GA001."""
+def check_bytes(path: Path, data: bytes, scope: Scope, *, named: bool = False) -> FileOutcome:
+    """Check one file as it was read. One that no rule can apply to is parsed only if the user `named` it, for GA001."""
     rules = scope.prefilter.possible(data)
-    if not rules and not parse_anyway and data.isascii() and b"\0" not in data:
+    if not rules and not named and data.isascii() and b"\0" not in data:
         return Clean(path)
     try:
         source = decode(path, data)
     except SourceError as error:
         return Failed(path, str(error))
-    return check_source(source, scope, rules) if rules or parse_anyway else Clean(path)
+    return check_source(source, scope, rules) if rules or named else Clean(path)
 
 
 def check_source(source: SourceFile, scope: Scope, rules: Sequence[Rule] | None = None) -> FileOutcome:

@@ -44,7 +44,7 @@ def check_text(path: Path, data: bytes, finder: ConfigFinder) -> Report:
         scope = Scopes().of(finder.of_folder(path.parent))
     except ConfigError as error:
         return Report([Failed(error.path, error.reason)])
-    return Report([check_bytes(path, data, scope, parse_anyway=True)])
+    return Report([check_bytes(path, data, scope, named=True)])
 
 
 def _check_target(target: Target, scopes: Scopes, small: bool) -> FileOutcome:
@@ -55,7 +55,7 @@ def _check_target(target: Target, scopes: Scopes, small: bool) -> FileOutcome:
         return Failed(error.path, f"{error.reason}; nothing below it was checked")
     except SourceError as error:
         return Failed(target.path, str(error))
-    return check_bytes(target.path, data, scope, parse_anyway=small or target.named)
+    return check_bytes(target.path, data, scope, named=small or target.named)
 
 
 def _is_small(found: Sequence[Discovered]) -> bool:

@@ -25,7 +25,7 @@ def _block(diagnostic: Diagnostic) -> Iterator[str]:
     yield f"  {shown(finding.message)}"
     yield from _source(diagnostic)
     if finding.trace:
-        yield f"  trace: {' / '.join(_step(step) for step in finding.trace)}"
+        yield f"  trace: {' / '.join(_step(step, diagnostic) for step in finding.trace)}"
     yield f"  effect: {shown(finding.effect.message)}"
     yield from _fix(diagnostic)
 
@@ -43,8 +43,9 @@ def _source(diagnostic: Diagnostic) -> Iterator[str]:
             yield f"   | {'':>{gutter}} | {' ' * before}{'^' * max(marked, 1)} {shown(diagnostic.finding.label)}"
 
 
-def _step(step: Step) -> str:
-    return f"{shown(step.path)}:{step.span.start.row} {shown(step.message)}"
+def _step(step: Step, diagnostic: Diagnostic) -> str:
+    path = step.path.name if step.path == diagnostic.path else step.path  # the header names this file's folder
+    return f"{shown(path)}:{step.span.start.row} {shown(step.message)}"
 
 
 def _fix(diagnostic: Diagnostic) -> Iterator[str]:
