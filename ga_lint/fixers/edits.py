@@ -55,6 +55,7 @@ class Edits:
         self._before.setdefault(statement, []).extend(self.tree.parse_statements(text, statement))
 
     def insert_after(self, statement: Statement, text: str) -> None:
+        """Put statements below this one."""
         self.tree.block_of(statement)
         self._after.setdefault(statement, []).extend(self.tree.parse_statements(text, statement))
 
@@ -118,8 +119,10 @@ def _placed_above(new: Sequence[Statement], statement: Statement, gap: int) -> l
     """Blank lines above a statement stay above what is put before it; its comments stay with it."""
     lines = list(statement.leading_lines)
     blank = next((index for index, line in enumerate(lines) if line.comment is not None), len(lines))
-    first = new[0].with_changes(leading_lines=[*lines[:blank], *new[0].leading_lines])
-    spaced = [*[cst.EmptyLine(indent=False)] * gap, *lines[blank:]]
+    spaces = [cst.EmptyLine(indent=False)] * gap
+    above = lines[:blank] if blank >= gap else spaces
+    first = new[0].with_changes(leading_lines=[*above, *new[0].leading_lines])
+    spaced = [*spaces, *lines[blank:]]
     return [first, *new[1:], statement.with_changes(leading_lines=spaced)]
 
 

@@ -13,14 +13,31 @@ from ga_lint.fixers.tree import Statement, Tree, dotted
 
 def import_module(edits: Edits, name: str) -> str:
     """The name that stands for this module at the module's level; `import name` is added where none does."""
-    for line, _ in _imports(edits.tree.module):
+    known = imported_as(edits.tree, name)
+    if known is None:
+        _insert(edits, name)
+    return known or name
+
+
+def imported_as(tree: Tree, name: str) -> str | None:
+    """The local name of a module: `dist` after `import torch.distributed as dist`, or `from torch import` the same."""
+    package, _, last = name.rpartition(".")
+    for line, _ in _imports(tree.module):
         for small in line.body:
-            if isinstance(small, cst.Import):
-                for alias in small.names:
-                    if dotted(alias.name) == name:
-                        return alias.asname.name.value if alias.asname else name  # type: ignore[union-attr]
-    _insert(edits, name)
-    return name
+            match small:
+                case cst.Import(names=names):
+                    found = [(alias, name) for alias in names if dotted(alias.name) == name]
+                case cst.ImportFrom(module=module, names=[*names], relative=()) if module is not None:
+                    same = dotted(module) == package
+                    found = [(alias, last) for alias in names if same and dotted(alias.name) == last]
+                case _:
+                    found = []
+            for alias, plain in found:
+                if alias.asname is None:
+                    return plain
+                assert isinstance(alias.asname.name, cst.Name)
+                return alias.asname.name.value
+    return None
 
 
 def _insert(edits: Edits, name: str) -> None:
@@ -81,6 +98,8 @@ def _is_standard(module: str) -> bool:
     return module.partition(".")[0] in sys.stdlib_module_names
 
 
-def last_import(tree: Tree) -> cst.SimpleStatementLine | None:
+def below_imports(tree: Tree) -> Statement | None:
+    """The statement that follows the last import of the module."""
     lines = [line for line, _ in _imports(tree.module)]
-    return lines[-1] if lines else None
+    following = tree.module.body[list(tree.module.body).index(lines[-1]) + 1 :] if lines else ()
+    return next((statement for statement in following if isinstance(statement, Statement)), None)

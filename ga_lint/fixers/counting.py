@@ -1,0 +1,67 @@
+"""How many targets does a micro-batch hold, counted the way its loss counts them?
+
+Options shared by the window fixers, all in the names that the loop's head binds:
+`labels`      the targets: `batch["labels"]`, `y`; or
+`mask`        the loss mask that is summed instead: `batch["loss_mask"]`
+`shifted`     "yes" where the loss drops the first position (labels[..., 1:])
+`ignore_index` what is no target; -100 without it, "" where the loss has none
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import libcst as cst
+
+from ga_lint.errors import FixNotApplicable
+from ga_lint.fixers.header import Header
+from ga_lint.fixers.registry import Target
+from ga_lint.fixers.tree import Tree, names_in
+
+
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """`expression` counts one micro-batch; `given` is the value of `ignore_index` where it has to be passed in."""
+
+    expression: str
+    given: str | None
+
+
+def counting_of(target: Target, header: Header, passed_as: str) -> Counting:
+    """The counting expression; an ignore index that is no number reads `passed_as`."""
+    tree = target.tree
+    mask = target.option_or("mask", "")
+    labels = mask or target.option("labels")
+    bound = names_in(header.target)
+    foreign = names_in(tree.parse_expression(labels)) - bound
+    if foreign:
+        raise FixNotApplicable(f"the targets come from {', '.join(sorted(foreign))}, not from the micro-batch")
+    _refuse_changed_labels(tree, header, labels)
+    cut = f"{labels}[..., 1:]" if target.option_or("shifted", "no") == "yes" else labels
+    if mask:
+        return Counting(f"{cut}.sum()", None)
+    ignored = target.option_or("ignore_index", "-100")
+    if not ignored:
+        return Counting(f"{cut}.numel()", None)
+    if ignored.lstrip("-").isdecimal():
+        return Counting(f"({cut} != {ignored}).sum()", None)
+    return Counting(f"({cut} != {passed_as}).sum()", ignored)
+
+
+def _refuse_changed_labels(tree: Tree, header: Header, labels: str) -> None:
+    """The count is taken before the loop body runs, so nothing in it may change what is a target."""
+
+    class Changes(cst.CSTVisitor):
+        def visit_Assign(self, node: cst.Assign) -> None:
+            for each in node.targets:
+                whole = tree.code(each.target)
+                part = isinstance(each.target, cst.Subscript) and tree.code(each.target.value) == labels
+                if part or (
+                    whole == labels
+                    and f"{labels}.to(" not in (value := tree.code(node.value))
+                    and (f"{labels}.cuda(" not in value)
+                ):
+                    row = tree.span_of(node).start.row
+                    raise FixNotApplicable(f"the targets are changed on line {row}, after they would be counted")
+
+    header.loop.body.visit(Changes())

@@ -1,0 +1,149 @@
+"""What does a `for` loop iterate over, once `enumerate` and progress bars are taken off?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import libcst as cst
+
+from ga_lint.errors import FixNotApplicable
+from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.tree import Tree, dotted, names_in
+
+_PROGRESS_BARS = frozenset({"tqdm", "track", "auto_tqdm"})
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """`for index, target in enumerate(loader, start)`: index and start are None and 0 without `enumerate`."""
+
+    loop: cst.For
+    loader: cst.BaseExpression
+    target: cst.BaseExpression
+    index: str | None
+    start: int
+    loader_names: frozenset[str]  # texts whose `len` is the number of micro-batches
+    is_bar: bool  # the loader's name stands for a progress bar
+
+
+def header_of(tree: Tree, loop: cst.For) -> Header:
+    """Read the head of a loop over micro-batches, or refuse."""
+    if loop.asynchronous is not None or loop.orelse is not None:
+        raise FixNotApplicable("the loop is asynchronous or has an else branch")
+    loader: cst.BaseExpression = loop.iter
+    target: cst.BaseExpression = loop.target
+    index, start = None, 0
+    names = set()
+    while isinstance(loader, cst.Call) and loader.args and loader.args[0].keyword is None and not loader.args[0].star:
+        name = (dotted(loader.func) or "").rpartition(".")[2]
+        if name == "enumerate" and index is None:
+            index, target = _enumerated(target)
+            start = _start(tree, loader)
+        elif name not in _PROGRESS_BARS:
+            break
+        loader = loader.args[0].value
+        names.add(tree.code(loader))
+    if not all(isinstance(each, cst.Name | cst.Tuple | cst.List) for each in (target, *_elements(target))):
+        raise FixNotApplicable("the loop does not bind its micro-batch to plain names")
+    shown = _shown_in_bar(tree, loop, loader)
+    names |= {tree.code(loader)} | shown
+    return Header(loop, loader, target, index, start, frozenset(names), bool(shown))
+
+
+def wrap_loader(edits: Edits, header: Header, wrapped: str, share: str) -> None:
+    """`for step, batch in enumerate(loader)` becomes `for step, (batch, share) in enumerate(wrapped)`."""
+    target, tree = header.target, edits.tree
+    text = tree.code(target)
+    if isinstance(target, cst.Tuple) and not target.lpar:
+        text = f"({text})"
+    pair = f"{text}, {share}"
+    edits.replace(header.loader, wrapped)
+    edits.replace(target, f"({pair})" if header.index is not None else pair)
+
+
+def _enumerated(target: cst.BaseExpression) -> tuple[str, cst.BaseExpression]:
+    match target:
+        case cst.Tuple(elements=[cst.Element(value=cst.Name(value=index)), cst.Element(value=inner)]):
+            return index, inner
+        case _:
+            raise FixNotApplicable("the loop does not unpack what enumerate yields")
+
+
+def _start(tree: Tree, call: cst.Call) -> int:
+    if len(call.args) == 1:
+        return 0
+    text = tree.code(call.args[1].value)
+    if len(call.args) > 2 or not text.isdecimal():
+        raise FixNotApplicable(f"enumerate starts at {text}, which is not a literal")
+    return int(text)
+
+
+def _elements(target: cst.BaseExpression) -> list[cst.BaseExpression]:
+    return [element.value for element in target.elements] if isinstance(target, cst.Tuple | cst.List) else []
+
+
+def _shown_in_bar(tree: Tree, loop: cst.For, loader: cst.BaseExpression) -> set[str]:
+    """What a name iterates over that was bound to a progress bar: it has the same length."""
+    if not isinstance(loader, cst.Name):
+        return set()
+    name, shown = loader.value, set()
+
+    class Bars(cst.CSTVisitor):
+        def visit_Assign(self, node: cst.Assign) -> None:
+            bar = node.value
+            if dotted(node.targets[0].target) == name and isinstance(bar, cst.Call) and bar.args:
+                if (dotted(bar.func) or "").rpartition(".")[2] in _PROGRESS_BARS:
+                    shown.add(tree.code(bar.args[0].value))
+
+    (tree.enclosing(loop, cst.FunctionDef) or tree.module).visit(Bars())
+    return shown
+
+
+def refuse_unsound_body(tree: Tree, header: Header, *fixed: str) -> None:
+    """A window is only what the loader yields if the body skips nothing, iterates nothing else and keeps the names."""
+    loader = tree.code(header.loader)
+    names = {name for text in fixed for name in names_in(tree.parse_expression(text))}
+
+    class Body(cst.CSTVisitor):
+        def visit_FunctionDef(self, node: cst.FunctionDef) -> bool:
+            return False
+
+        def visit_For(self, node: cst.For) -> bool:
+            self.iterated(node, node.iter)
+            return not _has_own_continue(node)
+
+        def visit_While(self, node: cst.While) -> bool:
+            return not _has_own_continue(node)
+
+        def visit_Continue(self, node: cst.Continue) -> None:
+            self.refuse(node, "a `continue` can leave micro-batches out of their window")
+
+        def visit_Call(self, node: cst.Call) -> None:
+            if dotted(node.func) in ("iter", "next", "list", "enumerate") and node.args:
+                self.iterated(node, node.args[0].value)
+
+        def visit_AssignTarget(self, node: cst.AssignTarget) -> None:
+            for name in names & names_in(node.target):
+                self.refuse(node, f"{name} changes in the loop body")
+
+        def iterated(self, node: cst.CSTNode, what: cst.BaseExpression) -> None:
+            if tree.code(what) == loader:
+                self.refuse(node, "the loader is iterated a second time in the loop body")
+
+        def refuse(self, node: cst.CSTNode, reason: str) -> None:
+            raise FixNotApplicable(f"{reason} (line {tree.span_of(node).start.row})")
+
+    header.loop.body.visit(Body())
+
+
+def _has_own_continue(loop: cst.For | cst.While) -> bool:
+    """A `continue` in an inner loop belongs to that one."""
+    found = False
+
+    class Continues(cst.CSTVisitor):
+        def visit_Continue(self, node: cst.Continue) -> None:
+            nonlocal found
+            found = True
+
+    loop.body.visit(Continues())
+    return found

@@ -1,0 +1,92 @@
+"""What is inserted into the user's module to look one window ahead?
+
+Each text is a class, not a generator, so that `len()` keeps working for progress bars. It holds one window of
+micro-batches at most, and lets go of each as it hands it out.
+"""
+
+from __future__ import annotations
+
+from ga_lint.fixers.counting import Counting
+
+_DOC = '''    """Yields each micro-batch of a loader with its share of the targets in its window.
+
+    The mean over a micro-batch times its share is its part of the mean over the whole window.
+    """
+'''
+
+
+def share_text(itertools: str, target: str, counting: Counting, flushes: bool, distributed: str | None) -> str:
+    """The class for a loop that divides by hand; `{name}` stands for its name."""
+    window = f"window := list({itertools}.islice(batches, self.steps))"
+    if flushes:
+        length, condition = "len(self.loader)", window
+    else:
+        length, condition = "len(self.loader) // self.steps * self.steps", f"len({window}) == self.steps"
+    return (
+        f"class {{name}}:\n{_DOC}\n"
+        f"{_init('steps', counting)}\n"
+        f"    def __len__(self):\n        return {length}\n\n"
+        "    def __iter__(self):\n"
+        "        batches = iter(self.loader)\n"
+        f"{'' if flushes else _LEFT_OUT}"
+        f"        while {condition}:\n"
+        f"            counts = [int({counting.expression}) for {target} in window]\n"
+        f"{_total(distributed)}"
+    )
+
+
+_LEFT_OUT = "        # the loop takes no step after a last, shorter window, so that one is left out\n"
+
+
+def _total(distributed: str | None) -> str:
+    if distributed is None:
+        return (
+            "            total = max(sum(counts), 1)\n"
+            "            for count in counts:\n"
+            "                yield window.pop(0), count / total\n"
+        )
+    return (
+        "            totals = [sum(counts)]\n"
+        f"            if {distributed}.is_initialized():  # which average their gradients\n"
+        f"                totals = [None] * {distributed}.get_world_size()\n"
+        f"                {distributed}.all_gather_object(totals, sum(counts))\n"
+        "            scale = len(totals) / max(sum(totals), 1)\n"
+        "            for count in counts:\n"
+        "                yield window.pop(0), count * scale\n"
+    )
+
+
+def accelerate_text(target: str, counting: Counting) -> str:
+    """The class for a loop under `accelerator.accumulate`, which divides by the steps and averages over ranks."""
+    return (
+        f"class {{name}}:\n{_DOC}\n"
+        f"{_init('accelerator', counting)}\n"
+        "    def __len__(self):\n        return len(self.loader)\n\n"
+        "    def __iter__(self):\n"
+        "        steps = self.accelerator.gradient_accumulation_steps\n"
+        "        window = []\n"
+        "        for batch in self.loader:\n"
+        "            window.append(batch)\n"
+        "            at_end = self.loader.end_of_dataloader\n"
+        "            if len(window) < steps and not at_end:\n"
+        "                continue\n"
+        f"            counts = [{counting.expression} for {target} in window]\n"
+        '            total = self.accelerator.reduce(sum(counts), reduction="sum").clamp(min=1)\n'
+        "            scale = steps * self.accelerator.num_processes / total  # backward() divides by both\n"
+        "            for count in counts:\n"
+        "                batch = window.pop(0)\n"
+        "                # accumulate() is to see the end with the last micro-batch, not with the last window\n"
+        "                self.loader.end_of_dataloader = at_end and not window\n"
+        "                yield batch, count * scale\n"
+    )
+
+
+def _init(second: str, counting: Counting) -> str:
+    extra = ", ignore_index" if counting.given else ""
+    lines = [
+        f"    def __init__(self, loader, {second}{extra}):",
+        "        self.loader = loader",
+        f"        self.{second} = {second}",
+        *(["        self.ignore_index = ignore_index"] if counting.given else []),
+    ]
+    return "\n".join(lines) + "\n"
