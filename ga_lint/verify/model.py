@@ -1,0 +1,75 @@
+"""What is asked of a numeric check, and what does it answer? Plain frozen types, no torch."""
+
+from __future__ import annotations
+
+import enum
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class SiteKind(enum.Enum):
+    """How a piece of code takes part in accumulation, and so how it is run."""
+
+    TRAINER = "trainer"  # an override of compute_loss or training_step
+    LOOP = "loop"  # a training loop with its own backward
+    LOSS_FUNCTION = "loss function"  # (outputs or logits, labels, num_items_in_batch) -> loss
+
+
+class Outcome(enum.Enum):
+    """What the runs say about one site."""
+
+    CONFIRMED = "confirmed"  # the original is wrong and the rewrite is right
+    REFUTED = "refuted"  # the rewrite is wrong
+    CORRECT = "correct"  # the original is right: there was nothing to fix
+    WRONG = "wrong"  # the original is wrong, and there is no rewrite to try
+    MISSING_DIVISION = "missing division"  # off by exactly the accumulation steps, even with equal counts
+    INCONCLUSIVE = "inconclusive"
+    NOT_VERIFIABLE = "not verifiable"
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """One place to check, with the whole text of its file before and, if there is one, after the rewrite."""
+
+    path: Path
+    kind: SiteKind
+    scope: str  # qualified name of the function or method; "" at module level
+    row: int  # 1-based, inside the site in `original`: the line of the loss or of the backward
+    original: str
+    rewritten: str | None = None
+    rewritten_row: int | None = None  # None: found by the scope, and by the order of the backward calls in it
+    ragged: bool | None = None  # can micro-batches differ in their counts? None: judged from the file
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One comparison of two gradients: `relative_error` = |x - y| / |y|, `scale` = <x, y> / <y, y>."""
+
+    name: str  # R0, R1, R2 or R3
+    setting: str  # "count passed", "no count", "short last window"; "" where there is only one
+    relative_error: float
+    scale: float
+    parameter: str  # where the difference is largest
+    allowed: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one site. `assumptions` lists everything that was replaced or guessed to run it."""
+
+    site: Site
+    outcome: Outcome
+    runs: tuple[Run, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to run the checks."""
+
+    timeout: float = 30.0  # seconds for one site; a site takes 0.1-1 s
+    seed: int = 0
+    dtype: str = "float64"
+    workers: int = max(1, (os.cpu_count() or 2) // 2)

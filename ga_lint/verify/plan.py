@@ -1,0 +1,127 @@
+"""Which places of a file can be checked numerically? One thin walk; what a rule knows better, its finding says."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ga_lint.verify.model import Site, SiteKind
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+_Loop = ast.For | ast.While | ast.AsyncFor
+_COUNTS = frozenset({"num_items_in_batch", "num_items", "n_items"})
+_LABELS = re.compile(r"label|target|^(y|gold|tgt)$", re.I)
+_BACKWARD = frozenset({"backward", "manual_backward"})
+_ACCUMULATES = re.compile(r"accum|\bgas\b|micro_?(batch|step)|no_sync|boundary", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    kind: SiteKind
+    scope: str
+    row: int
+    first: int
+    last: int
+
+
+def sites_in(path: Path, text: str) -> tuple[Site, ...]:
+    """Every site of the file, in order of its rows; none when the text is not Python."""
+    return tuple(Site(path, place.kind, place.scope, place.row, text) for place in _places(text))
+
+
+def site_at(path: Path, text: str, row: int) -> Site | None:
+    """The smallest site around `row`, a finding's line, or None when nothing there can be run."""
+    around = [place for place in _places(text) if place.first <= row <= place.last]
+    if not around:
+        return None
+    place = min(around, key=lambda each: (each.last - each.first, abs(each.row - row)))
+    return Site(path, place.kind, place.scope, place.row, text)
+
+
+def _places(text: str) -> list[_Place]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    return sorted(_walk(tree, "", None, text.splitlines()), key=lambda place: place.row)
+
+
+def _walk(node: ast.AST, scope: str, owner: ast.ClassDef | None, lines: list[str]) -> Iterator[_Place]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef):
+            yield from _walk(child, _join(scope, child.name), child, lines)
+        elif isinstance(child, _Function):
+            name = _join(scope, child.name)
+            kind = _kind_of(child, owner)
+            if kind is not None:
+                yield _Place(kind, name, child.lineno, child.lineno, child.end_lineno or child.lineno)
+            if kind is not SiteKind.TRAINER:
+                yield from _walk(child, name, None, lines)
+                yield from _helper(child, name, lines)
+        elif isinstance(child, _Loop) and _accumulates(child, lines):
+            yield from _backwards(child, scope)
+            yield from _walk(child, scope, owner, lines)
+        else:
+            yield from _walk(child, scope, owner, lines)
+
+
+def _kind_of(function: _Function, owner: ast.ClassDef | None) -> SiteKind | None:
+    names = [a.arg for a in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)]
+    if owner is not None and function.name in ("compute_loss", "training_step") and names[:2] == ["self", "model"]:
+        return SiteKind.TRAINER if _is_trainer(owner) else None
+    counts = _COUNTS.intersection(names)
+    return SiteKind.LOSS_FUNCTION if counts and any(map(_LABELS.search, names)) else None
+
+
+def _is_trainer(owner: ast.ClassDef) -> bool:
+    return any("Trainer" in ast.unparse(base) for base in owner.bases) or owner.name.endswith(
+        ("Trainer", "TrainerMixin")
+    )
+
+
+def _accumulates(node: ast.stmt, lines: list[str]) -> bool:
+    """Whether the code speaks of accumulation, steps behind a modulo gate, or leaves both to an engine."""
+    if _ACCUMULATES.search("\n".join(lines[node.lineno - 1 : node.end_lineno])) is not None:
+        return True
+    inside = list(ast.walk(node))
+    gates = (n for n in inside if isinstance(n, ast.If) and any(isinstance(t, ast.Mod) for t in ast.walk(n.test)))
+    if any(_calls(gate, "step") for gate in gates):
+        return True
+    return any(isinstance(n, ast.Call) and bool(n.args) and _method(n) == "backward" for n in inside)
+
+
+def _helper(function: _Function, scope: str, lines: list[str]) -> Iterator[_Place]:
+    """A backward outside every loop of a function that speaks of accumulation: the loop is its caller's."""
+    if _ACCUMULATES.search("\n".join(lines[function.lineno - 1 : function.end_lineno])) is not None:
+        yield from _backwards(function, scope)
+
+
+def _backwards(around: _Loop | _Function, scope: str) -> Iterator[_Place]:
+    """A site for each backward that stands in this loop or function, and in no loop or definition inside it."""
+    todo: list[ast.AST] = list(around.body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, _Function | ast.ClassDef | ast.Lambda | _Loop):
+            continue
+        if isinstance(node, ast.Call) and _method(node) in _BACKWARD:
+            row = node.func.end_lineno or node.lineno
+            yield _Place(SiteKind.LOOP, scope, row, around.lineno, around.end_lineno or around.lineno)
+        todo.extend(ast.iter_child_nodes(node))
+
+
+def _calls(node: ast.AST, method: str) -> bool:
+    return any(isinstance(n, ast.Call) and _method(n) == method for n in ast.walk(node))
+
+
+def _method(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
+
+
+def _join(scope: str, name: str) -> str:
+    return f"{scope}.{name}" if scope else name

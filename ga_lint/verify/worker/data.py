@@ -1,0 +1,134 @@
+"""Which rows is everything run on? Fixed windows of four rows whose counts differ in every way that matters.
+
+The first window holds 4, 15, 3 and 9 targets (shifted by one, as causal models count them). One row of each window has a
+live first label: without it a shifted and an unshifted count could not be told apart. The windows differ in their totals:
+else a count that is left over from the last window would go unnoticed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+VOCABULARY = 32
+CLASSES = 5  # of heads that classify tokens or sequences
+IGNORE = -100
+PAD = 0
+LONGEST = 18
+# (length of the row, length of its masked prompt); shifted targets = length - max(prompt, 1)
+_RAGGED = (
+    ((5, 0), (17, 2), (8, 5), (12, 3)),
+    ((11, 2), (3, 1), (12, 0), (8, 3)),
+    ((6, 3), (9, 2), (5, 0), (18, 2)),
+    ((14, 3), (5, 0), (9, 4), (10, 1)),
+)
+_EQUAL = (((12, 3),) * 4,) * 4
+
+
+@dataclass(frozen=True)
+class Row:
+    """One example without padding: `labels` has its prompt masked."""
+
+    ids: torch.Tensor  # (time,)
+    labels: torch.Tensor  # (time,)
+
+
+def rows(ragged: bool, seed: int = 0) -> list[Row]:
+    """Four windows of four rows, in order."""
+    generator = torch.Generator().manual_seed(seed)
+    found = []
+    for window in _RAGGED if ragged else _EQUAL:
+        for length, prompt in window:
+            ids = torch.randint(1, VOCABULARY, (length,), generator=generator)
+            labels = ids.clone()
+            labels[:prompt] = IGNORE
+            found.append(Row(ids, labels))
+    return found
+
+
+class Batch(dict[str, torch.Tensor]):
+    """A batch as tokenizers return it: items are attributes too, and it can be moved."""
+
+    def __getattr__(self, name: str) -> torch.Tensor:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __missing__(self, key: str) -> torch.Tensor:
+        value = derived(self, key)
+        if value is None:
+            raise KeyError(key)
+        return value
+
+    def to(self, *_: object, **__: object) -> Batch:
+        return self
+
+    pin_memory = to
+
+
+def collate(chosen: Sequence[Row], head: str = "causal", ignore: int = IGNORE) -> Batch:
+    """The rows as one batch, padded on the right; labels as the head wants them."""
+    width = max(len(row.ids) for row in chosen)
+    ids = torch.full((len(chosen), width), PAD)
+    labels = torch.full((len(chosen), width), IGNORE)
+    mask = torch.zeros(len(chosen), width, dtype=torch.long)
+    for number, row in enumerate(chosen):
+        ids[number, : len(row.ids)] = row.ids
+        labels[number, : len(row.ids)] = row.labels
+        mask[number, : len(row.ids)] = 1
+    if head == "sequence":
+        return Batch(input_ids=ids, attention_mask=mask, labels=ids[:, 1] % CLASSES)
+    if head == "token":
+        labels = torch.where(labels == IGNORE, IGNORE, labels % CLASSES)
+    labels[labels == IGNORE] = ignore
+    return Batch(input_ids=ids, attention_mask=mask, labels=labels)
+
+
+_DERIVED = (
+    (r"start_pos|end_pos|image|pixel|audio|chosen|reject|prompt|score|reward|advantage|logp", ""),
+    (r"label_?mask|loss_?mask|completion_mask|response_mask|target_mask|assistant_mask", "loss mask"),
+    (r"mask", "attention mask"),
+    (r"label|target|^(y|tgt|gt|gold|trg)$", "labels"),
+    (r"position", "positions"),
+    (r"token_type|segment", "segments"),
+    (r"seq_?len|lengths?$", "lengths"),
+    (r"input|ids$|^(x|tokens?|text|src|source|data|seqs?)$", "ids"),
+)
+
+
+def derived(batch: Batch, key: object) -> torch.Tensor | None:
+    """What an item of that name would hold, or None when its name says nothing."""
+    if not isinstance(key, str):
+        return None
+    meaning = next((meaning for pattern, meaning in _DERIVED if re.search(pattern, key, re.I)), "")
+    ids, labels = dict.__getitem__(batch, "input_ids"), dict.__getitem__(batch, "labels")
+    mask = dict.__getitem__(batch, "attention_mask")
+    match meaning:
+        case "loss mask":
+            return (labels != IGNORE).to(mask.dtype) if labels.shape == ids.shape else None
+        case "attention mask":
+            return mask
+        case "labels":
+            return labels
+        case "positions":
+            return torch.arange(ids.shape[1]).expand_as(ids)
+        case "segments":
+            return torch.zeros_like(ids)
+        case "lengths":
+            return mask.sum(1)
+        case "ids":
+            return ids
+    return None
+
+
+def add_derived(batch: Batch, keys: Iterable[str]) -> Batch:
+    """The batch with those of `keys` whose names say what they hold."""
+    for key in keys:
+        value = derived(batch, key) if key not in batch else None
+        if value is not None:
+            batch[key] = value
+    return batch

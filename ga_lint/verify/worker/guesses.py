@@ -1,0 +1,77 @@
+"""What does a name say about a value that cannot be found? The last resort, and each guess is an assumption."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+from ga_lint.verify.worker.data import IGNORE, LONGEST, PAD, VOCABULARY
+from ga_lint.verify.worker.sources import Module, last
+from ga_lint.verify.worker.stand_ins import MISSING, Recorder
+
+NEVER = 10**9
+# First match wins; matched against the last part of the dotted name.
+_QUIET: tuple[tuple[str, object], ...] = (  # harness values that nobody needs to hear about
+    (r"^(device|dev|local_device|input_device|cuda_device)$|_device$", "cpu"),
+    (r"device_type", "cpu"),
+    (r"(local_|global_|ddp_|dp_|node_)?rank$|process_index$", 0),
+    (r"world_size|n_?gpus?$|num_gpus|num_processes|nproc|dp_size|(data_parallel|dp|ddp)_degree", 1),
+    (r"grad.*(clip|norm)|clip.*(grad|norm|value)|max_norm|^clip$|max_grad", 1e9),
+    (
+        r"^(log|save|eval|print|val|checkpoint|ckpt|report|sample|test|vis)\w*_(steps?|iters?|freq|interval|every|epochs?)$",
+        NEVER,
+    ),
+    (r"_(freq|interval|every|period)$|every_n|every_x|^every_|frequency|^log_every|interval", NEVER),
+    (
+        r"^(max|total|num|n)_?(train_|training_|global_|optimi[sz]ation_|update_|opt_)?(steps|iters|iterations|updates|iter|step|batches|tokens)$",
+        NEVER,
+    ),
+    (r"train_iters|max_updates", NEVER),
+    (r"(start|cur|begin|first|starting|last|current)_?epoch|^epoch$", 0),
+    (r"epochs?$", 1),
+    (r"(resume|start|skip|initial|completed|init|past|resumed)\w*_?(step|steps|iter|iters|batch|batches)\w*$", 0),
+    (
+        r"^(global|completed|train|cur|current|total|optimizer|opt|update|micro|n|num)?_?(step|iter|iteration|it|itr|update|i|step_count|steps|niter|iter_num|counter|batch_idx|idx|batches_seen)$",
+        0,
+    ),
+    (r"local_iter_num|step_cnt|micro_step$|tokens_seen|_seen$|n_tokens|_count$", 0),
+    (
+        r"^(running|total|sum|avg|tr|cum|accum\w*|logging|best|epoch|train|interval|window)_?\w*(loss|acc|accuracy|ppl|tokens|time|norm)$",
+        0.0,
+    ),
+    (r"vocab_?size|n_vocab|ntokens?$", VOCABULARY),
+    (r"^(pad|padding)(_token)?_?(id|idx|index)$|pad_token_id|pad_idx", PAD),
+    (r"ignore_?(index|idx|id|label)|label_pad", IGNORE),
+    (r"batch_size|micro_batch|mbs$|^bs$", 1),
+    (r"(seq|block|context|max)_?(len|length|size|seq_?len\w*)$", LONGEST),
+)
+_FALSE = re.compile(
+    r"^(use_|do_|is_|enable_|with_|if_|no_)?(fp16|bf16|amp|mixed_precision|half|compile|profile|profiler|wandb|debug|distributed"
+    r"|ddp|multi_gpu|parallel|tracking|deepspeed|fsdp|gradient_checkpointing|checkpoint_activations|sync|resume|ema|tensorboard"
+    r"|swanlab|moe|use_moe|eval|profiling|verbose)$|is_(main|master|rank|world|global|local)|^(main|master)_?(process|rank|proc)$|^master$"
+    r"|overflow|skipped",
+    re.I,
+)
+_STRENGTH = re.compile(
+    r"alpha|beta|lambda|lmbda|gamma|weight|coef|ratio|temperature|tau$|scale|margin|epsilon|^eps$|smoothing", re.I
+)
+_QUIET_COMPILED = tuple((re.compile(pattern, re.I), value) for pattern, value in _QUIET)
+
+
+def guess(name: str, module: Module, recorder: Recorder) -> object:
+    """A value for `name`: by the harness, by a default that the file declares, by what such names mean; else MISSING."""
+    part = last(name)
+    if _FALSE.search(part):
+        return False
+    for pattern, value in _QUIET_COMPILED:
+        if pattern.search(part):
+            return value
+    declared = module.declared.get(part, MISSING)
+    if declared is not MISSING and declared is not None and "." in name:
+        recorder.assume(f"`{name}` has its declared default {declared!r}")
+        return declared
+    if _STRENGTH.search(part):
+        recorder.assume(f"`{name}` taken as 0.5")
+        return 0.5
+    return MISSING

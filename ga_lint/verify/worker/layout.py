@@ -1,0 +1,108 @@
+"""Are the batches of this loop tuples, and what are their parts called?"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+
+from ga_lint.verify.worker.roles import unwrap_iterable
+from ga_lint.verify.worker.sources import dotted, last
+
+_BY_LENGTH = {1: ("input_ids",), 2: ("input_ids", "labels"), 3: ("input_ids", "attention_mask", "labels")}
+
+
+def tuple_layout(nodes: Sequence[ast.AST], roles: dict[str, str]) -> tuple[str, ...] | None:
+    """The names of a tuple batch's parts in order, or None for a batch with keys."""
+    for node in (each for root in nodes for each in ast.walk(root)):
+        if isinstance(node, ast.For):
+            expression, enumerated = unwrap_iterable(node.iter)
+            if roles.get(dotted(expression) or "") != "loader" or _is_wrapped(node.iter):
+                continue
+            target = node.target
+            if enumerated and isinstance(target, ast.Tuple) and len(target.elts) == 2:
+                target = target.elts[1]
+            if isinstance(target, ast.Tuple):
+                return _names(target)
+            if isinstance(target, ast.Name):
+                return _parts_of(target.id, nodes)
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and _draws(node.value, roles):
+            target = node.targets[0]
+            if isinstance(target, ast.Tuple):
+                return _names(target)
+            if isinstance(target, ast.Name):
+                return _parts_of(target.id, nodes)
+    return None
+
+
+def _is_wrapped(iterable: ast.expr) -> bool:
+    """Whether a generator of the user's stands between the loader and the loop: its items are not batches."""
+    calls = [n for n in ast.walk(iterable) if isinstance(n, ast.Call)]
+    return any(word in last(dotted(call.func)) for call in calls for word in ("share", "window", "prefetch"))
+
+
+def _draws(call: ast.Call, roles: dict[str, str]) -> bool:
+    name = dotted(call.func) or ""
+    drawn = dotted(call.args[0]) if name == "next" and call.args else None
+    return roles.get(name) == "batch function" or roles.get(drawn or "") in ("iterator", "loader")
+
+
+def _names(target: ast.Tuple) -> tuple[str, ...]:
+    return tuple(last(dotted(part)) or ast.unparse(part) for part in target.elts)
+
+
+def _parts_of(batch: str, nodes: Sequence[ast.AST]) -> tuple[str, ...] | None:
+    """From how `batch` is used later: `x, y = batch`, `batch[0]`, `tuple(t.to(device) for t in batch)`."""
+    named: dict[int, str] = {}
+    highest, is_tuple = -1, False
+    for node in (each for root in nodes for each in ast.walk(root)):
+        match node:
+            case ast.Assign(targets=[ast.Tuple() as target], value=value) if _comes_from(value, batch):
+                return _names(target)
+            case ast.Subscript(slice=ast.Constant(value=int(index))) if dotted(node.value) == batch:
+                highest, is_tuple = max(highest, index), True
+            case ast.Subscript(slice=ast.Constant(value=str())) if dotted(node.value) == batch:
+                return None
+            case ast.Attribute(attr="items" | "keys" | "input_ids" | "labels") if dotted(node.value) == batch:
+                return None
+            case ast.keyword(arg=None) if dotted(node.value) == batch:
+                return None
+            case ast.comprehension() if dotted(node.iter) == batch:
+                is_tuple = True
+            case ast.Starred() if dotted(node.value) == batch:
+                is_tuple = True
+        for name, value in _labelled(node):
+            for part in ast.walk(value):
+                match part:
+                    case ast.Subscript(slice=ast.Constant(value=int(index))) if dotted(part.value) == batch:
+                        named.setdefault(index, name)
+    if not is_tuple:
+        return None
+    if named:
+        return tuple(named.get(n, "token_type_ids") for n in range(max(highest, *named) + 1))
+    return _BY_LENGTH.get(max(highest + 1, 2))
+
+
+def _comes_from(value: ast.expr, batch: str) -> bool:
+    if dotted(value) == batch:
+        return True
+    inside = any(isinstance(n, ast.Name) and n.id == batch for n in ast.walk(value))
+    return inside and isinstance(value, ast.GeneratorExp | ast.ListComp | ast.Call) and not _indexed(value, batch)
+
+
+def _indexed(value: ast.expr, batch: str) -> bool:
+    return any(
+        isinstance(n, ast.Call | ast.Subscript) and dotted(getattr(n, "func", None)) == batch for n in ast.walk(value)
+    )
+
+
+def _labelled(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """The names that expressions are given: dictionary keys, keywords, assignments."""
+    match node:
+        case ast.Dict():
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                    yield key.value, value
+        case ast.Call():
+            yield from ((k.arg, k.value) for k in node.keywords if k.arg)
+        case ast.Assign(targets=[ast.Name(id=name)]):
+            yield name, node.value

@@ -1,0 +1,111 @@
+"""What is `self` in a loop that stands in a method? Methods come from the class, attributes from their role or __init__."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import types
+from collections.abc import Iterator
+from typing import Protocol
+
+from torch import nn
+
+from ga_lint.verify.worker.namespace import Namespace
+from ga_lint.verify.worker.sources import Function, dotted, last, statements
+from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Unknown
+
+_SETUPS = ("__init__", "setup", "build", "__post_init__")
+_PROPERTIES = ("property", "cached_property")
+
+
+class Bindings(Protocol):
+    """Who knows what `self.model` is."""
+
+    def bind(self, name: str) -> object: ...
+
+    def guess(self, name: str) -> object: ...
+
+
+class SelfStandIn:
+    """An instance of the user's class that was never constructed."""
+
+    def __init__(self, bindings: Bindings, space: Namespace, owner: ast.ClassDef) -> None:
+        self.__dict__["_ga"] = (bindings, tuple(_ancestry(space, owner)), space)
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__") and name.endswith("__"):
+            raise AttributeError(name)
+        bindings, ancestry, space = self.__dict__["_ga"]
+        value = bindings.bind(f"self.{name}")
+        if value is MISSING:
+            value = self._method(name, ancestry)
+            if value is not MISSING and not isinstance(value, _Computed):
+                return value  # never stored: a property may change
+        if isinstance(value, _Computed):
+            return value.value
+        if value is MISSING:
+            value = self._from_setup(name, ancestry)
+        if value is MISSING:
+            value = space.stand_in(f"self.{name}")
+        self.__dict__[name] = value
+        return value
+
+    def _method(self, name: str, ancestry: tuple[tuple[Namespace, ast.ClassDef], ...]) -> object:
+        for space, owner in ancestry:
+            for method in owner.body:
+                if isinstance(method, Function) and method.name == name:
+                    return self._bound(space, method)
+        return MISSING
+
+    def _bound(self, space: Namespace, method: ast.FunctionDef | ast.AsyncFunctionDef) -> object:
+        decorators = {last(dotted(d)) for d in method.decorator_list}
+        node = copy.deepcopy(method)
+        node.decorator_list = []
+        node.name = f"__method_{method.name}"  # not to be found under a module's name
+        space.define(node)
+        function = space.pop(node.name)
+        assert isinstance(function, types.FunctionType)
+        if decorators & set(_PROPERTIES):
+            return _Computed(function(self))
+        return function if "staticmethod" in decorators else types.MethodType(function, self)
+
+    def _from_setup(self, name: str, ancestry: tuple[tuple[Namespace, ast.ClassDef], ...]) -> object:
+        """The value that `__init__` gives the attribute, where it can be computed."""
+        for space, owner in ancestry:
+            for method in owner.body:
+                if isinstance(method, Function) and method.name in _SETUPS:
+                    for expression in _assigned(method, name):
+                        inner = space.inner(method)
+                        inner["self"] = self
+                        try:
+                            value = inner.evaluate(expression)
+                        except (Exception, NotVerifiable):
+                            continue
+                        if value is not None and not isinstance(value, Unknown):
+                            return value.double() if isinstance(value, nn.Module) else value
+        return MISSING
+
+
+class _Computed:
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+
+def _assigned(method: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Iterator[ast.expr]:
+    for statement in statements(method.body):
+        if isinstance(statement, ast.Assign) and any(dotted(t) == f"self.{name}" for t in statement.targets):
+            yield statement.value
+        elif isinstance(statement, ast.AnnAssign) and dotted(statement.target) == f"self.{name}" and statement.value:
+            yield statement.value
+
+
+def _ancestry(space: Namespace, owner: ast.ClassDef) -> Iterator[tuple[Namespace, ast.ClassDef]]:
+    """The class and those of its bases that can be read, nearest first."""
+    todo, seen = [(space, owner)], set[int]()
+    while todo:
+        place, node = todo.pop(0)
+        if id(node) not in seen:
+            seen.add(id(node))
+            yield place, node
+            found = (place.class_named(last(dotted(base))) for base in node.bases)
+            todo.extend(each for each in found if each is not None)

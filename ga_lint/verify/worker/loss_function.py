@@ -1,0 +1,135 @@
+"""Is this loss function invariant? It is called on fixed logits and labels, bound by the names of its parameters."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from ga_lint.verify.job import STEPS
+from ga_lint.verify.worker import data
+from ga_lint.verify.worker.examine import Context, Pair
+from ga_lint.verify.worker.guesses import guess
+from ga_lint.verify.worker.measure import Gradient
+from ga_lint.verify.worker.models import Output
+from ga_lint.verify.worker.namespace import Loader
+from ga_lint.verify.worker.sources import Module, project_root
+from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Unknown
+
+COUNT_PASSED, NO_COUNT = "count passed", "no count"
+_COUNT = re.compile(r"^(num_items_in_batch|num_items|n_items|num_tokens)$")
+_SHIFTS = re.compile(r"\[\s*(?:\.\.\.|:)\s*,\s*1\s*:|shift")
+_OUTPUTS = re.compile(r"^(outputs?|model_outputs?|out)$")
+_LOGITS = re.compile(r"logit|^(preds?|predictions|x|input|y_pred|source|scores)$", re.I)
+_LABELS = re.compile(r"label|target|^(y|gold|tgt|y_true)$", re.I)
+_WRONG_SHAPE = (RuntimeError, ValueError, IndexError, AssertionError, TypeError, AttributeError)
+
+
+class LossFunctionSubject:
+    """A function (outputs or logits, labels, num_items_in_batch) -> loss, or a class that is called like one."""
+
+    settings = (COUNT_PASSED, NO_COUNT)
+    raises = None
+
+    def __init__(self, context: Context, module: Module, row: int | None) -> None:
+        self.context, self.module = context, module
+        node = module.find(context.job.scope, row)
+        self.shifts = node is not None and _SHIFTS.search(ast.unparse(node)) is not None
+        self.call = self._callable()
+        self.parameters = inspect.signature(self.call).parameters.values()
+        self.flat: bool | None = None  # whether logits and labels are wanted flattened; found out by the first call
+
+    def pair(self, ragged: bool, setting: str) -> Pair:
+        accumulated, whole = [], []
+        rows = data.rows(ragged, self.context.job.seed)
+        for start in range(0, 2 * STEPS, STEPS):
+            batch = data.collate(rows[start : start + STEPS])
+            accumulated.append(self._gradient(batch, range(STEPS), setting))
+            whole.append(self._gradient(batch, [slice(None)], setting))
+        return Pair(accumulated, whole)
+
+    def _gradient(self, batch: data.Batch, parts: Any, setting: str) -> Gradient:
+        """The gradient with respect to the logits of the window, cut into these parts."""
+        table = torch.randn(data.VOCABULARY, data.VOCABULARY, generator=torch.Generator().manual_seed(7))
+        logits = table[batch["input_ids"]].clone().requires_grad_()  # (batch, time, vocab)
+        labels = batch["labels"]
+        count = (labels[:, 1:] if self.shifts else labels).ne(data.IGNORE).sum() if setting == COUNT_PASSED else None
+        slices = [slice(part, part + 1) if isinstance(part, int) else part for part in parts]
+        losses = [self._loss(logits[each], labels[each], count) for each in slices]
+        total = torch.stack(losses).sum()
+        (total if count is not None else total / len(slices)).backward()
+        assert logits.grad is not None
+        return {"logits": logits.grad}
+
+    def _loss(self, logits: torch.Tensor, labels: torch.Tensor, count: torch.Tensor | None) -> torch.Tensor:
+        failure: Exception | None = None
+        for flat in (False, True) if self.flat is None else (self.flat,):
+            try:
+                loss = self.call(**self._bound(logits, labels, count, flat))
+                loss = loss[0] if isinstance(loss, tuple) else loss
+                if isinstance(loss, Unknown):
+                    loss._void()
+                if loss.dim():
+                    raise ValueError("the function returns more than one number")
+                self.flat = flat
+                return loss
+            except _WRONG_SHAPE as error:
+                failure = failure or error
+        assert failure is not None
+        raise failure
+
+    def _bound(self, logits: torch.Tensor, labels: torch.Tensor, count: object, flat: bool) -> dict[str, object]:
+        if flat:
+            logits, labels = logits.reshape(-1, logits.shape[-1]), labels.reshape(-1)
+        found: dict[str, object] = {}
+        for parameter in self.parameters:
+            name = parameter.name
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                continue
+            if _COUNT.match(name):
+                found[name] = count
+            elif _OUTPUTS.match(name):
+                found[name] = Output(logits=logits)
+            elif _LABELS.search(name):
+                found[name] = labels
+            elif _LOGITS.search(name):
+                found[name] = logits
+            elif "mask" in name:
+                found[name] = labels.ne(data.IGNORE).to(logits.dtype)
+            elif parameter.default is parameter.empty:
+                found[name] = self._guessed(name)
+        if any(p.kind is p.VAR_KEYWORD for p in self.parameters) and not any(map(_COUNT.match, found)):
+            found["num_items_in_batch"] = count
+        return found
+
+    def _guessed(self, name: str) -> object:
+        value = data.VOCABULARY if name in ("num_labels", "num_classes") else MISSING
+        value = guess(name, self.module, self.context.recorder) if value is MISSING else value
+        if value is MISSING:
+            raise NotVerifiable(f"needs a value for the parameter `{name}`")
+        return value
+
+    def _callable(self) -> Callable[..., Any]:
+        recorder = self.context.recorder
+        loader = Loader(project_root(self.module.path), recorder)
+        loader.guess = lambda name: guess(name, self.module, recorder)
+        space = loader.module_namespace(self.module)
+        names = self.context.job.scope.split(".")
+        value: Any = space[names[0]]
+        if isinstance(value, Unknown):
+            raise NotVerifiable(f"needs `{names[0]}`")
+        for name in names[1:]:
+            if isinstance(value, type) and not isinstance(inspect.getattr_static(value, name), staticmethod):
+                value = value(**dict(self._constructor(value)))
+            value = getattr(value, name)
+        return value  # type: ignore[no-any-return]
+
+    def _constructor(self, owner: type) -> Iterator[tuple[str, object]]:
+        for parameter in list(inspect.signature(owner).parameters.values()):
+            required = parameter.default is parameter.empty
+            if required and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+                yield parameter.name, self._guessed(parameter.name)

@@ -1,0 +1,47 @@
+"""How far are two gradients apart, and where?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from ga_lint.verify.job import Measurement
+
+Gradient = dict[str, torch.Tensor]
+
+
+def snapshot(model: torch.nn.Module) -> Gradient:
+    """The gradient of every parameter now; parameters without one count as zero."""
+    return {
+        name: (torch.zeros_like(p) if p.grad is None else p.grad).detach().clone()
+        for name, p in model.named_parameters()
+    }
+
+
+def compare(name: str, setting: str, found: Sequence[Gradient], expected: Sequence[Gradient]) -> Measurement:
+    """The worst window: relative L2 error over all parameters, least-squares scale, and the parameter that is furthest off."""
+    worst = Measurement(name, setting, relative_error=-1.0)
+    for x, y in zip(found, expected, strict=True):
+        norm = _norm(y)
+        distance = {key: float((x[key] - y[key]).double().norm()) for key in y}
+        error = _relative(sum(d * d for d in distance.values()) ** 0.5, norm)
+        if not error <= worst.relative_error:
+            product = sum(float((x[key].double() * y[key].double()).sum()) for key in y)
+            parameter = max(distance, key=lambda key: distance[key])
+            worst = Measurement(name, setting, error, _relative(product, norm * norm), parameter)
+    return worst
+
+
+def is_zero(gradients: Sequence[Gradient]) -> bool:
+    return all(_norm(gradient) == 0 for gradient in gradients)
+
+
+def _norm(gradient: Gradient) -> float:
+    return float(sum(float(g.double().pow(2).sum()) for g in gradient.values()) ** 0.5)
+
+
+def _relative(value: float, norm: float) -> float:
+    if norm == 0:
+        return 0.0 if value == 0 else float("inf")
+    return value / norm

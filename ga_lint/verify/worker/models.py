@@ -1,0 +1,200 @@
+"""Which model stands in for the user's? A tiny one with the head that the code names, since the head decides the loss."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from ga_lint.verify.worker.data import CLASSES, LONGEST, PAD, VOCABULARY
+from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder
+
+_HEADS = re.compile(r"\b(\w*?)For(\w+)\b")
+_HEAD_OF = {
+    "CausalLM": "causal",
+    "ConditionalGeneration": "causal",
+    "ImageTextToText": "causal",
+    "MultimodalLM": "causal",
+    "Seq2SeqLM": "unshifted",
+    "SpeechSeq2Seq": "unshifted",
+    "MaskedLM": "unshifted",
+    "TokenClassification": "token",
+    "SequenceClassification": "sequence",
+    "MultipleChoice": "sequence",
+}
+# Encoder-decoder models shift the decoder's inputs, not the labels; the other *ForConditionalGeneration are causal.
+_ENCODER_DECODER = re.compile(
+    r"^(U?M?T5|Long?T5|M?Bart|Pegasus|Whisper|Marian|M2M100|LED|Blenderbot|ProphetNet|Pix2Struct|Udop|Speech2Text|Moonshine)"
+)
+
+
+def head_of(text: str, recorder: Recorder) -> str:
+    """causal, unshifted (token-level), token or sequence: the head that the file names most, else causal."""
+    counts: dict[str, int] = {}
+    for family, suffix in _HEADS.findall(text):
+        head = _HEAD_OF.get(suffix)
+        if suffix == "ConditionalGeneration" and _ENCODER_DECODER.match(family):
+            head = "unshifted"
+        if head is not None:
+            counts[head] = counts.get(head, 0) + 1
+    if not counts:
+        recorder.assume("the model is a causal language model: the file names no head")
+        return "causal"
+    return max(sorted(counts), key=lambda head: counts[head])
+
+
+class Output(dict[str, torch.Tensor]):
+    """A model's output: by attribute, by key, by position."""
+
+    def __getattr__(self, name: str) -> torch.Tensor:
+        try:
+            return self[name]
+        except KeyError:
+            if re.search(r"aux|balanc|z_loss", name):
+                return torch.zeros(())
+            raise AttributeError(name) from None
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.to_tuple()[key] if isinstance(key, int | slice) else super().__getitem__(key)
+
+    def to_tuple(self) -> tuple[torch.Tensor, ...]:
+        return tuple(self.values())
+
+
+class _Config(SimpleNamespace):
+    def __getattr__(self, name: str) -> int:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return 64 if re.search(r"block_size|max_|n_positions|n_ctx|context|seq_len", name) else 1
+
+
+class TinyModel(nn.Module):
+    """For loops: causal mixing over the time axis, no dropout, float64 throughout.
+
+    `returns` is how the loop takes the result: "output" (Hugging Face), "logits", "loss", "logits,loss", "loss,logits".
+    `shifts`: whether the model shifts the labels itself.
+    """
+
+    def __init__(self, returns: str, shifts: bool, head: str, ignore: int, dtype: torch.dtype, seed: int) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(seed)
+        classes = VOCABULARY if head in ("causal", "unshifted") else CLASSES
+        self.embedding = nn.Embedding(VOCABULARY, 12, dtype=dtype)
+        self.mix = nn.Linear(12, 12, dtype=dtype)
+        self.head = nn.Linear(12, classes, dtype=dtype)
+        with torch.no_grad():
+            for parameter in self.parameters():
+                parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=dtype) * 0.4)
+        self.returns, self.shifts, self.kind, self.ignore = returns, shifts, head, ignore
+        self.config = _Config(
+            vocab_size=VOCABULARY, pad_token_id=PAD, hidden_size=12, num_labels=classes, is_encoder_decoder=False
+        )
+        self.vocab_size, self.max_seq_length = VOCABULARY, 64
+
+    @property
+    def module(self) -> TinyModel:
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        return torch.device("cpu")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.embedding.weight.dtype
+
+    def no_sync(self) -> contextlib.AbstractContextManager[None]:
+        return contextlib.nullcontext()
+
+    def _nothing(self, *_: object, **__: object) -> None:
+        return None
+
+    gradient_checkpointing_enable = gradient_checkpointing_disable = enable_input_require_grads = _nothing
+    save_pretrained = set_requires_gradient_sync = resize_token_embeddings = _nothing
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        ids, labels = self._inputs(args, kwargs)
+        hidden = self.embedding(ids)  # (batch, time, width)
+        steps = torch.arange(1, ids.shape[1] + 1, dtype=hidden.dtype)
+        hidden = torch.tanh(self.mix(hidden.cumsum(1) / steps[None, :, None]) + hidden)
+        logits = self.head(hidden[:, 1] if self.kind == "sequence" else hidden)
+        loss = None if labels is None else self._loss(logits, labels, kwargs.get("num_items_in_batch"))
+        match self.returns:
+            case "logits":
+                return logits
+            case "loss":
+                return loss
+            case "logits,loss":
+                return logits, loss
+            case "loss,logits":
+                return loss, logits
+        parts = {"loss": loss, "logits": logits, "hidden_states": (hidden,)}
+        return Output({name: part for name, part in parts.items() if part is not None})
+
+    def _loss(self, logits: torch.Tensor, labels: torch.Tensor, count: Any) -> torch.Tensor:
+        if self.kind == "sequence":
+            return F.cross_entropy(logits, labels)
+        if self.shifts:
+            logits, labels = logits[:, :-1], labels[:, 1:]
+        reduction = "mean" if count is None else "sum"
+        loss = F.cross_entropy(
+            logits.reshape(-1, logits.shape[-1]), labels.reshape(-1), ignore_index=self.ignore, reduction=reduction
+        )
+        return loss if count is None else loss / count
+
+    def _inputs(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Token ids and labels, by keyword first, then by position."""
+        if args and isinstance(args[0], dict):
+            args, kwargs = args[1:], {**args[0], **kwargs}
+        integers = [a for a in args if isinstance(a, torch.Tensor) and not a.is_floating_point()]
+        labels = next((kwargs[name] for name in ("labels", "targets", "label", "target") if name in kwargs), None)
+        ids = kwargs.get("input_ids")
+        if ids is None and integers:
+            ids = integers.pop(0)
+            if labels is None and integers and self.returns != "logits" and integers[-1].shape == ids.shape:
+                labels = integers[-1]
+        if ids is None:
+            ids = next(
+                (v for v in kwargs.values() if isinstance(v, torch.Tensor) and v.dim() == 2 and v is not labels), None
+            )
+        if ids is None:
+            raise NotVerifiable("needs a model that is called with token ids")
+        return ids, labels
+
+
+def tiny_llama(head: str, dtype: torch.dtype, seed: int) -> Any:
+    """For trainers: a real one-layer Llama with that head."""
+    from transformers import (
+        LlamaConfig,
+        LlamaForCausalLM,
+        LlamaForSequenceClassification,
+        LlamaForTokenClassification,
+    )
+
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        max_position_embeddings=2 * LONGEST,
+        pad_token_id=PAD,
+        bos_token_id=1,
+        eos_token_id=2,
+        num_labels=CLASSES,
+        attn_implementation="eager",
+        initializer_range=0.3,
+    )
+    classes = {"sequence": LlamaForSequenceClassification, "token": LlamaForTokenClassification}
+    model = classes.get(head, LlamaForCausalLM)(config)
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+    model.config.pad_token_id = PAD
+    return model

@@ -1,0 +1,133 @@
+"""What must not happen while a slice runs? Devices, casts, clipping, compiling and collectives, made harmless."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import torch
+from torch import nn
+
+from ga_lint.verify.worker.stand_ins import NotVerifiable, Quiet
+
+NEUTRALISED = (
+    "neutralised: devices, float casts, autocast, gradient clipping, torch.compile, torch.save, torch.distributed"
+)
+_CASTS = frozenset({"float", "double", "half", "bfloat16"})
+_SAME = frozenset({"cuda", "cpu", "pin_memory"})
+
+
+class NullContext(contextlib.nullcontext[None]):
+    """A context manager that is also a decorator and takes any arguments: autocast, no_sync."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        super().__init__()
+
+    def __call__(self, *_: object, **__: object) -> NullContext:
+        return self
+
+
+class Steady(torch.overrides.TorchFunctionMode):
+    """Keeps every float in one dtype on the CPU, and counts the backward passes."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.backwards = 0
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        name = getattr(func, "__name__", "")
+        if func is torch.Tensor.backward:
+            self.backwards += 1
+        elif isinstance(args[0] if args else None, torch.Tensor) and func is getattr(torch.Tensor, name, None):
+            if name in _SAME:
+                return args[0]
+            if name in _CASTS:
+                return torch.Tensor.to(args[0], self.dtype)
+            if name == "to":
+                return self._to(args, kwargs or {})
+        options = {
+            key: self._cast(value) for key, value in (kwargs or {}).items() if key not in ("device", "pin_memory")
+        }
+        return func(*args, **options)
+
+    def _to(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
+        tensor: torch.Tensor = args[0]
+        for value in (*args[1:], *kwargs.values()):
+            if isinstance(value, torch.dtype):
+                return torch.Tensor.to(tensor, self._cast(value))
+            if isinstance(value, torch.Tensor):
+                return torch.Tensor.to(tensor, value.dtype)
+        return tensor
+
+    def _cast(self, value: Any) -> Any:
+        return self.dtype if isinstance(value, torch.dtype) and value.is_floating_point else value
+
+
+def neutralise(dtype: torch.dtype) -> Steady:
+    """Patch torch in this process, for good: the child runs one site and ends."""
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.set_default_dtype(dtype)
+    _patch(torch.nn.utils, "clip_grad_norm_ clip_grad_value_", lambda *_, **__: torch.tensor(1.0))
+    _patch(torch.nn.utils.clip_grad, "clip_grad_norm_ clip_grad_value_", lambda *_, **__: torch.tensor(1.0))
+    _patch(nn.Module, "cuda cpu to float double half bfloat16 to_empty compile", _same)
+    _patch(torch, "compile", _compile)
+    _patch(torch, "save", _nothing)
+    _patch(torch, "load", _load)
+    for module in (torch, torch.amp, torch.cuda.amp):
+        _patch(module, "autocast", NullContext)
+    _patch(
+        torch.cuda, "synchronize empty_cache reset_peak_memory_stats set_device ipc_collect manual_seed_all", _nothing
+    )
+    _patch(torch.cuda, "max_memory_allocated memory_allocated memory_reserved max_memory_reserved", _zero)
+    _patch(torch.cuda, "current_device device_count", _zero)
+    _patch(torch.cuda, "Event", lambda *_, **__: Quiet())
+    _collectives()
+    steady = Steady(dtype)
+    steady.__enter__()
+    return steady
+
+
+def _collectives() -> None:
+    """One process that is rank 0 of 1, whether or not a process group was initialised."""
+    import torch.distributed as distributed
+
+    _patch(distributed, "all_reduce broadcast reduce barrier init_process_group destroy_process_group", _nothing)
+    _patch(distributed, "get_rank", _zero)
+    _patch(distributed, "get_world_size", lambda *_, **__: 1)
+    _patch(distributed, "is_initialized", lambda: False)
+
+    def all_gather(outputs: list[torch.Tensor], tensor: torch.Tensor, *_: object, **__: object) -> None:
+        outputs[0].copy_(tensor)
+
+    _patch(distributed, "all_gather", all_gather)
+    _patch(distributed, "all_gather_into_tensor", lambda output, tensor, *_, **__: output.copy_(tensor))
+
+
+def _patch(owner: object, names: str, value: object) -> None:
+    for name in names.split():
+        if hasattr(owner, name):
+            setattr(owner, name, value)
+
+
+def _nothing(*_: object, **__: object) -> None:
+    return None
+
+
+def _zero(*_: object, **__: object) -> int:
+    return 0
+
+
+def _same(value: Any, *_: object, **__: object) -> Any:
+    return value
+
+
+def _compile(model: Any = None, *_: object, **__: object) -> Any:
+    return model if model is not None else (lambda function: function)
+
+
+def _load(file: object, *_: object, **__: object) -> None:
+    raise NotVerifiable(f"needs the checkpoint {file!r}")

@@ -1,0 +1,179 @@
+"""What takes the place of something that is not there? Stand-ins that absorb bookkeeping, and void the check otherwise."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+Guess = Callable[[str], object]
+
+
+class NotVerifiable(BaseException):
+    """The site cannot be run; the text says what is missing. Not an Exception: user code must not swallow it."""
+
+
+class Finished(BaseException):
+    """Enough windows were captured."""
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "MISSING"
+
+
+MISSING = _Missing()
+
+
+class Recorder:
+    """Everything that was replaced or guessed, once each, in the order in which it happened."""
+
+    def __init__(self) -> None:
+        self._assumptions: dict[str, None] = {}
+        self.unknown: dict[str, None] = {}
+
+    def assume(self, text: str) -> None:
+        self._assumptions.setdefault(text)
+
+    @property
+    def assumptions(self) -> tuple[str, ...]:
+        stood_in = sorted({re.split(r"[.(\[]", name.lstrip("."))[0] for name in self.unknown} - {"self"})
+        names = (f"stand-ins that do nothing: {', '.join(stood_in)}",) if stood_in else ()
+        return (*self._assumptions, *names)
+
+
+class Unknown:
+    """Absorbs logging and bookkeeping. It is false, empty and zero; meeting a tensor or a backward voids the check.
+
+    `guess` may know a value for an attribute or an item by its dotted name (`args.logging_steps`).
+    """
+
+    def __init__(self, name: str, recorder: Recorder, guess: Guess | None = None) -> None:
+        self.__dict__.update(_name=name, _recorder=recorder, _guess=guess, _items={})
+        recorder.unknown.setdefault(name)
+
+    def _part(self, name: str) -> object:
+        value = self._guess(name) if self._guess is not None else MISSING
+        return Unknown(name, self._recorder, self._guess) if value is MISSING else value
+
+    def _void(self) -> NoReturn:
+        raise NotVerifiable(f"needs `{self._name}`")
+
+    def __getattr__(self, attribute: str) -> object:
+        if attribute.startswith("__") and attribute.endswith("__"):
+            raise AttributeError(attribute)
+        value = self.__dict__[attribute] = self._part(f"{self._name}.{attribute}")
+        return value
+
+    def __setattr__(self, attribute: str, value: object) -> None:
+        self.__dict__[attribute] = value
+
+    def backward(self, *_: object, **__: object) -> NoReturn:
+        self._void()
+
+    def get(self, key: object, default: object = None) -> object:
+        value = self._part(f"{self._name}.{key}")
+        return default if isinstance(value, Unknown) else value
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        for value in (*args, *kwargs.values()):
+            # A batch or a loss goes in and something is expected back; a logger is content with numbers.
+            if _carries_gradient(value):
+                return Unknown(f"{self._name}(...)", self._recorder)
+        return Unknown(f"{self._name}()", self._recorder)
+
+    def __getitem__(self, key: object) -> object:
+        if key not in self._items:
+            self._items[key] = self._part(f"{self._name}.{key}" if isinstance(key, str) else f"{self._name}[{key}]")
+        return self._items[key]
+
+    def __setitem__(self, key: object, value: object) -> None:
+        self._items[key] = value
+
+    def __enter__(self) -> Unknown:
+        return self
+
+    def __exit__(self, *_: object) -> bool:
+        return False
+
+    def __iter__(self) -> Iterator[object]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
+
+    def __bool__(self) -> bool:
+        if "(" not in self._name:
+            self._recorder.assume(f"`{self._name}` is unknown: taken as false")
+        return False
+
+    def __contains__(self, _: object) -> bool:
+        return False
+
+    def __fspath__(self) -> str:
+        return "/nonexistent"
+
+    def __int__(self) -> int:
+        return 0
+
+    def __index__(self) -> int:
+        return 0
+
+    def __float__(self) -> float:
+        return 0.0
+
+    def __str__(self) -> str:
+        return f"<{self._name}>"
+
+    def __format__(self, _: str) -> str:
+        return str(self)
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def _compare(self, _: object) -> bool:
+        return bool(self)
+
+    __lt__ = __le__ = __gt__ = __ge__ = _compare
+
+    def _arithmetic(self, other: object = None) -> Unknown:
+        if _is_tensor(other):
+            self._void()
+        return self
+
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _arithmetic
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __or__ = __ror__ = _arithmetic
+    __neg__ = __pos__ = _arithmetic
+
+    @classmethod
+    def __torch_function__(
+        cls, func: object, types: object, args: tuple[object, ...] = (), kwargs: dict[str, object] | None = None
+    ) -> NoReturn:
+        for value in (*args, *(kwargs or {}).values()):
+            if isinstance(value, Unknown):
+                value._void()
+        raise NotVerifiable(f"needs a stand-in inside torch.{getattr(func, '__name__', func)}")
+
+
+class UnknownModule(Unknown):
+    """A module outside the allow-list, or one that is not installed."""
+
+
+class Quiet:
+    """Accepts every call and does nothing: a scheduler, a logger, a progress bar's extras."""
+
+    def __getattr__(self, attribute: str) -> Callable[..., None]:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        return lambda *_, **__: None
+
+
+def _is_tensor(value: object) -> bool:
+    return hasattr(value, "grad_fn")
+
+
+def _carries_gradient(value: object) -> bool:
+    return getattr(value, "grad_fn", None) is not None
