@@ -119,10 +119,8 @@ def _placed_above(new: Sequence[Statement], statement: Statement, gap: int) -> l
     """Blank lines above a statement stay above what is put before it; its comments stay with it."""
     lines = list(statement.leading_lines)
     blank = next((index for index, line in enumerate(lines) if line.comment is not None), len(lines))
-    spaces = [cst.EmptyLine(indent=False)] * gap
-    above = lines[:blank] if blank >= gap else spaces
-    first = new[0].with_changes(leading_lines=[*above, *new[0].leading_lines])
-    spaced = [*spaces, *lines[blank:]]
+    first = new[0].with_changes(leading_lines=[*lines[:blank], *new[0].leading_lines])
+    spaced = [*[cst.EmptyLine(indent=False)] * gap, *lines[blank:]]
     return [first, *new[1:], statement.with_changes(leading_lines=spaced)]
 
 

@@ -91,9 +91,10 @@ def _shown_in_bar(tree: Tree, loop: cst.For, loader: cst.BaseExpression) -> set[
     class Bars(cst.CSTVisitor):
         def visit_Assign(self, node: cst.Assign) -> None:
             bar = node.value
-            if dotted(node.targets[0].target) == name and isinstance(bar, cst.Call) and bar.args:
-                if (dotted(bar.func) or "").rpartition(".")[2] in _PROGRESS_BARS:
-                    shown.add(tree.code(bar.args[0].value))
+            if dotted(node.targets[0].target) != name or not isinstance(bar, cst.Call) or not bar.args:
+                return
+            if (dotted(bar.func) or "").rpartition(".")[2] in _PROGRESS_BARS:
+                shown.add(tree.code(bar.args[0].value))
 
     (tree.enclosing(loop, cst.FunctionDef) or tree.module).visit(Bars())
     return shown

@@ -1,0 +1,157 @@
+"""Which findings of a file can be rewritten, one after another, each on the result of the last?"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ga_lint.diagnostics import Finding, FixTier
+from ga_lint.engine.proof import Check, prove
+from ga_lint.errors import FixNotApplicable
+from ga_lint.fixers import rewrite
+from ga_lint.source import SourceFile
+
+MAX_REWRITES = 100  # of one file; a run that needs more is not going to end
+
+
+class Judgement(enum.Enum):
+    """What a numeric check says about one rewrite."""
+
+    CONFIRMED = "confirmed"
+    REFUTED = "refuted"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One rewrite that is proved to be sound text: is it numerically right?"""
+
+    finding: Finding
+    before: SourceFile
+    after: SourceFile
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The numeric check's judgement, and its reason as the user reads it."""
+
+    judgement: Judgement
+    reason: str = ""
+
+
+Confirm = Callable[[Trial], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A finding that was rewritten; `verified` is the numeric check's word, where it was asked."""
+
+    finding: Finding
+    verified: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A finding that was not rewritten, and why; `proposed` is the whole text that it would have become."""
+
+    finding: Finding
+    reason: str
+    proposed: SourceFile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FixOutcome:
+    """What became of one file. `refused` findings are those of `after`: their places are in the new text."""
+
+    before: SourceFile
+    after: SourceFile
+    applied: tuple[Applied, ...]
+    refused: tuple[Refused, ...]
+
+    @property
+    def changed(self) -> bool:
+        return self.after.data != self.before.data
+
+
+def fix_file(
+    source: SourceFile,
+    check: Check,
+    *,
+    unsafe: bool = False,
+    verified_only: bool = False,
+    confirm: Confirm | None = None,
+) -> FixOutcome:
+    """Rewrite what can be proved. `check` says what is wrong with a text; `confirm` runs a rewrite on numbers.
+
+    Safe rewrites are written, unsafe ones with `unsafe` or when `confirm` has confirmed them, all of them only then
+    with `verified_only`; one that is refuted never is.
+    """
+    current, applied, refused = source, list[Applied](), dict[_Key, Refused]()
+    for _ in range(MAX_REWRITES):
+        findings = check(current)
+        keys = _keys(current, findings)
+        refused = {key: refused[key] for key in keys if key in refused}
+        todo = next(((key, finding) for key, finding in zip(keys, findings, strict=True) if key not in refused), None)
+        if todo is None:
+            break
+        key, finding = todo
+        result = _attempt(current, finding, findings, check, _Policy(unsafe, verified_only, confirm))
+        if isinstance(result, Refused):
+            refused[key] = result
+        else:
+            current, verified = result
+            applied.append(Applied(finding, verified))
+            refused.clear()  # what could not be done before may be possible now, and its places have moved
+    return FixOutcome(source, current, tuple(applied), tuple(refused.values()))
+
+
+@dataclass(frozen=True, slots=True)
+class _Policy:
+    unsafe: bool
+    verified_only: bool
+    confirm: Confirm | None
+
+
+def _attempt(
+    source: SourceFile, finding: Finding, findings: Sequence[Finding], check: Check, policy: _Policy
+) -> tuple[SourceFile, str | None] | Refused:
+    request = finding.fix
+    if request is None:
+        return Refused(finding, finding.fix_refusal or "there is no rewrite for it")
+    try:
+        after = prove(source, rewrite(source, request), finding, findings, check)
+    except FixNotApplicable as refusal:
+        return Refused(finding, str(refusal))
+    if request.tier is FixTier.DISPLAY:
+        return Refused(finding, "shown only: whether it is right depends on what the code is for", after)
+    answer = Answer(Judgement.UNKNOWN) if policy.confirm is None else policy.confirm(Trial(finding, source, after))
+    if answer.judgement is Judgement.REFUTED:
+        return Refused(finding, f"the numeric check refutes the rewrite: {answer.reason}")
+    confirmed = answer.judgement is Judgement.CONFIRMED
+    if policy.verified_only and not confirmed:
+        return Refused(finding, f"not confirmed numerically{_because(answer)}", after)
+    if request.tier is FixTier.UNSAFE and not policy.unsafe and not confirmed:
+        return Refused(finding, f"it changes the gradient by intent; use --unsafe-fixes{_because(answer)}", after)
+    return after, None if policy.confirm is None else answer.judgement.value
+
+
+def _because(answer: Answer) -> str:
+    return f" ({answer.reason})" if answer.reason else ""
+
+
+_Key = tuple[str, str, str, int]
+
+
+def _keys(source: SourceFile, findings: Sequence[Finding]) -> list[_Key]:
+    """What a finding is recognised by while lines move: rule, scope, line, and how many before it were alike."""
+    seen: Counter[tuple[str, str, str]] = Counter()
+    keys = []
+    for finding in findings:
+        row = finding.span.start.row
+        line = source.lines[row - 1].strip() if row <= len(source.lines) else ""
+        kind = (finding.code, finding.scope, line)
+        keys.append((*kind, seen[kind]))
+        seen[kind] += 1
+    return keys

@@ -1,0 +1,122 @@
+"""Is a rewrite safe to write? Everything that can be checked without running it, checked in production, every time."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import io
+import symtable
+import tokenize
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+from ga_lint.diagnostics import Finding
+from ga_lint.errors import FixNotApplicable, SourceError
+from ga_lint.fixers import Rewrite
+from ga_lint.source import SourceFile, decode
+
+Check = Callable[[SourceFile], Sequence[Finding]]
+
+
+def prove(before: SourceFile, rewrite: Rewrite, finding: Finding, found: Sequence[Finding], check: Check) -> SourceFile:
+    """The rewritten file, or FixNotApplicable with the first thing about it that does not hold.
+
+    `found` is what `check` says about `before`.
+    """
+    after = _encoded(before, rewrite.text)
+    _compiles(after)
+    _comments_kept(before, after)
+    _only_there(before, after, rewrite)
+    _no_collision(before, after)
+    _gone_and_nothing_new(finding, found, check(after))
+    return after
+
+
+def _encoded(before: SourceFile, text: str) -> SourceFile:
+    try:
+        return decode(before.path, before.encode(text))
+    except (UnicodeEncodeError, SourceError):
+        raise FixNotApplicable(f"the rewrite cannot be written in {before.encoding}") from None
+
+
+def _compiles(after: SourceFile) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(after.text, str(after.path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise FixNotApplicable(f"the rewrite would not compile: {error}") from None
+
+
+def _comments_kept(before: SourceFile, after: SourceFile) -> None:
+    lost = Counter(_comments(before.text)) - Counter(_comments(after.text))
+    if lost:
+        raise FixNotApplicable(f"the rewrite would lose a comment: {next(iter(lost))}")
+
+
+def _comments(text: str) -> Iterator[str]:
+    for token in tokenize.generate_tokens(io.StringIO(text, newline="").readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string.rstrip()
+
+
+def _only_there(before: SourceFile, after: SourceFile, rewrite: Rewrite) -> None:
+    """Every line that is gone or differs belongs to something that the fixer meant to change."""
+    allowed = {row for span in rewrite.touched for row in range(span.start.row, span.end.row + 1)}
+    old, new = before.text.splitlines(keepends=True), after.text.splitlines(keepends=True)
+    if len(old) != len(before.lines):  # a line separator that only str knows: compare by the tokenizer's lines
+        old, new = before.lines, after.lines
+    for tag, first, last, _, _ in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        for row in range(first + 1, last + 1):
+            ends_without_newline = row == len(old) and not old[-1].endswith(("\n", "\r"))
+            if (
+                tag in ("replace", "delete")
+                and row not in allowed
+                and old[row - 1].strip()
+                and not ends_without_newline
+            ):
+                raise FixNotApplicable(f"the rewrite would also change line {row}")
+
+
+def _no_collision(before: SourceFile, after: SourceFile) -> None:
+    """A name that becomes new in a scope must not have meant something else there."""
+    old, new = _scopes(before), _scopes(after)
+    for scope, (bound, _) in new.items():
+        known, used = old.get(scope, (frozenset(), frozenset()))
+        if scope in old and (taken := (bound - known) & used):
+            raise FixNotApplicable(f"the name {min(taken)} is in use already")
+
+
+def _scopes(source: SourceFile) -> dict[tuple[str, ...], tuple[frozenset[str], frozenset[str]]]:
+    """For each function, class and the module: the names that it binds, and those that it or its inner scopes read."""
+    scopes: dict[tuple[str, ...], tuple[frozenset[str], frozenset[str]]] = {}
+
+    def walk(table: symtable.SymbolTable, outer: tuple[str, ...]) -> frozenset[str]:
+        bound = frozenset(
+            s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_parameter() or s.is_imported()
+        )
+        used = frozenset(s.get_name() for s in table.get_symbols() if s.is_referenced())
+        seen: Counter[str] = Counter()
+        for child in table.get_children():
+            seen[child.get_name()] += 1
+            used |= walk(child, (*outer, f"{child.get_name()}.{seen[child.get_name()]}"))
+        scopes[outer] = bound, used
+        return used
+
+    walk(symtable.symtable(source.text, str(source.path), "exec"), ())
+    return scopes
+
+
+def _gone_and_nothing_new(finding: Finding, found: Sequence[Finding], left: Sequence[Finding]) -> None:
+    """By rule and scope: one fewer of this kind, and no more of any other."""
+    was, now = _kinds(found), _kinds(left)
+    kind = (finding.code, finding.scope)
+    if now[kind] >= was[kind]:
+        raise FixNotApplicable(f"{finding.code} would still be reported")
+    for code, scope in now - was:
+        raise FixNotApplicable(f"the rewrite would bring {code} in {scope or 'the module'}")
+
+
+def _kinds(findings: Sequence[Finding]) -> Counter[tuple[str, str]]:
+    return Counter((finding.code, finding.scope) for finding in findings)
