@@ -64,9 +64,7 @@ def _comments(text: str) -> Iterator[str]:
 def _only_there(before: SourceFile, after: SourceFile, rewrite: Rewrite) -> None:
     """Every line that is gone or differs belongs to something that the fixer meant to change."""
     allowed = {row for span in rewrite.touched for row in range(span.start.row, span.end.row + 1)}
-    old, new = before.text.splitlines(keepends=True), after.text.splitlines(keepends=True)
-    if len(old) != len(before.lines):  # a line separator that only str knows: compare by the tokenizer's lines
-        old, new = before.lines, after.lines
+    old, new = _lines(before), _lines(after)
     for tag, first, last, _, _ in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
         for row in range(first + 1, last + 1):
             ends_without_newline = row == len(old) and not old[-1].endswith(("\n", "\r"))
@@ -77,6 +75,11 @@ def _only_there(before: SourceFile, after: SourceFile, rewrite: Rewrite) -> None
                 and not ends_without_newline
             ):
                 raise FixNotApplicable(f"the rewrite would also change line {row}")
+
+
+def _lines(source: SourceFile) -> list[str]:
+    """With their ends; unlike str.splitlines, only where Python's tokenizer ends a line."""
+    return io.StringIO(source.text, newline="").readlines()
 
 
 def _no_collision(before: SourceFile, after: SourceFile) -> None:
@@ -93,16 +96,15 @@ def _scopes(source: SourceFile) -> dict[tuple[str, ...], tuple[frozenset[str], f
     scopes: dict[tuple[str, ...], tuple[frozenset[str], frozenset[str]]] = {}
 
     def walk(table: symtable.SymbolTable, outer: tuple[str, ...]) -> frozenset[str]:
-        bound = frozenset(
-            s.get_name() for s in table.get_symbols() if s.is_assigned() or s.is_parameter() or s.is_imported()
-        )
-        used = frozenset(s.get_name() for s in table.get_symbols() if s.is_referenced())
+        symbols = table.get_symbols()
+        bound = frozenset(s.get_name() for s in symbols if s.is_assigned() or s.is_parameter() or s.is_imported())
+        used = frozenset(s.get_name() for s in symbols if s.is_referenced())
         seen: Counter[str] = Counter()
         for child in table.get_children():
             seen[child.get_name()] += 1
             used |= walk(child, (*outer, f"{child.get_name()}.{seen[child.get_name()]}"))
         scopes[outer] = bound, used
-        return used
+        return used - bound if table.get_type() == "function" else used
 
     walk(symtable.symtable(source.text, str(source.path), "exec"), ())
     return scopes
