@@ -66,7 +66,7 @@ class TestGrammar:
         return read_expectations(path)
 
     def test_codes_rows_and_kinds(self, tmp_path: Path) -> None:
-        read = self.read(tmp_path, "a = 1  # expect: GA101, GA103\nb = 2  # todo: GA104\nc = 3  # ok: GA101 - why not\n")
+        read = self.read(tmp_path, "a = 1  # expect: GA101, GA103\nb = 2  # todo: GA104\nc = 3  # ok: GA101 - why\n")
         assert read.expected == Counter({(1, "GA101"): 1, (1, "GA103"): 1})
         assert read.gaps == {(2, "GA104")}
         assert read.silences == {(3, "GA101")}

@@ -1,0 +1,115 @@
+"""Is every page true: is its bad code found, is its good code silent, and are its numbers what one gets?"""
+
+from __future__ import annotations
+
+import functools
+import math
+from pathlib import Path
+
+import pytest
+
+from ga_lint.rules.registry import Rule, all_rules
+from testbed.fixtures import ROOT, check, diagnostics
+from testbed.pages import HEADINGS, Block, Page, Printed, read_page
+
+PAGES = [read_page(path) for path in sorted((ROOT / "rules").glob("GA*.md"))]
+BLOCKS = [pytest.param(page, block, id=f"{page}-{block.role}-{block.row}") for page in PAGES for block in page.blocks]
+FAR = 1e-2  # a fault that moves the gradient less than this is none that a page should show
+EXACT = 1e-6  # 10x the float32 logits that transformers' heads compute their loss from
+PRINTED = 0.01  # a page rounds to three digits
+
+
+@pytest.mark.parametrize("rule", all_rules(), ids=str)
+def test_every_rule_has_a_page(rule: Rule) -> None:
+    page = read_page(ROOT / "rules" / f"{rule.code}-{rule.name}.md")
+    assert (page.code, page.name) == (rule.code, rule.name)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_form(page: Page) -> None:
+    assert page.path.name == f"{page.code}-{page.name}.md"
+    assert page.headings == HEADINGS
+    assert all(page.section(heading) for heading in HEADINGS)
+    assert "](https://" in page.section("References")
+    assert {block.role for block in page.blocks} == {"bad", "good"}
+    assert [block.role for block in page.blocks] == [row.role for row in page.numbers]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_links_between_pages_lead_somewhere(page: Page) -> None:
+    others = {word.strip("()") for word in page.text.replace("](", " (").split() if word.strip("().,").endswith(".md")}
+    missing = [link for link in others if not (page.path.parent / link.strip("().,:")).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize(("page", "block"), BLOCKS)
+def test_bad_code_is_found_and_good_code_is_silent(page: Page, block: Block, tmp_path: Path) -> None:
+    path = tmp_path / "example.py"
+    path.write_text(block.code)
+    found = diagnostics(check(path, tmp_path))
+    assert [d.finding.code for d in found] == ([page.code] if block.role == "bad" else [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_numbers(page: Page) -> None:
+    """Bad code is far from the full-batch gradient, as far as the page says; good code equals it."""
+    pytest.importorskip("torch", reason="the numbers need torch, transformers and accelerate")
+    pytest.importorskip("transformers", reason="the numbers need torch, transformers and accelerate")
+    pytest.importorskip("accelerate", reason="the numbers need torch, transformers and accelerate")
+    for block, printed, (scale, error, raised) in zip(page.blocks, page.numbers, _measured(page), strict=True):
+        where = f"{page.path.name}:{block.row}"
+        if block.role == "good":
+            assert raised is None and error < EXACT, f"{where}: error {error:.2g}, {raised}"
+        else:
+            assert raised is not None or error > FAR, f"{where}: error {error:.2g}"
+        measured = f"measured {scale:.3g} {error:.3g} {raised}"
+        assert _as_printed(printed, scale, error, raised), f"{where}: {printed}, {measured}"
+
+
+@functools.cache
+def _measured(page: Page) -> list[tuple[float, float, str | None]]:
+    from testbed.numeric import measure
+
+    [(ragged, ranks)] = {(block.ragged, block.ranks) for block in page.blocks}
+    results = measure([block.code for block in page.blocks], ragged=ragged, ranks=ranks)
+    return [(m.scale, m.error, m.raised) for m in results]
+
+
+def _as_printed(printed: Printed, scale: float, error: float, raised: str | None) -> bool:
+    if raised is not None:
+        return printed == Printed(printed.role, raised, "")
+    return _agrees(printed.scale, scale) and _agrees(printed.error, error)
+
+
+def _agrees(text: str, value: float) -> bool:
+    if text.startswith("<"):
+        return value < float(text.removeprefix("<"))
+    return math.isclose(float(text), value, rel_tol=PRINTED)
+
+
+@pytest.mark.slow
+class TestOracle:
+    """The measure itself: broken must be far off, and truth must be truth."""
+
+    @pytest.fixture(autouse=True)
+    def _torch(self) -> None:
+        pytest.importorskip("torch", reason="the oracle is plain torch")
+
+    def test_equal_counts_hide_the_fault(self) -> None:
+        """The reason for ragged data: on equal counts the mean of means is exact."""
+        from testbed.numeric import measure
+
+        page = next(page for page in PAGES if page.code == "GA101")
+        bad = [block.code for block in page.blocks if block.role == "bad"]
+        assert measure(bad, ragged=False)[0].error < EXACT
+        assert measure(bad, ragged=True)[0].error > FAR
+
+    def test_one_row_tells_a_shifted_count_from_an_unshifted_one(self) -> None:
+        from testbed.numeric import measure
+
+        page = next(page for page in PAGES if page.code == "GA101")
+        good = next(block.code for block in page.blocks if block.role == "good")
+        unshifted = good.replace('(batch["labels"][:, 1:] != -100).sum() for', '(batch["labels"] != -100).sum() for')
+        assert unshifted != good
+        assert measure([unshifted])[0].error > FAR
