@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import threading
 from collections.abc import Iterable, Iterator
+from typing import Self
 
 from ga_lint.verify.job import Job
 from ga_lint.verify.judge import judge
@@ -31,15 +32,15 @@ def verify_sites(sites: Iterable[Site], settings: Settings | None = None) -> Ite
     chosen = settings or Settings()
     todo = list(sites)
     count = max(1, min(chosen.workers, len(todo)))
-    crews: list[_Crew] = []
+    crews: list[Verifier] = []
     local = threading.local()
 
     def work(site: Site) -> Verdict:
-        crew: _Crew | None = getattr(local, "crew", None)
+        crew: Verifier | None = getattr(local, "crew", None)
         if crew is None:
-            crew = local.crew = _Crew()
+            crew = local.crew = Verifier(chosen)
             crews.append(crew)
-        return crew.verify(site, chosen)
+        return crew.verify(site)
 
     pool = ThreadPoolExecutor(count)
     try:
@@ -50,25 +51,33 @@ def verify_sites(sites: Iterable[Site], settings: Settings | None = None) -> Ite
             crew.close()
 
 
-class _Crew:
-    """The workers of one thread: one with torch alone, one with transformers too, each started when first needed."""
+class Verifier:
+    """Checks one site after another in warm workers: one with torch alone, one with transformers too, as needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
         from ga_lint.verify.process import WorkerProcess
 
+        self.settings = settings
         self.workers = {heavy: WorkerProcess(heavy) for heavy in (False, True)}
 
-    def verify(self, site: Site, settings: Settings) -> Verdict:
+    def verify(self, site: Site) -> Verdict:
+        """The verdict for one site; a worker that died is started again for the next."""
         unavailable = available(site.kind)
         if unavailable is not None:
             return Verdict(site, Outcome.NOT_VERIFIABLE, reason=unavailable)
-        answer = self.workers[_is_heavy(site)].ask(_job(site, settings))
+        answer = self.workers[_is_heavy(site)].ask(_job(site, self.settings))
         judgement = judge(answer, site.rewritten is not None)
         return Verdict(site, judgement.outcome, judgement.runs, answer.assumptions, judgement.reason)
 
     def close(self) -> None:
         for worker in self.workers.values():
             worker.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def _is_heavy(site: Site) -> bool:
