@@ -110,6 +110,8 @@ def _method(call: Call, receiver: Value) -> Value:
     if done is not None:
         return done
     known = tensors.method(call, receiver)
+    if known is None and isinstance(receiver, Built | Symbol | Unknown):
+        known = library.driver_method(call)
     if known is not None:
         return known
     assert isinstance(call.node.func, ast.Attribute)

@@ -173,6 +173,8 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
             return choice([subscript(run, frame, one, key, node) for one in values])
         case Output(), Const(value=str() as name):
             return output_attribute(base, name)
+        case Built(), Const(value=str() as name) if base.argument(None, name) is not None:
+            return base.argument(None, name) or UNKNOWN
         case Output(), Const(value=0):
             return base.first
         case Items(values=values), Const(value=int() as index) if -len(values) <= index < len(values):

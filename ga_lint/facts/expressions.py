@@ -127,8 +127,11 @@ def _attribute_of(run: Interpreter, frame: Frame, base: Value, name: str, text: 
             return entry(base, name)
         case Model() if name == "module":
             return base
-        case Built() | Model() | Elements() | Loss() | Count() | Items() | Many() | Const():
-            return Symbol(text) if isinstance(base, Built) else UNKNOWN
+        case Built():
+            given = base.argument(None, name)
+            return given if given is not None else Symbol(text, run.number_of(frame, name))
+        case Model() | Elements() | Loss() | Count() | Items() | Many() | Const():
+            return UNKNOWN
         case Symbol(text=owner):
             return Symbol(f"{owner}.{name}", run.number_of(frame, name))
         case _:
@@ -138,6 +141,8 @@ def _attribute_of(run: Interpreter, frame: Frame, base: Value, name: str, text: 
 def _binary(run: Interpreter, frame: Frame, state: State, node: ast.BinOp) -> Value:
     left = run.evaluate(frame, state, node.left)
     right = run.evaluate(frame, state, node.right)
+    if isinstance(node.op, ast.Mod) and not (isinstance(left, Const) and isinstance(left.value, str)):
+        return Remainder(right if not isinstance(right, Unknown) else Symbol(ast.unparse(node.right)))
     results = [
         _operation(run, frame, node, one, two) for one in alternatives(left) for two in alternatives(right)
     ]
@@ -146,6 +151,8 @@ def _binary(run: Interpreter, frame: Frame, state: State, node: ast.BinOp) -> Va
 
 def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, right: Value) -> Value:
     place = run.place(frame, node)
+    left = left.first if isinstance(left, Output) else left  # a model whose forward returns the loss itself
+    right = right.first if isinstance(right, Output) else right
     match node.op, left, right:
         case ast.Add(), Loss(), Loss():
             return algebra.added(left, right)
@@ -173,8 +180,6 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
             return right
         case ast.Div(), Const(value=1 | 1.0), _:
             return Items((Const("1/"), right))  # a reciprocal, for `loss * (1 / n)`
-        case ast.Mod(), _, _ if not (isinstance(left, Const) and isinstance(left.value, str)):
-            return Remainder(right if not isinstance(right, Unknown) else Symbol(ast.unparse(node.right)))
         case (ast.Add() | ast.Sub() | ast.Mult() | ast.Div() | ast.FloorDiv()), Count(), _:
             return left
         case (ast.Add() | ast.Mult()), _, Count():

@@ -6,7 +6,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from ga_lint.facts.events import EventKind
-from ga_lint.facts.values import UNKNOWN, Built, Const, Elements, Loss, Model, Value
+from ga_lint.facts.values import UNKNOWN, Built, Const, Elements, Loss, Model, Output, Value
 
 if TYPE_CHECKING:
     from ga_lint.facts.calls import Call
@@ -18,6 +18,8 @@ _OPTIMIZER_WORDS = ("optim", "opt", "adam", "sgd")
 def record_call(call: Call, receiver: Value) -> Value | None:
     """Record the call if it does something to gradients; its value, or None if it is another call."""
     method = call.method
+    if isinstance(receiver, Output) and method == "backward":
+        receiver = receiver.first
     if method in _BACKWARD:
         return _backward(call, receiver)
     if method == "step":
@@ -46,6 +48,8 @@ def _backward(call: Call, receiver: Value) -> Value:
         loss, node, driver, text = call.argument(None, "loss") or UNKNOWN, passed, receiver, call.receiver_text
     else:
         loss, node, driver, text = receiver, _inside_scaler(call.node.func.value), UNKNOWN, ""
+    if isinstance(loss, Output):
+        loss = loss.first
     call.run.record(EventKind.BACKWARD, call.frame, call.state, call.node, loss, node, driver, text)
     return Const(None)
 

@@ -28,9 +28,11 @@ from ga_lint.facts.values import (
     Items,
     Loss,
     Model,
+    Output,
     Super,
     Symbol,
     Table,
+    Tensor,
     Unknown,
     Value,
     choice,
@@ -51,10 +53,11 @@ class Interpreter:
         self.project = project
         self.knowledge = knowledge
         self.truths = dict(truths or {})  # tests that are assumed to come out so, by their text
-        self.names = Names(project, self._module_expression)
+        self.names = Names(project, self._module_expression, knowledge.libraries)
         self.events: list[Event] = []
         self.heap: dict[tuple[int, str], Value] = {}  # attributes of instances, by class node and name
         self.entered: set[int] = set()  # ids of the functions that were followed
+        self._arguments: dict[int, tuple[tuple[Value, ...], tuple[tuple[str, Value], ...]]] = {}
         self._running: list[ast.AST] = []
         self._budget = MAX_STATEMENTS
         self._loops = 0
@@ -214,16 +217,21 @@ class Interpreter:
     def instance(
         self, frame: Frame, cls: Class, positional: tuple[Value, ...] = (), named: tuple[tuple[str, Value], ...] = ()
     ) -> Instance:
-        """An object of a project class; its `__init__` is run the first time to learn its attributes."""
-        made = Instance(cls)
-        if (id(cls.node), "") not in self.heap:
-            self.heap[id(cls.node), ""] = UNKNOWN
-            found = self.names.method(cls, "__init__")
-            if found is not None:
-                owner, node = found
-                function = Function(node, self.names.scope_of(owner), made)
-                self._initialise(frame, cls, function, bind(function, positional, named))
-        return made
+        """An object of a project class; `__init__` is run when an attribute is asked for."""
+        self._arguments.setdefault(id(cls.node), (positional, named))
+        return Instance(cls)
+
+    def _learn_attributes(self, frame: Frame, cls: Class) -> None:
+        """Run `__init__` with the arguments of the first construction that was seen."""
+        if (id(cls.node), "") in self.heap:
+            return
+        self.heap[id(cls.node), ""] = UNKNOWN
+        found = self.names.method(cls, "__init__")
+        if found is not None:
+            owner, node = found
+            function = Function(node, self.names.scope_of(owner), Instance(cls))
+            positional, named = self._arguments.get(id(cls.node), ((), ()))
+            self._initialise(frame, cls, function, bind(function, positional, named))
 
     def _initialise(self, frame: Frame, cls: Class, function: Function, arguments: dict[str, Value]) -> None:
         node = function.node
@@ -257,7 +265,7 @@ class Interpreter:
                 return self.call(frame, method, (), ())
             static = any(ast.unparse(decorator) == "staticmethod" for decorator in node.decorator_list)
             return Function(node, method.scope) if static else method
-        self.instance(frame, cls)
+        self._learn_attributes(frame, cls)
         if (id(cls.node), name) in self.heap:
             return self.heap[id(cls.node), name]
         value = self._assigned_elsewhere(cls, name)
@@ -331,7 +339,9 @@ class Interpreter:
                 return None if inner is None else not inner
             case ast.Compare(left=left, ops=[ast.Is() | ast.IsNot() as operator], comparators=[right]):
                 one, two = self.evaluate(frame, state, left), self.evaluate(frame, state, right)
-                if two == Const(None) and isinstance(one, Count | Loss | Elements | Function | Model | Built | Instance):
+                if two == Const(None) and isinstance(
+                    one, Count | Loss | Elements | Function | Model | Built | Instance | Tensor | Output | Table | Items
+                ):
                     return isinstance(operator, ast.IsNot)
             case ast.BoolOp(op=operator, values=operands):
                 outcomes = [self.truth(frame, state, one, self.evaluate(frame, state, one)) for one in operands]

@@ -30,6 +30,7 @@ from ga_lint.facts.values import (
     Tensor,
     TensorKind,
     Value,
+    alternatives,
     choice,
 )
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 _TRANSPARENT = frozenset("tqdm trange iter list tuple reversed sorted cycle islice deepcopy copy track progress_bar".split())
 _NUMBERS = frozenset("int float max min abs round clamp clamp_min as_tensor tensor ceil maximum".split())
 _ELEMENTWISE = frozenset("exp clamp log min max minimum maximum where neg nan_to_num softplus logsigmoid".split())
+_PREPARES = frozenset("prepare setup setup_module setup_dataloaders prepare_data_loader skip_first_batches".split())
 _REDUCES_OVER_RANKS = frozenset("gather reduce all_reduce all_gather gather_for_metrics all_gather_into_tensor".split())
 
 
@@ -60,6 +62,15 @@ def call(call: Call, name: str) -> Value:
     if name.startswith("torch") and (found := _torch(call, last)) is not None:
         return found
     return _made(call, name, last)
+
+
+def driver_method(call: Call) -> Value | None:
+    """A method that accelerators and Fabric have: prepare what is passed, or reduce over ranks."""
+    if call.method in _PREPARES:
+        return Items(call.positional) if len(call.positional) > 1 else (call.positional or (UNKNOWN,))[0]
+    if call.method in _REDUCES_OVER_RANKS:
+        return _over_ranks(call)
+    return None
 
 
 def _by_last_name(call: Call, name: str):  # type: ignore[no-untyped-def]
@@ -234,21 +245,19 @@ def _made(call: Call, name: str, last: str) -> Value:
         return Model(Level(level), name)
     if name.endswith("deepspeed.initialize"):
         model = call.argument(None, "model")
-        engine = model if isinstance(model, Model) else Model()
-        return Items((replace(engine, engine=True), UNKNOWN, UNKNOWN, UNKNOWN))
-    for value in (*call.positional, *(value for _, value in call.named)):
-        if isinstance(value, Model) and not isinstance(call.node.func, ast.Lambda):
-            return value
-        if isinstance(value, Instance) and (last[:1].isupper() or "compile" in last or "model" in last):
-            return value
-    if last in ("prepare", "setup", "setup_dataloaders", "prepare_data_loader"):
-        return Items(call.positional) if len(call.positional) > 1 else (call.positional or (UNKNOWN,))[0]
+        engines = [
+            replace(one, engine=True) if isinstance(one, Model) else Model(engine=True)
+            for one in alternatives(model or UNKNOWN)
+        ]
+        return Items((choice(engines), UNKNOWN, UNKNOWN, UNKNOWN))
     if last == "partial" and call.positional:
         return _partial(call)
-    if "collat" in last.lower() or run.knowledge.collators.get(name) or run.knowledge.drivers.get(name):
+    known = run.knowledge.collators.get(name) or run.knowledge.drivers.get(name) or run.knowledge.trainers.get(name)
+    if known or "collat" in last.lower():
         return Built(name, call.positional, call.named, place)
-    if run.knowledge.trainers.get(name) or last == "DataLoader":
-        return Built(name, call.positional, call.named, place)
+    wrapped = _wrapped(call, last)
+    if wrapped is not None:
+        return wrapped
     if last in ("load_dataset", "load_from_disk"):
         return Tensor(TensorKind.BATCH)
     if last.endswith("log_softmax") and last != "log_softmax":
@@ -256,6 +265,17 @@ def _made(call: Call, name: str, last: str) -> Value:
     if last[:1].isupper():
         return Built(name, call.positional, call.named, place)
     return UNKNOWN
+
+
+def _wrapped(call: Call, last: str) -> Value | None:
+    """The network inside a wrapper: `DDP(model)`, `torch.compile(model)`, `get_peft_model(model, config)`."""
+    for value in (*call.positional, *(value for _, value in call.named)):
+        models = [one for one in alternatives(value) if isinstance(one, Model)]
+        if last[:1].isupper() or "compile" in last or "model" in last:
+            models = [one for one in alternatives(value) if isinstance(one, Model | Instance)]
+        if models:
+            return choice(list(models))
+    return None
 
 
 def _partial(call: Call) -> Value:

@@ -42,8 +42,9 @@ class Scope:
 class Names:
     """Looks names up across the modules of a project; `evaluate` turns a module-level expression into a value."""
 
-    def __init__(self, project: Project, evaluate: Evaluate) -> None:
+    def __init__(self, project: Project, evaluate: Evaluate, libraries: frozenset[str]) -> None:
         self.project = project
+        self.libraries = libraries  # root packages that the knowledge rows speak of
         self._evaluate = evaluate
         self._modules: dict[int, Scope] = {}
         self._class_scopes: dict[int, Scope] = {}
@@ -77,6 +78,9 @@ class Names:
 
     def imported(self, statement: ImportedName, scope: Scope) -> Value:
         """What an import binds: a value of the project's, or an External."""
+        root = statement.module.partition(".")[0]
+        if statement.level == 0 and root in self.libraries and statement.name is not None:
+            return External(f"{statement.module}.{statement.name}")  # also inside that library's own repository
         source = self.project.imported(scope.parsed.path, statement)
         if source is not None:
             if statement.name is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
@@ -120,6 +121,8 @@ def _assign_element(run: Interpreter, frame: Frame, state: State, target: ast.Su
             state.env[text] = base.put(key.value, value)
         else:
             state.env[ast.unparse(target)] = value
+    elif isinstance(base, Table):
+        state.env[text] = replace(base, rest=value)
     elif isinstance(base, Tensor | Many) and isinstance(value, Tensor) and value.ragged:
         state.env[text] = value
 

@@ -13,9 +13,11 @@ from ga_lint.facts.model import Level, LossSite, LossTerm, Place, Reduction
 from ga_lint.facts.values import (
     UNKNOWN,
     Built,
+    Choice,
     Const,
     Count,
     Elements,
+    Instance,
     Items,
     Loss,
     Many,
@@ -42,12 +44,19 @@ _KEEPS = frozenset(
     "scale".split()
 )
 _DETACHES = frozenset("detach item tolist cpu numpy".split())
+_SAME_OBJECT = frozenset("to cuda cpu train eval half float bfloat16 requires_grad_ compile".split())
 _CLASSES = ("num_labels", "num_classes", "n_classes", "nclass", "num_class")
 
 
 def method(call: Call, receiver: Value) -> Value | None:
     """The value of a method of a tensor, a loss, a count or a batch; None when it is not one of theirs."""
     name = call.method
+    if isinstance(receiver, Model | Instance) and name in _SAME_OBJECT:
+        return receiver
+    if isinstance(receiver, Output) and name in ("mean", "sum"):
+        return receiver.first
+    if name == "scale" and call.positional:  # GradScaler undoes it before the step
+        return call.positional[0]
     match receiver:
         case Loss():
             return _loss_method(call, receiver, name)
@@ -131,7 +140,7 @@ def reduce(call: Call, elements: Elements, name: str, axis: Value | None) -> Val
 
 def _count_method(count: Count, name: str) -> Value:
     if name in ("sum", "item", "clamp", "clamp_min", "float", "to", "long", "int", "cuda", "max", "clone", "detach",
-                "type_as", "double", "view", "reshape", "unsqueeze", "squeeze", "cpu", "type", "tolist", "mean"):
+                "type_as", "maximum", "double", "view", "reshape", "unsqueeze", "squeeze", "cpu", "type", "tolist", "mean"):
         return count
     return UNKNOWN
 
@@ -292,10 +301,19 @@ def guessed_loss(call: Call, name: str) -> Value:
 
 def output_of(call: Call, model: Model) -> Value:
     """What a model returns for a batch: its own loss when it was given labels."""
+    unpacked = next((value for name, value in call.named if name == "**"), None)
+    if isinstance(unpacked, Choice):
+        return choice([_output(call, model, one) for one in unpacked.values])
+    return _output(call, model, unpacked)
+
+
+def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
     place = call.run.place(call.frame, call.node)
-    batch = [value for value in (*call.positional, *(v for _, v in call.named)) if isinstance(value, Tensor)]
     labels = call.argument(None, "labels")
-    whole = [tensor for tensor in batch if tensor.kind is TensorKind.BATCH]
+    if isinstance(unpacked, Table):
+        labels = dict(unpacked.entries).get("labels", labels)
+    batch = (unpacked, *call.positional)
+    whole = [one for one in batch if isinstance(one, Tensor) and one.kind in (TensorKind.BATCH, TensorKind.LABELS)]
     source = labels if isinstance(labels, Tensor) else (whole[0] if whole else None)
     count = call.argument(None, "num_items_in_batch")
     has_loss = labels is not None or any(name == "**" for name, _ in call.named) or bool(call.positional)

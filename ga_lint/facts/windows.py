@@ -11,11 +11,11 @@ from ga_lint.facts.values import (
     UNKNOWN,
     Boundary,
     Built,
+    Choice,
     Const,
     Loss,
     Model,
     Symbol,
-    Unknown,
     Value,
     alternatives,
 )
@@ -138,8 +138,8 @@ def _steps(rounds: Value) -> tuple[str, float | None]:
             return f"{number:g}", float(number)
         case Symbol(text=text, value=value):
             return text, value
-        case Unknown():
-            return "", None
+        case Choice(values=values):
+            return next((_steps(one) for one in values if one != Const(1)), ("", None))
     return "", None
 
 

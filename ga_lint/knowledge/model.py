@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Generic, TypeVar
 
 Row = TypeVar("Row")
@@ -86,6 +87,12 @@ class Knowledge:
     collators: ByName[CollatorRow]
     trainers: ByName[TrainerRow]
     drivers: ByName[DriverRow]
+
+    @cached_property
+    def libraries(self) -> frozenset[str]:
+        """The root packages that the rows speak of."""
+        tables = (self.losses, self.collators, self.trainers, self.drivers)
+        return frozenset(name.partition(".")[0] for table in tables for name in table.rows) - {"litgpt"}
 
     def head_level(self, name: str) -> str | None:
         """The level of the loss of the head that `name` (a class or a factory such as X.from_pretrained) names."""

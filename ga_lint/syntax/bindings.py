@@ -47,11 +47,22 @@ def bindings_of(tree: ast.Module) -> ModuleBindings:
                         by_name.setdefault(name, []).append(imported)
             case ast.Assign(targets=targets, value=value):
                 for target in targets:
-                    if isinstance(target, ast.Name):
-                        by_name.setdefault(target.id, []).append(value)
+                    for name, bound in _assigned(target, value):
+                        by_name.setdefault(name, []).append(bound)
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
                 by_name.setdefault(name, []).append(value)
     return ModuleBindings(by_name, tuple(stars))
+
+
+def _assigned(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+    """Each name of a target; a part of an unpacked value is written as an index into it."""
+    if isinstance(target, ast.Name):
+        yield target.id, value
+    elif isinstance(target, ast.Tuple | ast.List):
+        for index, part in enumerate(target.elts):
+            if isinstance(part, ast.Name):
+                place = ast.copy_location(ast.Constant(index), value)
+                yield part.id, ast.copy_location(ast.Subscript(value, place, ast.Load()), value)
 
 
 def imported_names(statement: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, ImportedName]]:
