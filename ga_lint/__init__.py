@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ga_lint.api import check_paths, check_source
+    from ga_lint.api import check_paths, check_source, fix_source
 
-__all__ = ["check_paths", "check_source"]
+__all__ = ["check_paths", "check_source", "fix_source"]
 __version__ = "0.1.0"
 
 

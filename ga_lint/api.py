@@ -25,3 +25,15 @@ def check_source(text: str, path: str | Path = "<string>", flags: Flags | None =
     if report.failures:
         raise ValueError(report.failures[0].error)
     return report.diagnostics
+
+
+def fix_source(
+    text: str, path: str | Path = "<string>", flags: Flags | None = None, *, unsafe: bool = False
+) -> tuple[str, list[Diagnostic]]:
+    """Rewrite a text as `ga-lint fix --no-verify` does: the new text, and what is left. ValueError as above."""
+    from ga_lint.engine.fix import Policy, fix_text
+
+    report = fix_text(Path(path), text.encode(), ConfigFinder(flags), Policy(unsafe=unsafe))
+    if report.left.failures:
+        raise ValueError(report.left.failures[0].error)
+    return report.rewritten[0].after.text if report.rewritten else text, report.left.diagnostics

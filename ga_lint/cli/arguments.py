@@ -1,4 +1,4 @@
-"""What do these words say? A strict parser over the option table: quick, since importing one takes longer than a run."""
+"""What do these words say? A strict parser over the option table: importing a parser takes longer than a whole run."""
 
 from __future__ import annotations
 

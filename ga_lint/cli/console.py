@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Self
 
+from ga_lint.report.text import shown
+
 if TYPE_CHECKING:
     from rich.progress import Progress
     from rich.text import Text
@@ -15,9 +17,10 @@ if TYPE_CHECKING:
 _MANY = 200  # fewer files are done before a bar could be read
 _STYLES = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
 _HEADER = re.compile(r"^\S.*:\d+:\d+: (?P<code>GA\d+) (?P<name>\[[\w-]+\]) (?P<severity>error|warning|info) \(\w+\)$")
+_DIFF = {"---": "bold", "+++": "bold", "@@": "cyan", "-": "red", "+": "green"}
 _GUTTER = r"^   \| +\d* \|"
 _UNDERLINE = r"(?m)(?<=\| )\s*(\^+ .*)$"
-_LABEL = r"(?m)^  (trace|effect|fix \(\w+\)|no rewrite):"
+_LABEL = r"(?m)^  (trace|effect|fix \(\w+\)|no rewrite|not rewritten):"
 _COMMAND = r"`ga-lint [^`]*`"
 
 
@@ -28,6 +31,27 @@ def wants_color(choice: str | None) -> bool:
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+
+
+def write_bytes(data: bytes) -> None:
+    """Files and patches, to stdout byte for byte."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def write_patch(data: bytes, *, color: bool) -> None:
+    """A unified diff; in colours it is for reading only."""
+    if not color:
+        write_bytes(data)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(force_terminal=True, highlight=False, soft_wrap=True)
+    for line in data.decode(errors="replace").splitlines():
+        style = next((style for start, style in _DIFF.items() if line.startswith(start)), "")
+        console.print(Text(shown(line.replace("\t", "    ")), style=style))
 
 
 def write(text: str) -> None:

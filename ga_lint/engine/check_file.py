@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ga_lint.diagnostics import Finding
+from ga_lint.engine.fault import Fault
 from ga_lint.engine.own_rules import SYNTAX_ERROR, UNUSED_SUPPRESSION, syntax_error
 from ga_lint.engine.scope import Scope
 from ga_lint.engine.settle import settle
 from ga_lint.errors import SourceError
 from ga_lint.outcome import Clean, Failed, FileOutcome, Found
-from ga_lint.resources import ISSUES_URL
 from ga_lint.rules.registry import Rule
 from ga_lint.source import SourceFile, decode
 from ga_lint.syntax.parsed import ParsedFile, ParseFailure, parse
@@ -53,7 +51,7 @@ def check_source(source: SourceFile, scope: Scope, rules: Sequence[Rule] | None 
 
 def _run_rules(
     parsed: ParsedFile, scope: Scope, rules: Sequence[Rule]
-) -> tuple[list[Finding], list[_Fault], frozenset[str]]:
+) -> tuple[list[Finding], list[Fault], frozenset[str]]:
     """Every rule's findings, the faults of those that broke, and their codes."""
     if all(rule is UNUSED_SUPPRESSION for rule in rules):
         return [], [], frozenset()
@@ -62,32 +60,14 @@ def _run_rules(
     try:
         facts = extract(parsed, scope.project)
     except Exception as error:  # noqa: BLE001 - one file never stops the run
-        return [], [_Fault.of("reading the facts", error)], scope.codes
+        return [], [Fault.of("reading the facts", error)], scope.codes
     findings: list[Finding] = []
-    faults: list[_Fault] = []
+    faults: list[Fault] = []
     broken: set[str] = set()
     for rule in rules:
         try:
             findings.extend(rule.check(facts, scope.project))
         except Exception as error:  # noqa: BLE001 - one rule never hides another
-            faults.append(_Fault.of(str(rule), error))
+            faults.append(Fault.of(str(rule), error))
             broken.add(rule.code)
     return findings, faults, frozenset(broken)
-
-
-@dataclass(frozen=True, slots=True)
-class _Fault:
-    """An exception of our own code, as the user reads it."""
-
-    text: str
-    internal: bool
-
-    @classmethod
-    def of(cls, stage: str, error: Exception) -> _Fault:
-        if isinstance(error, RecursionError):
-            return cls("nested too deeply to be analysed; exclude it", internal=False)
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(frame.filename).name}:{frame.lineno}"
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        text = f"internal error in {stage} ({what}, at {where}); please report it with this file: {ISSUES_URL}"
-        return cls(text, internal=True)

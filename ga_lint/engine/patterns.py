@@ -63,7 +63,7 @@ class GitIgnores:
 
     @classmethod
     def above(cls, folder: str) -> GitIgnores:
-        """Those that hold in `folder`, its own not included; none if they ignore the folder, since the user named it."""
+        """Those that hold in `folder`, without its own; none if they ignore the folder, since the user named it."""
         repository = _repository_of(folder)
         if repository is None or repository == folder:
             return cls()

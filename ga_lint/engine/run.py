@@ -11,19 +11,25 @@ from pathlib import Path
 from ga_lint.config import ConfigError, ConfigFinder
 from ga_lint.engine.check_file import check_bytes
 from ga_lint.engine.discover import Discovered, Target, discover
-from ga_lint.engine.scope import Scopes
+from ga_lint.engine.scope import Scope, Scopes
 from ga_lint.errors import SourceError
 from ga_lint.outcome import Failed, FileOutcome, Report
 from ga_lint.source import read_bytes
 
 SMALL = 1_000_000  # bytes of source that are parsed in 0.07 s
+Visit = Callable[[Path, bytes, Scope, bool], FileOutcome]  # the file, its bytes, its scope, whether it was named
 Progress = Callable[[int, int], None]  # files done, files in all
 
 
-def check(
-    paths: Sequence[Path], finder: ConfigFinder, *, force_exclude: bool = False, progress: Progress | None = None
+def visit_files(
+    paths: Sequence[Path],
+    finder: ConfigFinder,
+    visit: Visit,
+    *,
+    force_exclude: bool = False,
+    progress: Progress | None = None,
 ) -> Report:
-    """Check every Python file below the paths."""
+    """Have every Python file below the paths visited. No file, and no wrong configuration, stops the others."""
     with collector_paused():
         found = discover(paths, finder, force_exclude=force_exclude)
         small = _is_small(found)
@@ -32,22 +38,13 @@ def check(
         for count, item in enumerate(found):
             if progress is not None:
                 progress(count, len(found))
-            outcome = _check_target(item, scopes, small) if isinstance(item, Target) else item
+            outcome = _visit(item, scopes, small, visit) if isinstance(item, Target) else item
             if outcome not in outcomes[-1:]:  # a wrong configuration is told once, not for every file below it
                 outcomes.append(outcome)
     return Report(outcomes, notes=() if found else ("no Python files found",))
 
 
-def check_text(path: Path, data: bytes, finder: ConfigFinder) -> Report:
-    """Check a text that need not be on disk, under the path that it would have."""
-    try:
-        scope = Scopes().of(finder.of_folder(path.parent))
-    except ConfigError as error:
-        return Report([Failed(error.path, error.reason)])
-    return Report([check_bytes(path, data, scope, named=True)])
-
-
-def _check_target(target: Target, scopes: Scopes, small: bool) -> FileOutcome:
+def _visit(target: Target, scopes: Scopes, small: bool, visit: Visit) -> FileOutcome:
     try:
         scope = scopes.of(target.config)
         data = read_bytes(target.path)
@@ -55,7 +52,32 @@ def _check_target(target: Target, scopes: Scopes, small: bool) -> FileOutcome:
         return Failed(error.path, f"{error.reason}; nothing below it was checked")
     except SourceError as error:
         return Failed(target.path, str(error))
-    return check_bytes(target.path, data, scope, named=small or target.named)
+    return visit(target.path, data, scope, small or target.named)
+
+
+def visit_text(path: Path, data: bytes, finder: ConfigFinder, visit: Visit) -> Report:
+    """The same for a text that need not be on disk, under the path that it would have."""
+    try:
+        scope = Scopes().of(finder.of_folder(path.parent))
+    except ConfigError as error:
+        return Report([Failed(error.path, error.reason)])
+    return Report([visit(path, data, scope, True)])
+
+
+def check(
+    paths: Sequence[Path], finder: ConfigFinder, *, force_exclude: bool = False, progress: Progress | None = None
+) -> Report:
+    """Check every Python file below the paths."""
+    return visit_files(paths, finder, _check, force_exclude=force_exclude, progress=progress)
+
+
+def check_text(path: Path, data: bytes, finder: ConfigFinder) -> Report:
+    """Check one text under the path that it would have."""
+    return visit_text(path, data, finder, _check)
+
+
+def _check(path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
+    return check_bytes(path, data, scope, named=named)
 
 
 def _is_small(found: Sequence[Discovered]) -> bool:

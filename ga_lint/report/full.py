@@ -57,8 +57,8 @@ def _fix(diagnostic: Diagnostic) -> Iterator[str]:
             FixTier.DISPLAY: "",
         }[fix.tier]
         yield f"  fix ({fix.tier.value}): {shown(fix.summary)}{command}"
-    elif refusal is not None:
-        yield f"  no rewrite: {shown(refusal)}"
+    if refusal is not None:
+        yield f"  {'no rewrite' if fix is None else 'not rewritten'}: {shown(refusal)}"
 
 
 def _total(report: Report) -> str:

@@ -81,7 +81,7 @@ class Verifier:
 
 
 def _is_heavy(site: Site) -> bool:
-    """Whether the slice is likely to import transformers or accelerate: better once in the worker than in each child."""
+    """Whether the slice is likely to import transformers or accelerate: better once there than in each child."""
     if site.kind is SiteKind.TRAINER:
         return True
     uses = "accelerate" in site.original or "transformers" in site.original

@@ -1,0 +1,119 @@
+"""`ga-lint fix`: what is rewritten, and what is left?"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from ga_lint.cli import console
+from ga_lint.cli.arguments import Arguments
+from ga_lint.cli.check import render
+from ga_lint.cli.common import end, finder_of, in_github_actions, paths_of
+from ga_lint.cli.confirm import Confirmer
+from ga_lint.engine.fix import FixReport, Policy, fix, fix_text
+from ga_lint.engine.fix_file import Applied
+from ga_lint.engine.write import patch
+from ga_lint.errors import UsageError
+from ga_lint.outcome import EXIT_FINDINGS
+from ga_lint.report.text import plural, shown
+from ga_lint.report.verdicts import numbers
+from ga_lint.verify import available
+
+
+def run(arguments: Arguments) -> int:
+    if arguments.switch("diff") and arguments.text("output_format"):
+        raise UsageError("--diff prints patches and --output-format something else; give one")
+    finder = finder_of(arguments)
+    with _confirmer(arguments) as confirm:
+        policy = Policy(
+            unsafe=arguments.switch("unsafe_fixes"),
+            verified_only=arguments.switch("verified_only"),
+            confirm=confirm,
+            write=not arguments.switch("diff"),
+        )
+        if "-" in arguments.words:
+            return _fix_stdin(arguments, policy)
+        with console.ProgressBar("Rewriting") as progress:
+            report = fix(
+                paths_of(arguments), finder, policy, force_exclude=arguments.switch("force_exclude"), progress=progress
+            )
+    color = console.wants_color(arguments.text("color"))
+    if arguments.switch("diff"):
+        for rewriting in report.rewritten:
+            name = rewriting.before.path.as_posix()
+            console.write_patch(patch(name, rewriting.before.data, rewriting.after.data), color=color)
+    else:
+        _write_left(report, arguments, color=color)
+    code = end(report.left, arguments, list(_notes(report, arguments, confirm)))
+    changed = report.rewritten and (arguments.switch("diff") or arguments.switch("exit_non_zero_on_fix"))
+    return code or (EXIT_FINDINGS if changed else code)
+
+
+@contextlib.contextmanager
+def _confirmer(arguments: Arguments) -> Iterator[Confirmer | None]:
+    """The numeric check where torch is installed; without it, only those who ask for it are told what to install."""
+    wanted = arguments.switches.get("verify")
+    missing = available()
+    if arguments.switch("verified_only") and wanted is False:
+        raise UsageError("--verified-only and --no-verify contradict each other; give one")
+    if missing and (wanted or arguments.switch("verified_only")):
+        raise UsageError(missing)
+    if missing or wanted is False:
+        yield None
+        return
+    with Confirmer() as confirm:
+        yield confirm
+
+
+def _fix_stdin(arguments: Arguments, policy: Policy) -> int:
+    if len(arguments.words) > 1:
+        raise UsageError("`-` reads stdin and stands alone; give the paths in a second run")
+    path = Path(arguments.text("stdin_filename") or "-")
+    data = sys.stdin.buffer.read()
+    report = fix_text(path, data, finder_of(arguments), policy)
+    after = report.rewritten[0].after.data if report.rewritten else data
+    if arguments.switch("diff"):
+        console.write_bytes(patch(path.as_posix(), data, after))
+    elif not report.left.failures:  # an editor that ignores exit codes must not be handed half a file
+        console.write_bytes(after)
+    return end(report.left, arguments, list(_notes(report, arguments, None)))
+
+
+def _write_left(report: FixReport, arguments: Arguments, *, color: bool) -> None:
+    name = arguments.text("output_format") or "full"
+    text = render(report.left, name)
+    if name != "full":
+        console.write(text)
+        return
+    if report.left.diagnostics or not arguments.switch("quiet"):
+        console.write_report(text, color=color)
+    if in_github_actions() and arguments.text("output_format") is None:
+        console.write(render(report.left, "github"))
+
+
+def _notes(report: FixReport, arguments: Arguments, confirm: Confirmer | None) -> Iterator[str]:
+    count = 0
+    for rewriting in report.rewritten:
+        for applied in rewriting.applied:
+            count += 1
+            yield f"{applied.finding.code} {shown(rewriting.before.path)}: {_told(applied, confirm)}"
+    if arguments.switch("diff"):
+        for diagnostic in report.left.diagnostics:
+            finding = diagnostic.finding
+            place = f"{shown(diagnostic.path)}:{finding.span.start.row}"
+            yield f"{finding.code} {place} not rewritten: {shown(finding.fix_refusal or 'there is no rewrite for it')}"
+    verb = "would rewrite" if arguments.switch("diff") else "rewrote"
+    files = plural(len(report.rewritten), "file")
+    yield f"{verb} {plural(count, 'finding')} in {files}; {len(report.left.diagnostics):,} left"
+
+
+def _told(applied: Applied, confirm: Confirmer | None) -> str:
+    fix = applied.finding.fix
+    text = shown(fix.summary) if fix else "rewritten"
+    verdict = confirm.verdicts.get(applied.finding) if confirm else None
+    if verdict is None:
+        return text
+    measured = f" ({numbers(verdict)})" if verdict.runs else ""
+    return f"{text}; {verdict.outcome.value}{measured}"

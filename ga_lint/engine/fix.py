@@ -1,0 +1,122 @@
+"""What does a whole run of `fix` rewrite, and what does it leave?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ga_lint.config import ConfigFinder
+from ga_lint.diagnostics import Diagnostic, Finding
+from ga_lint.engine.check_file import check_bytes, check_source
+from ga_lint.engine.fault import Fault
+from ga_lint.engine.fix_file import Confirm, FixOutcome, fix_file
+from ga_lint.engine.proof import Check
+from ga_lint.engine.run import Progress, visit_files, visit_text
+from ga_lint.engine.scope import Scope
+from ga_lint.engine.write import write_back
+from ga_lint.errors import FixNotApplicable, SourceError
+from ga_lint.outcome import Clean, Failed, FileOutcome, Found, Report
+from ga_lint.source import SourceFile, decode
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Which rewrites may be made, and whether they are written."""
+
+    unsafe: bool = False
+    verified_only: bool = False
+    confirm: Confirm | None = None
+    write: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FixReport:
+    """One run: the files whose text changes, and what is left to report."""
+
+    rewritten: Sequence[FixOutcome]
+    left: Report
+
+
+def fix(
+    paths: Sequence[Path],
+    finder: ConfigFinder,
+    policy: Policy,
+    *,
+    force_exclude: bool = False,
+    progress: Progress | None = None,
+) -> FixReport:
+    """Rewrite every Python file below the paths."""
+    fixer = _Fixer(policy)
+    report = visit_files(paths, finder, fixer.visit, force_exclude=force_exclude, progress=progress)
+    return FixReport(fixer.rewritten, report)
+
+
+def fix_text(path: Path, data: bytes, finder: ConfigFinder, policy: Policy) -> FixReport:
+    """Rewrite a text under the path that it would have; nothing is written to disk."""
+    fixer = _Fixer(replace(policy, write=False))
+    return FixReport(fixer.rewritten, visit_text(path, data, finder, fixer.visit))
+
+
+class _Fixer:
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self.rewritten: list[FixOutcome] = []
+
+    def visit(self, path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
+        outcome, rewriting = fix_bytes(path, data, scope, self._policy, named=named)
+        if rewriting is not None and rewriting.changed:
+            self.rewritten.append(rewriting)
+        return outcome
+
+
+def fix_bytes(
+    path: Path, data: bytes, scope: Scope, policy: Policy, *, named: bool = False
+) -> tuple[FileOutcome, FixOutcome | None]:
+    """Rewrite one file as it was read: what is left in it, and the rewriting unless there was nothing to do."""
+    outcome = check_bytes(path, data, scope, named=named)
+    if not isinstance(outcome, Found):
+        return outcome, None
+    source = decode(path, data)
+    try:
+        rewriting = fix_file(
+            source,
+            findings_by(scope),
+            unsafe=policy.unsafe,
+            verified_only=policy.verified_only,
+            confirm=policy.confirm,
+        )
+    except Exception as error:  # noqa: BLE001 - one file never stops the run
+        fault = Fault.of("rewriting", error)
+        return Failed(path, fault.text, fault.internal, outcome.diagnostics), None
+    if rewriting.changed and policy.write:
+        try:
+            write_back(source, rewriting.after)
+        except SourceError as error:
+            return Failed(path, str(error), diagnostics=outcome.diagnostics), None
+    left = check_source(rewriting.after, scope)
+    if isinstance(left, Found):
+        left = Found(path, tuple(_with_refusals(left.diagnostics, rewriting)))
+    return left, rewriting
+
+
+def findings_by(scope: Scope) -> Check:
+    """What `check` says about a text, for the fixer's proof."""
+
+    def check(source: SourceFile) -> Sequence[Finding]:
+        match check_source(source, scope):
+            case Found(diagnostics=diagnostics):
+                return [diagnostic.finding for diagnostic in diagnostics]
+            case Clean():
+                return []
+            case outcome:
+                raise FixNotApplicable(f"the rewritten text cannot be checked: {outcome}")
+
+    return check
+
+
+def _with_refusals(diagnostics: Sequence[Diagnostic], rewriting: FixOutcome) -> Iterator[Diagnostic]:
+    reasons = {refused.finding: refused.reason for refused in rewriting.refused}
+    for diagnostic in diagnostics:
+        reason = reasons.get(diagnostic.finding, diagnostic.finding.fix_refusal)
+        yield replace(diagnostic, finding=replace(diagnostic.finding, fix_refusal=reason))

@@ -1,0 +1,75 @@
+"""What does the numeric check say, site by site? The report of `ga-lint verify`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from ga_lint.report.text import plural, shown
+from ga_lint.verify.model import Outcome, Run, Verdict
+
+_COMPARED = {
+    "R0": "original, equal counts",
+    "R1": "original, ragged counts",
+    "R2": "rewrite, ragged counts",
+    "R3": "rewrite against original",
+}
+
+
+def numbers(verdict: Verdict) -> str:
+    """The relative errors of the first setting: `R1 0.57, R2 1.7e-16`."""
+    first = verdict.runs[0].setting if verdict.runs else ""
+    return ", ".join(f"{run.name} {run.relative_error:.2g}" for run in verdict.runs if run.setting == first)
+
+
+def render_full(verdicts: Sequence[Verdict], *, details: bool = False) -> str:
+    """A line for each site, with its reason and every assumption; the single runs on request."""
+    if not verdicts:
+        return "No accumulation site found.\n"
+    lines = [line for verdict in verdicts for line in _site(verdict, details=details)]
+    counts = Counter(verdict.outcome for verdict in verdicts)
+    outcomes = ", ".join(f"{counts[outcome]} {outcome.value}" for outcome in Outcome if outcome in counts)
+    return "\n".join([*lines, "", f"{plural(len(verdicts), 'site')}: {outcomes}"]) + "\n"
+
+
+def _site(verdict: Verdict, *, details: bool) -> Iterator[str]:
+    site = verdict.site
+    measured = f"  {numbers(verdict)}" if verdict.runs else ""
+    where = f"{shown(site.path)}:{site.row}"
+    yield f"{where}: {verdict.outcome.value}{measured}  [{site.kind.value} {shown(site.scope)}]".replace(" ]", "]")
+    if verdict.reason:
+        yield f"  {shown(verdict.reason)}"
+    if details:
+        yield from (f"  {_run(run)}" for run in verdict.runs)
+    if verdict.assumptions:
+        yield f"  assumes: {'; '.join(shown(assumption) for assumption in verdict.assumptions)}"
+
+
+def _run(run: Run) -> str:
+    setting = f" ({run.setting})" if run.setting else ""
+    what = f"{run.name} {_COMPARED.get(run.name, '')}{setting}"
+    return (
+        f"{what}: {run.relative_error:.2g}, allowed {run.allowed:.0e}, scale {run.scale:.4g}, worst in {run.parameter}"
+    )
+
+
+def render_json(verdicts: Sequence[Verdict]) -> str:
+    """A list of objects, one for each site."""
+    return json.dumps([_object(verdict) for verdict in verdicts], indent=2) + "\n"
+
+
+def _object(verdict: Verdict) -> dict[str, object]:
+    site = verdict.site
+    return {
+        "assumptions": list(verdict.assumptions),
+        "filename": site.path.as_posix(),
+        "has_rewrite": site.rewritten is not None,
+        "kind": site.kind.value,
+        "location": {"column": 1, "row": site.row},
+        "outcome": verdict.outcome.value,
+        "reason": verdict.reason,
+        "runs": [asdict(run) for run in verdict.runs],
+        "scope": site.scope,
+    }
