@@ -78,7 +78,7 @@ class TestGrammar:
         "comment", ["# expect GA101", "#expect: GA101", "# ok: GA101", "# todo: GA1", "# expect: GA101 now"]
     )
     def test_a_misspelt_marker_is_an_error(self, tmp_path: Path, comment: str) -> None:
-        with pytest.raises(FixtureError, match="fixture.py:1"):
+        with pytest.raises(FixtureError, match=r"fixture\.py:1"):
             self.read(tmp_path, f"a = 1  {comment}\n")
 
     def test_a_missing_finding_and_an_unexpected_one_are_told_apart(self) -> None:

@@ -9,9 +9,12 @@ from pathlib import Path
 
 from ga_lint.config import Config
 from ga_lint.diagnostics import Diagnostic
-from ga_lint.engine.check_file import Scope, check_bytes
+from ga_lint.engine.check_file import check_bytes, check_source
+from ga_lint.engine.own_rules import known_rules
+from ga_lint.engine.scope import Scope
 from ga_lint.outcome import Clean, Failed, FileOutcome, Found
 from ga_lint.project import Project
+from ga_lint.source import decode
 from testbed.expectations import Place
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,9 +50,10 @@ def all_fixtures() -> list[Fixture]:
 
 
 def check(path: Path, project: Path, data: bytes | None = None, *, prefilter: bool = False) -> FileOutcome:
-    """Check one file the way `ga-lint check` does. Without `prefilter` it is parsed whatever words it holds."""
+    """Check one file the way `ga-lint check` does, but by every rule, whatever words it holds, unless `prefilter`."""
     scope = Scope(Config(root=project), Project(project))
-    return check_bytes(path, path.read_bytes() if data is None else data, scope, named=not prefilter)
+    data = path.read_bytes() if data is None else data
+    return check_bytes(path, data, scope) if prefilter else check_source(decode(path, data), scope, known_rules())
 
 
 def diagnostics(outcome: FileOutcome) -> Sequence[Diagnostic]:

@@ -1,0 +1,186 @@
+"""Is a rewritten loop right when gradients are averaged over ranks? Two real processes under gloo."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from testbed.accumulation import STEPS, Batch, Recorder, TinyModel, micro_batches, oracle, windows_of, worst
+from testbed.rewriting import rewritten
+
+EXACT, FAR = 1e-10, 1e-2
+RANKS = 2
+Check = Callable[[], list[torch.Tensor]]
+
+DDP = """import contextlib
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+
+def train(model, loader, optimizer, steps):
+    model = DistributedDataParallel(model)
+    for step, batch in enumerate(loader):
+        last = (step + 1) % steps == 0 or step + 1 == len(loader)
+        with contextlib.nullcontext() if last else model.no_sync():
+            loss = model(**batch).loss
+            (loss / steps).backward()
+        if last:
+            optimizer.step()
+            optimizer.zero_grad()
+"""
+WINDOW_LIST = """import itertools
+import torch
+import torch.nn.functional as F
+from torch.nn.parallel import DistributedDataParallel
+
+
+def train(model, loader, optimizer, steps):
+    model = DistributedDataParallel(model)
+    batches = iter(loader)
+    while window := list(itertools.islice(batches, steps)):
+        for batch in window:
+            logits = model(batch["input_ids"]).logits[:, :-1]
+            loss = F.cross_entropy(logits.flatten(0, 1), batch["labels"][:, 1:].flatten())
+            loss = loss / len(window)
+            loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+"""
+ACCELERATE = """from accelerate import Accelerator
+
+
+def train(model, loader, optimizer, steps):
+    accelerator = Accelerator(gradient_accumulation_steps=steps, cpu=True)
+    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    for step, batch in enumerate(loader):
+        with accelerator.accumulate(model):
+            loss = model(**batch).loss
+            accelerator.backward(loss)
+            optimizer.step()
+            optimizer.zero_grad()
+"""
+
+
+def fix_ddp(stack: str = "distributed") -> str:
+    options = {"stack": stack, "steps": "steps", "labels": 'batch["labels"]', "shifted": "yes"}
+    places = {"loop": "for step,", "division": "loss / steps", "step": "optimizer.step()"}
+    return rewritten(DDP, "window-share", options, **places)
+
+
+def fix_window_list() -> str:
+    options = {"stack": "distributed", "labels": 'batch["labels"]', "shifted": "yes"}
+    call = 'F.cross_entropy(logits.flatten(0, 1), batch["labels"][:, 1:].flatten())'
+    return rewritten(WINDOW_LIST, "window-sum", options, loop="for batch", division="loss / len(window)", call=call)
+
+
+def fix_accelerate() -> str:
+    options = {"stack": "accelerate", "steps": "steps", "accelerator": "accelerator", "labels": 'batch["labels"]'}
+    places = {"loop": "for step,", "backward": "accelerator.backward(loss)"}
+    return rewritten(ACCELERATE, "window-share", options | {"shifted": "yes"}, **places)
+
+
+def shard(rank: int, count: int) -> list[Batch]:
+    """This rank's micro-batches: every second one, so that ranks hold different numbers of targets."""
+    return micro_batches()[:count][rank::RANKS]
+
+
+def expected(count: int) -> list[torch.Tensor]:
+    shards = [windows_of(shard(rank, count)) for rank in range(RANKS)]
+    return oracle([a + b for a, b in zip(*shards, strict=True)])
+
+
+def run(text: str, batches: Any) -> list[torch.Tensor]:
+    names: dict[str, Any] = {}
+    exec(compile(text, "train.py", "exec"), names)
+    model = TinyModel()
+    recorder = Recorder(model)
+    names["train"](model, batches, recorder.optimizer, STEPS)
+    return recorder.seen
+
+
+class Rows(torch.utils.data.Dataset[Batch]):
+    """Whole micro-batches as rows, so that accelerate's sampler can deal them out to ranks."""
+
+    def __init__(self, count: int) -> None:
+        self.batches = micro_batches()[:count]
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.batches[index]
+
+
+def loader(count: int) -> torch.utils.data.DataLoader[Batch]:
+    return torch.utils.data.DataLoader(Rows(count), batch_size=1, collate_fn=lambda rows: rows[0])
+
+
+def _rank(rank: int, folder: str, texts: dict[str, tuple[str, bool]], count: int) -> None:
+    """All loops in one pair of processes: starting them is what takes the time."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=RANKS)
+    seen = {name: run(text, loader(count) if acc else shard(rank, count)) for name, (text, acc) in texts.items()}
+    if rank == 0:
+        torch.save(seen, Path(folder) / "seen.pt")
+    dist.destroy_process_group()
+
+
+COUNT = 10  # five micro-batches a rank: a full window and a short one of two
+
+
+@functools.cache
+def on_two_ranks() -> dict[str, list[torch.Tensor]]:
+    texts = {
+        "DDP": (DDP, False),
+        "DDP fixed": (fix_ddp(), False),
+        "DDP with a count of its own rank": (fix_ddp("plain"), False),
+        "list": (WINDOW_LIST, False),
+        "list fixed": (fix_window_list(), False),
+        "accelerate": (ACCELERATE, True),
+        "accelerate fixed": (fix_accelerate(), True),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        mp.start_processes(_rank, (folder, texts, COUNT), nprocs=RANKS, start_method="fork")
+        return torch.load(Path(folder) / "seen.pt")  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("name", ["DDP", "list", "accelerate"])
+def test_two_ranks_equal_the_full_batch(name: str) -> None:
+    seen = on_two_ranks()
+    assert worst(seen[name], expected(COUNT)) > FAR
+    assert worst(seen[f"{name} fixed"], expected(COUNT)) < EXACT
+
+
+def test_a_rank_local_count_would_be_seen() -> None:
+    assert worst(on_two_ranks()["DDP with a count of its own rank"], expected(COUNT)) > FAR
+
+
+def test_the_distributed_form_still_runs_alone() -> None:
+    text = fix_ddp().replace("    model = DistributedDataParallel(model)\n", "").replace(
+        "contextlib.nullcontext() if last else model.no_sync()", "contextlib.nullcontext()"
+    )
+    assert worst(run(text, micro_batches()), oracle(windows_of(micro_batches()))) < EXACT
+
+
+@pytest.mark.parametrize("count", [3, 6, 7, 8, 11])
+def test_accelerate_alone(count: int) -> None:
+    """Windows that end with the loader and windows that do not: both are stepped once, at their own end."""
+    wanted = oracle(windows_of(micro_batches()[:count]))
+    assert worst(run(fix_accelerate(), loader(count)), wanted) < EXACT
+    assert worst(run(ACCELERATE, loader(count)), wanted) > FAR
+
+
+def test_accelerate_without_the_boundary_steps_too_often() -> None:
+    """The trap: a look-ahead shows accumulate() the end of the loader a whole window too early."""
+    line = "                self.loader.end_of_dataloader = at_end and not window\n"
+    text = fix_accelerate()
+    assert line in text
+    assert worst(run(text.replace(line, ""), loader(8)), oracle(windows_of(micro_batches()[:8]))) > FAR

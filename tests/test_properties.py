@@ -1,0 +1,90 @@
+"""What holds for every file, whatever is in it?"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from ga_lint.config import Config
+from ga_lint.engine.check_file import check_bytes
+from ga_lint.engine.scope import Scope
+from ga_lint.outcome import Failed, FileOutcome
+from ga_lint.project import Project
+from ga_lint.source import UTF8_BOM
+from testbed.fixtures import FIXED, FIXTURES, ROOT, Fixture, all_fixtures, check, diagnostics, rows
+from testbed.mutation import mutants
+
+EVERY = all_fixtures()
+NOWHERE = Path("generated.py")
+SLOW_TO_MAKE = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+
+
+def survives(outcome: FileOutcome) -> None:
+    """Only an internal error is a failure."""
+    assert not (isinstance(outcome, Failed) and outcome.internal), outcome
+
+
+@settings(max_examples=400)
+@given(st.sampled_from(EVERY), st.integers(0, 2**32), st.integers(1, 6))
+def test_mutated_training_code_never_breaks_the_check(fixture: Fixture, seed: int, count: int) -> None:
+    survives(check(fixture.path, fixture.project, mutants(fixture.path.read_text(), seed, count).encode()))
+
+
+@pytest.mark.slow
+@settings(max_examples=10, suppress_health_check=SLOW_TO_MAKE)
+@given(data=st.data())
+def test_generated_modules_never_break_the_check(data: st.DataObject) -> None:
+    hypothesmith = pytest.importorskip("hypothesmith", reason="it generates the modules")
+    survives(check(NOWHERE, NOWHERE, data.draw(hypothesmith.from_grammar(auto_target=False)).encode()))
+
+
+@given(st.text().map(lambda text: text.encode("utf-8", "surrogatepass")) | st.binary())
+@example(b"loss.backward(")
+@example(b"\x00.backward(")
+@example("# coding: latin-1\nloss.backward()  # \xe9".encode("latin-1"))
+@example("def compute_loss(self, \f):\n\t...\u2028".encode())
+def test_any_bytes_are_checked_or_refused_with_a_reason(data: bytes) -> None:
+    survives(check_bytes(NOWHERE, data, Scope(Config(root=NOWHERE), Project(NOWHERE)), named=True))
+
+
+@pytest.mark.parametrize("fixture", EVERY, ids=str)
+def test_line_ends_and_a_byte_order_mark_change_nothing(fixture: Fixture) -> None:
+    data = fixture.path.read_bytes()
+    plain = rows(diagnostics(check(fixture.path, fixture.project)))
+    crlf = data.replace(b"\n", b"\r\n")
+    for variant in (crlf, data.replace(b"\n", b"\r"), UTF8_BOM + data, UTF8_BOM + crlf):
+        assert rows(diagnostics(check(fixture.path, fixture.project, variant))) == plain
+
+
+@pytest.mark.parametrize("fixture", EVERY, ids=str)
+def test_the_prefilter_drops_no_finding(fixture: Fixture) -> None:
+    """By every rule and by those alone whose words are there: the same findings."""
+    by_every_rule = check(fixture.path, fixture.project)
+    by_its_words = check(fixture.path, fixture.project, prefilter=True)
+    assert rows(diagnostics(by_its_words)) == rows(diagnostics(by_every_rule))
+
+
+def test_the_order_of_hashes_changes_nothing() -> None:
+    """Two processes with different hash seeds print the same bytes."""
+    reports = {_report(seed) for seed in ("0", "4242")}
+    assert len(reports) == 1
+    assert b"GA101" in reports.pop()
+
+
+def test_fixtures_compile() -> None:
+    for path in FIXTURES.rglob("*.py"):
+        compile(path.read_bytes(), str(path), "exec")
+    assert any(path.name.endswith(FIXED) for path in FIXTURES.rglob("*.py"))
+
+
+def _report(seed: str) -> bytes:
+    command = [sys.executable, "-m", "ga_lint", "check", "fixtures", "--output-format", "json"]
+    run = subprocess.run(command, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True)
+    assert run.returncode == 1, run.stderr.decode()
+    return run.stdout
