@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ga_lint.facts import gradients, library, tensors
+from ga_lint.facts.events import EventKind
 from ga_lint.facts.model import Level
 from ga_lint.facts.paths import Frame, State
 from ga_lint.facts.values import (
@@ -14,6 +15,7 @@ from ga_lint.facts.values import (
     Built,
     Class,
     Const,
+    Count,
     Elements,
     External,
     Function,
@@ -37,6 +39,7 @@ _MODEL_NAMES = frozenset(
     "model net network student student_model unwrapped_model raw_model ddp_model model_engine engine policy actor "
     "gpt llm lm transformer base_model decoder".split()
 )
+COUNT = "num_items_in_batch"
 _LOSS_NAMES = ("criterion", "loss_fn", "loss_fct", "loss_func", "loss_function", "ce_loss", "xent")
 
 
@@ -97,11 +100,44 @@ def evaluate_call(run: Interpreter, frame: Frame, state: State, node: ast.Call) 
     call = Call(run, frame, state, node, tuple(positional), tuple(named))
     if isinstance(node.func, ast.Name) and node.func.id == "super":
         return run.super_value(frame)
+    if _is_super_call(node):
+        return _super_call(call)
     if isinstance(node.func, ast.Attribute):
         receiver = run.evaluate(frame, state, node.func.value)
         results = [_method(call, one) for one in alternatives(receiver)]
         return choice(results)
     return choice([apply(call, callee) for callee in alternatives(run.evaluate(frame, state, node.func))])
+
+
+def _is_super_call(node: ast.Call) -> bool:
+    """`super().compute_loss(...)`, or the base class's method by name: `Trainer.compute_loss(self, ...)`."""
+    if not isinstance(node.func, ast.Attribute) or node.func.attr not in ("compute_loss", "training_step"):
+        return False
+    owner = node.func.value
+    if isinstance(owner, ast.Call) and isinstance(owner.func, ast.Name) and owner.func.id == "super":
+        return True
+    return bool(node.args) and isinstance(node.args[0], ast.Name) and node.args[0].id == "self"
+
+
+def _super_call(call: Call) -> Value:
+    """Record whether the count is handed on; the value is what the base's method makes of it."""
+    assert isinstance(call.node.func, ast.Attribute)
+    by_name = not isinstance(call.node.func.value, ast.Call)
+    method = call.method
+    position = (2 if method == "training_step" else 3) + by_name
+    count = call.argument(position, COUNT)
+    unpacked = [value for name, value in call.named if name == "**"]
+    passes_rest = bool(unpacked) or any(isinstance(argument, ast.Starred) for argument in call.node.args)
+    forwarded = isinstance(count, Count) or (count is not None and count != Const(None)) or passes_rest
+    call.run.record(
+        EventKind.SUPER_CALL, call.frame, call.state, call.node, Const(forwarded), call.node, UNKNOWN, method
+    )
+    callee = call.run.evaluate(call.frame, call.state, call.node.func)
+    if isinstance(callee, Function):
+        return apply(call, callee)
+    if method == "training_step":
+        return UNKNOWN
+    return tensors.loss_of_super(call, forwarded)
 
 
 def _method(call: Call, receiver: Value) -> Value:

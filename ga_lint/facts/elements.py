@@ -172,10 +172,11 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
         case Choice(values=values), _:
             return choice([subscript(run, frame, one, key, node) for one in values])
         case Output(), Const(value=str() as name):
-            return output_attribute(base, name)
+            return output_attribute(run, frame, base, name, node)
         case Built(), Const(value=str() as name) if base.argument(None, name) is not None:
             return base.argument(None, name) or UNKNOWN
         case Output(), Const(value=0):
+            read_loss(run, frame, base, node)
             return base.first
         case Items(values=values), Const(value=int() as index) if -len(values) <= index < len(values):
             return values[index]
@@ -197,9 +198,18 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
             return UNKNOWN
 
 
-def output_attribute(output: Output, name: str) -> Value:
+def read_loss(run: Interpreter, frame: Frame, output: Output, node: ast.expr) -> None:
+    """Keep where a model's own loss is read."""
+    for one in alternatives(output.loss):
+        if isinstance(one, Loss):
+            place = run.place(frame, node)
+            run.loss_reads.extend((term.site.call, place) for term in one.terms)
+
+
+def output_attribute(run: Interpreter, frame: Frame, output: Output, name: str, node: ast.expr) -> Value:
     """`outputs.loss`, `outputs["logits"]`."""
     if name == "loss":
+        read_loss(run, frame, output, node)
         return output.loss
     if name == "logits":
         return Tensor(TensorKind.LOGITS, "logits")

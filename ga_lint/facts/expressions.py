@@ -104,20 +104,21 @@ def _attribute(run: Interpreter, frame: Frame, state: State, node: ast.Attribute
     if text in state.env:
         return state.env[text]
     base = run.evaluate(frame, state, node.value)
-    return choice([_attribute_of(run, frame, one, node.attr, text) for one in alternatives(base)])
+    return choice([_attribute_of(run, frame, one, node, text) for one in alternatives(base)])
 
 
-def _attribute_of(run: Interpreter, frame: Frame, base: Value, name: str, text: str) -> Value:
+def _attribute_of(run: Interpreter, frame: Frame, base: Value, node: ast.Attribute, text: str) -> Value:
+    name = node.attr
     match base:
         case External(name=owner):
             return External(f"{owner}.{name}") if owner.partition(".")[0] != "builtins" else UNKNOWN
         case Module(scope=scope):
             return run.names.attribute(scope, name)
         case Output():
-            return output_attribute(base, name)
+            return output_attribute(run, frame, base, name, node)
         case Instance(cls=cls):
             return run.attribute(frame, cls, base, name, text)
-        case Class() if frame.receiver is None or True:
+        case Class():
             return run.class_attribute(base, name)
         case Super(cls=cls):
             return run.super_attribute(frame, cls, name)

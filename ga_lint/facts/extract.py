@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 
 from ga_lint.facts.interpreter import Interpreter
-from ga_lint.facts.model import FileFacts, Window
+from ga_lint.facts.model import FileFacts, Override, Window
 from ga_lint.facts.raggedness import FileSigns, raggedness_of
 from ga_lint.facts.roots import loop_roots
+from ga_lint.facts.trainers import overrides_of
 from ga_lint.facts.values import Class, Function, Instance
 from ga_lint.facts.windows import windows_of
 from ga_lint.knowledge import load
@@ -25,11 +26,14 @@ def extract(parsed: ParsedFile, project: Project) -> FileFacts:
         run_loops(run, parsed)
         own = windows_of(run, signs.wrapper)
         windows = tuple(signs.with_level(window) for window in own if window.backward.path == parsed.path)
+    overrides: tuple[Override, ...] = ()
+    if b"def compute_loss" in parsed.source.data or b"def training_step" in parsed.source.data:
+        overrides = overrides_of(Interpreter(project, run.knowledge), parsed)
     sites = {term.site for window in windows for terms in window.losses for term in terms}
     return FileFacts(
         parsed.path,
         windows,
-        (),
+        overrides,
         tuple((site, raggedness_of(site, signs)) for site in sites),
     )
 

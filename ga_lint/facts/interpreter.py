@@ -33,6 +33,7 @@ from ga_lint.facts.values import (
     Symbol,
     Table,
     Tensor,
+    TensorKind,
     Unknown,
     Value,
     choice,
@@ -57,6 +58,7 @@ class Interpreter:
         self.events: list[Event] = []
         self.heap: dict[tuple[int, str], Value] = {}  # attributes of instances, by class node and name
         self.entered: set[int] = set()  # ids of the functions that were followed
+        self.loss_reads: list[tuple[Place, Place]] = []  # where a model's own loss is read from its output
         self._arguments: dict[int, tuple[tuple[Value, ...], tuple[tuple[str, Value], ...]]] = {}
         self._running: list[ast.AST] = []
         self._budget = MAX_STATEMENTS
@@ -73,7 +75,25 @@ class Interpreter:
     def run_function(self, function: Function, arguments: Mapping[str, Value] | None = None) -> Value:
         """Follow a function that nobody is seen calling, with the given arguments and unknown others."""
         self._budget = MAX_STATEMENTS
-        return self.activate(function, dict(arguments or {}), None, None)
+        return self.activate(function, {**bind(function, (), ()), **(arguments or {})}, None, None)
+
+    def closure(self, module: Scope, outer: Sequence[FunctionNode]) -> Scope:
+        """The scope inside nested functions, with what their bodies bind; parameters are unknown."""
+        scope = module
+        for node in outer:
+            inner = Scope(scope.parsed, scope, {}, scope.cls)
+            frame = Frame(inner, node, scope.parsed.scopes.get(id(node), ""))
+            local = State(self.defaults(Function(node, scope), {}))
+            inner.names = local.env
+            events = list(self.events)
+            simple = [s for s in node.body if isinstance(s, ast.Import | ast.ImportFrom | ast.Assign | ast.ClassDef | ast.FunctionDef | ast.If | ast.Try)]
+            self._running.append(node)
+            paths = self.execute(frame, simple, [local])
+            self._running.pop()
+            inner.names = paths[0].env if paths else local.env
+            self.events = events
+            scope = inner
+        return scope
 
     def activate(
         self, function: Function, arguments: dict[str, Value], caller: Frame | None, state: State | None
@@ -339,10 +359,10 @@ class Interpreter:
                 return None if inner is None else not inner
             case ast.Compare(left=left, ops=[ast.Is() | ast.IsNot() as operator], comparators=[right]):
                 one, two = self.evaluate(frame, state, left), self.evaluate(frame, state, right)
-                if two == Const(None) and isinstance(
-                    one, Count | Loss | Elements | Function | Model | Built | Instance | Tensor | Output | Table | Items
-                ):
+                if two == Const(None) and _is_something(one):
                     return isinstance(operator, ast.IsNot)
+            case ast.Compare(left=ast.Constant(value="labels"), ops=[ast.In() | ast.NotIn() as operator]):
+                return isinstance(operator, ast.In)
             case ast.BoolOp(op=operator, values=operands):
                 outcomes = [self.truth(frame, state, one, self.evaluate(frame, state, one)) for one in operands]
                 decisive = isinstance(operator, ast.Or)
@@ -371,6 +391,13 @@ def _own_nodes(node: ast.AST) -> list[ast.AST]:
         if not isinstance(child, FunctionNode | ast.ClassDef | ast.Lambda):
             todo.extend(ast.iter_child_nodes(child))
     return found
+
+
+def _is_something(value: Value) -> bool:
+    """Can this value not be None? An optional entry of a batch can."""
+    if isinstance(value, Tensor):
+        return value.kind in (TensorKind.LABELS, TensorKind.LOGITS, TensorKind.BATCH)
+    return isinstance(value, Count | Loss | Elements | Function | Model | Built | Instance | Output | Table | Items)
 
 
 def bind(function: Function, positional: tuple[Value, ...], named: tuple[tuple[str, Value], ...]) -> dict[str, Value]:

@@ -77,6 +77,7 @@ class LossSite:
     shifted: bool | None = None
     labels: str | None = None  # the text of the targets, as passed
     via: tuple[Step, ...] = ()  # through which helpers it came
+    constructor: Place | None = None  # where the loss object was built
     ragged: tuple[Step, ...] = ()  # why its counts can differ between micro-batches
     equal: tuple[Step, ...] = ()  # why they cannot
     counted: bool = False  # the callee was handed the window's count and divides by it
@@ -193,7 +194,6 @@ class Returned:
 
     place: Place
     terms: tuple[LossTerm, ...] | None
-    from_super: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +214,9 @@ class Override:
     confidence: Confidence  # that the class is a Trainer
     sample_base: bool = False  # its base is known to train on per-sample losses
     labels_in_batch: Answer = Answer.UNKNOWN
+    loss_reads: tuple[tuple[Place, Place], ...] = ()  # (the model call, where the loss is read from its output)
+    local_average: bool = False  # the file turns average_tokens_across_devices off
+    own_step: bool = False  # only a `training_step` of the project's own calls it
 
 
 @dataclass(frozen=True, slots=True)

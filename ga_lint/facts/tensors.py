@@ -267,6 +267,7 @@ def _site(
         labels=ast.unparse(node) if node is not None else None,
         ragged=ragged,
         equal=target.equal if target else (),
+        constructor=built.place if built else None,
     )
 
 
@@ -297,6 +298,29 @@ def guessed_loss(call: Call, name: str) -> Value:
     ragged = tuple(step for tensor in tensors for step in tensor.ragged)
     site = LossSite(name, Reduction.UNKNOWN, level, place, place, Confidence.POSSIBLE, ragged=ragged)
     return Loss((LossTerm(site),))
+
+
+def loss_of_super(call: Call, forwarded: bool) -> Value:
+    """What the Trainer's own compute_loss returns: a sum over the count and times the ranks, or a mean without one."""
+    place = call.run.place(call.frame, call.node)
+    site = LossSite(
+        "super().compute_loss",
+        Reduction.SUM if forwarded else Reduction.MEAN,
+        Level.UNKNOWN,
+        place,
+        place,
+        Confidence.CERTAIN,
+        counted=forwarded,
+    )
+    loss = Loss((LossTerm(site),))
+    with_outputs = Items((loss, Output(Model(), loss, loss)))
+    match call.argument(2, "return_outputs"):
+        case Const(value=True):
+            return with_outputs
+        case None | Const():
+            return loss
+        case _:
+            return choice([loss, with_outputs])
 
 
 def output_of(call: Call, model: Model) -> Value:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ga_lint.errors import SourceError
+from ga_lint.project.releases import admits
 from ga_lint.source import read_source
 from ga_lint.syntax.bindings import Binding, ImportedName, ModuleBindings, bindings_of
 from ga_lint.syntax.parsed import ParsedFile, ParseFailure, parse
@@ -20,6 +21,16 @@ class Project:
         self._files: dict[Path, ParsedFile | None] = {}
         self._bindings: dict[Path, ModuleBindings] = {}
         self._modules: dict[tuple[Path, str, int], Path | None] = {}
+
+    @property
+    def trainer_passes_count(self) -> bool | None:
+        """Does the project's transformers pass `num_items_in_batch`? None where its release is not known."""
+        return admits(self.transformers_version, (4, 46))
+
+    @property
+    def averages_tokens(self) -> bool | None:
+        """Does it count over all ranks by default? None where its release is not known."""
+        return admits(self.transformers_version, (4, 54))
 
     def add(self, parsed: ParsedFile) -> None:
         """Make a file that is already parsed known under its path (an editor's unsaved text, for one)."""

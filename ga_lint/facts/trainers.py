@@ -1,0 +1,278 @@
+"""Which classes are Trainers, and what do their overrides do with the count?"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ga_lint.diagnostics import Confidence, Step
+from ga_lint.facts.events import Event, EventKind
+from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.model import Answer, LossTerm, Override, Parameter, Place, Returned, SuperCall
+from ga_lint.facts.optouts import opt_outs
+from ga_lint.facts.values import (
+    UNKNOWN,
+    Class,
+    Const,
+    Count,
+    External,
+    Function,
+    Instance,
+    Items,
+    Loss,
+    Model,
+    Output,
+    Scale,
+    Table,
+    Tensor,
+    TensorKind,
+    Unknown,
+    Value,
+    alternatives,
+)
+from ga_lint.source import Position, Span
+from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+
+METHODS = ("compute_loss", "training_step")
+COUNT = "num_items_in_batch"
+# Tests that hold while a Trainer trains on several ranks with the defaults of today; see domain.md 1.2.
+ASSUMED = {
+    "self.args.average_tokens_across_devices": True,
+    "getattr(self.args, 'average_tokens_across_devices', False)": True,
+    "self.model_accepts_loss_kwargs": True,
+    "self.is_in_train": True,
+    "model.training": True,
+    "self.model.training": True,
+    "self.accelerator.num_processes > 1": True,
+    "self.args.world_size > 1": True,
+    "dist.is_initialized()": True,
+    "torch.distributed.is_initialized()": True,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What a class descends from."""
+
+    base: str
+    confidence: Confidence
+    per_sample: bool
+
+
+def overrides_of(run: Interpreter, parsed: ParsedFile) -> tuple[Override, ...]:
+    """Every `compute_loss` and `training_step` of a class that reaches transformers' Trainer."""
+    found = []
+    for cls in _classes(run, parsed):
+        methods = [s for s in cls.node.body if isinstance(s, FunctionNode) and s.name in METHODS]
+        if not methods:
+            continue
+        lineage = _lineage(run, cls)
+        if lineage is None:
+            continue
+        found.extend(_override(run, parsed, cls, method, lineage) for method in methods)
+    return tuple(found)
+
+
+def _classes(run: Interpreter, parsed: ParsedFile) -> Iterator[Class]:
+    """The classes of a file, those inside functions with what their function binds before them."""
+    module = run.names.module(parsed)
+    todo: list[tuple[ast.AST, list[FunctionNode]]] = [(parsed.tree, [])]
+    while todo:
+        node, outer = todo.pop(0)
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.ClassDef):
+                scope = run.closure(module, outer) if outer else module
+                yield Class(child, scope)
+                todo.append((child, outer))
+            elif isinstance(child, FunctionNode):
+                todo.append((child, [*outer, child]))
+            elif isinstance(child, ast.stmt):
+                todo.append((child, outer))
+
+
+def _lineage(run: Interpreter, cls: Class) -> Lineage | None:
+    """The external Trainer that a class reaches, with how sure that is."""
+    per_sample = False
+    unknown_base = False
+    for ancestor in run.names.ancestry(cls):
+        for one in alternatives(ancestor):
+            if isinstance(one, External):
+                row = run.knowledge.trainers.get(one.name)
+                if row is not None:
+                    return Lineage(one.name, Confidence.CERTAIN, per_sample or row.loss == "sample")
+                last = one.name.rpartition(".")[2]
+                if last.endswith("Trainer") and one.name.partition(".")[0] in run.knowledge.libraries:
+                    return Lineage(one.name, Confidence.LIKELY, per_sample)
+                if last.endswith("Trainer") and "." in one.name.lstrip("."):
+                    return Lineage(one.name, Confidence.LIKELY, per_sample) if _looks_like_trainer(cls) else None
+            elif isinstance(one, Unknown):
+                unknown_base = True
+    if unknown_base and _looks_like_trainer(cls):
+        return Lineage("a base class held in a variable", Confidence.LIKELY, per_sample)
+    return _combined(run, cls)
+
+
+def _combined(run: Interpreter, mixin: Class) -> Lineage | None:
+    """A mixin is a Trainer when its module combines it with one."""
+    if mixin.node.bases and not all(ast.unparse(base) in ("object", "ABC") for base in mixin.node.bases):
+        return None
+    for node in ast.walk(mixin.scope.parsed.tree):
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == mixin.node.name for base in node.bases):
+            return _lineage(run, Class(node, mixin.scope)) if node is not mixin.node else None
+    return None
+
+
+def _looks_like_trainer(cls: Class) -> bool:
+    """Does a method of its have the parameters that the Trainer passes?"""
+    for statement in cls.node.body:
+        if isinstance(statement, FunctionNode) and statement.name in METHODS:
+            names = [argument.arg for argument in statement.args.args]
+            if names[1:3] == ["model", "inputs"]:
+                return True
+    return False
+
+
+def _override(
+    run: Interpreter, parsed: ParsedFile, cls: Class, method: FunctionNode, lineage: Lineage
+) -> Override:
+    run.truths = dict(ASSUMED)
+    run.loss_reads.clear()
+    before = len(run.events)
+    function = Function(method, run.names.scope_of(cls), Instance(cls))
+    run.run_function(function, _arguments(method))
+    events = run.events[before:]
+    place = Place(parsed.path, parsed.span_of(method))
+    returns = tuple(_returned(event) for event in events if event.kind is EventKind.RETURN and event.function == place)
+    calls = tuple(
+        SuperCall(event.driver_text, event.place, event.value == Const(True))
+        for event in events
+        if event.kind is EventKind.SUPER_CALL and event.function == place
+    )
+    return Override(
+        cls=cls.node.name,
+        base=lineage.base,
+        method=method.name,
+        name=Place(parsed.path, _signature_span(parsed, method)),
+        function=place,
+        scope=parsed.scopes.get(id(method), method.name),
+        parameter=_parameter(parsed, method),
+        reads_count=_reads_count(method),
+        returns=returns,
+        super_calls=calls,
+        opted_out=opt_outs(run, cls),
+        confidence=lineage.confidence,
+        sample_base=lineage.per_sample,
+        labels_in_batch=_labels_in_batch(method, returns),
+        loss_reads=tuple(run.loss_reads),
+        local_average=_averages_locally(parsed),
+        own_step=_has_own_step(run, cls),
+    )
+
+
+def _arguments(method: FunctionNode) -> dict[str, Value]:
+    """What the Trainer passes: a model, a batch, and the window's count by name or in `**kwargs`."""
+    names = [argument.arg for argument in (*method.args.posonlyargs, *method.args.args, *method.args.kwonlyargs)]
+    count = Count(COUNT, Scale.GLOBAL, text=COUNT)
+    values: dict[str, Value] = {}
+    if len(names) > 1:
+        values[names[1]] = Model()
+    if len(names) > 2:
+        values[names[2]] = Tensor(TensorKind.BATCH)
+    if "return_outputs" in names:
+        values["return_outputs"] = UNKNOWN
+    if COUNT in names:
+        values[COUNT] = count
+    elif method.name == "training_step" and len(names) > 3:
+        values[names[3]] = count
+    elif method.args.kwarg is not None:
+        values[method.args.kwarg.arg] = Table(((COUNT, count),))
+    if method.args.vararg is not None and len(names) < 4 and method.name == "training_step":
+        values[method.args.vararg.arg] = Items((count,))
+    return values
+
+
+def _parameter(parsed: ParsedFile, method: FunctionNode) -> Parameter:
+    arguments = method.args
+    names = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+    name = COUNT if COUNT in names else None
+    positional = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
+    if name is None and method.name == "training_step" and len(positional) > 3:
+        name = positional[3]
+    return Parameter(
+        name,
+        arguments.kwarg.arg if arguments.kwarg else None,
+        arguments.vararg.arg if arguments.vararg else None,
+        Place(parsed.path, _signature_span(parsed, method)),
+    )
+
+
+def _signature_span(parsed: ParsedFile, method: FunctionNode) -> Span:
+    """The name of the override, on its `def` line."""
+    start = parsed.span_of(method).start
+    line = parsed.source.lines[start.row - 1]
+    column = line.index(method.name, start.column - 1) + 1 if method.name in line[start.column - 1 :] else start.column
+    return Span(Position(start.row, column), Position(start.row, column + len(method.name)))
+
+
+def _reads_count(method: FunctionNode) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == COUNT for s in method.body for node in ast.walk(s)) or any(
+        isinstance(node, ast.Constant) and node.value == COUNT for s in method.body for node in ast.walk(s)
+    )
+
+
+def _returned(event: Event) -> Returned:
+    terms: list[LossTerm] = []
+    seen = False
+    for loss in losses_of(event.value):
+        seen = True
+        terms.extend(term for term in loss.terms if term not in terms)
+    return Returned(event.value_place, tuple(terms) if seen else None)
+
+
+def losses_of(value: Value) -> Iterator[Loss]:
+    """The losses that a returned value may be: `loss`, `(loss, outputs)`, `outputs`, `{"loss": loss}`."""
+    for one in alternatives(value):
+        match one:
+            case Loss():
+                yield one
+            case Items(values=(first, *_)):
+                yield from losses_of(first)
+            case Output():
+                yield from losses_of(one.loss)
+            case Table():
+                yield from losses_of(one.get("loss"))
+
+
+def _labels_in_batch(method: FunctionNode, returns: tuple[Returned, ...]) -> Answer:
+    """Does the batch hold a key `labels`, without which the Trainer counts nothing?"""
+    for statement in method.body:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Constant) and node.value in ("labels", "shift_labels"):
+                return Answer.YES
+            if isinstance(node, ast.Attribute) and node.attr == "labels":
+                return Answer.YES
+    own = any(term.site.callee.endswith("own loss") for r in returns if r.terms for term in r.terms)
+    return Answer.YES if own else Answer.UNKNOWN
+
+
+def _averages_locally(parsed: ParsedFile) -> bool:
+    """Does the file turn off the count over all ranks?"""
+    for node in ast.walk(parsed.tree):
+        match node:
+            case ast.keyword(arg="average_tokens_across_devices", value=ast.Constant(value=False)):
+                return True
+            case ast.Assign(
+                targets=[ast.Attribute(attr="average_tokens_across_devices")], value=ast.Constant(value=False)
+            ):
+                return True
+    return False
+
+
+def _has_own_step(run: Interpreter, cls: Class) -> bool:
+    """Is `compute_loss` only called by a `training_step` of the project's own that never reaches super's?"""
+    found = run.names.method(cls, "training_step")
+    if found is None:
+        return False
+    text = ast.unparse(found[1])
+    return "super().training_step" not in text and "self.compute_loss(" in text

@@ -1,0 +1,132 @@
+"""What do the rules about Trainer overrides share? Which terms are left undivided, and which rewrite suits them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ga_lint.diagnostics import Confidence, FixRequest, FixTier, Step
+from ga_lint.facts.model import Answer, FactorKind, Level, LossTerm, Override, Place, Reduction, Returned, SuperCall
+from ga_lint.source import Span
+
+COUNT = "num_items_in_batch"
+SUPER = "super().compute_loss"
+
+
+def receives_count(override: Override) -> bool:
+    """Can the Trainer's call reach this signature at all?"""
+    parameter = override.parameter
+    if override.method == "training_step":
+        return parameter.name is not None or parameter.variadic is not None
+    return parameter.name is not None or parameter.keywords is not None
+
+
+def trusts_count(override: Override) -> bool:
+    """Does the Trainer count the batch and leave the division to this class?"""
+    return not override.opted_out and not override.sample_base and override.labels_in_batch is not Answer.NO
+
+
+def returned_terms(override: Override) -> Iterator[tuple[Returned, LossTerm]]:
+    """Every term of every return, each once."""
+    seen: list[LossTerm] = []
+    for returned in override.returns:
+        for term in returned.terms or ():
+            if term not in seen:
+                seen.append(term)
+                yield returned, term
+
+
+def is_plain_mean(term: LossTerm) -> bool:
+    """A micro-batch mean that neither the count nor the steps divide, here or in the callee."""
+    return (
+        term.site.reduction is Reduction.MEAN
+        and not term.site.counted
+        and not term.power_of(FactorKind.GLOBAL_COUNT)
+        and not term.power_of(FactorKind.STEPS)
+    )
+
+
+def dropped_calls(override: Override) -> list[SuperCall]:
+    """The calls of super() that do not hand the count on, unless the steps divide what they return."""
+    divided = any(
+        term.site.callee == SUPER and term.power_of(FactorKind.STEPS) for _, term in returned_terms(override)
+    )
+    return [] if divided else [call for call in override.super_calls if not call.forwards_count]
+
+
+def origin(override: Override, returned: Returned, term: LossTerm) -> Place:
+    """Where to point: the reduction where it stands in this file, else the return."""
+    here = term.site.reduced
+    in_model = term.site.callee.endswith("own loss")
+    return returned.place if in_model or here.path != override.function.path else here
+
+
+def loss_trace(override: Override, term: LossTerm, returned: Returned) -> tuple[Step, ...]:
+    """From the class to the return."""
+    site = term.site
+    text = f"{site.callee} is a mean" if "loss" in site.callee and "." not in site.callee else "reduced to a mean here"
+    steps = [
+        Step(f"{override.cls} reaches {override.base}; the Trainer passes the count here", *_at(override.name)),
+        *site.via,
+        Step(text, *_at(site.reduced)),
+        Step("returned to the Trainer, which does not divide it again", *_at(returned.place)),
+    ]
+    return tuple(steps)
+
+
+def override_fix(override: Override, terms: list[LossTerm]) -> tuple[FixRequest | None, str | None]:
+    """The rewrite that makes an override use the count: forward it, delegate, or divide its own sum."""
+    calls = dropped_calls(override)
+    if calls:
+        return FixRequest("forward-count", FixTier.SAFE, "forward the count", (("call", calls[0].place.span),)), None
+    if any(term.site.level is Level.SAMPLE for term in terms):
+        summary = "let the Trainer divide: model_accepts_loss_kwargs = False"
+        return FixRequest("opt-out", FixTier.UNSAFE, summary, (("method", override.function.span),)), None
+    if not terms:
+        return None, "the loss that it returns could not be followed"
+    if any(term.site.reduced.path != override.function.path for term in terms):
+        return None, "the loss is reduced in another file"
+    if all(term.site.callee.endswith("own loss") for term in terms):
+        return _delegate(override, terms)
+    if len({term.site for term in terms}) > 1 or any(term.factors for term in terms):
+        return None, "the loss has several terms, and each needs a divisor of its own"
+    return _count(override, terms[0])
+
+
+def _delegate(override: Override, terms: list[LossTerm]) -> tuple[FixRequest | None, str | None]:
+    sites = {term.site for term in terms}
+    reads = dict(override.loss_reads)
+    if len(sites) > 1:
+        return None, "the model is called more than once"
+    site = sites.pop()
+    places = [read.span for call, read in override.loss_reads if call == site.call]
+    if not places or site.call not in reads:
+        return None, "where the loss is read from the model's output could not be followed"
+    targets: list[tuple[str, Span]] = [("call", site.call.span), *(("loss", span) for span in places)]
+    return FixRequest("delegate-loss", FixTier.UNSAFE, "let super() compute the loss", tuple(targets)), None
+
+
+def _count(override: Override, term: LossTerm) -> tuple[FixRequest | None, str | None]:
+    site = term.site
+    if not _inside(site.reduced, override.function):
+        return None, "the loss is reduced in a helper that others may call"
+    targets: list[tuple[str, Span]]
+    if site.call == site.reduced:
+        targets = [("call", site.call.span)]
+        if site.constructor is not None:
+            if site.constructor.path != override.function.path:
+                return None, "the loss object is built in another file"
+            targets.append(("constructor", site.constructor.span))
+    else:
+        targets = [("mean", site.reduced.span)]
+    return FixRequest("count-loss", FixTier.UNSAFE, "divide the sum by the count", tuple(targets)), None
+
+
+def _inside(place: Place, function: Place) -> bool:
+    return place.path == function.path and function.span.contains(place.span)
+
+
+def _at(place: Place) -> tuple[Path, Span]:
+    return place.path, place.span
+
+

@@ -1,0 +1,69 @@
+"""GA202: see rules/GA202-ignored-num-items.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity
+from ga_lint.facts.model import Answer, FileFacts, LossTerm, Override, Place, Returned
+from ga_lint.project import Project
+from ga_lint.rules._overrides import (
+    SUPER,
+    is_plain_mean,
+    loss_trace,
+    origin,
+    override_fix,
+    receives_count,
+    returned_terms,
+    trusts_count,
+)
+from ga_lint.rules.registry import rule
+
+
+@rule(
+    "GA202",
+    "ignored-num-items",
+    "an override takes the count and returns a mean all the same",
+    severity=Severity.ERROR,
+    needles=(b"def compute_loss",),
+)
+def ignored_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]:
+    if project.trainer_passes_count is False:
+        return
+    for override in facts.overrides:
+        if override.method != "compute_loss" or not receives_count(override) or override.own_step:
+            continue
+        if not trusts_count(override) or override.labels_in_batch is not Answer.YES:
+            continue
+        yield from _findings(override)
+
+
+def _findings(override: Override) -> Iterator[Finding]:
+    means = [(r, t) for r, t in returned_terms(override) if is_plain_mean(t) and t.site.callee != SUPER]
+    reported: set[Place] = set()
+    for returned, term in means:
+        place = origin(override, returned, term)
+        if place not in reported:
+            reported.add(place)
+            yield _finding(override, returned, term, [one for _, one in means])
+
+
+def _finding(override: Override, returned: Returned, term: LossTerm, terms: list[LossTerm]) -> Finding:
+    fix, refusal = override_fix(override, terms)
+    return Finding(
+        code="GA202",
+        name="ignored-num-items",
+        severity=Severity.ERROR,
+        confidence=min(override.confidence, term.site.confidence),
+        message="a mean over this micro-batch is returned although the Trainer passed the window's count "
+        "and will not divide by the steps",
+        span=origin(override, returned, term).span,
+        label="reduced to a mean here",
+        effect=Effect(
+            EffectKind.SCALE, "gradients are as many times too large as there are accumulation steps", "GAS"
+        ),
+        scope=override.scope,
+        trace=loss_trace(override, term, returned),
+        fix=fix,
+        fix_refusal=refusal,
+    )

@@ -1,0 +1,45 @@
+"""GA201: see rules/GA201-missing-num-items.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity, Step
+from ga_lint.facts.model import FileFacts, Override
+from ga_lint.project import Project
+from ga_lint.rules._overrides import override_fix, receives_count, returned_terms
+from ga_lint.rules.registry import rule
+
+
+@rule(
+    "GA201",
+    "missing-num-items",
+    "an override has no parameter for the count that the Trainer passes",
+    severity=Severity.ERROR,
+    needles=(b"def compute_loss", b"def training_step"),
+)
+def missing_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]:
+    if project.trainer_passes_count is False:
+        return
+    for override in facts.overrides:
+        if not receives_count(override) and not override.own_step:
+            yield _finding(override)
+
+
+def _finding(override: Override) -> Finding:
+    takes = "passes num_items_in_batch" if override.method == "compute_loss" else "passes a third argument"
+    fix, refusal = override_fix(override, [term for _, term in returned_terms(override)])
+    return Finding(
+        code="GA201",
+        name="missing-num-items",
+        severity=Severity.ERROR,
+        confidence=override.confidence,
+        message=f"`{override.method}` cannot take the count: the Trainer {takes} since transformers 4.46",
+        span=override.name.span,
+        label="no parameter for the count",
+        effect=Effect(EffectKind.TYPE_ERROR, "training stops with a TypeError at the first step"),
+        scope=override.scope,
+        trace=(Step(f"{override.cls} reaches {override.base}", override.name.path, override.name.span),),
+        fix=fix,
+        fix_refusal=refusal,
+    )
