@@ -8,8 +8,9 @@ else a count that is left over from the last window would go unnoticed.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 
@@ -28,7 +29,7 @@ _RAGGED = (
 _EQUAL = (((12, 3),) * 4,) * 4
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """One example without padding: `labels` has its prompt masked."""
 
@@ -49,20 +50,29 @@ def rows(ragged: bool, seed: int = 0) -> list[Row]:
     return found
 
 
-class Batch(dict[str, torch.Tensor]):
-    """A batch as tokenizers return it: items are attributes too, and it can be moved."""
+class Batch(dict[str, Any]):
+    """A batch as tokenizers return it: items are attributes too, and it can be moved.
 
-    def __getattr__(self, name: str) -> torch.Tensor:
-        try:
-            return self[name]
-        except KeyError:
-            raise AttributeError(name) from None
+    `unknown` makes what stands in for an item that cannot be derived.
+    """
 
-    def __missing__(self, key: str) -> torch.Tensor:
+    unknown: ClassVar[Callable[[str], object] | None] = None
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in self:
+            raise AttributeError(name)
+        return self[name]
+
+    def __missing__(self, key: str) -> object:
         value = derived(self, key)
+        if value is None and Batch.unknown is not None and isinstance(key, str):
+            return Batch.unknown(f"batch.{key}")
         if value is None:
             raise KeyError(key)
         return value
+
+    def pop(self, key: str, *default: Any) -> Any:
+        return super().pop(key, *default) if default or key in self else self[key]
 
     def to(self, *_: object, **__: object) -> Batch:
         return self

@@ -13,11 +13,11 @@ import torch
 from ga_lint.verify.job import Answer, Job, Measurement
 from ga_lint.verify.judge import SHORT_WINDOW
 from ga_lint.verify.model import SiteKind
-from ga_lint.verify.worker.evidence import equal_counts
+from ga_lint.verify.worker.data import Batch
 from ga_lint.verify.worker.measure import Gradient, compare
 from ga_lint.verify.worker.neutral import NEUTRALISED, Steady, neutralise
 from ga_lint.verify.worker.sources import Module
-from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder
+from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder, Unknown
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Subject(Protocol):
     """A piece of user code that can be run with and without accumulation."""
 
     settings: tuple[str, ...]
-    raises: str | None
+    raises: str | None  # the error that the original ends with as it stands
+    equal: str | None  # why its micro-batches all hold the same number of targets
 
     def pair(self, ragged: bool, setting: str) -> Pair: ...
 
@@ -53,14 +54,13 @@ def examine(job: Job) -> Answer:
     dtype = getattr(torch, job.dtype)
     steady = neutralise(dtype)
     context = Context(job, dtype, steady)
+    Batch.unknown = lambda key: Unknown(key, context.recorder)
     try:
         original = _subject(context, job.original, job.row)
-        fixed = None if job.ragged is not False else "the caller says that all counts are equal"
-        if job.ragged is None and job.rewritten is None and job.kind == SiteKind.LOOP.value:
-            fixed = equal_counts(job.original)
-        if fixed is not None:
-            context.recorder.assume(f"every micro-batch holds the same number of targets: {fixed}")
-        measurements = tuple(_measure(context, original, ragged=fixed is None))
+        equal = original.equal if job.ragged is None and job.rewritten is None else None
+        if equal is not None:
+            context.recorder.assume(f"every micro-batch holds the same number of targets: {equal}")
+        measurements = tuple(_measure(context, original, ragged=equal is None and job.ragged is not False))
     except (Exception, NotVerifiable) as error:
         return Answer(missing=describe(error, job), assumptions=context.recorder.assumptions, dtype=job.dtype)
     assumptions = (*context.recorder.assumptions, NEUTRALISED)

@@ -13,7 +13,7 @@ from ga_lint.verify.worker.stand_ins import MISSING, Recorder
 NEVER = 10**9
 # First match wins; matched against the last part of the dotted name.
 _QUIET: tuple[tuple[str, object], ...] = (  # harness values that nobody needs to hear about
-    (r"^(device|dev|local_device|input_device|cuda_device)$|_device$", "cpu"),
+    (r"^(device|dev|local_device|input_device|cuda_device)$|_device$", torch.device("cpu")),
     (r"device_type", "cpu"),
     (r"(local_|global_|ddp_|dp_|node_)?rank$|process_index$", 0),
     (r"world_size|n_?gpus?$|num_gpus|num_processes|nproc|dp_size|(data_parallel|dp|ddp)_degree", 1),
@@ -40,6 +40,8 @@ _QUIET: tuple[tuple[str, object], ...] = (  # harness values that nobody needs t
         r"^(running|total|sum|avg|tr|cum|accum\w*|logging|best|epoch|train|interval|window)_?\w*(loss|acc|accuracy|ppl|tokens|time|norm)$",
         0.0,
     ),
+    (r"warmup", 1),
+    (r"^(learning_rate|lr|min_lr|base_lr|max_lr)$", 1.0),
     (r"vocab_?size|n_vocab|ntokens?$", VOCABULARY),
     (r"^(pad|padding)(_token)?_?(id|idx|index)$|pad_token_id|pad_idx", PAD),
     (r"ignore_?(index|idx|id|label)|label_pad", IGNORE),

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from ga_lint.verify.worker.roles import unwrap_iterable
 from ga_lint.verify.worker.sources import dotted, last
 
+ONE_TENSOR = ("<ids>",)  # the batch is the token ids themselves
 _BY_LENGTH = {1: ("input_ids",), 2: ("input_ids", "labels"), 3: ("input_ids", "attention_mask", "labels")}
 
 
@@ -42,7 +43,7 @@ def _is_wrapped(iterable: ast.expr) -> bool:
 
 def _draws(call: ast.Call, roles: dict[str, str]) -> bool:
     name = dotted(call.func) or ""
-    drawn = dotted(call.args[0]) if name == "next" and call.args else None
+    drawn = dotted(call.args[0]) if name == "next" and call.args else name.rpartition(".")[0]
     return roles.get(name) == "batch function" or roles.get(drawn or "") in ("iterator", "loader")
 
 
@@ -62,6 +63,8 @@ def _parts_of(batch: str, nodes: Sequence[ast.AST]) -> tuple[str, ...] | None:
                 highest, is_tuple = max(highest, index), True
             case ast.Subscript(slice=ast.Constant(value=str())) if dotted(node.value) == batch:
                 return None
+            case ast.Subscript(slice=ast.Tuple() | ast.Slice()) if dotted(node.value) == batch:
+                return ONE_TENSOR
             case ast.Attribute(attr="items" | "keys" | "input_ids" | "labels") if dotted(node.value) == batch:
                 return None
             case ast.keyword(arg=None) if dotted(node.value) == batch:
@@ -85,14 +88,9 @@ def _parts_of(batch: str, nodes: Sequence[ast.AST]) -> tuple[str, ...] | None:
 def _comes_from(value: ast.expr, batch: str) -> bool:
     if dotted(value) == batch:
         return True
-    inside = any(isinstance(n, ast.Name) and n.id == batch for n in ast.walk(value))
-    return inside and isinstance(value, ast.GeneratorExp | ast.ListComp | ast.Call) and not _indexed(value, batch)
-
-
-def _indexed(value: ast.expr, batch: str) -> bool:
-    return any(
-        isinstance(n, ast.Call | ast.Subscript) and dotted(getattr(n, "func", None)) == batch for n in ast.walk(value)
-    )
+    if isinstance(value, ast.Call):
+        return any(_comes_from(argument, batch) for argument in value.args)
+    return isinstance(value, ast.GeneratorExp | ast.ListComp) and dotted(value.generators[0].iter) == batch
 
 
 def _labelled(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:

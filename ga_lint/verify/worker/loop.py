@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 import re
+import traceback
 from collections.abc import Callable, Sequence
 
 import torch
@@ -12,9 +13,11 @@ from torch import nn
 
 from ga_lint.verify.job import STEPS
 from ga_lint.verify.worker import data
+from ga_lint.verify.worker.bookkeeping import failing_statement, without
+from ga_lint.verify.worker.evidence import equal_counts
 from ga_lint.verify.worker.examine import Context, Pair
 from ga_lint.verify.worker.guesses import guess
-from ga_lint.verify.worker.layout import tuple_layout
+from ga_lint.verify.worker.layout import ONE_TENSOR, tuple_layout
 from ga_lint.verify.worker.loop_self import SelfStandIn
 from ga_lint.verify.worker.loop_slice import (
     ACCUMULATION,
@@ -54,10 +57,14 @@ from ga_lint.verify.worker.stack import (
     Scheduler,
     trange,
 )
-from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Quiet
+from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Quiet, Unknown
 
-MICRO_BATCHES = 3 * STEPS + 2  # three full windows and a short last one
+FULL_WINDOWS = 3
+MICRO_BATCHES = FULL_WINDOWS * STEPS + 2  # three full windows and a short last one
+MOST_LEFT_OUT = 12  # beyond this too little of the loop is left to speak of it
 _CONTEXT = re.compile(r"^(autocast|amp_ctx|ctx|context|type_ctx|\w*_ctx|\w*autocast\w*|\w*_context|ctx_\w+)$", re.I)
+_OTHER_HEAD = re.compile(r"reward|critic|^rm_|_rm$|value_model|ranker|classifier|vae|unet|discriminator", re.I)
+_OF_NUMBERS = frozenset({"item", "detach", "cpu", "to", "float", "append", "mean", "div_"})
 _BY_NAME = (  # for names that are not called: what they are when nothing else says so
     (LOADER, "loader"),
     (re.compile(r"^(net|model|ddp_model|raw_model|base_model|unwrapped_model)$", re.I), "model"),
@@ -74,6 +81,7 @@ class LoopSubject:
 
     settings = ("",)
     raises = None
+    equal: str | None
 
     def __init__(self, context: Context, module: Module, row: int | None, original: Module | None) -> None:
         self.context, self.module = context, module
@@ -86,10 +94,15 @@ class LoopSubject:
         self.interface = interface(before.nodes, self.roles)
         self.layout = tuple_layout(before.nodes, self.roles)
         self.keys = batch_keys(before.nodes)
+        self.left_out: set[int] = set()
+        self.equal = equal_counts((original or module).text)
+        if self.layout == ONE_TENSOR:
+            self.equal = self.equal or "its batches are one tensor, without padding"
         self.head = head_of((original or module).text, context.recorder)
         found = ignore_index(before.nodes)
         self.ignore = data.IGNORE if found is None else found
-        self.called = set(usage(self.slice.nodes).called)
+        used = usage(self.slice.nodes)
+        self.called, self.members = set(used.called), used.members
         self.steps = [
             *steps_expressions(self.slice.nodes, self.slice.loop),
             *steps_expressions(before.nodes, before.loop),
@@ -99,35 +112,66 @@ class LoopSubject:
     def pair(self, ragged: bool, setting: str) -> Pair:
         rows = data.rows(ragged, self.context.job.seed)[:MICRO_BATCHES]
         cut = self._run([[row] for row in rows], STEPS)
-        groups, start = [], 0
-        for size in cut.sizes:
-            groups.append([rows[n % len(rows)] for n in range(start, start + size)])
-            start += size
+        groups = [_rows_seen(window, rows) for window in cut.seen]
         if not all(groups):
-            raise NotVerifiable(f"needs a backward before each optimizer step: the steps came after {cut.sizes}")
+            raise NotVerifiable(f"needs a forward pass before each optimizer step: steps came after {cut.sizes}")
         whole = self._run([*groups, rows[:1]], 1)
-        full = [n for n, size in enumerate(cut.sizes) if size == STEPS]
-        if not full:
+        if _rows_seen(whole.seen[0], rows) != groups[0]:  # a batch that is drawn before the loop, and never used
+            whole = self._run([rows[:1], *groups, rows[:1]], 1)
+        if [_rows_seen(window, rows) for window in whole.seen[: len(groups)]] != groups:
+            raise NotVerifiable("needs its batches under control: without accumulation it steps on other rows")
+        full = [n for n, group in enumerate(groups) if len(group) == STEPS == cut.sizes[n]]
+        if not full or set(whole.sizes[: len(groups)]) != {1}:
             raise NotVerifiable(
-                f"needs its accumulation steps under control: it stepped after {cut.sizes} micro-batches"
+                f"needs its accumulation steps under control: it stepped after {cut.sizes} micro-batches with {STEPS} steps, "
+                f"after {whole.sizes} with 1"
             )
-        if whole.sizes[: len(groups)] != [1] * len(groups):
-            raise NotVerifiable(f"needs a step after each batch without accumulation: it stepped after {whole.sizes}")
-        ends = len(cut.sizes) - 1
-        short = len(full) if ends not in full and start == len(rows) and full == list(range(ends)) else None
-        chosen = full if short is None else [*full, ends]
+        ends = len(groups) - 1
+        is_short = full == list(range(ends)) and sum(map(len, groups)) == len(rows)
+        chosen = [*full, ends] if is_short else full
+        short = ends if is_short else None
         return Pair([cut.gradients[n] for n in chosen], [whole.gradients[n] for n in chosen], short)
 
     def _run(self, groups: Sequence[Sequence[data.Row]], steps: int) -> Capture:
-        run = _Execution(self, groups, steps)
-        torch.manual_seed(self.context.job.seed)
-        run.execute()
+        while True:
+            run = _Execution(self, groups, steps)
+            torch.manual_seed(self.context.job.seed)
+            try:
+                run.execute()
+                break
+            except (Exception, NotVerifiable) as error:
+                self._leave_out(error)
         capture = run.capture
-        if len(capture.gradients) < min(3, len(groups) - 1):
+        if len(capture.gradients) < FULL_WINDOWS:
             raise NotVerifiable(f"needs an optimizer step in each window: {len(capture.gradients)} were reached")
         if is_zero(capture.gradients):
             raise NotVerifiable("needs a loss that reaches the model: its gradient is zero")
         return capture
+
+    def _leave_out(self, error: BaseException) -> None:
+        """Drop the statement that failed if it is bookkeeping, else give the error on."""
+        frames = traceback.extract_tb(error.__traceback__)
+        rows = [f.lineno for f in frames if f.filename == str(self.module.path) and f.lineno is not None]
+        first, end = self.slice.loop.lineno, self.slice.loop.end_lineno or 0
+        row = next((row for row in rows if first <= row <= end), None)
+        statement = failing_statement(self.slice.loop, row) if row is not None else None
+        if statement is None or statement.lineno in self.left_out or len(self.left_out) == MOST_LEFT_OUT:
+            raise error
+        self.left_out.add(statement.lineno)
+        text = self.module.line(statement.lineno)
+        self.context.recorder.assume(f"line {statement.lineno} left out, it fails here and reaches no gradient: {text}")
+
+
+def _rows_seen(window: Sequence[torch.Tensor], rows: Sequence[data.Row]) -> list[data.Row]:
+    """The rows that the model was given in one window, once each; none when they are not ours."""
+    known = [(_text(row.ids.tolist()), row) for row in rows]
+    given = [_text(ids) for each in window if each.dim() == 2 for ids in each.tolist()]
+    # A part is enough: causal code often gives the model all but the last token.
+    return list(dict.fromkeys(row for part in given for text, row in known if part in text))
+
+
+def _text(ids: list[int]) -> str:
+    return "".join(f" {token}," for token in ids if token != data.PAD)
 
 
 class _Execution:
@@ -141,13 +185,22 @@ class _Execution:
         shifts = shifts and subject.head == "causal"
         self.model = TinyModel(returns, shifts, subject.head, subject.ignore, context.dtype, context.job.seed)
         self.capture = Capture(self.model, context.steady)
+        members = (
+            m
+            for name, found in subject.members.items()
+            if subject.roles.get(name) in ("model", "engine")
+            for m in found
+        )
+        for member in sorted(set(members)):
+            self.model.extras[member] = Unknown(f"model.{member}", self.recorder)
         self.batches = [self._batch(group) for group in groups]
         self.replace = ReplaceSteps(subject.steps)
         self._made: dict[str, object] = {}
         self.space, self.outer = self._namespaces()
 
     def execute(self) -> None:
-        loop = Flatten().visit(self.replace.visit(copy.deepcopy(self.subject.slice.loop)))
+        whole = copy.deepcopy(self.subject.slice.loop)
+        loop = Flatten().visit(self.replace.visit(without(whole, frozenset(self.subject.left_out))))
         code = compiled(ast.Module([loop], []), self.subject.module.path, "exec")
         try:
             exec(code, self.space)
@@ -182,17 +235,19 @@ class _Execution:
             batch["labels"] = torch.cat([batch["labels"][:, 1:], end], 1)
         if subject.layout is None:
             return batch
-        parts = [data.derived(batch, name) for name in subject.layout]
-        for name, part in zip(subject.layout, parts, strict=True):
-            if part is None and name != "_":
-                raise NotVerifiable(f"needs `{name}`, a part of its batches")
-        return tuple(parts)
+        if subject.layout == ONE_TENSOR:
+            self.model.max_seq_length = batch["input_ids"].shape[1] - 1
+            return batch["input_ids"]
+        parts = ((name, data.derived(batch, name)) for name in subject.layout)
+        return tuple(Unknown(f"batch.{name}", self.recorder) if part is None else part for name, part in parts)
 
     # -- what a name means -------------------------------------------------------------------------------------------
 
     def bind(self, name: str) -> object:
         """Names whose use gives them a role; a loss is taken from its definition first."""
         role = self.subject.roles.get(name, "loss")
+        if role in ("model", "engine") and _OTHER_HEAD.search(last(name)):
+            raise NotVerifiable(f"needs the loss of `{name}`, which is not a language model's")
         return MISSING if role == "loss" else self.by_role(role)
 
     def by_role(self, role: str) -> object:
@@ -209,6 +264,7 @@ class _Execution:
             "scaler": Scaler,
             "fabric": Fabric,
             "iterator": lambda: Feed(self.batches),
+            "tokenizer": lambda: Feed([_without_labels(batch) for batch in self.batches]).next_batch,
             "batch function": lambda: Feed(self.batches).next_batch,
             "accelerator": lambda: self._accelerate().accelerator,
             "optimizer": lambda: self._accelerate().optimizer if self._is_accelerated else Optimizer(self.capture),
@@ -256,7 +312,7 @@ class _Execution:
             return self._cross_entropy(name)
         if called:
             return MISSING
-        if not usage_like_object(name, subject):
+        if part == "device" or not subject.members.get(name, set()) - _OF_NUMBERS:
             value = guess(name, subject.module, self.recorder)
             if value is not MISSING:
                 return value
@@ -270,13 +326,16 @@ class _Execution:
         return nn.CrossEntropyLoss(ignore_index=self.subject.ignore)
 
 
-def usage_like_object(name: str, subject: LoopSubject) -> bool:
-    """Whether attributes of the name are in use: then it is not a number."""
-    return any(called.startswith(f"{name}.") for called in subject.called) and last(name) != "device"
+def _without_labels(batch: object) -> object:
+    if not isinstance(batch, data.Batch):
+        return batch
+    return data.Batch({key: value for key, value in batch.items() if key != "labels"})
 
 
 def _accelerator_has_steps(module: Module, found: LoopSlice) -> bool:
-    """An Accelerator divides only by the steps that it was built with."""
+    """An Accelerator divides only by the steps that it was built with, or that its DeepSpeed configuration names."""
+    if "deepspeed_plugin" in module.text and "gradient_accumulation_steps" in module.text:
+        return True
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Call) and last(dotted(node.func)) == "Accelerator":
             names = {keyword.arg for keyword in node.keywords}

@@ -33,7 +33,7 @@ class LossFunctionSubject:
     """A function (outputs or logits, labels, num_items_in_batch) -> loss, or a class that is called like one."""
 
     settings = (COUNT_PASSED, NO_COUNT)
-    raises = None
+    raises = equal = None
 
     def __init__(self, context: Context, module: Module, row: int | None) -> None:
         self.context, self.module = context, module

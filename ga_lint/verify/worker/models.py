@@ -95,6 +95,8 @@ class TinyModel(nn.Module):
             vocab_size=VOCABULARY, pad_token_id=PAD, hidden_size=12, num_labels=classes, is_encoder_decoder=False
         )
         self.vocab_size, self.max_seq_length = VOCABULARY, 64
+        self.seen: list[torch.Tensor] = []  # the token ids of each forward pass, to know which rows a window held
+        self.extras: dict[str, object] = {}  # what stands in for attributes that only the user's model has
 
     @property
     def module(self) -> TinyModel:
@@ -108,6 +110,10 @@ class TinyModel(nn.Module):
     def dtype(self) -> torch.dtype:
         return self.embedding.weight.dtype
 
+    def __getattr__(self, name: str) -> Any:
+        extras = self.__dict__.get("extras", {})
+        return extras[name] if name in extras else super().__getattr__(name)
+
     def no_sync(self) -> contextlib.AbstractContextManager[None]:
         return contextlib.nullcontext()
 
@@ -119,6 +125,7 @@ class TinyModel(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         ids, labels = self._inputs(args, kwargs)
+        self.seen.append(ids)
         hidden = self.embedding(ids)  # (batch, time, width)
         steps = torch.arange(1, ids.shape[1] + 1, dtype=hidden.dtype)
         hidden = torch.tanh(self.mix(hidden.cumsum(1) / steps[None, :, None]) + hidden)
@@ -126,7 +133,7 @@ class TinyModel(nn.Module):
         loss = None if labels is None else self._loss(logits, labels, kwargs.get("num_items_in_batch"))
         match self.returns:
             case "logits":
-                return logits
+                return [logits] if any("chunk" in name for name in kwargs) else logits
             case "loss":
                 return loss
             case "logits,loss":
@@ -152,7 +159,7 @@ class TinyModel(nn.Module):
         if args and isinstance(args[0], dict):
             args, kwargs = args[1:], {**args[0], **kwargs}
         integers = [a for a in args if isinstance(a, torch.Tensor) and not a.is_floating_point()]
-        labels = next((kwargs[name] for name in ("labels", "targets", "label", "target") if name in kwargs), None)
+        labels = next((v for name, v in kwargs.items() if re.search("label|target", name)), None)
         ids = kwargs.get("input_ids")
         if ids is None and integers:
             ids = integers.pop(0)

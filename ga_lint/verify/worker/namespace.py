@@ -8,8 +8,11 @@ import ast
 import builtins
 import contextlib
 import copy
+import importlib
 import io
-from collections.abc import Callable, Iterator
+import sys
+import types
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import CodeType
 
@@ -24,7 +27,7 @@ from ga_lint.verify.worker.sources import (
     module_file,
     read_module,
 )
-from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Recorder, Unknown, UnknownModule
+from ga_lint.verify.worker.stand_ins import MISSING, Guess, NotVerifiable, Recorder, Unknown
 
 # What a slice may really import: computing, no input or output.
 ALLOWED = frozenset(
@@ -41,6 +44,9 @@ _KEPT_DECORATORS = frozenset(
     "staticmethod classmethod property cached_property contextmanager dataclass lru_cache cache wraps no_grad "
     "inference_mode enable_grad setter".split()
 )
+
+_NAME = "ga_slice"
+sys.modules[_NAME] = types.ModuleType(_NAME)  # dataclasses looks up the module of the class that it decorates
 
 Binder = Callable[[str], object]
 Rewriter = Callable[[ast.AST], ast.AST]
@@ -92,7 +98,7 @@ class Namespace(dict[str, object]):
         outer: Namespace | None = None,
         bind: Binder | None = None,
     ) -> None:
-        super().__init__(__builtins__=_BUILTINS, __name__="ga_slice", __file__=str(module.path))
+        super().__init__(__builtins__=_BUILTINS, __name__=_NAME, __file__=str(module.path))
         self.loader, self.module, self.outer = loader, module, outer
         self._definitions, self._parameters = definitions, parameters or {}
         self._bind, self._busy = bind, set[str]()
@@ -165,7 +171,7 @@ class Namespace(dict[str, object]):
             return self[name]
         values = [s for s in found if isinstance(s, ast.Assign | ast.AnnAssign)]
         if values and (not imports or found[-1] is values[-1]):
-            return self._assigned(name, values[-1])
+            return self._assigned_in_turn(name, values)
         return value if imports else MISSING
 
     def define(self, node: ast.stmt) -> None:
@@ -222,38 +228,38 @@ class Namespace(dict[str, object]):
 
     def _imported(self, name: str, statement: ast.Import | ast.ImportFrom) -> object:
         alias = next(a for a in statement.names if (a.asname or a.name).split(".")[0] == name)
-        source = statement.module or "" if isinstance(statement, ast.ImportFrom) else alias.name
-        level = statement.level if isinstance(statement, ast.ImportFrom) else 0
-        if not level and source.split(".")[0] in ALLOWED:
-            scratch: dict[str, object] = {}
-            with contextlib.suppress(Exception):
-                exec(compiled(ast.Module([statement], []), self.module.path, "exec"), scratch)
-                return scratch[name]
-        value = self._local_import(statement, alias, source, level)
-        if value is not MISSING:
-            return value
-        value = self.loader.guess(name) if isinstance(statement, ast.ImportFrom) else MISSING
-        if value is not MISSING:
-            return value
         if isinstance(statement, ast.Import):
-            return UnknownModule(alias.asname or source.split(".")[0], self.loader.recorder, self.loader.guess)
-        return Unknown(f"{'.' * level}{source}.{alias.name}", self.loader.recorder, self.loader.guess)
+            return self.imported_module(alias.name if alias.asname else name, 0, self.loader.guess)
+        value = _member(self.imported_module(statement.module or "", statement.level), alias.name)
+        if isinstance(value, Unknown):
+            guessed = self.loader.guess(name)
+            return value if guessed is MISSING else guessed
+        return value
 
-    def _local_import(
-        self, statement: ast.Import | ast.ImportFrom, alias: ast.alias, source: str, level: int
-    ) -> object:
-        """A name from another file of the repository, sliced in the same way."""
-        path, root = self.module.path, self.loader.root
-        if isinstance(statement, ast.ImportFrom):
-            whole = module_file(path, root, f"{source}.{alias.name}", level)
-            found = module_file(path, root, source, level)
-            space = self.loader.file(found) if found is not None else None
-            if space is not None and alias.name in space.module.top:
-                return space[alias.name]
-        else:
-            whole = module_file(path, root, alias.name, 0) if alias.asname or "." not in alias.name else None
-        space = self.loader.file(whole) if whole is not None else None
-        return _ModuleView(space) if space is not None else MISSING
+    def imported_module(self, source: str, level: int, guess: Guess | None = None) -> object:
+        """A module that may be imported, a slice of one of the repository's own files, or a stand-in."""
+        if not level and source.split(".")[0] in ALLOWED:
+            with contextlib.suppress(Exception):
+                return importlib.import_module(source)
+        path = module_file(self.module.path, self.loader.root, source, level)
+        space = self.loader.file(path) if path is not None else None
+        if space is not None:
+            return _ModuleView(space)
+        return Unknown("." * level + source, self.loader.recorder, guess)
+
+    def _assigned_in_turn(self, name: str, found: list[ast.Assign | ast.AnnAssign]) -> object:
+        """The last value, and before it those that it is computed from: `n = a % b`, then `n = n or b`."""
+        start = len(found) - 1
+        while start > 0 and name in loaded_names(found[start].value or found[start]):
+            start -= 1
+        value: object = MISSING
+        for statement in found[start:]:
+            value = self._assigned(name, statement)
+            if value is MISSING:
+                break
+            self[name] = value
+        self.pop(name, None)
+        return value
 
     def _assigned(self, name: str, statement: ast.Assign | ast.AnnAssign) -> object:
         if statement.value is None or _is_costly(statement.value):
@@ -273,7 +279,7 @@ class Namespace(dict[str, object]):
 
 
 class _ModuleView:
-    """`import helpers`: attributes are the names of that file."""
+    """A file of the repository as a module: attributes are the names of that file, or the files beside it."""
 
     def __init__(self, space: Namespace) -> None:
         self._space = space
@@ -281,7 +287,27 @@ class _ModuleView:
     def __getattr__(self, name: str) -> object:
         if name.startswith("__"):
             raise AttributeError(name)
-        return self._space[name]
+        space = self._space
+        if name in space or name in space.module.top:
+            return space[name]
+        return space.imported_module(name, 1)
+
+
+def _member(module: object, name: str) -> object:
+    """`from module import name`, also where the name is a module of a package."""
+    if isinstance(module, types.ModuleType) and not hasattr(module, name):
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(f"{module.__name__}.{name}")
+    return getattr(module, name)
+
+
+def _import(
+    name: str, scope: Namespace, _: object = None, wanted: Sequence[str] | None = None, level: int = 0
+) -> object:
+    """`__import__` for the imports that stand inside functions."""
+    if isinstance(scope, Namespace):
+        return scope.imported_module(name if wanted or level else name.split(".")[0], level)
+    return importlib.import_module(name)  # pragma: no cover
 
 
 def _open(file: object, mode: str = "r", *_: object, **__: object) -> object:
@@ -295,6 +321,7 @@ def _leave(*_: object) -> None:
 
 
 _BUILTINS: dict[str, object] = {**vars(builtins), "open": _open, "exit": _leave, "quit": _leave, "input": _leave}
+_BUILTINS["__import__"] = _import
 _BUILTINS["print"] = lambda *_, **__: None
 
 

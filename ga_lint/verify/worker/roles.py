@@ -93,6 +93,9 @@ def infer(nodes: Sequence[ast.AST], loop: ast.AST) -> dict[str, str]:
     for name in found.called:
         if name not in roles and (role := _by_call(name)):
             roles[name] = role
+        base, _, method = name.rpartition(".")
+        if base not in ("", "self") and BATCH_FUNCTION.search(method):
+            roles[base] = "iterator"
     for node in found.loops:
         roles.update({n: "loader" for n in _iterated(node, loop) if n not in roles})
     roles.update({name: "iterator" for name in found.nexts if name and name not in roles})
@@ -128,8 +131,10 @@ def _by_members(name: str, members: set[str], found: Usage) -> str | None:
 
 def _by_call(name: str) -> str | None:
     part = last(name)
-    if BATCH_FUNCTION.search(part):
+    if BATCH_FUNCTION.search(part) and (name == part or name == f"self.{part}"):
         return "batch function"
+    if part == "tokenizer":
+        return "tokenizer"
     if part == "loss_scaler":
         return "scaler"
     if LOSS.search(part):

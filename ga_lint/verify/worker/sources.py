@@ -73,11 +73,11 @@ class Module:
 
 
 def project_root(path: Path) -> Path:
-    """The folder that bounds what is read: the nearest one with a project's mark, else the file's own."""
+    """The folder that bounds what is read: the nearest one with a project's mark, else two above the file's."""
     for folder in path.parents:
         if any((folder / mark).exists() for mark in _ROOT_MARKS):
             return folder
-    return path.parent
+    return path.parents[min(2, len(path.parents) - 1)]
 
 
 def module_file(importer: Path, root: Path, name: str, level: int) -> Path | None:

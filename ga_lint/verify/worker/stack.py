@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ga_lint.verify.worker.measure import Gradient, snapshot
+from ga_lint.verify.worker.models import TinyModel
 from ga_lint.verify.worker.neutral import NullContext, Steady
 from ga_lint.verify.worker.stand_ins import Finished, Quiet
 
@@ -20,16 +21,19 @@ class Capture:
     """The gradient at each optimizer step, and how many backward passes led to it. Parameters are never updated, so
     that every window is compared at the same point: a counter that is not reset, or a lost zero_grad, shows."""
 
-    def __init__(self, model: nn.Module, steady: Steady) -> None:
+    def __init__(self, model: TinyModel, steady: Steady) -> None:
         self.model, self.steady = model, steady
         self.gradients: list[Gradient] = []
         self.sizes: list[int] = []
-        self._seen = steady.backwards
+        self.seen: list[list[torch.Tensor]] = []  # token ids that the model was given in each window
+        self._counted = steady.backwards
 
     def step(self) -> None:
         self.gradients.append(snapshot(self.model))
-        self.sizes.append(self.steady.backwards - self._seen)
-        self._seen = self.steady.backwards
+        self.sizes.append(self.steady.backwards - self._counted)
+        self._counted = self.steady.backwards
+        self.seen.append([*self.model.seen])
+        self.model.seen.clear()
         if len(self.gradients) == WINDOWS:
             raise Finished
 
@@ -222,5 +226,6 @@ class Accelerate:
         for name in ("log", "save_state", "print", "end_training", "init_trackers", "save_model", "save"):
             setattr(self.accelerator, name, lambda *_, **__: None)
         self.optimizer = self.accelerator.prepare_optimizer(Optimizer(capture))
+        self.accelerator.skip_first_batches = lambda loader, *_, **__: loader
         loader = torch.utils.data.DataLoader(list(batches), batch_size=None)  # type: ignore[arg-type]
         self.loader = self.accelerator.prepare_data_loader(loader)

@@ -71,7 +71,7 @@ class Unknown:
     def backward(self, *_: object, **__: object) -> NoReturn:
         self._void()
 
-    def get(self, key: object, default: object = None) -> object:
+    def get(self, key: object = None, default: object = None, **_: object) -> object:
         value = self._part(f"{self._name}.{key}")
         return default if isinstance(value, Unknown) else value
 
@@ -83,12 +83,13 @@ class Unknown:
         return Unknown(f"{self._name}()", self._recorder)
 
     def __getitem__(self, key: object) -> object:
-        if key not in self._items:
-            self._items[key] = self._part(f"{self._name}.{key}" if isinstance(key, str) else f"{self._name}[{key}]")
-        return self._items[key]
+        place = repr(key)  # slices and tensors cannot be hashed
+        if place not in self._items:
+            self._items[place] = self._part(f"{self._name}.{key}" if isinstance(key, str) else f"{self._name}[...]")
+        return self._items[place]
 
     def __setitem__(self, key: object, value: object) -> None:
-        self._items[key] = value
+        self._items[repr(key)] = value
 
     def __enter__(self) -> Unknown:
         return self
@@ -98,6 +99,9 @@ class Unknown:
 
     def __iter__(self) -> Iterator[object]:
         return iter(())
+
+    def __next__(self) -> object:
+        return Unknown(f"next({self._name})", self._recorder)
 
     def __len__(self) -> int:
         return 0
@@ -152,14 +156,14 @@ class Unknown:
     def __torch_function__(
         cls, func: object, types: object, args: tuple[object, ...] = (), kwargs: dict[str, object] | None = None
     ) -> NoReturn:
-        for value in (*args, *(kwargs or {}).values()):
+        todo: list[object] = [*args, *(kwargs or {}).values()]
+        while todo:
+            value = todo.pop(0)
             if isinstance(value, Unknown):
                 value._void()
-        raise NotVerifiable(f"needs a stand-in inside torch.{getattr(func, '__name__', func)}")
-
-
-class UnknownModule(Unknown):
-    """A module outside the allow-list, or one that is not installed."""
+            if isinstance(value, list | tuple):
+                todo.extend(value)
+        raise AssertionError(f"torch.{getattr(func, '__name__', func)} was given no stand-in")
 
 
 class Quiet:

@@ -20,15 +20,16 @@ from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.measure import Gradient, is_zero, snapshot
 from ga_lint.verify.worker.models import head_of, tiny_llama
 from ga_lint.verify.worker.namespace import Loader, Namespace
-from ga_lint.verify.worker.sources import Function, Module, dotted, last, project_root, statements
+from ga_lint.verify.worker.sources import Function, Module, dotted, last, loaded_names, project_root, statements
 from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Recorder, Unknown
 
 WINDOWS = 2  # optimizer steps of each run: a loss that keeps state between steps shows in the second
 COUNT_PASSED, NO_COUNT = "count passed", "no count"
 _ENTRIES = ("compute_loss", "training_step")
 # Overrides that decide what the loss sees, and so stay although nothing in the class calls them.
-_KEPT = frozenset((*_ENTRIES, "_get_num_items_in_batch", "get_batch_samples", "_prepare_inputs"))
+_KEPT = frozenset((*_ENTRIES, "_get_num_items_in_batch", "_prepare_inputs"))
 _TEACHER = re.compile(r"teacher|ref_model|reference|old_model|base_model|frozen", re.I)
+_TRAINER_LIKE = re.compile("Trainer|Mixin")
 _LACKS_COUNT = "TypeError on transformers >= 4.46, which passes num_items_in_batch: this override does not take it"
 
 
@@ -40,6 +41,7 @@ class TrainerSubject:
     def __init__(self, context: Context, module: Module, row: int | None) -> None:
         self.context, self.module = context, module
         self.raises: str | None = None
+        self.equal: str | None = None
         owner = module.find(context.job.scope.rpartition(".")[0], row)
         if not isinstance(owner, ast.ClassDef):
             raise NotVerifiable(f"needs the class `{context.job.scope.rpartition('.')[0]}`")
@@ -88,7 +90,8 @@ class TrainerSubject:
         recorder = self.context.recorder
         loader = Loader(project_root(self.module.path), recorder)
         loader.guess = lambda name: guess(name, self.module, recorder)
-        loader.cut = _cut
+        read: set[str] = set()  # attributes of self, in the class and in its ancestors
+        loader.cut = lambda node: _cut(node, read)
         loader.base_for = lambda name: Trainer if "Trainer" in last(name) else None
         space = loader.module_namespace(self.module)
         for function in reversed(self.module.functions_around(self.owner)):
@@ -98,8 +101,10 @@ class TrainerSubject:
         assert isinstance(users, type)
         bases = (users,) if issubclass(users, Trainer) else (users, Trainer)
         if bases != (users,):
+            if "super" in loaded_names(self.owner):
+                raise NotVerifiable(f"needs the trainer below `{self.owner.name}`, whose super() computes the loss")
             recorder.assume("transformers.Trainer added below the class: no base of it was found")
-        own = {"__getattr__": _unknown_attribute(self.owner, space), **self._adapted(users)}
+        own = {"__getattr__": _unknown_attribute(read, space), **self._adapted(users)}
         return type(users.__name__, bases, own), space
 
     def _adapted(self, users: Any) -> dict[str, object]:
@@ -180,7 +185,7 @@ def _arguments(batch: int, steps: int, module: Module, recorder: Recorder) -> Tr
     return arguments
 
 
-def _cut(node: ast.ClassDef) -> ast.ClassDef:
+def _cut(node: ast.ClassDef, read: set[str]) -> ast.ClassDef:
     """Without the overrides of Trainer's own methods that the loss never reaches: logging, saving, loaders, __init__."""
     methods = {m.name: m for m in node.body if isinstance(m, Function)}
     reached: set[str] = set()
@@ -190,15 +195,11 @@ def _cut(node: ast.ClassDef) -> ast.ClassDef:
         if name in methods and name not in reached:
             reached.add(name)
             todo.extend(n.attr for n in ast.walk(methods[name]) if isinstance(n, ast.Attribute))
-    if todo or reached or any(hasattr(Trainer, name) for name in methods):
+    if reached or _TRAINER_LIKE.search(" ".join([node.name, *map(ast.unparse, node.bases)])):
         dropped = {m for m in methods if hasattr(Trainer, m) and m not in _KEPT | reached or m == "__init__"}
-        if _looks_like_trainer(node):
-            node.body = [s for s in node.body if getattr(s, "name", None) not in dropped] or [ast.Pass()]
+        node.body = [s for s in node.body if getattr(s, "name", None) not in dropped] or [ast.Pass()]
+        read.update(n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute) and dotted(n.value) == "self")
     return node
-
-
-def _looks_like_trainer(node: ast.ClassDef) -> bool:
-    return "Trainer" in node.name or any("Trainer" in ast.unparse(base) for base in node.bases)
 
 
 def _set_attributes(trainer: Any, owner: ast.ClassDef, space: Namespace, second_model: Any) -> None:
@@ -226,9 +227,8 @@ def _set_attributes(trainer: Any, owner: ast.ClassDef, space: Namespace, second_
             vars(trainer).setdefault(target.attr, Unknown(f"self.{target.attr}", space.loader.recorder))
 
 
-def _unknown_attribute(owner: ast.ClassDef, space: Namespace) -> Any:
-    """`__getattr__` for what a base class that is not there would have set; only names that the class itself reads."""
-    read = {n.attr for n in ast.walk(owner) if isinstance(n, ast.Attribute) and dotted(n.value) == "self"}
+def _unknown_attribute(read: set[str], space: Namespace) -> Any:
+    """`__getattr__` for what a base class that is not there would have set; only names that the user's classes read."""
 
     def find(self: Any, name: str) -> object:
         if name.startswith("__") or name not in read:

@@ -1,0 +1,104 @@
+"""Which statement of a loop can be left out when it fails here? One that reaches neither the gradient nor a gate.
+
+Loops log, evaluate and save; what those lines need (a tokenizer, a metric, a file) is not what the check is about.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from ga_lint.verify.worker.sources import bound_names, dotted, last
+
+_ESSENTIAL_CALLS = frozenset(
+    {"backward", "manual_backward", "step", "zero_grad", "unscale_", "update", "mul_", "div_", "accumulate", "no_sync"}
+)
+
+
+def failing_statement(loop: ast.stmt, row: int) -> ast.stmt | None:
+    """The smallest statement of the loop around `row` that can be left out, or None."""
+    path = list(_around(loop, row))
+    needed = _needed(loop)
+    for statement in reversed(path[1:]):
+        if _is_essential(statement):
+            continue
+        if _is_evaluation(statement) or not set(_binds(statement)) & needed:
+            return statement
+    return None
+
+
+def without(loop: ast.stmt, rows: frozenset[int]) -> ast.stmt:
+    """The loop with `pass` for the statements that start in these rows."""
+    return _Without(rows).visit(loop) if rows else loop  # type: ignore[no-any-return]
+
+
+class _Without(ast.NodeTransformer):
+    def __init__(self, rows: frozenset[int]) -> None:
+        self.rows = rows
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, ast.stmt) and node.lineno in self.rows:
+            return ast.copy_location(ast.Pass(), node)
+        return self.generic_visit(node)
+
+
+def _around(node: ast.AST, row: int) -> Iterator[ast.stmt]:
+    """The statements around a row, outermost first."""
+    if isinstance(node, ast.stmt):
+        yield node
+    for child in ast.iter_child_nodes(node):
+        inside = isinstance(child, ast.stmt | ast.ExceptHandler)
+        if inside and child.lineno <= row <= (child.end_lineno or child.lineno):
+            yield from _around(child, row)
+
+
+def _is_essential(statement: ast.AST) -> bool:
+    calls = (n for n in ast.walk(statement) if isinstance(n, ast.Call))
+    return any(last(dotted(call.func)) in _ESSENTIAL_CALLS or _is_chained(call) for call in calls)
+
+
+def _is_evaluation(statement: ast.stmt) -> bool:
+    """`if step % 250 == 0: model.eval() ...`: it may reuse the names of the training step, but only between two."""
+    if not isinstance(statement, ast.If) or not any(isinstance(n, ast.Mod) for n in ast.walk(statement.test)):
+        return False
+    calls = {last(dotted(n.func)) for n in ast.walk(statement) if isinstance(n, ast.Call)}
+    return bool(calls & {"eval", "no_grad", "inference_mode"})
+
+
+def _is_chained(call: ast.Call) -> bool:
+    """`scaler.scale(loss).backward()`: a method of a call's result has no dotted name."""
+    return isinstance(call.func, ast.Attribute) and call.func.attr in _ESSENTIAL_CALLS
+
+
+def _needed(loop: ast.stmt) -> set[str]:
+    """The names that essential statements depend on, through all that is assigned in the loop."""
+    simple = [n for n in ast.walk(loop) if isinstance(n, ast.stmt) and not hasattr(n, "body")]
+    needed = {name for s in simple if _is_essential(s) for name in _loads(s)}
+    for node in ast.walk(loop):
+        match node:
+            case ast.If(test=test) | ast.While(test=test) if _is_essential(node):
+                needed |= _loads(test)
+            case ast.With(items=items) if _is_essential(node):
+                needed |= {name for item in items for name in _loads(item.context_expr)}
+            case ast.For(iter=iterable) if _is_essential(node):
+                needed |= _loads(iterable)
+    while True:
+        more = {name for s in simple if needed & set(_binds(s)) for name in _loads(s)} - needed
+        if not more:
+            return needed
+        needed |= more
+
+
+def _loads(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+
+
+def _binds(statement: ast.stmt) -> Iterator[str]:
+    """The names that a statement, or one inside it, binds or changes in place."""
+    for node in ast.walk(statement):
+        if isinstance(node, ast.stmt):
+            yield from bound_names(node)
+        if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign):
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                if isinstance(target, ast.Attribute | ast.Subscript):
+                    yield (dotted(target) or ast.unparse(target.value)).split(".")[0].split("[")[0]
