@@ -21,7 +21,28 @@ from testbed.fixtures import FIXED, FIXTURES, ROOT, Fixture, all_fixtures, check
 from testbed.mutation import mutants
 
 EVERY = all_fixtures()
+WITH_CODE = [fixture for fixture in EVERY if fixture.path.stat().st_size]
 NOWHERE = Path("generated.py")
+_LOOP = """
+for step, batch in enumerate(loader):
+    loss = loss_of(model, batch) / 4
+    loss.backward()
+    if (step + 1) % 4 == 0:
+        optimizer.step()
+        optimizer.zero_grad()
+"""
+CIRCLES = [  # each is followed for facts about its loss, and each leads back to itself
+    "class A(A.base):\n    def compute_loss(self, model, inputs):\n        return model(**inputs).loss\n",
+    "class A(B):\n    def compute_loss(self, model, inputs):\n        return 1\n\n\nclass B(A):\n    pass\n",
+    "def loss_of(model, batch):\n    return loss_of(model, batch)\n" + _LOOP,
+    "def a(m, b):\n    return loss_of(m, b)\n\n\ndef loss_of(m, b):\n    return a(m, b)\n" + _LOOP,
+    "loss_of = lambda model, batch: loss_of(model, batch).loss\n" + _LOOP,
+    "model = model.module\nloader = loader.dataset\n\n\ndef loss_of(m, b):\n    return m(b).loss\n" + _LOOP,
+    "from other import loss_of, model\n" + _LOOP,
+    "from train import loss_of\n" + _LOOP,
+    "from other import Base\n\n\nclass T(Base):\n    def compute_loss(self, model, inputs):\n        return 1\n",
+    "class T:\n    def step(self, b):\n        loss = self.step(b)\n        loss.backward()\n        return loss\n",
+]
 SLOW_TO_MAKE = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
@@ -31,7 +52,7 @@ def survives(outcome: FileOutcome) -> None:
 
 
 @settings(max_examples=400)
-@given(st.sampled_from(EVERY), st.integers(0, 2**32), st.integers(1, 6))
+@given(st.sampled_from(WITH_CODE), st.integers(0, 2**32), st.integers(1, 6))
 def test_mutated_training_code_never_breaks_the_check(fixture: Fixture, seed: int, count: int) -> None:
     survives(check(fixture.path, fixture.project, mutants(fixture.path.read_text(), seed, count).encode()))
 
@@ -51,6 +72,15 @@ def test_generated_modules_never_break_the_check(data: st.DataObject) -> None:
 @example("def compute_loss(self, \f):\n\t...\u2028".encode())
 def test_any_bytes_are_checked_or_refused_with_a_reason(data: bytes) -> None:
     survives(check_bytes(NOWHERE, data, Scope(Config(root=NOWHERE), Project(NOWHERE)), named=True))
+
+
+@pytest.mark.parametrize("text", CIRCLES)
+def test_code_that_refers_to_itself_is_followed_only_so_far(text: str, tmp_path: Path) -> None:
+    (tmp_path / "other.py").write_text("from train import loss_of, Base\nfrom train import model\n")
+    path = tmp_path / "train.py"
+    path.write_text(text)
+    outcome = check(path, tmp_path)
+    assert not isinstance(outcome, Failed), outcome.error
 
 
 @pytest.mark.parametrize("fixture", EVERY, ids=str)

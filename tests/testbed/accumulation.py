@@ -86,7 +86,7 @@ def oracle(windows: Sequence[Sequence[Batch]], shifts: bool = True) -> list[Tens
         gradients = torch.autograd.grad(loss, list(model.parameters()))
         with torch.no_grad():
             for parameter, gradient in zip(model.parameters(), gradients, strict=True):
-                parameter -= LEARNING_RATE * gradient
+                parameter.sub_(LEARNING_RATE * gradient)
         seen.append(flat(model))
     return seen
 
@@ -104,4 +104,4 @@ def worst(seen: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
     start = [flat(TinyModel())]
     moved = [after - before for before, after in itertools.pairwise([*start, *seen])]
     wanted = [after - before for before, after in itertools.pairwise([*start, *expected])]
-    return max(((a - b).norm() / b.norm()).item() for a, b in zip(moved, wanted, strict=True))
+    return max(float((a - b).norm() / b.norm()) for a, b in zip(moved, wanted, strict=True))

@@ -80,6 +80,8 @@ def _swap_expression(tree: ast.Module, chance: random.Random) -> None:
 def _rename(tree: ast.Module, chance: random.Random) -> None:
     """One name takes the place of another, everywhere."""
     names = sorted({node.id for node in ast.walk(tree) if isinstance(node, ast.Name)})
+    if not names:
+        return
     old, new = chance.choice(names), chance.choice(names)
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id == old:
