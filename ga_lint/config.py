@@ -111,7 +111,7 @@ class ConfigFinder:
 
 @functools.cache
 def project_root(folder: str) -> str:
-    """Where the project of a folder begins that no configuration speaks of: its repository, else its outermost package."""
+    """Where a folder's project begins when no configuration says so: its repository, else its outermost package."""
     package = outermost = folder
     while os.path.exists(os.path.join(package, "__init__.py")):
         package = outermost = os.path.dirname(package)

@@ -7,7 +7,7 @@ import json
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
 from ga_lint.engine.own_rules import known_rules
-from ga_lint.engine.select import refuse_unknown
+from ga_lint.engine.select import no_such_rule
 from ga_lint.errors import InternalError, UsageError
 from ga_lint.resources import page_path, page_url
 from ga_lint.rules.registry import Rule
@@ -34,7 +34,7 @@ def _asked_for(arguments: Arguments) -> list[Rule]:
     for word in arguments.words:
         rules = [rule for rule in known_rules() if word in (rule.code, rule.name)]
         if not rules:
-            refuse_unknown([f"{word} "], known_rules())
+            raise no_such_rule(word, known_rules())
         found += rules
     return found
 

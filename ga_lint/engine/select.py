@@ -36,13 +36,18 @@ def refuse_unknown(selectors: Iterable[str], rules: Sequence[Rule]) -> None:
     """UsageError for the first selector that means no rule."""
     for selector in selectors:
         if not selector or not any(covers(selector, rule) for rule in rules):
-            known = [word for rule in rules for word in (rule.code, rule.name)]
-            raise UsageError(f"no rule matches {selector!r}{_hint(selector, known)}")
+            raise no_such_rule(selector, rules)
 
 
-def _hint(selector: str, known: list[str]) -> str:
-    hint = nearest(selector.upper() if selector[:2].upper() == "GA" else selector.lower(), known)
-    return hint if hint.startswith("; did") else "; `ga-lint rule --all` lists them"
+def no_such_rule(word: str, rules: Sequence[Rule]) -> UsageError:
+    """The error that names the nearest rule."""
+    close = nearest(word.upper() if word[:2].upper() == "GA" else word.lower(), _words(rules))
+    hint = close if close.startswith("; did") else "; `ga-lint rule --all` lists them"
+    return UsageError(f"no rule matches {word!r}{hint}")
+
+
+def _words(rules: Sequence[Rule]) -> list[str]:
+    return [word for rule in rules for word in (rule.code, rule.name)]
 
 
 def _specificity(selectors: Iterable[str], rule: Rule) -> int:

@@ -1,0 +1,387 @@
+"""What does the command line say and return, above all when something is wrong?"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ga_lint import __version__
+from ga_lint.cli.arguments import parse
+from ga_lint.cli.options import COMMANDS, OPTIONS, Kind
+from ga_lint.errors import UsageError
+from testbed.fixtures import ROOT
+from testbed.shell import BROKEN, HIT, ga_lint, write
+
+FROZEN = """
+check: --select --ignore --extend-select --min-confidence --transformers-version --exclude --extend-exclude
+ --force-exclude --respect-gitignore --no-respect-gitignore --stdin-filename --show-files --output-format --output
+ --statistics --fail-on --exit-zero --quiet -q --verbose -v --color --config --isolated --show-settings
+fix: --select --ignore --extend-select --min-confidence --transformers-version --exclude --extend-exclude
+ --force-exclude --respect-gitignore --no-respect-gitignore --stdin-filename --diff --unsafe-fixes --verify --no-verify
+ --verified-only --exit-non-zero-on-fix --output-format --quiet -q --verbose -v --color --config --isolated
+verify: --select --ignore --extend-select --transformers-version --exclude --extend-exclude --force-exclude
+ --respect-gitignore --no-respect-gitignore --timeout --seed --dtype --device --output-format --quiet -q --verbose -v
+ --color --config --isolated
+rule: --output-format --all --color
+"""
+
+
+class TestOptions:
+    def test_the_list_is_frozen(self) -> None:
+        listed = [
+            f"{command.name}: "
+            + " ".join(f for o in command.options for f in (o.flag, o.off, o.short) if f is not None)
+            for command in COMMANDS
+        ]
+        assert listed == FROZEN.replace("\n ", " ").strip().split("\n")
+
+    def test_options_stand_before_or_after_paths(self) -> None:
+        before = parse(["check", "--select=GA1,GA2", "-q", "a.py", "b.py"])
+        after = parse(["check", "a.py", "--select", "GA1", "b.py", "-q", "--select", "GA2"])
+        assert before == after
+        assert before.items("select") == ("GA1", "GA2")
+        assert before.words == ("a.py", "b.py")
+
+    def test_words_after_two_dashes_are_paths(self) -> None:
+        assert parse(["check", "--", "--select"]).words == ("--select",)
+
+    def test_the_opposite_switch(self) -> None:
+        assert parse(["fix", "--no-verify"]).switches == {"verify": False}
+
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("chek", "no command 'chek'; did you mean 'check'?"),
+            ("check --slect GA1", "`ga-lint check` has no option '--slect'; did you mean '--select'?"),
+            ("check --select", "--select needs a value: RULES"),
+            ("check --select --quiet", "--select needs a value: RULES"),
+            ("check --quiet=yes", "--quiet takes no value"),
+            ("check --fail-on fatal", "--fail-on: 'fatal' is not one of error, warning, info"),
+            ("verify --device cuda", "--device: 'cuda' is not one of cpu"),
+        ],
+    )
+    def test_a_mistake_is_named(self, line: str, message: str) -> None:
+        with pytest.raises(UsageError) as error:
+            parse(line.split())
+        assert str(error.value) == message
+
+    @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
+    def test_the_help_shows_every_option(self, command: object, tmp_path: Path) -> None:
+        ran = ga_lint(str(getattr(command, "name", "")), "--help", cwd=tmp_path, env={"COLUMNS": "200"})
+        assert ran.code == 0
+        for option in OPTIONS:
+            if getattr(command, "name", "") in option.commands.split():
+                assert option.flag in ran.out
+                if option.kind is not Kind.SWITCH:
+                    assert option.metavar in ran.out
+
+    def test_completion(self, tmp_path: Path) -> None:
+        asked = {"_GA_LINT_COMPLETE": "complete_bash", "COMP_WORDS": "ga-lint che", "COMP_CWORD": "1"}
+        assert ga_lint(cwd=tmp_path, env=asked).out.split() == ["check"]
+
+    def test_version_and_bare_call(self, tmp_path: Path) -> None:
+        assert ga_lint("--version", cwd=tmp_path).out == f"ga-lint {__version__}\n"
+        ran = ga_lint(cwd=tmp_path)
+        assert ran.code == 2
+        assert "check" in ran.out + ran.err
+
+
+class TestExitCodes:
+    def test_clean(self, tmp_path: Path) -> None:
+        write(tmp_path, {"a.py": "x = 1\n"})
+        ran = ga_lint("check", cwd=tmp_path)
+        assert (ran.code, ran.out, ran.err) == (0, "No wrong loss normalisation found.\n", "1 file checked\n")
+
+    def test_findings(self, tmp_path: Path) -> None:
+        write(tmp_path, {"a.py": BROKEN})
+        assert ga_lint("check", cwd=tmp_path).code == 1
+        assert ga_lint("check", "--exit-zero", cwd=tmp_path).code == 0
+
+    def test_fail_on(self, tmp_path: Path) -> None:
+        write(tmp_path, {"a.py": "x = 1  # ga-lint: ignore[GA101]\n"})
+        assert ga_lint("check", cwd=tmp_path).code == 1
+        assert ga_lint("check", "--fail-on", "warning", cwd=tmp_path).code == 0
+
+    def test_exit_zero_does_not_hide_a_failure(self, tmp_path: Path) -> None:
+        assert ga_lint("check", "--exit-zero", "missing.py", cwd=tmp_path).code == 2
+
+    def test_nothing_to_check_is_said(self, tmp_path: Path) -> None:
+        ran = ga_lint("check", cwd=tmp_path)
+        assert (ran.code, ran.out) == (0, "")
+        assert ran.err == "no Python files found\n0 files checked\n"
+
+
+class TestOneBadFileStopsNothing:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        write(
+            tmp_path,
+            {
+                "good.py": "x = 1\n",
+                "hit.py": HIT,
+                "broken.py": BROKEN,
+                "binary.py": b"\x7fELF\0\0",
+                "latin.py": b'x = "\xe9"\n',
+                "deep.py": "x = " + "-" * 5000 + "1\n",
+            },
+        )
+        os.mkfifo(tmp_path / "pipe.py")
+        (tmp_path / "link.py").symlink_to("nowhere.py")
+        return tmp_path
+
+    def test_each_is_one_line_and_the_rest_runs(self, folder: Path) -> None:
+        ran = ga_lint("check", "--output-format", "concise", cwd=folder)
+        assert ran.code == 2
+        assert [line.split(": ")[0] for line in ran.out.splitlines()] == ["broken.py:1:7", "hit.py:18:13"]
+        assert ran.err.splitlines() == [
+            "error: binary.py: binary file (null bytes)",
+            "error: deep.py: nested too deeply to be parsed; exclude it",
+            "error: latin.py: line 1 is not utf-8; save it as UTF-8 or declare its encoding on the first line",
+            "error: link.py: no such file",
+            "error: pipe.py: not a regular file",
+            "3 files checked, 5 skipped (5 could not be read)",
+        ]
+
+    @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+    def test_unreadable(self, tmp_path: Path) -> None:
+        write(tmp_path, {"a.py": HIT, "b.py": BROKEN})
+        (tmp_path / "a.py").chmod(0)
+        ran = ga_lint("check", cwd=tmp_path)
+        assert ran.code == 2
+        assert "error: a.py: permission denied; make it readable or exclude it\n" in ran.err
+        assert "b.py:1:7" in ran.out
+
+    def test_missing_path(self, tmp_path: Path) -> None:
+        write(tmp_path, {"a.py": BROKEN})
+        ran = ga_lint("check", "a.py", "b.py", cwd=tmp_path)
+        assert ran.code == 2
+        assert ran.err.splitlines()[0] == "error: b.py: no such file or folder"
+        assert "a.py:1:7" in ran.out
+
+    def test_unknown_rule(self, tmp_path: Path) -> None:
+        ran = ga_lint("check", "--select", "GA9", cwd=tmp_path)
+        assert ran.code == 2
+        assert ran.err.startswith("error: no rule matches 'GA9'")
+        assert ran.err.count("\n") == 1
+
+    def test_broken_configuration_stops_only_its_folder(self, tmp_path: Path) -> None:
+        write(tmp_path, {"a/pyproject.toml": "[tool.ga-lint\n", "a/x.py": BROKEN, "b/y.py": BROKEN})
+        ran = ga_lint("check", cwd=tmp_path)
+        assert ran.code == 2
+        assert ran.err.startswith("error: a/pyproject.toml: not valid TOML: ")
+        assert "nothing below it was checked" in ran.err
+        assert ran.err.count("\n") == 2
+        assert "b/y.py:1:7" in ran.out
+        assert "a/x.py" not in ran.out
+
+    def test_unknown_rule_in_the_configuration(self, tmp_path: Path) -> None:
+        write(tmp_path, {"pyproject.toml": '[tool.ga-lint]\nselect = ["GA999"]\n', "a.py": BROKEN, "b.py": BROKEN})
+        ran = ga_lint("check", cwd=tmp_path)
+        assert ran.code == 2
+        assert ran.err.count("pyproject.toml: no rule matches 'GA999'") == 1
+
+    def test_a_fault_of_ours_names_rule_file_and_address(self, tmp_path: Path) -> None:
+        write(tmp_path, {"a.py": HIT, "b.py": BROKEN, "run.py": _WITH_A_CRASHING_RULE})
+        ran = subprocess.run(
+            [sys.executable, "run.py"], cwd=tmp_path, capture_output=True, text=True, check=False, env=_environment()
+        )
+        assert ran.returncode == 2
+        assert "error: a.py: internal error in GA101 [mean-of-means] (ZeroDivisionError: division by zero" in ran.stderr
+        assert "please report it with this file: https://" in ran.stderr
+        assert "Traceback" not in ran.stderr
+        assert "GA103" in ran.stdout  # another rule's finding in the same file
+        assert "b.py:1:7" in ran.stdout
+
+
+_WITH_A_CRASHING_RULE = """
+import dataclasses, sys
+from ga_lint.cli.main import main
+from ga_lint.rules import registry
+
+def crash(facts, project):
+    yield 1 / 0
+
+registry.all_rules()
+registry._RULES["GA101"] = dataclasses.replace(registry._RULES["GA101"], check=crash)
+registry.all_rules.cache_clear()
+sys.exit(main(["check", "a.py", "b.py"]))
+"""
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+class TestStreams:
+    def test_stdin(self, tmp_path: Path) -> None:
+        ran = ga_lint("check", "-", "--stdin-filename", "pkg/x.py", cwd=tmp_path, stdin=BROKEN.encode())
+        assert ran.code == 1
+        assert ran.out.startswith("pkg/x.py:1:7: GA001")
+
+    def test_stdin_stands_alone(self, tmp_path: Path) -> None:
+        assert "stands alone" in ga_lint("check", "-", "a.py", cwd=tmp_path).err
+
+    def test_a_reader_that_leaves_is_no_error_of_ours(self, tmp_path: Path) -> None:
+        write(tmp_path, {f"f{i}.py": BROKEN for i in range(300)})
+        done = subprocess.run(
+            f"{sys.executable} -m ga_lint check --output-format json | head -c 10",
+            shell=True,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            env=_environment(),
+        )
+        assert len(done.stdout) == 10
+        assert "Traceback" not in done.stderr
+        assert "Exception ignored" not in done.stderr
+
+    def test_output_files(self, tmp_path: Path) -> None:
+        write(tmp_path, {"a.py": BROKEN})
+        ran = ga_lint("check", "--output", "json:r.json", "--output", "concise:r.txt", "-q", cwd=tmp_path)
+        assert ran.out.startswith("a.py:1:7")
+        assert json.loads((tmp_path / "r.json").read_text())[0]["code"] == "GA001"
+        assert (tmp_path / "r.txt").read_text().startswith("a.py:1:7: GA001")
+
+    def test_output_to_an_impossible_place(self, tmp_path: Path) -> None:
+        ran = ga_lint("check", "--output", "json:no/r.json", cwd=tmp_path)
+        assert (ran.code, ran.err) == (2, "error: --output: no/r.json cannot be written: No such file or directory\n")
+
+    def test_github_actions_get_annotations_besides(self, tmp_path: Path) -> None:
+        write(tmp_path, {"sub/a.py": BROKEN})
+        env = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(tmp_path)}
+        ran = ga_lint("check", cwd=tmp_path / "sub", env=env)
+        assert ran.out.startswith("a.py:1:7: GA001")
+        assert "\n::error file=sub/a.py,line=1,endLine=1,col=7" in ran.out
+
+    def test_statistics(self, tmp_path: Path) -> None:
+        write(tmp_path, {"a.py": BROKEN, "b.py": BROKEN})
+        assert ga_lint("check", "--statistics", cwd=tmp_path).out == "2  GA001  syntax-error\n"
+
+    def test_colour_is_for_terminals(self, tmp_path: Path) -> None:
+        write(tmp_path, {"a.py": BROKEN})
+        assert "\x1b[" not in ga_lint("check", cwd=tmp_path).out
+        assert "\x1b[" in ga_lint("check", "--color", "always", cwd=tmp_path).out
+
+    def test_verbose_and_quiet(self, tmp_path: Path) -> None:
+        write(tmp_path, {"a.py": "x = 1\n"})
+        assert ga_lint("check", "-v", cwd=tmp_path).err == "clean: a.py\n1 file checked\n"
+        quiet = ga_lint("check", "-q", cwd=tmp_path)
+        assert (quiet.out, quiet.err) == ("", "1 file checked\n")
+
+    def test_show_files(self, tmp_path: Path) -> None:
+        write(tmp_path, {"b.py": "", "a/c.py": "", "build/d.py": ""})
+        assert ga_lint("check", "--show-files", cwd=tmp_path).out == "a/c.py\nb.py\n"
+
+    def test_show_settings(self, tmp_path: Path) -> None:
+        write(tmp_path, {"pyproject.toml": '[tool.ga-lint]\nmin-confidence = "possible"\nexclude = ["x"]\n'})
+        out = ga_lint("check", "--show-settings", "--ignore", "GA002", cwd=tmp_path).out
+        assert 'min-confidence = "possible"' in out
+        assert 'exclude = ["x"]' in out
+        assert '"GA001"' in out
+        assert '"GA002"' not in out
+
+
+class TestRule:
+    def test_a_page_by_code_and_by_name(self, tmp_path: Path) -> None:
+        by_code = ga_lint("rule", "GA101", cwd=tmp_path)
+        assert by_code.code == 0
+        assert by_code.out.startswith("# ")
+        assert by_code == ga_lint("rule", "mean-of-means", cwd=tmp_path)
+
+    def test_all(self, tmp_path: Path) -> None:
+        codes = [line.split()[0] for line in ga_lint("rule", "--all", cwd=tmp_path).out.splitlines()]
+        assert codes == sorted(codes)
+        assert {"GA001", "GA002", "GA101"} <= set(codes)
+
+    def test_every_rule_has_a_page(self, tmp_path: Path) -> None:
+        records = json.loads(ga_lint("rule", "--all", "--output-format", "json", cwd=tmp_path).out)
+        assert all(record["explanation"].startswith(f"# {record['code']} {record['name']}\n") for record in records)
+
+    def test_unknown(self, tmp_path: Path) -> None:
+        ran = ga_lint("rule", "GA1O1", cwd=tmp_path)
+        assert (ran.code, ran.err) == (2, "error: no rule matches 'GA1O1'; did you mean 'GA101'?\n")
+
+
+class TestFix:
+    def test_written_and_told(self, tmp_path: Path) -> None:
+        write(tmp_path, {"hit.py": HIT})
+        ran = ga_lint("fix", "--no-verify", cwd=tmp_path)
+        assert (ran.code, ran.out) == (0, "No wrong loss normalisation found.\n")
+        assert ran.err.splitlines()[-2:] == ["rewrote 1 finding in 1 file; 0 left", "1 file checked"]
+        assert "/= cfg.accum" not in (tmp_path / "hit.py").read_text()
+
+    def test_exit_non_zero_on_fix(self, tmp_path: Path) -> None:
+        write(tmp_path, {"hit.py": HIT})
+        assert ga_lint("fix", "--no-verify", "--exit-non-zero-on-fix", cwd=tmp_path).code == 1
+        assert ga_lint("fix", "--no-verify", "--exit-non-zero-on-fix", cwd=tmp_path).code == 0
+
+    def test_diff_prints_a_patch_and_lists_what_is_left(self, tmp_path: Path) -> None:
+        write(tmp_path, {"hit.py": HIT, "broken.py": BROKEN})
+        ran = ga_lint("fix", "--diff", "--no-verify", cwd=tmp_path)
+        assert ran.code == 1
+        assert ran.out.startswith("--- a/hit.py\n+++ b/hit.py\n")
+        assert "GA001 broken.py:1 not rewritten: " in ran.err
+        assert "would rewrite 1 finding in 1 file; 1 left" in ran.err
+        assert (tmp_path / "hit.py").read_text() == HIT
+        applied = subprocess.run(["patch", "-p1"], input=ran.out, text=True, cwd=tmp_path, capture_output=True)
+        assert applied.returncode == 0
+        assert "/= cfg.accum" not in (tmp_path / "hit.py").read_text()
+
+    def test_stdin_to_stdout(self, tmp_path: Path) -> None:
+        ran = ga_lint("fix", "-", "--no-verify", cwd=tmp_path, stdin=HIT.encode())
+        assert ran.code == 0
+        assert "/= cfg.accum" not in ran.out
+        assert "accelerator.backward(loss)" in ran.out
+
+    def test_stdin_that_cannot_be_read_gives_nothing_back(self, tmp_path: Path) -> None:
+        ran = ga_lint("fix", "-", "--no-verify", cwd=tmp_path, stdin=b"\0")
+        assert (ran.code, ran.out) == (2, "")
+
+    def test_contradictions(self, tmp_path: Path) -> None:
+        assert ga_lint("fix", "--diff", "--output-format", "json", cwd=tmp_path).code == 2
+        assert ga_lint("fix", "--verified-only", "--no-verify", cwd=tmp_path).code == 2
+
+
+_WITHOUT_TORCH = """
+import importlib.util, sys
+real = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name in {"torch", "accelerate"} else real(name, *rest)
+from ga_lint.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("words", [["verify"], ["fix", "--verify"], ["fix", "--verified-only"]])
+def test_without_torch_one_line_says_what_to_install(words: list[str], tmp_path: Path) -> None:
+    write(tmp_path, {"run.py": _WITHOUT_TORCH})
+    done = subprocess.run(
+        [sys.executable, "run.py", *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=_environment(),
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "pip install 'ga-lint[verify]'" in done.stderr
+
+
+@pytest.mark.slow
+def test_verify_reports_sites_as_text_and_json(tmp_path: Path) -> None:
+    folder = ROOT / "fixtures" / "GA203-unforwarded-num-items"
+    write(tmp_path, {"t.py": (folder / "base_class_called_by_name.py").read_bytes()})
+    text = ga_lint("verify", cwd=tmp_path)
+    assert text.code == 1
+    assert text.out.startswith("t.py:")
+    (site,) = json.loads(ga_lint("verify", "--output-format", "json", cwd=tmp_path).out)
+    assert site["outcome"] == "confirmed"
+    assert [run["name"] for run in site["runs"]][:4] == ["R0", "R1", "R2", "R3"]
+    assert site["runs"][1]["relative_error"] > 0.1
+    assert site["runs"][2]["relative_error"] < 1e-6
