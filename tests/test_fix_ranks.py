@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import start_processes
 
 from testbed.accumulation import STEPS, Batch, Recorder, TinyModel, micro_batches, oracle, windows_of, worst
 from testbed.rewriting import rewritten
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 EXACT, FAR = 1e-10, 1e-2
 RANKS = 2
@@ -126,6 +129,9 @@ def loader(count: int) -> torch.utils.data.DataLoader[Batch]:
 def _rank(rank: int, folder: str, texts: dict[str, tuple[str, bool]], count: int) -> None:
     """All loops in one pair of processes: starting them is what takes the time."""
     torch.set_num_threads(1)
+    # accelerate reads its rank from where a launcher would put it
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(RANKS), ACCELERATE_USE_CPU="true")
+    os.environ.update(MASTER_ADDR="localhost", MASTER_PORT="29500")  # asked for, not used: the group exists already
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=RANKS)
     seen = {name: run(text, loader(count) if acc else shard(rank, count)) for name, (text, acc) in texts.items()}
     if rank == 0:
@@ -148,8 +154,10 @@ def on_two_ranks() -> dict[str, list[torch.Tensor]]:
         "accelerate fixed": (fix_accelerate(), True),
     }
     with tempfile.TemporaryDirectory() as folder:
-        mp.start_processes(_rank, (folder, texts, COUNT), nprocs=RANKS, start_method="fork")
-        return torch.load(Path(folder) / "seen.pt")  # type: ignore[no-any-return]
+        # fork: torch is imported already
+        start_processes(_rank, (folder, texts, COUNT), nprocs=RANKS, start_method="fork")  # type: ignore[no-untyped-call]
+        seen: dict[str, list[torch.Tensor]] = torch.load(Path(folder) / "seen.pt")
+        return seen
 
 
 @pytest.mark.parametrize("name", ["DDP", "list", "accelerate"])
@@ -164,8 +172,10 @@ def test_a_rank_local_count_would_be_seen() -> None:
 
 
 def test_the_distributed_form_still_runs_alone() -> None:
-    text = fix_ddp().replace("    model = DistributedDataParallel(model)\n", "").replace(
-        "contextlib.nullcontext() if last else model.no_sync()", "contextlib.nullcontext()"
+    text = (
+        fix_ddp()
+        .replace("    model = DistributedDataParallel(model)\n", "")
+        .replace("contextlib.nullcontext() if last else model.no_sync()", "contextlib.nullcontext()")
     )
     assert worst(run(text, micro_batches()), oracle(windows_of(micro_batches()))) < EXACT
 

@@ -18,10 +18,11 @@ from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import division_of
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.imports import import_module
+from ga_lint.fixers.reduction import reduce_call
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, parameter_name, receive_count
-from ga_lint.fixers.terms import refuse_other_terms, set_reduction
-from ga_lint.fixers.tree import Tree, dotted, fresh_name, occurrences
+from ga_lint.fixers.terms import refuse_other_terms
+from ga_lint.fixers.tree import fresh_name
 
 
 @fixer("count-loss")
@@ -35,13 +36,8 @@ def count_loss(target: Target, edits: Edits) -> None:
     receive_count(edits, function)
     names = _Names(import_module(edits, "torch"), parameter_name(function, 0))
     constructors = [tree.find(span, cst.Call) for span in target.spans("constructor")]
-    if constructors:
-        _refuse_shared(tree, function, constructors, calls)
-    for constructor in constructors:
-        _sum_with_count(edits, constructor, 0)
     for call in calls:
-        if not constructors:
-            _reduce_by_count(edits, call)
+        reduce_call(edits, call, constructors, f'"mean" if {COUNT} is None else "sum"')
         line, loss, tail = _bind(edits, function, call)
         edits.insert_after(line, f"if {COUNT} is not None:\n{_normalise(loss, names)}{tail}")
     for mean in means:
@@ -92,27 +88,3 @@ def _bind(
 def _assign(name: str, returned: cst.Return) -> cst.Assign:
     assert returned.value is not None
     return cst.Assign([cst.AssignTarget(cst.Name(name))], returned.value, semicolon=returned.semicolon)
-
-
-def _reduce_by_count(edits: Edits, call: cst.Call) -> None:
-    """`F.cross_entropy(...)`, or `nn.CrossEntropyLoss(...)(...)` with the object built in place."""
-    if isinstance(call.func, cst.Call):
-        _sum_with_count(edits, call.func, 0)
-    elif (dotted(call.func) or "").rpartition(".")[2] in ("cross_entropy", "nll_loss"):
-        _sum_with_count(edits, call, 2)
-    else:
-        raise FixNotApplicable("the loss function is defined elsewhere, so its reduction cannot be chosen here")
-
-
-def _sum_with_count(edits: Edits, call: cst.Call, positional: int) -> None:
-    """Give the call `reduction=` for both cases, in place of the one that it may have."""
-    set_reduction(edits, call, positional, f'"mean" if {COUNT} is None else "sum"')
-
-
-def _refuse_shared(tree: Tree, function: cst.FunctionDef, constructors: list[cst.Call], calls: list[cst.Call]) -> None:
-    if any(tree.function_of(constructor) is not function for constructor in constructors):
-        raise FixNotApplicable("the loss object is built outside this method, where the count is not known")
-    for call in calls:
-        name = tree.code(call.func)
-        if occurrences(function.body, name) != len(constructors) + sum(tree.code(each.func) == name for each in calls):
-            raise FixNotApplicable(f"{name} is used for another loss too")

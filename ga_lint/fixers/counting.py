@@ -21,10 +21,14 @@ from ga_lint.fixers.tree import Tree, names_in
 
 @dataclass(frozen=True, slots=True)
 class Counting:
-    """`expression` counts one micro-batch; `given` is the value of `ignore_index` where it has to be passed in."""
+    """`expression` counts one micro-batch; `given` is the value of `ignore_index` where it has to be passed in.
+
+    `number` makes Python's number of it: a mask may hold weights, so its sum is no integer.
+    """
 
     expression: str
-    given: str | None
+    given: str | None = None
+    number: str = "int"
 
 
 def counting_of(target: Target, header: Header, passed_as: str) -> Counting:
@@ -39,12 +43,12 @@ def counting_of(target: Target, header: Header, passed_as: str) -> Counting:
     _refuse_changed_labels(tree, header, labels)
     cut = f"{labels}[..., 1:]" if target.option_or("shifted", "no") == "yes" else labels
     if mask:
-        return Counting(f"{cut}.sum()", None)
+        return Counting(f"{cut}.sum()", number="float")
     ignored = target.option_or("ignore_index", "-100")
     if not ignored:
-        return Counting(f"{cut}.numel()", None)
+        return Counting(f"{cut}.numel()")
     if ignored.lstrip("-").isdecimal():
-        return Counting(f"({cut} != {ignored}).sum()", None)
+        return Counting(f"({cut} != {ignored}).sum()")
     return Counting(f"({cut} != {passed_as}).sum()", ignored)
 
 

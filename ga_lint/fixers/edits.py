@@ -34,7 +34,7 @@ class Edits:
     tree: Tree
     _changes: dict[cst.CSTNode, list[Change]] = field(default_factory=dict)
     _before: dict[cst.CSTNode, list[Statement]] = field(default_factory=dict)
-    _gaps: dict[cst.CSTNode, int] = field(default_factory=dict)
+    _spacing: dict[cst.CSTNode, tuple[int, int]] = field(default_factory=dict)
     _after: dict[cst.CSTNode, list[Statement]] = field(default_factory=dict)
     _removed: set[cst.CSTNode] = field(default_factory=set)
 
@@ -48,10 +48,10 @@ class Edits:
             raise FixNotApplicable(f"there is a comment inside the expression on line {row}")
         self.change(node, lambda _: self.tree.parse_expression(text))
 
-    def insert_before(self, statement: Statement, text: str, gap: int = 0) -> None:
-        """Put statements above this one and its comments, with `gap` blank lines between."""
+    def insert_before(self, statement: Statement, text: str, gap: int = 0, above: int = 0) -> None:
+        """Put statements above this one and its comments: `gap` blank lines between, at least `above` over them."""
         self.tree.block_of(statement)
-        self._gaps[statement] = gap
+        self._spacing[statement] = gap, above
         self._before.setdefault(statement, []).extend(self.tree.parse_statements(text, statement))
 
     def insert_after(self, statement: Statement, text: str) -> None:
@@ -106,7 +106,7 @@ class _Apply(cst.CSTTransformer):
                 continue
             group = [statement, *edits._after.get(old, [])]
             if old in edits._before:
-                group = [*_placed_above(edits._before[old], statement, edits._gaps[old]), *group[1:]]
+                group = [*_placed_above(edits._before[old], statement, *edits._spacing[old]), *group[1:]]
             if orphans:
                 group[0] = group[0].with_changes(leading_lines=[*orphans, *group[0].leading_lines])
                 orphans = []
@@ -115,11 +115,12 @@ class _Apply(cst.CSTTransformer):
         return updated.with_changes(footer=[*orphans, *updated.footer]) if orphans else updated
 
 
-def _placed_above(new: Sequence[Statement], statement: Statement, gap: int) -> list[Statement]:
+def _placed_above(new: Sequence[Statement], statement: Statement, gap: int, above: int) -> list[Statement]:
     """Blank lines above a statement stay above what is put before it; its comments stay with it."""
     lines = list(statement.leading_lines)
     blank = next((index for index, line in enumerate(lines) if line.comment is not None), len(lines))
-    first = new[0].with_changes(leading_lines=[*lines[:blank], *new[0].leading_lines])
+    missing = [cst.EmptyLine(indent=False)] * max(0, above - blank)
+    first = new[0].with_changes(leading_lines=[*missing, *lines[:blank], *new[0].leading_lines])
     spaced = [*[cst.EmptyLine(indent=False)] * gap, *lines[blank:]]
     return [first, *new[1:], statement.with_changes(leading_lines=spaced)]
 

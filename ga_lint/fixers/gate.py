@@ -78,11 +78,21 @@ class _Reader:
                 raise FixNotApplicable("the optimizer steps outside the loop or in an inner one")
             if isinstance(outer, cst.If):
                 self._tests.append((self._expression(outer.test), inner is not outer.orelse))
+            if isinstance(outer, cst.IndentedBlock):
+                self._tests.extend((test, False) for test in self._left_by_continue(outer, inner))
             inner = outer
         else:
             raise FixNotApplicable("the optimizer steps outside the loop")
         if not self._tests:
             raise FixNotApplicable("the optimizer steps after every micro-batch")
+
+    def _left_by_continue(self, block: cst.IndentedBlock, statement: cst.CSTNode) -> Iterator[ast.expr]:
+        """The conditions of `if ...: continue` above the statement: below them they do not hold."""
+        for line in block.body:
+            if line is statement:
+                return
+            if isinstance(line, cst.If) and line.orelse is None and "continue" in self.tree.code(line.body):
+                yield self._expression(line.test)
 
     def ends(self, size: int, length: int) -> list[int]:
         """The indices after which the optimizer steps, for windows of `size` over `length` batches."""

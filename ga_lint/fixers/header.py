@@ -9,6 +9,7 @@ import libcst as cst
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.tree import Tree, dotted, names_in
+from ga_lint.source import Span
 
 _PROGRESS_BARS = frozenset({"tqdm", "track", "auto_tqdm"})
 
@@ -24,6 +25,10 @@ class Header:
     start: int
     loader_names: frozenset[str]  # texts whose `len` is the number of micro-batches
     is_bar: bool  # the loader's name stands for a progress bar
+
+    def target_text(self, tree: Tree) -> str:
+        """What binds one micro-batch, as `for ... in window` needs it."""
+        return tree.code(self.target.with_changes(lpar=[], rpar=[]))
 
 
 def header_of(tree: Tree, loop: cst.For) -> Header:
@@ -100,8 +105,11 @@ def _shown_in_bar(tree: Tree, loop: cst.For, loader: cst.BaseExpression) -> set[
     return shown
 
 
-def refuse_unsound_body(tree: Tree, header: Header, *fixed: str) -> None:
-    """A window is only what the loader yields if the body skips nothing, iterates nothing else and keeps the names."""
+def refuse_unsound_body(tree: Tree, header: Header, used: Span, *fixed: str) -> None:
+    """A window is what the loader yields only if the body skips nothing, iterates nothing else and keeps the names.
+
+    A micro-batch counts once the line of `used` has run; what follows may `continue`.
+    """
     loader = tree.code(header.loader)
     names = {name for text in fixed for name in names_in(tree.parse_expression(text))}
 
@@ -117,7 +125,8 @@ def refuse_unsound_body(tree: Tree, header: Header, *fixed: str) -> None:
             return not _has_own_continue(node)
 
         def visit_Continue(self, node: cst.Continue) -> None:
-            self.refuse(node, "a `continue` can leave micro-batches out of their window")
+            if tree.span_of(node).start < used.start:
+                self.refuse(node, "a `continue` can leave micro-batches out of their window")
 
         def visit_Call(self, node: cst.Call) -> None:
             if dotted(node.func) in ("iter", "next", "list", "enumerate") and node.args:

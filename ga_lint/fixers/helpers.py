@@ -6,7 +6,7 @@ import libcst as cst
 
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.imports import below_imports
-from ga_lint.fixers.tree import Statement, fresh_name
+from ga_lint.fixers.tree import fresh_name
 
 
 def insert_helper(edits: Edits, user: cst.CSTNode, name: str, text: str) -> str:
@@ -21,14 +21,5 @@ def insert_helper(edits: Edits, user: cst.CSTNode, name: str, text: str) -> str:
     above = tree.top_level(user)
     if not isinstance(above, cst.FunctionDef | cst.ClassDef):  # code that runs at once: next to the imports
         above = below_imports(tree) or above
-    edits.insert_before(above, text, gap=2)
-    edits.change(above, _with_two_blank_lines)
+    edits.insert_before(above, text, gap=2, above=2)
     return name
-
-
-def _with_two_blank_lines(statement: Statement) -> Statement:
-    """What stood right below the imports makes room for a definition above it."""
-    lines = list(statement.leading_lines)
-    blank = next((index for index, line in enumerate(lines) if line.comment is not None), len(lines))
-    missing = [cst.EmptyLine(indent=False)] * max(0, 2 - blank)
-    return statement.with_changes(leading_lines=[*missing, *lines])

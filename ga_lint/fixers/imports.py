@@ -40,6 +40,11 @@ def imported_as(tree: Tree, name: str) -> str | None:
     return None
 
 
+def distributed_module(edits: Edits) -> str:
+    """torch.distributed under the shortest name that the file has for it; torch itself always brings it along."""
+    return imported_as(edits.tree, "torch.distributed") or f"{import_module(edits, 'torch')}.distributed"
+
+
 def _insert(edits: Edits, name: str) -> None:
     """Into the block of its kind (standard library or not), in the order of the alphabet."""
     kind = _is_standard(name)

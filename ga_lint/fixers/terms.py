@@ -5,31 +5,7 @@ from __future__ import annotations
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
-from ga_lint.fixers.commas import append_argument
-from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.tree import Tree
-
-# Each makes the mean something else than sum / number of targets.
-_UNLIKE_A_SUM = ("weight", "size_average", "reduce")
-
-
-def set_reduction(edits: Edits, call: cst.Call, positional: int, reduction: str) -> None:
-    """Give a loss call its `reduction=`, in place of a literal "mean"; the first `positional` arguments are tensors."""
-    tree = edits.tree
-    by_keyword = {arg.keyword.value: arg for arg in call.args if arg.keyword is not None}
-    for name in _UNLIKE_A_SUM:
-        if name in by_keyword and tree.code(by_keyword[name].value) != "None":
-            raise FixNotApplicable(f"the loss is built with {name}=, so its mean is not the sum over the count")
-    if any(arg.star for arg in call.args) or len(call.args) - len(by_keyword) > positional:
-        raise FixNotApplicable("the loss takes options by position")
-    given = by_keyword.get("reduction")
-    if given is not None:
-        if tree.code(given.value) not in ('"mean"', "'mean'"):
-            raise FixNotApplicable(f"the loss is reduced by {tree.code(given.value)}, not by its mean")
-        edits.replace(given.value, reduction)
-        return
-    new = cst.Arg(tree.parse_expression(reduction), keyword=cst.Name("reduction"), equal=_TIGHT)
-    append_argument(edits, call, new)
 
 
 def refuse_other_terms(tree: Tree, function: cst.FunctionDef, line: cst.SimpleStatementLine, name: str) -> None:
@@ -52,11 +28,34 @@ def refuse_other_terms(tree: Tree, function: cst.FunctionDef, line: cst.SimpleSt
     function.body.visit(Sums())
 
 
+def refuse_sums(tree: Tree, body: cst.CSTNode, loss: cst.BaseExpression) -> None:
+    """Is the loss a sum of terms? One weight cannot be right for all of them."""
+    name = tree.code(loss)
+
+    class Sums(cst.CSTVisitor):
+        def visit_Assign(self, node: cst.Assign) -> None:
+            if any(tree.code(target.target) == name for target in node.targets):
+                self.look(node.value)
+
+        def visit_AugAssign(self, node: cst.AugAssign) -> None:
+            if tree.code(node.target) == name and isinstance(node.operator, cst.AddAssign | cst.SubtractAssign):
+                self.refuse(node)
+
+        def look(self, value: cst.BaseExpression) -> None:
+            if isinstance(value, cst.BinaryOperation) and isinstance(value.operator, cst.Add | cst.Subtract):
+                self.refuse(value)
+
+        def refuse(self, node: cst.CSTNode) -> None:
+            row = tree.span_of(node).start.row
+            raise FixNotApplicable(f"the loss is a sum of terms on line {row}; each needs a divisor of its own")
+
+    sums = Sums()
+    body.visit(sums)
+    sums.look(loss)
+
+
 def _is_name(node: cst.CSTNode, name: str) -> bool:
     """The name itself or a product of it."""
     if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Multiply | cst.Divide):
         return _is_name(node.left, name) or _is_name(node.right, name)
     return isinstance(node, cst.Name) and node.value == name
-
-
-_TIGHT = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))

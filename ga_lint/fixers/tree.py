@@ -82,6 +82,12 @@ class Tree:
             yield outer
             outer = self.parent(outer)
 
+    def inside(self, node: cst.CSTNode, kind: type[Node]) -> list[Node]:
+        """The nodes of this kind in there, in the order of the text."""
+        place = self.span_of(node)
+        found = [each for each, span in self._spans.items() if isinstance(each, kind) and place.contains(span)]
+        return sorted(found, key=self.span_of)
+
     def enclosing(self, node: cst.CSTNode, *kinds: type[Node]) -> Node | None:
         return next((outer for outer in self.around(node) if isinstance(outer, kinds)), None)
 

@@ -1,7 +1,7 @@
 """A mean is averaged over a ragged window: weigh each micro-batch by its share of the window's targets (GA101, GA102).
 
 Places: `loop`, the `for` over micro-batches; `division`, the `loss / steps` to turn into `loss * share`, or `backward`
-where nobody divides by hand; `step`, the optimizer's step call (not for accelerate).
+where nobody divides by hand; `step`, the call in the loop that steps the optimizer (not for accelerate).
 Options: `steps`; `stack`: "plain" (one process), "distributed" (DDP, FSDP, Fabric: the stack averages over ranks) or
 "accelerate" (the loop runs under `accelerator.accumulate`), with `accelerator`, the object's text; and how targets are
 counted (see `counting`).
@@ -22,8 +22,9 @@ from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.gate import gate_of
 from ga_lint.fixers.header import Header, header_of, refuse_unsound_body, wrap_loader
 from ga_lint.fixers.helpers import insert_helper
-from ga_lint.fixers.imports import import_module, imported_as
+from ga_lint.fixers.imports import distributed_module, import_module
 from ga_lint.fixers.registry import Target, fixer
+from ga_lint.fixers.terms import refuse_sums
 from ga_lint.fixers.tree import fresh_name
 from ga_lint.fixers.window_texts import accelerate_text, share_text
 
@@ -35,7 +36,8 @@ def window_share(target: Target, edits: Edits) -> None:
     tree = target.tree
     header = header_of(tree, tree.find(target.span("loop"), cst.For))
     stack, steps = target.option("stack"), target.option("steps")
-    refuse_unsound_body(tree, header, steps)
+    used = (target.spans("division") or target.spans("backward"))[0]
+    refuse_unsound_body(tree, header, used, steps)
     counting = counting_of(target, header, "self.ignore_index")
     share = fresh_name(tree, "share", "target_share")
     if stack == "accelerate":
@@ -44,12 +46,16 @@ def window_share(target: Target, edits: Edits) -> None:
         if header.is_bar:
             raise FixNotApplicable(f"{tree.code(header.loader)} is a progress bar around the loader, not the loader")
         windows = target.option("accelerator")
-        text = accelerate_text(tree.code(header.target), counting)
+        text = accelerate_text(header.target_text(tree), counting)
     else:
         flushes = _flushes(target, header, steps)
+        body = tree.code(header.loop.body)
+        if not flushes and any(f"len({name})" in body for name in header.loader_names):
+            raise FixNotApplicable("the loop waits for its last batch but takes no step on it")
         windows = steps
-        distributed = _distributed(edits) if stack == "distributed" else None
-        text = share_text(import_module(edits, "itertools"), tree.code(header.target), counting, flushes, distributed)
+        distributed = distributed_module(edits) if stack == "distributed" else None
+        itertools = import_module(edits, "itertools")
+        text = share_text(itertools, header.target_text(tree), counting, flushes, distributed)
     name = insert_helper(edits, header.loop, "WithTargetShare", text)
     extra = f", ignore_index={counting.given}" if counting.given else ""
     wrap_loader(edits, header, f"{name}({tree.code(header.loader)}, {windows}{extra})", share)
@@ -67,11 +73,6 @@ def _flushes(target: Target, header: Header, steps: str) -> bool:
     return any(f"{tree.code(step.func)}(" in tree.code(line) for line in following)
 
 
-def _distributed(edits: Edits) -> str:
-    known = imported_as(edits.tree, "torch.distributed")
-    return known or f"{import_module(edits, 'torch')}.distributed"
-
-
 def _weigh(target: Target, edits: Edits, header: Header, share: str, distributed: bool) -> None:
     tree = target.tree
     places = target.spans("division")
@@ -85,7 +86,9 @@ def _weigh(target: Target, edits: Edits, header: Header, share: str, distributed
     for outer in around[: around.index(header.loop)]:
         if distributed and isinstance(outer, cst.If) and target.option("steps") in tree.code(outer.test):
             raise FixNotApplicable("the loss is divided only when steps > 1, but ranks have shares even then")
-    replace_division(edits, division_of(node), share)
+    division = division_of(node)
+    refuse_sums(tree, header.loop.body, division.left)
+    replace_division(edits, division, share)
     _explain(edits, tree.statement_of(node), share)
 
 

@@ -30,7 +30,7 @@ def share_text(itertools: str, target: str, counting: Counting, flushes: bool, d
         "        batches = iter(self.loader)\n"
         f"{'' if flushes else _LEFT_OUT}"
         f"        while {condition}:\n"
-        f"            counts = [int({counting.expression}) for {target} in window]\n"
+        f"            counts = [{counting.number}({counting.expression}) for {target} in window]\n"
         f"{_total(distributed)}"
     )
 
@@ -48,8 +48,8 @@ def _total(distributed: str | None) -> str:
     return (
         "            totals = [sum(counts)]\n"
         f"            if {distributed}.is_initialized():  # which average their gradients\n"
-        f"                totals = [None] * {distributed}.get_world_size()\n"
-        f"                {distributed}.all_gather_object(totals, sum(counts))\n"
+        f"                totals *= {distributed}.get_world_size()\n"
+        f"                {distributed}.all_gather_object(totals, totals[0])\n"
         "            scale = len(totals) / max(sum(totals), 1)\n"
         "            for count in counts:\n"
         "                yield window.pop(0), count * scale\n"
@@ -71,13 +71,13 @@ def accelerate_text(target: str, counting: Counting) -> str:
         "            if len(window) < steps and not at_end:\n"
         "                continue\n"
         f"            counts = [{counting.expression} for {target} in window]\n"
-        '            total = self.accelerator.reduce(sum(counts), reduction="sum").clamp(min=1)\n'
-        "            scale = steps * self.accelerator.num_processes / total  # backward() divides by both\n"
+        '            total = self.accelerator.reduce(sum(counts), reduction="sum").item()\n'
+        "            scale = steps * self.accelerator.num_processes / max(total, 1)  # backward() divides by both\n"
         "            for count in counts:\n"
         "                batch = window.pop(0)\n"
         "                # accumulate() is to see the end with the last micro-batch, not with the last window\n"
         "                self.loader.end_of_dataloader = at_end and not window\n"
-        "                yield batch, count * scale\n"
+        "                yield batch, count.item() * scale\n"
     )
 
 

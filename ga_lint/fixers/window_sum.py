@@ -1,0 +1,115 @@
+"""The micro-batches of a window are at hand before they run: count their targets, then divide by that (GA101).
+
+Places: `loop`, the inner `for` over one window; `division`, the `loss / steps`; `call`, the cross-entropy call, if it
+is in the loop (`constructor`: where its object was built); `fetch`, the statement that draws a micro-batch, first in
+the body of a counted loop (`for _ in range(steps)`); none where the loop runs over a list.
+Options: `stack`, "plain" or "distributed"; and how targets are counted (see `counting`), in the names that the loop or
+`fetch` binds.
+
+With the call in sight the loss becomes a sum over the window's count. Otherwise, and where the mean is also read for a
+log line, the mean is multiplied by the micro-batch's own count.
+"""
+
+from __future__ import annotations
+
+import libcst as cst
+
+from ga_lint.errors import FixNotApplicable
+from ga_lint.fixers.arithmetic import Division, division_of, replace_division
+from ga_lint.fixers.counting import Counting, counting_of
+from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.header import Header, header_of, refuse_unsound_body
+from ga_lint.fixers.imports import distributed_module
+from ga_lint.fixers.reduction import reduce_call
+from ga_lint.fixers.registry import Target, fixer
+from ga_lint.fixers.terms import refuse_sums
+from ga_lint.fixers.tree import Tree, fresh_name, names_in, occurrences
+
+
+@fixer("window-sum")
+def window_sum(target: Target, edits: Edits) -> None:
+    tree = target.tree
+    loop = tree.find(target.span("loop"), cst.For)
+    node = tree.find(target.span("division"), cst.BinaryOperation, cst.AugAssign, cst.Call)
+    division = division_of(node)
+    if loop not in tree.around(node):
+        raise FixNotApplicable("the loss is divided outside the loop over the window")
+    refuse_sums(tree, loop.body, division.left)
+    header, window = _window(target, edits, loop)
+    refuse_unsound_body(tree, header, tree.span_of(node), window)
+    counting = counting_of(target, header, target.option_or("ignore_index", ""))
+    targets = fresh_name(tree, "targets", "window_targets")
+    edits.insert_before(loop, _count(target, edits, header, window, counting, targets))
+    calls = [tree.find(span, cst.Call) for span in target.spans("call")]
+    if len(calls) == 1 and not _read_between(tree, loop, calls[0], division):
+        constructors = [tree.find(span, cst.Call) for span in target.spans("constructor")]
+        reduce_call(edits, calls[0], constructors, '"sum"')
+        edits.replace(division.right, targets)
+    else:
+        replace_division(edits, division, f"{counting.expression} / {targets}")
+
+
+def _window(target: Target, edits: Edits, loop: cst.For) -> tuple[Header, str]:
+    """The loop as one over the window, and the window's name; a counted loop is turned into one over a list."""
+    tree = target.tree
+    fetches = target.spans("fetch")
+    if not fetches:
+        header = header_of(tree, loop)
+        if not isinstance(header.loader, cst.Name):
+            raise FixNotApplicable("the window has no name, so it cannot be counted before it runs")
+        return header, header.loader.value
+    fetch = tree.find(fetches[0], cst.Assign)
+    line = tree.statement_of(fetch)
+    counter, steps = _counted(tree, loop)
+    if loop.body.body[0] is not line or len(fetch.targets) != 1 or counter in names_in(fetch.value):
+        raise FixNotApplicable("the micro-batch is not drawn first, so its window cannot be collected")
+    window = fresh_name(tree, "window", "micro_batches")
+    bound = fetch.targets[0].target
+    text = tree.code(bound)
+    edits.insert_before(loop, f"{window} = [{tree.code(fetch.value)} for _ in range({steps})]\n")
+    edits.remove(line)
+    edits.replace(loop.iter, window if counter == "_" else f"enumerate({window})")
+    pair = f"({text})" if isinstance(bound, cst.Tuple) and not bound.lpar else text
+    edits.change(loop.target, lambda _: tree.parse_expression(text if counter == "_" else f"{counter}, {pair}"))
+    return Header(loop, fetch.value, bound, None, 0, frozenset(), False), window
+
+
+def _counted(tree: Tree, loop: cst.For) -> tuple[str, str]:
+    """`i` and `steps` of `for i in range(steps)`."""
+    match loop:
+        case cst.For(
+            target=cst.Name(value=counter), iter=cst.Call(func=cst.Name(value="range"), args=[cst.Arg(value=steps)])
+        ):
+            return counter, tree.code(steps)
+        case _:
+            raise FixNotApplicable("the inner loop does not count its micro-batches with range(steps)")
+
+
+def _count(target: Target, edits: Edits, header: Header, window: str, counting: Counting, name: str) -> str:
+    each = f"{counting.expression} for {header.target_text(target.tree)} in {window}"
+    if target.option("stack") == "plain":
+        return f"{name} = max({counting.number}(sum({each})), 1)\n"
+    distributed = distributed_module(edits)
+    counts = fresh_name(target.tree, "counts", "rank_counts")
+    return (
+        f"{counts} = [{counting.number}(sum({each}))]\n"
+        f"if {distributed}.is_initialized():\n"
+        f"    {counts} *= {distributed}.get_world_size()\n"
+        f"    {distributed}.all_gather_object({counts}, {counts}[0])\n"
+        f"{name} = max(sum({counts}), 1) / len({counts})  # gradients are averaged over ranks\n"
+    )
+
+
+def _read_between(tree: Tree, loop: cst.For, call: cst.Call, division: Division) -> bool:
+    """Is the mean read, for a log line, before it is divided?"""
+    if not isinstance(division.left, cst.Name):
+        return False
+    name, start, end = (
+        division.left.value,
+        tree.span_of(call).end,
+        tree.span_of(tree.statement_of(division.whole)).start,
+    )
+    lines = [
+        line for line in tree.inside(loop.body, cst.SimpleStatementLine) if start <= tree.span_of(line).start < end
+    ]
+    return any(occurrences(line, name) for line in lines)
