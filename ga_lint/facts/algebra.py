@@ -13,6 +13,7 @@ from ga_lint.facts.values import (
     Count,
     Elements,
     Loss,
+    Reciprocal,
     Scale,
     Symbol,
     Tensor,
@@ -36,8 +37,15 @@ _COUNT_KIND = {
 
 def scaled(loss: Loss, by: Value, power: int, text: str, place: Place) -> Loss:
     """The loss multiplied (`power` 1) or divided (-1) by `by`."""
-    factor = factor_of(by, power, text, place)
-    return Loss(tuple(_normal(replace(term, factors=(*term.factors, factor))) for term in loss.terms))
+    if isinstance(by, Reciprocal):
+        return scaled(loss, by.of, -power, by.text, place)
+    factors = [factor_of(by, power, text, place)]
+    if isinstance(by, Count) and by.per_rank:
+        factors.append(Factor(FactorKind.WORLD, -power, text, place))
+    terms = loss.terms
+    for factor in factors:
+        terms = tuple(_normal(replace(term, factors=(*term.factors, factor))) for term in terms)
+    return Loss(terms)
 
 
 def factor_of(by: Value, power: int, text: str, place: Place) -> Factor:

@@ -37,6 +37,16 @@ if TYPE_CHECKING:
 _TARGET_WORDS = ("label", "target", "lm_label", "tgt")
 
 
+def is_ignore_index(value: Value) -> bool:
+    """-100 or another negative number, or a name that says so."""
+    match value:
+        case Const(value=int() as number):
+            return number < 0
+        case Symbol(text=text):
+            return "ignore_ind" in text.lower() or "ignore_id" in text.lower()
+    return False
+
+
 def element_of(run: Interpreter, frame: Frame, source: Value, target: ast.expr | None = None) -> Value:
     """One element of an iterable; for a loader, one batch."""
     match source:

@@ -19,6 +19,7 @@ from ga_lint.facts.values import (
     Class,
     Const,
     Count,
+    Counter,
     Elements,
     External,
     Function,
@@ -29,6 +30,7 @@ from ga_lint.facts.values import (
     Model,
     Module,
     Output,
+    Reciprocal,
     Remainder,
     Super,
     Symbol,
@@ -51,14 +53,17 @@ def evaluate(run: Interpreter, frame: Frame, state: State, node: ast.expr) -> Va
         case ast.Constant(value=value):
             return Const(value)
         case ast.Name(id=name):
-            return state.env[name] if name in state.env else run.names.lookup(name, frame.scope)
+            known = state.env[name] if name in state.env else run.names.lookup(name, frame.scope)
+            if isinstance(known, Const) and isinstance(known.value, int | float) and known.text != name:
+                return Const(known.value, name)  # messages and rewrites keep the user's name for a number
+            return known
         case ast.Attribute():
             return _attribute(run, frame, state, node)
         case ast.Subscript():
-            known = state.env.get(ast.unparse(node))
+            stored = state.env.get(ast.unparse(node))
             base = run.evaluate(frame, state, node.value)
             key = run.evaluate(frame, state, node.slice) if not isinstance(node.slice, ast.Slice) else UNKNOWN
-            return known if known is not None else subscript(run, frame, base, key, node)
+            return stored if stored is not None else subscript(run, frame, base, key, node)
         case ast.Call():
             return calls.evaluate_call(run, frame, state, node)
         case ast.BinOp():
@@ -94,6 +99,8 @@ def evaluate(run: Interpreter, frame: Frame, state: State, node: ast.expr) -> Va
             return value
         case ast.Lambda():
             return Function(node, frame.scope)
+        case ast.Yield(value=ast.expr() as inner_node):
+            frame.yielded.append(run.evaluate(frame, state, inner_node))
         case ast.Starred(value=inner_node) | ast.Await(value=inner_node):
             return run.evaluate(frame, state, inner_node)
     return UNKNOWN
@@ -180,7 +187,9 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
         case _, _, Elements():
             return right
         case ast.Div(), Const(value=1 | 1.0), _:
-            return Items((Const("1/"), right))  # a reciprocal, for `loss * (1 / n)`
+            return Reciprocal(right, ast.unparse(node.right))
+        case (ast.Div() | ast.FloorDiv()), Count(), _ if algebra.WORLD_NAME.search(ast.unparse(node.right)):
+            return replace(left, per_rank=True)
         case (ast.Add() | ast.Sub() | ast.Mult() | ast.Div() | ast.FloorDiv()), Count(), _:
             return left
         case (ast.Add() | ast.Mult()), _, Count():
@@ -242,6 +251,8 @@ def _compare(run: Interpreter, frame: Frame, state: State, node: ast.Compare) ->
             return Boundary(steps)
         case Remainder(steps=steps), (ast.NotEq() | ast.Gt() | ast.Lt()):
             return Boundary(steps, negated=True)
+        case Counter(), (ast.Eq() | ast.GtE()) if isinstance(right, Const | Symbol):
+            return Boundary(right)
     if isinstance(left, Tensor) and isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.Gt | ast.GtE | ast.Lt):
         return replace(left, kind=TensorKind.MASK, text=ast.unparse(node))
     if isinstance(left, Const) and isinstance(right, Const) and len(node.ops) == 1:

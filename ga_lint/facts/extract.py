@@ -25,7 +25,7 @@ def extract(parsed: ParsedFile, project: Project) -> FileFacts:
     if b"backward(" in parsed.source.data:
         run_loops(run, parsed)
         own = windows_of(run, signs.wrapper)
-        windows = tuple(signs.with_level(window) for window in own if window.backward.path == parsed.path)
+        windows = tuple(signs.with_level(window) for window in own if window.loop.path == parsed.path)
     overrides: tuple[Override, ...] = ()
     if b"def compute_loss" in parsed.source.data or b"def training_step" in parsed.source.data:
         overrides = overrides_of(Interpreter(project, run.knowledge), parsed)

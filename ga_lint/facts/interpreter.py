@@ -27,6 +27,7 @@ from ga_lint.facts.values import (
     Instance,
     Items,
     Loss,
+    Many,
     Model,
     Output,
     Super,
@@ -110,22 +111,27 @@ class Interpreter:
             frame.loops, frame.contexts = caller.loops, caller.contexts
             frame.guards = caller.guards + state.guards
             frame.via = caller.via
-        local = State(self.defaults(function, arguments))
+        local = State(self.defaults(function, arguments, called=caller is not None))
         inner.names = local.env
         self.entered.add(id(node))
         self._running.append(node)
         try:
             if isinstance(node, ast.Lambda):
                 return self.evaluate(frame, local, node.body)
-            if any(isinstance(n, ast.Yield | ast.YieldFrom) for n in _own_nodes(node)):
-                return UNKNOWN
             self.execute(frame, node.body, [local])
         finally:
             self._running.pop()
+        if frame.yielded:
+            return Many(choice(frame.yielded))
         return choice(frame.returned) if frame.returned else Const(None)
 
-    def defaults(self, function: Function, arguments: Mapping[str, Value]) -> dict[str, Value]:
-        """The environment that a call starts with: arguments, else defaults, else unknown."""
+    def defaults(
+        self, function: Function, arguments: Mapping[str, Value], *, called: bool = False
+    ) -> dict[str, Value]:
+        """The environment that a call starts with: arguments, else defaults, else unknown.
+
+        A default only says what a parameter is where the call was seen; otherwise a number is kept as a hint.
+        """
         parameters = function.node.args
         plain = [*parameters.posonlyargs, *parameters.args]
         values: dict[str, Value] = {}
@@ -135,16 +141,25 @@ class Interpreter:
                 values[parameter.arg] = arguments[parameter.arg]
             elif index >= first_default:
                 default = parameters.defaults[index - first_default]
-                values[parameter.arg] = self._module_expression(default, function.scope)
+                values[parameter.arg] = self._default(parameter.arg, default, function.scope, called)
             else:
                 values[parameter.arg] = UNKNOWN
         for parameter, default_node in zip(parameters.kwonlyargs, parameters.kw_defaults, strict=True):
-            known = self._module_expression(default_node, function.scope) if default_node else UNKNOWN
+            known = (
+                self._default(parameter.arg, default_node, function.scope, called) if default_node else UNKNOWN
+            )
             values[parameter.arg] = arguments.get(parameter.arg, known)
         for rest in (parameters.vararg, parameters.kwarg):
             if rest is not None:
                 values[rest.arg] = arguments.get(rest.arg, UNKNOWN)
         return values
+
+    def _default(self, name: str, node: ast.expr, scope: Scope, called: bool) -> Value:
+        value = self._module_expression(node, scope)
+        if called or not isinstance(value, Const):
+            return value
+        number = value.value
+        return Symbol(name, float(number)) if isinstance(number, int | float) and number is not True else UNKNOWN
 
     def execute(self, frame: Frame, body: Sequence[ast.stmt], states: list[State]) -> list[State]:
         """Follow statements on every path; the paths that fall off the end."""
@@ -251,15 +266,16 @@ class Interpreter:
             owner, node = found
             function = Function(node, self.names.scope_of(owner), Instance(cls))
             positional, named = self._arguments.get(id(cls.node), ((), ()))
-            self._initialise(frame, cls, function, bind(function, positional, named))
+            seen = id(cls.node) in self._arguments
+            self._initialise(frame, cls, function, bind(function, positional, named), seen)
 
-    def _initialise(self, frame: Frame, cls: Class, function: Function, arguments: dict[str, Value]) -> None:
+    def _initialise(self, frame: Frame, cls: Class, function: Function, arguments: dict[str, Value], seen: bool) -> None:
         node = function.node
         if isinstance(node, ast.Lambda) or node in self._running or frame.depth >= MAX_DEPTH:
             return
         inner = Scope(function.scope.parsed, function.scope, {}, function.scope.cls)
         inside = Frame(inner, node, cls.node.name, function.bound, frame.depth + 1)
-        local = State(self.defaults(function, arguments))
+        local = State(self.defaults(function, arguments, called=seen))
         self_name = node.args.args[0].arg if node.args.args else "self"
         events = list(self.events)
         self._running.append(node)
@@ -380,17 +396,6 @@ class Interpreter:
     def _module_expression(self, node: ast.expr, scope: Scope) -> Value:
         frame = Frame(scope, node, "")
         return self.evaluate(frame, State({}), node)
-
-
-def _own_nodes(node: ast.AST) -> list[ast.AST]:
-    """The nodes of a function without those of functions inside it."""
-    found, todo = [], list(ast.iter_child_nodes(node))
-    while todo:
-        child = todo.pop()
-        found.append(child)
-        if not isinstance(child, FunctionNode | ast.ClassDef | ast.Lambda):
-            todo.extend(ast.iter_child_nodes(child))
-    return found
 
 
 def _is_something(value: Value) -> bool:

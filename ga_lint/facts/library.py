@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
 from ga_lint.facts import algebra, tensors
-from ga_lint.facts.elements import element_of, entry
-from ga_lint.facts.model import Level, LossSite, Reduction
-from ga_lint.diagnostics import Confidence
+from ga_lint.facts.elements import element_of, entry, is_ignore_index
+from ga_lint.facts.model import Level
 from ga_lint.facts.values import (
     UNKNOWN,
     Built,
@@ -188,10 +187,10 @@ def _torch(call: Call, last: str) -> Value | None:
         case "log_softmax" | "softmax":
             return replace(first, kind=TensorKind.LOG_PROBS) if isinstance(first, Tensor) else Tensor(TensorKind.LOG_PROBS)
         case "gather" if isinstance(first, Tensor) and first.kind is TensorKind.LOG_PROBS:
-            return _log_probs(call)
+            return tensors.log_probs(call)
         case "pad_sequence":
             return _padded(call, first)
-        case "full" | "full_like" | "pad" if _fills_ignored(call):
+        case "full" | "full_like" | "pad" | "new_full" if _fills_ignored(call):
             return Tensor(TensorKind.LABELS, ragged=(Step("filled with -100", place.path, place.span),))
         case "where" if _fills_ignored(call):
             return Tensor(TensorKind.LABELS, ragged=(Step("positions set to -100", place.path, place.span),))
@@ -213,14 +212,6 @@ def _torch(call: Call, last: str) -> Value | None:
     return None
 
 
-def _log_probs(call: Call) -> Value:
-    """The log-probabilities of the targets: an unreduced token loss but for its sign."""
-    place = call.run.place(call.frame, call.node)
-    return Elements(
-        LossSite("log_softmax", Reduction.NONE, Level.TOKEN, place, place, Confidence.CERTAIN)
-    )
-
-
 def _padded(call: Call, first: Value) -> Value:
     place = call.run.place(call.frame, call.node)
     step = Step("rows of different lengths padded here", place.path, place.span)
@@ -231,7 +222,7 @@ def _padded(call: Call, first: Value) -> Value:
 
 def _fills_ignored(call: Call) -> bool:
     return any(
-        value == Const(-100) or (isinstance(value, Symbol) and "ignore" in value.text.lower())
+        isinstance(value, Const | Symbol) and is_ignore_index(value)
         for value in (*call.positional, *(value for _, value in call.named))
     )
 
@@ -261,10 +252,10 @@ def _made(call: Call, name: str, last: str) -> Value:
     if last in ("load_dataset", "load_from_disk"):
         return Tensor(TensorKind.BATCH)
     if last.endswith("log_softmax") and last != "log_softmax":
-        return _log_probs(call)  # trl's selective_log_softmax and its like
+        return tensors.log_probs(call)  # trl's selective_log_softmax and its like
     if last[:1].isupper():
         return Built(name, call.positional, call.named, place)
-    return UNKNOWN
+    return Symbol(ast.unparse(call.node)) if not call.node.args and not call.node.keywords else UNKNOWN
 
 
 def _wrapped(call: Call, last: str) -> Value | None:

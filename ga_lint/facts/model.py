@@ -80,6 +80,8 @@ class LossSite:
     constructor: Place | None = None  # where the loss object was built
     ragged: tuple[Step, ...] = ()  # why its counts can differ between micro-batches
     equal: tuple[Step, ...] = ()  # why they cannot
+    named_labels: bool = False  # its targets come under a name of their own, apart from the inputs
+    explicit_ignore: bool = False  # an ignore index was passed
     counted: bool = False  # the callee was handed the window's count and divides by it
 
 
@@ -139,6 +141,8 @@ class LibraryDivision:
     """What the stack itself divides the loss by inside its `backward`."""
 
     answer: Answer
+    steps: str = ""  # the text of the steps it divides by
+    steps_value: float | None = None
     by: str = ""  # "Accelerator(gradient_accumulation_steps=8)", "the DeepSpeed engine"
     place: Place | None = None  # where it was configured
 
@@ -158,6 +162,7 @@ class Window:
     loop: Place  # the whole innermost loop statement that holds backward
     loop_header: Place
     backward: Place  # the call
+    caller: Place  # the same, or the call in the loop's own file that leads to it
     handed_over: Place  # the loss as it is handed to backward
     handed_over_text: str
     optimizer_step: Place

@@ -38,6 +38,7 @@ class Frame:
     guards: tuple[Guard, ...] = ()  # of the caller
     via: tuple[Place, ...] = ()
     returned: list[Value] = field(default_factory=list)
+    yielded: list[Value] = field(default_factory=list)
     broken: list[State] = field(default_factory=list)
     continued: list[State] = field(default_factory=list)
 

@@ -97,6 +97,11 @@ def raggedness_of(site: LossSite, signs: FileSigns) -> Raggedness:
         return Raggedness(Answer.YES, Confidence.CERTAIN, site.ragged)
     if site.equal:
         return Raggedness(Answer.NO, Confidence.CERTAIN, site.equal)
+    if site.named_labels and site.explicit_ignore:
+        text = f"the labels come with the batch, and those equal to `{site.ignore_index}` do not count"
+        return Raggedness(Answer.YES, Confidence.LIKELY, (Step(text, site.call.path, site.call.span),))
+    if not site.named_labels and not site.explicit_ignore:
+        return Raggedness(Answer.UNKNOWN, Confidence.POSSIBLE)
     if signs.strong and not signs.equal and site.level is Level.TOKEN:
         return Raggedness(Answer.YES, Confidence.LIKELY, signs.strong)
     return Raggedness(Answer.UNKNOWN, Confidence.POSSIBLE)

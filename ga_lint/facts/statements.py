@@ -7,18 +7,21 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
-from ga_lint.facts.elements import element_of, unpacked
+from ga_lint.facts.elements import element_of, is_ignore_index, unpacked
 from ga_lint.facts.events import Context, EventKind, Guard, Loop
 from ga_lint.facts.paths import Frame, State, joined
 from ga_lint.facts.values import (
     UNKNOWN,
+    Boundary,
     Class,
     Const,
     Count,
+    Counter,
     Function,
     Items,
     Loss,
     Many,
+    Remainder,
     Scale,
     Symbol,
     Table,
@@ -127,16 +130,6 @@ def _assign_element(run: Interpreter, frame: Frame, state: State, target: ast.Su
         state.env[text] = value
 
 
-def is_ignore_index(value: Value) -> bool:
-    """-100, or a name that says so."""
-    match value:
-        case Const(value=-100):
-            return True
-        case Symbol(text=text):
-            return "ignore_ind" in text.lower() or "ignore_id" in text.lower()
-    return False
-
-
 def _augment(run: Interpreter, frame: Frame, state: State, node: ast.AugAssign) -> None:
     text = ast.unparse(node.target)
     old = run.evaluate(frame, state, node.target)
@@ -145,6 +138,9 @@ def _augment(run: Interpreter, frame: Frame, state: State, node: ast.AugAssign) 
         if right.scale in (Scale.MICRO_BATCH, Scale.RUNNING):
             right = Count(right.what, Scale.RUNNING, frame.loops[-1].id, text)
         state.env[text] = right
+        return
+    if isinstance(node.op, ast.Add) and right == Const(1) and frame.loops and isinstance(old, Const | Counter):
+        state.env[text] = Counter()
         return
     as_binary = ast.copy_location(ast.BinOp(node.target, node.op, node.value), node)
     state.env[text] = _without_gradient(frame, run.evaluate(frame, state, as_binary))
@@ -158,6 +154,8 @@ def _branch(
     run: Interpreter, frame: Frame, state: State, test: ast.expr, body: list[ast.stmt], orelse: list[ast.stmt]
 ) -> list[State]:
     value = run.evaluate(frame, state, test)
+    if isinstance(value, Remainder):
+        value = Boundary(value.steps, negated=True)
     known = run.truth(frame, state, test, value)
     if known is not None:
         return run.execute(frame, body if known else orelse, [state])
@@ -218,9 +216,9 @@ def _loop(
 def _rounds(source: Value, node: ast.expr) -> tuple[Value, str]:
     for one in alternatives(source):
         if isinstance(one, Many) and one.steps is not None:
-            return one.steps, ""
+            return one.steps, ast.unparse(node)
         if isinstance(one, Items):
-            return Const(len(one.values)), ""
+            return Const(len(one.values)), ast.unparse(node)
     return UNKNOWN, ast.unparse(node)
 
 

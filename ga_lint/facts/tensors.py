@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Confidence, Step
 from ga_lint.facts import algebra
-from ga_lint.facts.elements import element_of, entry, subscript
+from ga_lint.facts.elements import element_of, entry, is_ignore_index, subscript
 from ga_lint.facts.model import Level, LossSite, LossTerm, Place, Reduction
 from ga_lint.facts.values import (
     UNKNOWN,
@@ -87,6 +87,9 @@ def method(call: Call, receiver: Value) -> Value | None:
 def _lookup(call: Call, receiver: Value) -> Value:
     key = call.positional[0] if call.positional else UNKNOWN
     if isinstance(receiver, Table) and isinstance(key, Const) and isinstance(key.value, str):
+        if call.method == "pop" and call.receiver_text in call.state.env:
+            rest = tuple((name, value) for name, value in receiver.entries if name != key.value)
+            call.state.env[call.receiver_text] = Table(rest, receiver.rest)
         if key.value in dict(receiver.entries):
             return receiver.get(key.value)
         return call.positional[1] if len(call.positional) > 1 else receiver.rest
@@ -162,7 +165,7 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
         return replace(tensor, kind=TensorKind.MASK, text=text)
     if name in ("masked_fill", "masked_fill_"):
         value = call.argument(1, "value")
-        if value is not None and (value == Const(-100) or (isinstance(value, Symbol) and "ignore" in value.text.lower())):
+        if value is not None and is_ignore_index(value):
             step = Step(f"positions of `{call.receiver_text}` set to the ignore index", place.path, place.span)
             result = replace(tensor, kind=TensorKind.LABELS, ragged=(*tensor.ragged, step))
             if name.endswith("_"):
@@ -173,8 +176,10 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
         return _flattened(call, tensor)
     if name in ("transpose", "permute", "swapaxes", "mT"):
         return replace(tensor, flat=True)
-    if name in ("log_softmax", "softmax"):
-        return replace(tensor, kind=TensorKind.LOGITS)
+    if name == "log_softmax":
+        return replace(tensor, kind=TensorKind.LOG_PROBS)
+    if name == "gather" and tensor.kind is TensorKind.LOG_PROBS:
+        return log_probs(call)
     if name == "size" or name == "dim":
         return UNKNOWN
     if name in _KEEPS or name in ("long", "detach", "pin_memory", "index_select"):
@@ -249,6 +254,7 @@ def _site(
         level = Level.SAMPLE
     ignore = built.argument(None, "ignore_index") if built else call.argument(None, "ignore_index")
     target = labels if isinstance(labels, Tensor) else None
+    named = target is not None and target.kind is TensorKind.LABELS
     ragged = target.ragged if target else ()
     ignore_text = _text_of(ignore) if ignore is not None else (str(row.ignore_index) if row.ignore_index else None)
     if ignore is not None and _is_padding(ignore):
@@ -268,7 +274,15 @@ def _site(
         ragged=ragged,
         equal=target.equal if target else (),
         constructor=built.place if built else None,
+        named_labels=named,
+        explicit_ignore=ignore is not None,
     )
+
+
+def log_probs(call: Call) -> Elements:
+    """The log-probabilities of the targets: an unreduced token loss but for its sign."""
+    place = call.run.place(call.frame, call.node)
+    return Elements(LossSite("log_softmax", Reduction.NONE, Level.TOKEN, place, place, Confidence.CERTAIN))
 
 
 def _is_padding(value: Value) -> bool:
@@ -354,6 +368,7 @@ def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
         ragged=source.ragged if source else (),
         equal=source.equal if source else (),
         counted=isinstance(count, Count),
+        named_labels=True,
     )
     loss = Loss((LossTerm(site),))
     return Output(model, loss, loss)

@@ -32,9 +32,10 @@ UNKNOWN = Unknown()
 
 @dataclass(frozen=True, slots=True)
 class Const:
-    """A literal: a string, a number, a bool or None."""
+    """A literal: a string, a number, a bool or None, with the name that stood for it, if any."""
 
     value: object
+    text: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +169,7 @@ class Count:
     what: str  # the text of the counted mask or tensor; "num_items_in_batch" for the Trainer's own
     scale: Scale
     loop: int = 0  # id of the loop that a running count is summed up in
+    per_rank: bool = False  # divided by the number of ranks
     text: str = ""
 
     @property
@@ -232,6 +234,19 @@ class Remainder:
 
 
 @dataclass(frozen=True, slots=True)
+class Reciprocal:
+    """`1 / n`, with `n` and its text."""
+
+    of: Value
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """A number that a loop counts up by one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Boundary:
     """A test that is true (or, negated, false) on the last micro-batch of a window."""
 
@@ -267,6 +282,8 @@ Value = (
     | Many
     | Table
     | Remainder
+    | Reciprocal
+    | Counter
     | Boundary
     | Choice
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ga_lint.facts.events import Context, Event, EventKind, Guard, Loop
+from ga_lint.facts.events import Context, Event, EventKind, Guard
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import Answer, Idiom, LibraryDivision, LossTerm, Stack, Window
 from ga_lint.facts.values import (
@@ -55,15 +55,25 @@ def losses_in(value: Value) -> list[tuple[LossTerm, ...]]:
 
 
 def _window_of(backward: Event, steps: Sequence[Event]) -> tuple[Event, Idiom, Value, object] | None:
-    same = [step for step in steps if _ids(step.loops) == _ids(backward.loops)]
+    shared = [(step, _shared_depth(step, backward)) for step in steps]
+    same = [step for step, depth in shared if depth == len(backward.loops)]
     if same:
         return _in_same_loop(backward, same)
-    for step in steps:
-        depth = len(step.loops)
-        if depth < len(backward.loops) and _ids(step.loops) == _ids(backward.loops)[:depth]:
+    for step, depth in shared:
+        if depth or not step.loops:
             loop = backward.loops[depth]
             return step, Idiom.INNER_LOOP, loop.rounds, loop.place
     return None
+
+
+def _shared_depth(step: Event, backward: Event) -> int:
+    """How many loops the two have in common; a loop over several optimizers is the step's own."""
+    depth = 0
+    for one, other in zip(step.loops, backward.loops, strict=False):
+        if one.id != other.id:
+            break
+        depth += 1
+    return depth
 
 
 def _in_same_loop(backward: Event, steps: list[Event]) -> tuple[Event, Idiom, Value, object] | None:
@@ -90,10 +100,6 @@ def _is_engine(value: Value) -> bool:
     return any(isinstance(one, Model) and one.engine for one in alternatives(value))
 
 
-def _ids(loops: tuple[Loop, ...]) -> tuple[int, ...]:
-    return tuple(loop.id for loop in loops)
-
-
 def _window(
     run: Interpreter,
     backward: Event,
@@ -108,9 +114,12 @@ def _window(
     if stack is Stack.RAW and distributed is not None:
         stack = distributed
     text, value = _steps(rounds)
-    if library.answer is Answer.YES and not text:
-        text, value = library.by, None
     loop = backward.loops[-1]
+    if library.answer is Answer.YES and not text:
+        text, value = library.steps, library.steps_value
+    if idiom is Idiom.INNER_LOOP and not text:
+        text = next(one.rounds_text for one in backward.loops if one.place == gate)
+    calls = [place for place in backward.via if place.path == loop.place.path]
     return Window(
         idiom,
         stack,
@@ -120,6 +129,7 @@ def _window(
         loop.body,
         loop.place,
         backward.place,
+        calls[-1] if calls and backward.place.path != loop.place.path else backward.place,
         backward.value_place,
         backward.value_text,
         step.place,
@@ -134,8 +144,8 @@ def _window(
 
 def _steps(rounds: Value) -> tuple[str, float | None]:
     match rounds:
-        case Const(value=int() | float() as number):
-            return f"{number:g}", float(number)
+        case Const(value=int() | float() as number, text=text):
+            return text or f"{number:g}", float(number)
         case Symbol(text=text, value=value):
             return text, value
         case Choice(values=values):
@@ -146,7 +156,7 @@ def _steps(rounds: Value) -> tuple[str, float | None]:
 def _stack_and_division(run: Interpreter, backward: Event, idiom: Idiom) -> tuple[Stack, LibraryDivision]:
     for driver in alternatives(backward.driver):
         if isinstance(driver, Model) and driver.engine:
-            return Stack.DEEPSPEED, LibraryDivision(Answer.YES, "the DeepSpeed engine")
+            return Stack.DEEPSPEED, LibraryDivision(Answer.YES, by="the DeepSpeed engine")
         if isinstance(driver, Built):
             row = run.knowledge.drivers.get(driver.name)
             if row is None:
@@ -158,12 +168,12 @@ def _stack_and_division(run: Interpreter, backward: Event, idiom: Idiom) -> tupl
     name = backward.driver_text.rpartition(".")[2].lower()
     if "accelerator" in name:
         answer = Answer.YES if idiom is Idiom.ACCUMULATE else Answer.UNKNOWN
-        return Stack.ACCELERATE, LibraryDivision(answer, "accelerator.backward")
+        return Stack.ACCELERATE, LibraryDivision(answer, by="accelerator.backward")
     if "fabric" in name:
         return Stack.FABRIC, LibraryDivision(Answer.NO)
     if name in ("engine", "model_engine", "ds_engine", "model", "self"):
         divides = Answer.YES if name.endswith("engine") else Answer.UNKNOWN
-        return Stack.DEEPSPEED, LibraryDivision(divides, "the DeepSpeed engine")
+        return Stack.DEEPSPEED, LibraryDivision(divides, by="the DeepSpeed engine")
     return Stack.RAW, LibraryDivision(Answer.NO)
 
 
@@ -174,10 +184,11 @@ def _accelerator_division(driver: Built, steps: str, plugin: str) -> LibraryDivi
         if isinstance(plugged, Built):
             given = plugged.argument(0, "num_steps")
     if given is None and any(name == "**" for name, _ in driver.named):
-        return LibraryDivision(Answer.UNKNOWN, "Accelerator(**...)", driver.place)
+        return LibraryDivision(Answer.UNKNOWN, by="Accelerator(**...)", place=driver.place)
     if given is None or given == Const(1):
-        return LibraryDivision(Answer.NO, "", driver.place)
-    text = given.text if isinstance(given, Symbol) else str(given.value) if isinstance(given, Const) else "..."
-    return LibraryDivision(Answer.YES, f"Accelerator(gradient_accumulation_steps={text})", driver.place)
+        return LibraryDivision(Answer.NO, place=driver.place)
+    text, value = _steps(given)
+    by = f"Accelerator(gradient_accumulation_steps={text or '...'})"
+    return LibraryDivision(Answer.YES, text, value, by, driver.place)
 
 

@@ -58,8 +58,8 @@ class Loss:
     @property
     def place(self) -> Place:
         """Where to point: the last division by the steps that stands in the loop's own file, else backward."""
-        here = [f.place for f in self.by_user if f.place.path == self.window.backward.path]
-        return here[-1] if here else self.window.backward
+        here = [f.place for f in self.by_user if f.place.path == self.window.loop.path]
+        return here[-1] if here else self.window.caller
 
 
 _COUNTS = (FactorKind.LOCAL_COUNT, FactorKind.WINDOW_COUNT, FactorKind.GLOBAL_COUNT)

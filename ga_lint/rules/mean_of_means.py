@@ -22,7 +22,7 @@ from ga_lint.rules.registry import rule
 def mean_of_means(facts: FileFacts, project: Project) -> Iterator[Finding]:
     reported: set[Place] = set()
     for loss in losses(facts):
-        if loss.place in reported or not loss.is_mean or loss.divisions != 1:
+        if loss.place in reported or not loss.is_mean or loss.divisions < 1:
             continue
         ragged = facts.raggedness_of(loss.term.site)
         if ragged.answer is Answer.NO or loss.term.site.level is Level.SAMPLE:

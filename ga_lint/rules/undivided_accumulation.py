@@ -43,7 +43,7 @@ def _finding(loss: Loss) -> Finding:
     # timid: an inner loop that is only known by its name may run over parts that are meant to be summed
     known = Confidence.LIKELY if window.idiom is Idiom.INNER_LOOP else Confidence.CERTAIN
     fix = None
-    if window.steps and window.function == loss.window.function:
+    if window.steps and window.caller == window.backward:
         fix = FixRequest(
             "divide-by-steps",
             FixTier.UNSAFE,
@@ -57,7 +57,7 @@ def _finding(loss: Loss) -> Finding:
         severity=Severity.ERROR,
         confidence=confidence(loss, known),
         message=f"the means of {steps} micro-batches are added up and nobody divides by their number",
-        span=window.backward.span,
+        span=window.caller.span,
         label="added to the gradients undivided",
         effect=Effect(EffectKind.SCALE, f"gradients are {times}", "GAS", window.steps_value),
         scope=window.scope,
