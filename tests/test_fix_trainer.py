@@ -1,0 +1,407 @@
+"""Is a rewritten override numerically right? On the real transformers.Trainer, with a tiny random Llama."""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+from torch.multiprocessing.spawn import start_processes
+
+from testbed.rewriting import rewritten
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+EXACT = 2e-5  # float32; the worst seen is 1e-6
+FAR = 1e-2
+TARGETS = (14, 2, 9, 1, 15, 3, 6)  # per row: a window of four and a short one of three
+VOCAB, WIDTH, STEPS, RANKS = 31, 16, 4, 2
+Row = dict[str, Tensor]
+
+HEAD = """import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from transformers import Trainer
+
+
+class Custom(Trainer):
+"""
+OWN = """    def compute_loss(self, model, inputs, return_outputs=False{parameter}):
+        labels = inputs.pop("labels")
+        outputs = model(**inputs)
+        logits, targets = outputs.logits[:, :-1], labels[:, 1:]
+{loss}
+        return (loss, outputs) if return_outputs else loss
+"""
+CALL = "F.cross_entropy(logits.reshape(-1, logits.size(-1)), targets.reshape(-1), ignore_index=-100)"
+MASKED = "(losses * mask).sum() / mask.sum()"
+MASKED_LOSS = f"""        losses = F.cross_entropy(logits.transpose(1, 2), targets.clamp(min=0), reduction="none")
+        mask = (targets != -100).float()
+        loss = {MASKED}"""
+COUNTED = """        summed = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="sum")
+        loss = {value}"""
+IGNORES = ", num_items_in_batch=None"
+
+
+@dataclass
+class Form:
+    """An override, and what a rule would say about it."""
+
+    body: str
+    fixer: str
+    places: dict[str, str | list[str]]
+    crashes: bool = False  # the Trainer passes a count that the override does not take
+    right_alone: bool = False  # wrong on several ranks only
+    per_row: bool = False  # the objective is a mean over rows, each a mean over its tokens
+    options: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        return HEAD + self.body
+
+    @property
+    def fixed(self) -> str:
+        return rewritten(self.text, self.fixer, self.options, **self.places)
+
+
+def own(loss: str, parameter: str = IGNORES) -> str:
+    return OWN.format(loss=loss, parameter=parameter)
+
+
+FORMS = {
+    "own cross-entropy": Form(own(f"        loss = {CALL}"), "count-loss", {"call": CALL}),
+    "own cross-entropy, no parameter": Form(
+        own(f"        loss = {CALL}", ""), "count-loss", {"call": CALL}, crashes=True
+    ),
+    "own cross-entropy, **kwargs": Form(own(f"        loss = {CALL}", ", **kwargs"), "count-loss", {"call": CALL}),
+    "loss object in a variable": Form(
+        own(
+            "        loss_fct = nn.CrossEntropyLoss(reduction='mean')\n"
+            "        loss = loss_fct(logits.flatten(0, 1), targets.flatten())"
+        ),
+        "count-loss",
+        {
+            "call": "loss_fct(logits.flatten(0, 1), targets.flatten())",
+            "constructor": "nn.CrossEntropyLoss(reduction='mean')",
+        },
+    ),
+    "loss object built in place, returned at once": Form(
+        """    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        labels = inputs.pop("labels")
+        logits = model(**inputs).logits
+        return nn.CrossEntropyLoss()(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
+""",
+        "count-loss",
+        {"call": "nn.CrossEntropyLoss()(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())"},
+    ),
+    "masked mean": Form(own(MASKED_LOSS), "count-loss", {"mean": MASKED}),
+    "two branches": Form(
+        own(
+            "        if self.args.per_device_train_batch_size > 1:\n"
+            f"            loss = {CALL}\n"
+            "        else:\n" + "\n".join("    " + line for line in MASKED_LOSS.splitlines())
+        ),
+        "count-loss",
+        {"call": CALL, "mean": MASKED},
+    ),
+    "the model's loss": Form(
+        """    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        outputs = model(**inputs)
+        loss = outputs.loss
+        return (loss, outputs) if return_outputs else loss
+""",
+        "delegate-loss",
+        {"call": "model(**inputs)", "loss": "outputs.loss"},
+    ),
+    "the model's loss, read where it is returned": Form(
+        """    def compute_loss(self, model, inputs, return_outputs=False):
+        outputs = model(**inputs, output_hidden_states=True)
+        self.last_width = inputs["input_ids"].shape[1]
+        return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
+""",
+        "delegate-loss",
+        {"call": "model(**inputs, output_hidden_states=True)", "loss": ['outputs["loss"]', 'outputs["loss"]']},
+        crashes=True,
+    ),
+    "the model's loss, in one expression": Form(
+        """    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        return model(**inputs).loss
+""",
+        "delegate-loss",
+        {"call": "model(**inputs)", "loss": "model(**inputs).loss"},
+    ),
+    "super without the count": Form(
+        """    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        return super().compute_loss(model, inputs, return_outputs)
+""",
+        "forward-count",
+        {"call": "super().compute_loss(model, inputs, return_outputs)"},
+    ),
+    "super without the count, no parameter": Form(
+        """    def compute_loss(
+        self,
+        model,
+        inputs,
+        return_outputs=False,
+    ):
+        return super().compute_loss(model, inputs, return_outputs=return_outputs)
+""",
+        "forward-count",
+        {"call": "super().compute_loss(model, inputs, return_outputs=return_outputs)"},
+        crashes=True,
+    ),
+    "super without the count, **kwargs": Form(
+        """    def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
+        return super().compute_loss(model, inputs, return_outputs=return_outputs)
+""",
+        "forward-count",
+        {"call": "super().compute_loss(model, inputs, return_outputs=return_outputs)"},
+    ),
+    "training_step without the count": Form(
+        """    def training_step(self, model, inputs):
+        return super().training_step(model, inputs)
+""",
+        "forward-count",
+        {"call": "super().training_step(model, inputs)"},
+        crashes=True,
+    ),
+    "training_step with its own name for it": Form(
+        """    def training_step(self, model, inputs, items=None):
+        return super().training_step(model, inputs)
+""",
+        "forward-count",
+        {"call": "super().training_step(model, inputs)"},
+    ),
+    "per-row loss opts out": Form(
+        own(
+            """        losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none").sum(1)
+        loss = (losses / (targets != -100).sum(1)).mean()"""
+        ),
+        "opt-out",
+        {"method": "def compute_loss"},
+        per_row=True,
+    ),
+    "per-row loss opts out in its own __init__": Form(
+        """    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.seen = 0
+
+"""
+        + own(
+            """        losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none").sum(1)
+        loss = (losses / (targets != -100).sum(1)).mean()"""
+        ),
+        "opt-out",
+        {"method": "def compute_loss"},
+        per_row=True,
+    ),
+    "count without the ranks": Form(
+        own(COUNTED.format(value="summed / num_items_in_batch")),
+        "rank-factor",
+        {"division": "summed / num_items_in_batch"},
+        right_alone=True,
+    ),
+    "count without the ranks, in a condition": Form(
+        own(COUNTED.format(value="summed if num_items_in_batch is None else summed / num_items_in_batch")),
+        "rank-factor",
+        {"division": "summed / num_items_in_batch"},
+        right_alone=True,
+    ),
+    "count without the ranks, where it is returned": Form(
+        own(COUNTED.format(value="summed")).replace(
+            "(loss, outputs) if return_outputs else loss",
+            "(loss / num_items_in_batch, outputs) if return_outputs else loss / num_items_in_batch",
+        ),
+        "rank-factor",
+        {"division": ["loss / num_items_in_batch", "loss / num_items_in_batch"]},
+        right_alone=True,
+    ),
+}
+
+
+def rows() -> list[Row]:
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for count in TARGETS:
+        ids = torch.randint(3, VOCAB, (WIDTH,), generator=generator)
+        labels = ids.clone()
+        labels[: WIDTH - count] = -100
+        found.append({"input_ids": ids, "attention_mask": torch.ones(WIDTH, dtype=torch.long), "labels": labels})
+    return found
+
+
+def collate(batch: list[Row]) -> Row:
+    return {key: torch.stack([row[key] for row in batch]) for key in batch[0]}
+
+
+def make_model() -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(1)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=VOCAB,
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            max_position_embeddings=32,
+            use_cache=False,
+        )
+    )
+
+
+def flat(model: Any) -> Tensor:
+    return torch.cat([parameter.detach().reshape(-1).double() for parameter in model.parameters()])
+
+
+def train(text: str, steps: int = STEPS) -> list[Tensor]:
+    """Two optimizer steps of plain SGD; the parameters before and after each."""
+    import transformers
+
+    names: dict[str, Any] = {}
+    exec(compile(text, "trainer.py", "exec"), names)
+    model = make_model()
+    seen = [flat(model)]
+
+    class Record(transformers.TrainerCallback):
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            seen.append(flat(model))
+
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = transformers.TrainingArguments(
+            output_dir=folder,
+            use_cpu=True,
+            per_device_train_batch_size=1,
+            gradient_accumulation_steps=steps,
+            num_train_epochs=1,
+            learning_rate=1.0,
+            lr_scheduler_type="constant",
+            optim="sgd",
+            max_grad_norm=0.0,
+            save_strategy="no",
+            logging_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            remove_unused_columns=False,
+            dataloader_pin_memory=False,
+        )
+        data: Any = rows()
+        trainer = names["Custom"](
+            model=model, args=arguments, train_dataset=data, data_collator=collate, callbacks=[Record()]
+        )
+        trainer._get_train_sampler = lambda *_: torch.utils.data.SequentialSampler(data)
+        trainer.train()
+    return seen
+
+
+def gradient(parameters: Tensor, window: list[Row], per_row: bool) -> Tensor:
+    """The gradient of the whole window in one batch, at these parameters."""
+    model = make_model()
+    torch.nn.utils.vector_to_parameters(parameters.float(), model.parameters())
+    whole = collate(window)
+    logits = model(input_ids=whole["input_ids"], attention_mask=whole["attention_mask"]).logits[:, :-1]
+    losses = F.cross_entropy(logits.transpose(1, 2), whole["labels"][:, 1:], ignore_index=-100, reduction="none")
+    live = whole["labels"][:, 1:] != -100
+    loss = (losses.sum(1) / live.sum(1)).mean() if per_row else losses.sum() / live.sum()
+    loss.backward()
+    return torch.cat([parameter.grad.reshape(-1).double() for parameter in model.parameters()])
+
+
+def error(seen: list[Tensor], windows: list[list[Row]], per_row: bool = False) -> float:
+    """The largest relative error of a step's update."""
+    assert len(seen) == len(windows) + 1
+    found = []
+    for before, after, window in zip(seen, seen[1:], windows, strict=False):
+        wanted = gradient(before, window, per_row)
+        found.append(float((before - after - wanted).norm() / wanted.norm()))
+    return max(found)
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_every_step_equals_the_full_batch(form: Form) -> None:
+    windows = [rows()[:STEPS], rows()[STEPS:]]
+    assert error(train(form.fixed), windows, form.per_row) < EXACT
+    if form.crashes:
+        with pytest.raises(TypeError):
+            train(form.text)
+    else:
+        off = error(train(form.text), windows, form.per_row)
+        assert off < EXACT if form.right_alone else off > FAR
+
+
+def test_wrong_texts_would_be_seen() -> None:
+    windows = [rows()[:STEPS], rows()[STEPS:]]
+    fixed = FORMS["own cross-entropy"].fixed
+    for old, new in (
+        ("loss = loss / num_items_in_batch", "loss = loss / num_items_in_batch / 4"),
+        ("loss = loss / num_items_in_batch", "loss = loss / labels.numel()"),
+        ('"mean" if num_items_in_batch is None else "sum"', '"mean"'),
+    ):
+        assert old in fixed
+        assert error(train(fixed.replace(old, new)), windows) > FAR
+
+
+def test_a_class_attribute_would_not_opt_out() -> None:
+    """Why the flag goes behind super().__init__(): the Trainer's own constructor sets it on the instance."""
+    form = FORMS["per-row loss opts out"]
+    text = form.text.replace(
+        "class Custom(Trainer):\n", "class Custom(Trainer):\n    model_accepts_loss_kwargs = False\n"
+    )
+    assert error(train(text), [rows()[:STEPS], rows()[STEPS:]], per_row=True) > FAR
+
+
+ON_RANKS = (
+    "own cross-entropy",
+    "masked mean",
+    "the model's loss",
+    "super without the count, **kwargs",
+    "per-row loss opts out",
+    "count without the ranks",
+    "count without the ranks, in a condition",
+    "count without the ranks, where it is returned",
+)
+
+
+def _rank(rank: int, folder: str, texts: dict[str, str]) -> None:
+    torch.set_num_threads(1)
+    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(RANKS), ACCELERATE_USE_CPU="true")
+    os.environ.update(MASTER_ADDR="localhost", MASTER_PORT="29500")  # asked for, not used: the group exists already
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=RANKS)
+    seen = {name: train(text, steps=2) for name, text in texts.items()}
+    if rank == 0:
+        torch.save(seen, Path(folder) / "seen.pt")
+    dist.destroy_process_group()
+
+
+@functools.cache
+def on_two_ranks() -> dict[str, list[Tensor]]:
+    texts = {name: FORMS[name].text for name in ON_RANKS}
+    texts |= {f"{name} fixed": FORMS[name].fixed for name in ON_RANKS}
+    with tempfile.TemporaryDirectory() as folder:
+        # fork: transformers is imported already
+        start_processes(_rank, (folder, texts), nprocs=RANKS, start_method="fork")  # type: ignore[no-untyped-call]
+        seen: dict[str, list[Tensor]] = torch.load(Path(folder) / "seen.pt")
+        return seen
+
+
+@pytest.mark.parametrize("name", ON_RANKS)
+def test_two_ranks_equal_the_full_batch(name: str) -> None:
+    seen = on_two_ranks()
+    data = rows()
+    windows = [data[:4], [*data[4:], data[0]]]  # the sampler fills the last round up from the start
+    per_row = FORMS[name].per_row
+    assert error(seen[f"{name} fixed"], windows, per_row) < EXACT
+    assert error(seen[name], windows, per_row) > FAR
