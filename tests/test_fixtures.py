@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ga_lint.rules.registry import Rule, all_rules
-from testbed.expectations import Expectations, FixtureError, read_expectations
-from testbed.fixtures import FIXED, FIXTURES, Fixture, all_fixtures, check, diagnostics, rows
+from testbed.expectations import Expectations, FixtureError, read_expectations, without_markers
+from testbed.fixtures import FIXED, FIXTURES, Fixture, all_fixtures, check, diagnostics, fix, rows
 
 EVERY = all_fixtures()
 REWRITTEN = [fixture for fixture in EVERY if fixture.fixed.exists()]
@@ -24,9 +24,14 @@ def test_findings_are_exactly_those_expected(fixture: Fixture) -> None:
 
 
 @pytest.mark.parametrize("fixture", REWRITTEN, ids=str)
-def test_the_fixed_file_is_silent(fixture: Fixture) -> None:
-    found = diagnostics(check(fixture.fixed, fixture.project))
-    assert not found, [f"row {d.finding.span.start.row}: {d.finding.code} {d.finding.message}" for d in found]
+def test_fix_writes_the_fixed_file(fixture: Fixture) -> None:
+    assert fix(fixture) == without_markers(fixture.fixed.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("fixture", REWRITTEN, ids=str)
+def test_what_is_left_in_a_fixed_file_is_expected_there(fixture: Fixture) -> None:
+    found = rows(diagnostics(check(fixture.fixed, fixture.project)))
+    assert not read_expectations(fixture.fixed).complaints(found)
 
 
 def test_every_fixed_file_has_its_original() -> None:

@@ -8,6 +8,9 @@ Expectations stand at the end of the line that they are about, so a fixture has 
 
 Equality is exact: a finding that no `expect` names fails, and so does an `expect` that nothing meets.
 
+`<name>.fixed.py` beside a fixture is what `ga-lint fix --unsafe-fixes` makes of it without its markers. What cannot be
+fixed stays as it is and is expected there too, so a file that must not be rewritten is its own fixed file.
+
 The row of a finding is the row on which its primary location starts:
 
     GA101, GA103  the division by the steps where the user wrote one (in this file), else the backward call
@@ -33,6 +36,7 @@ from pathlib import Path
 _MARKER = re.compile(r"#\s*(?P<verb>expect|ok|todo)\b\s*:?")
 _CODES = r"GA\d{3}(?:\s*,\s*GA\d{3})*"
 _LINE = re.compile(rf"# (?:(?P<verb>expect|todo): (?P<codes>{_CODES})|ok: (?P<silent>{_CODES}) - (?P<reason>\S.*))")
+_TRAILING = re.compile(rf"[ ]*# (?:expect|todo|ok): {_CODES}.*$", re.MULTILINE)
 
 Place = tuple[int, str]  # row, code
 
@@ -82,6 +86,11 @@ def read_expectations(path: Path) -> Expectations:
         else:
             gaps.update(places)
     return Expectations(expected, frozenset(gaps), frozenset(silences))
+
+
+def without_markers(text: str) -> str:
+    """The code as its author would have it."""
+    return _TRAILING.sub("", text)
 
 
 def _comments(text: str) -> Iterator[tuple[int, str]]:

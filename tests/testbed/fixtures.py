@@ -10,12 +10,13 @@ from pathlib import Path
 from ga_lint.config import Config
 from ga_lint.diagnostics import Diagnostic
 from ga_lint.engine.check_file import check_bytes, check_source
+from ga_lint.engine.fix import Policy, fix_bytes
 from ga_lint.engine.own_rules import known_rules
 from ga_lint.engine.scope import Scope
 from ga_lint.outcome import Clean, Failed, FileOutcome, Found
 from ga_lint.project import Project
 from ga_lint.source import decode
-from testbed.expectations import Place
+from testbed.expectations import Place, without_markers
 
 ROOT = Path(__file__).resolve().parents[2]
 FIXTURES = ROOT / "fixtures"
@@ -34,7 +35,7 @@ class Fixture:
 
     @property
     def fixed(self) -> Path:
-        """What `ga-lint fix --unsafe-fixes` must make of it, where that is written down."""
+        """What `ga-lint fix` must make of it, where that is written down."""
         return self.path.with_name(self.path.stem + FIXED)
 
 
@@ -54,6 +55,14 @@ def check(path: Path, project: Path, data: bytes | None = None, *, prefilter: bo
     scope = Scope(Config(root=project), Project(project))
     data = path.read_bytes() if data is None else data
     return check_bytes(path, data, scope) if prefilter else check_source(decode(path, data), scope, known_rules())
+
+
+def fix(fixture: Fixture) -> str:
+    """The fixture, without its markers, after `ga-lint fix --unsafe-fixes --no-verify`."""
+    source = decode(fixture.path, without_markers(fixture.path.read_text(encoding="utf-8")).encode())
+    scope = Scope(Config(root=fixture.project), Project(fixture.project))
+    _, rewriting = fix_bytes(fixture.path, source.data, scope, Policy(unsafe=True, write=False))
+    return rewriting.after.text if rewriting is not None else source.text
 
 
 def diagnostics(outcome: FileOutcome) -> Sequence[Diagnostic]:
