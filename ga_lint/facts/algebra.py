@@ -23,7 +23,7 @@ from ga_lint.facts.values import (
 
 # Names that the field uses for the accumulation steps; a gate's own expression needs no such name.
 STEPS_NAME = re.compile(
-    r"accum\w*(_|\b)|grad_?acc\w*|\bgas\b|update_freq|accumulate_grad_batches|iters_to_accumulate|micro_?(steps|batches)",
+    r"(^|\.)steps$|accum\w*(_|\b)|grad_?acc\w*|\bgas\b|update_freq|accumulate_grad_batches|iters_to_accumulate|micro_?(steps|batches)",
     re.IGNORECASE,
 )
 WORLD_NAME = re.compile(r"world_?size|num_processes|num_gpus?|n_gpus?|dp_size|get_world_size|num_replicas", re.IGNORECASE)

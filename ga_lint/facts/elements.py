@@ -192,6 +192,8 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
             return values[index]
         case Table(), Const(value=str() as name):
             return base.get(name)
+        case Output(), _:
+            return _sliced(Tensor(TensorKind.LOGITS, "logits"), node)
         case Many(element=element), _:
             return base if isinstance(node.slice, ast.Slice) else element
         case (Tensor(kind=TensorKind.BATCH), Const(value=str() as name)):

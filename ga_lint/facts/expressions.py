@@ -93,6 +93,8 @@ def evaluate(run: Interpreter, frame: Frame, state: State, node: ast.expr) -> Va
             inner = _bound_generators(run, frame, state, node.generators)
             source = run.evaluate(frame, inner, node.generators[0].iter)
             run.evaluate(frame, inner, node.value)
+            if isinstance(source, Many) and isinstance(source.source, Tensor | Table):
+                return source.source  # `{key: value.to(device) for key, value in batch.items()}`
             return source if isinstance(source, Tensor | Table) else Tensor(TensorKind.BATCH)
         case ast.NamedExpr(target=ast.Name(id=name), value=value_node):
             state.env[name] = value = run.evaluate(frame, state, value_node)
@@ -194,6 +196,12 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
             return left
         case (ast.Add() | ast.Mult()), _, Count():
             return right
+        case _, Const(value=int() | float() as one), Const(value=int() | float() as two):
+            return _number(node.op, one, two)
+        case ast.Mult(), Tensor(kind=TensorKind.MASK), _:
+            return left
+        case ast.Mult(), _, Tensor(kind=TensorKind.MASK):
+            return right
         case (ast.Add() | ast.Mult()), _, _:
             return _combined(run, frame, node, left, right)
         case (ast.BitAnd() | ast.BitOr()), Tensor(kind=TensorKind.MASK), _:
@@ -206,6 +214,21 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
             return right
         case _, (Symbol() | Const()), (Symbol() | Const()):
             return Symbol(ast.unparse(node))
+    return UNKNOWN
+
+
+def _number(operator: ast.operator, left: float, right: float) -> Value:
+    match operator:
+        case ast.Add():
+            return Const(left + right)
+        case ast.Sub():
+            return Const(left - right)
+        case ast.Mult():
+            return Const(left * right)
+        case ast.FloorDiv() if right:
+            return Const(left // right)
+        case ast.Div() if right:
+            return Const(left / right)
     return UNKNOWN
 
 

@@ -6,7 +6,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from ga_lint.facts.events import EventKind
-from ga_lint.facts.values import UNKNOWN, Built, Const, Elements, Loss, Model, Output, Value
+from ga_lint.facts.values import UNKNOWN, Built, Const, Elements, Instance, Loss, Model, Output, Value
 
 if TYPE_CHECKING:
     from ga_lint.facts.calls import Call
@@ -18,6 +18,8 @@ _OPTIMIZER_WORDS = ("optim", "opt", "adam", "sgd")
 def record_call(call: Call, receiver: Value) -> Value | None:
     """Record the call if it does something to gradients; its value, or None if it is another call."""
     method = call.method
+    if isinstance(receiver, Instance) and call.run.names.method(receiver.cls, method) is not None:
+        return None  # the project's own method of that name
     if isinstance(receiver, Output) and method == "backward":
         receiver = receiver.first
     if method in _BACKWARD:

@@ -231,9 +231,6 @@ def _made(call: Call, name: str, last: str) -> Value:
     """A model, a wrapper around one, a known object, or nothing that matters."""
     run = call.run
     place = run.place(call.frame, call.node)
-    level = run.knowledge.head_level(name)
-    if level is not None:
-        return Model(Level(level), name)
     if name.endswith("deepspeed.initialize"):
         model = call.argument(None, "model")
         engines = [
@@ -246,6 +243,9 @@ def _made(call: Call, name: str, last: str) -> Value:
     known = run.knowledge.collators.get(name) or run.knowledge.drivers.get(name) or run.knowledge.trainers.get(name)
     if known or "collat" in last.lower():
         return Built(name, call.positional, call.named, place)
+    level = run.knowledge.head_level(name)
+    if level is not None:
+        return Model(Level(level), name)
     wrapped = _wrapped(call, last)
     if wrapped is not None:
         return wrapped

@@ -76,6 +76,7 @@ class LossSite:
     masked: bool = False  # a mask was multiplied in before it was reduced
     shifted: bool | None = None
     labels: str | None = None  # the text of the targets, as passed
+    scope: str = ""  # the function that holds the call
     via: tuple[Step, ...] = ()  # through which helpers it came
     constructor: Place | None = None  # where the loss object was built
     ragged: tuple[Step, ...] = ()  # why its counts can differ between micro-batches

@@ -6,6 +6,7 @@ import ast
 import re
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 from ga_lint.diagnostics import Confidence, Step
 from ga_lint.facts.model import Answer, Level, LossSite, LossTerm, Raggedness, Stack, Window
@@ -29,6 +30,10 @@ class FileSigns:
     def __init__(self, parsed: ParsedFile, knowledge: Knowledge) -> None:
         self._parsed = parsed
         self._knowledge = knowledge
+
+    @property
+    def path(self) -> Path:
+        return self._parsed.path
 
     @cached_property
     def wrapper(self) -> Stack | None:
@@ -97,8 +102,9 @@ def raggedness_of(site: LossSite, signs: FileSigns) -> Raggedness:
         return Raggedness(Answer.YES, Confidence.CERTAIN, site.ragged)
     if site.equal:
         return Raggedness(Answer.NO, Confidence.CERTAIN, site.equal)
-    if site.named_labels and site.explicit_ignore:
-        text = f"the labels come with the batch, and those equal to `{site.ignore_index}` do not count"
+    in_loop = site.call.path == signs.path and not site.scope.endswith("forward")
+    if site.explicit_ignore and (site.named_labels or in_loop):
+        text = f"targets equal to `{site.ignore_index}` do not count"
         return Raggedness(Answer.YES, Confidence.LIKELY, (Step(text, site.call.path, site.call.span),))
     if not site.named_labels and not site.explicit_ignore:
         return Raggedness(Answer.UNKNOWN, Confidence.POSSIBLE)

@@ -45,6 +45,7 @@ _KEEPS = frozenset(
 )
 _DETACHES = frozenset("detach item tolist cpu numpy".split())
 _SAME_OBJECT = frozenset("to cuda cpu train eval half float bfloat16 requires_grad_ compile".split())
+_SHAPES = frozenset("view reshape flatten transpose permute contiguous float log_softmax softmax squeeze to".split())
 _CLASSES = ("num_labels", "num_classes", "n_classes", "nclass", "num_class")
 
 
@@ -53,8 +54,11 @@ def method(call: Call, receiver: Value) -> Value | None:
     name = call.method
     if isinstance(receiver, Model | Instance) and name in _SAME_OBJECT:
         return receiver
-    if isinstance(receiver, Output) and name in ("mean", "sum"):
-        return receiver.first
+    if isinstance(receiver, Output):
+        if name in ("mean", "sum"):
+            return receiver.first
+        if name in _SHAPES:
+            receiver = Tensor(TensorKind.LOGITS, "logits")
     if name == "scale" and call.positional:  # GradScaler undoes it before the step
         return call.positional[0]
     match receiver:
@@ -66,8 +70,11 @@ def method(call: Call, receiver: Value) -> Value | None:
             return _count_method(receiver, name)
         case Tensor():
             return _tensor_method(call, receiver, name)
-        case Table() | Tensor() if name in ("get", "pop"):
+        case Table() if name in ("get", "pop"):
             return _lookup(call, receiver)
+        case Table() if name in ("items", "values"):
+            inside = choice([value for _, value in receiver.entries] or [receiver.rest])
+            return Many(Items((UNKNOWN, inside)) if name == "items" else inside, receiver)
         case Many() if name in ("append", "extend"):
             return Const(None)
         case Items() if name == "append" and call.positional:
@@ -154,7 +161,7 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
     if name in ("get", "pop"):
         return _lookup(call, tensor)
     if name in ("items", "values"):
-        return Many(Items((UNKNOWN, tensor)) if name == "items" else tensor)
+        return Many(Items((UNKNOWN, tensor)) if name == "items" else tensor, tensor)
     if name in ("sum", "count_nonzero") and tensor.kind is TensorKind.MASK:
         axis = call.argument(0, "dim", "axis")
         per_sample = isinstance(axis, Const) and isinstance(axis.value, int) and axis.value != 0
@@ -274,6 +281,7 @@ def _site(
         ragged=ragged,
         equal=target.equal if target else (),
         constructor=built.place if built else None,
+        scope=call.frame.name,
         named_labels=named,
         explicit_ignore=ignore is not None,
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 
 from ga_lint.errors import SourceError
-from ga_lint.project.releases import admits
 from ga_lint.source import read_source
 from ga_lint.syntax.bindings import Binding, ImportedName, ModuleBindings, bindings_of
 from ga_lint.syntax.parsed import ParsedFile, ParseFailure, parse
@@ -25,12 +25,24 @@ class Project:
     @property
     def trainer_passes_count(self) -> bool | None:
         """Does the project's transformers pass `num_items_in_batch`? None where its release is not known."""
-        return admits(self.transformers_version, (4, 46))
+        return self._admits((4, 46))
 
     @property
     def averages_tokens(self) -> bool | None:
         """Does it count over all ranks by default? None where its release is not known."""
-        return admits(self.transformers_version, (4, 54))
+        return self._admits((4, 54))
+
+    @cached_property
+    def transformers(self) -> str | None:
+        """The release to judge against: as configured, else what the project asks for."""
+        from ga_lint.project.releases import requirement_of
+
+        return self.transformers_version or requirement_of(self.root, "transformers")
+
+    def _admits(self, release: tuple[int, ...]) -> bool | None:
+        from ga_lint.project.releases import admits  # `packaging` costs start-up that most runs need not pay
+
+        return admits(self.transformers, release)
 
     def add(self, parsed: ParsedFile) -> None:
         """Make a file that is already parsed known under its path (an editor's unsaved text, for one)."""

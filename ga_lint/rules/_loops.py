@@ -82,7 +82,7 @@ def losses(facts: FileFacts) -> Iterator[Loss]:
 
 def is_steps(factor: Factor, window: Window) -> bool:
     """Is this factor the number of micro-batches in the window?"""
-    if factor.kind is FactorKind.STEPS or (window.steps and factor.text == window.steps):
+    if factor.kind is FactorKind.STEPS or (window.steps and factor.text in (window.steps, f"len({window.steps})")):
         return True
     return factor.value is not None and factor.value > 1 and factor.value == window.steps_value
 
