@@ -15,6 +15,8 @@ AGREES = {
 }
 SCALE = 1e-3  # how near a factor must be to 4 or 1/4 to be called a missing or a second division
 SHORT_WINDOW = "short last window"
+COUNT_PASSED, NO_COUNT = "count passed", "no count"  # whether the Trainer passes num_items_in_batch
+PER_EXAMPLE = "per-example head"  # tried where the file names no head: is it wrong for every head?
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,12 @@ class _Case:
         ragged = self.run("R1")
         if ragged is None:
             return Outcome.CORRECT, "every micro-batch holds the same number of targets"
+        other = self.run("R1", PER_EXAMPLE)
+        if self.differs(ragged) and other is not None and self.agrees(other):
+            return Outcome.INCONCLUSIVE, (
+                "right if the model's loss is a mean over examples, wrong if it is one over tokens "
+                f"(relative error {ragged.relative_error:.2g}): the file names no head"
+            )
         if self.differs(ragged):
             return Outcome.WRONG, f"relative error {ragged.relative_error:.2g} when the counts differ"
         if not self.agrees(ragged):

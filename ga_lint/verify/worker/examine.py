@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 
 from ga_lint.verify.job import Answer, Job, Measurement
-from ga_lint.verify.judge import SHORT_WINDOW
+from ga_lint.verify.judge import PER_EXAMPLE, SHORT_WINDOW
 from ga_lint.verify.model import SiteKind
 from ga_lint.verify.worker.data import Batch
 from ga_lint.verify.worker.measure import Gradient, compare
@@ -70,12 +70,15 @@ def examine(job: Job) -> Answer:
 def _measure(context: Context, original: Subject, ragged: bool) -> Iterator[Measurement]:
     job = context.job
     for number, setting in enumerate(original.settings):
+        if setting == PER_EXAMPLE and job.rewritten is not None:
+            continue
         try:
             found = [*_runs(context, original, setting, ragged)]
         except (Exception, NotVerifiable) as error:
             if number == 0:
                 raise
-            context.recorder.assume(f"the original does not run with {setting}: {describe(error, job)}")
+            if setting != PER_EXAMPLE:
+                context.recorder.assume(f"the original does not run with {setting}: {describe(error, job)}")
             continue
         yield from found
 

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from ga_lint.verify.job import STEPS
+from ga_lint.verify.judge import PER_EXAMPLE
 from ga_lint.verify.worker import data
 from ga_lint.verify.worker.bookkeeping import failing_statement, without
 from ga_lint.verify.worker.evidence import equal_counts
@@ -29,7 +30,7 @@ from ga_lint.verify.worker.loop_slice import (
     steps_expressions,
 )
 from ga_lint.verify.worker.measure import is_zero
-from ga_lint.verify.worker.models import TinyModel, head_of
+from ga_lint.verify.worker.models import HEAD_GUESSED, TinyModel, head_of
 from ga_lint.verify.worker.namespace import Loader as Files
 from ga_lint.verify.worker.namespace import Namespace, compiled
 from ga_lint.verify.worker.neutral import NullContext
@@ -62,6 +63,7 @@ from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Qu
 FULL_WINDOWS = 3
 MICRO_BATCHES = FULL_WINDOWS * STEPS + 2  # three full windows and a short last one
 MOST_LEFT_OUT = 12  # beyond this too little of the loop is left to speak of it
+_TOKENS = re.compile(r"vocab|token|input_ids|-100|causal|language|gpt|llama|\blm\b", re.I)
 _CONTEXT = re.compile(r"^(autocast|amp_ctx|ctx|context|type_ctx|\w*_ctx|\w*autocast\w*|\w*_context|ctx_\w+)$", re.I)
 _OTHER_HEAD = re.compile(r"reward|critic|^rm_|_rm$|value_model|ranker|classifier|vae|unet|discriminator", re.I)
 _OF_NUMBERS = frozenset({"item", "detach", "cpu", "to", "float", "append", "mean", "div_"})
@@ -79,7 +81,7 @@ _BY_NAME = (  # for names that are not called: what they are when nothing else s
 class LoopSubject:
     """One loop, run with four micro-batches a window and with each window as one batch."""
 
-    settings = ("",)
+    settings: tuple[str, ...] = ("",)
     raises = None
     equal: str | None
 
@@ -98,7 +100,11 @@ class LoopSubject:
         self.equal = equal_counts((original or module).text)
         if self.layout == ONE_TENSOR:
             self.equal = self.equal or "its batches are one tensor, without padding"
-        self.head = head_of((original or module).text, context.recorder)
+        text = (original or module).text
+        self.head = head_of(text) or "causal"
+        if head_of(text) is None:
+            context.recorder.assume(HEAD_GUESSED)
+            self.settings = ("",) if _TOKENS.search(text) else ("", PER_EXAMPLE)
         found = ignore_index(before.nodes)
         self.ignore = data.IGNORE if found is None else found
         used = usage(self.slice.nodes)
@@ -111,13 +117,13 @@ class LoopSubject:
 
     def pair(self, ragged: bool, setting: str) -> Pair:
         rows = data.rows(ragged, self.context.job.seed)[:MICRO_BATCHES]
-        cut = self._run([[row] for row in rows], STEPS)
+        cut = self._run([[row] for row in rows], STEPS, setting)
         groups = [_rows_seen(window, rows) for window in cut.seen]
         if not all(groups):
             raise NotVerifiable(f"needs a forward pass before each optimizer step: steps came after {cut.sizes}")
-        whole = self._run([*groups, rows[:1]], 1)
+        whole = self._run([*groups, rows[:1]], 1, setting)
         if _rows_seen(whole.seen[0], rows) != groups[0]:  # a batch that is drawn before the loop, and never used
-            whole = self._run([rows[:1], *groups, rows[:1]], 1)
+            whole = self._run([rows[:1], *groups, rows[:1]], 1, setting)
         if [_rows_seen(window, rows) for window in whole.seen[: len(groups)]] != groups:
             raise NotVerifiable("needs its batches under control: without accumulation it steps on other rows")
         full = [n for n, group in enumerate(groups) if len(group) == STEPS == cut.sizes[n]]
@@ -132,9 +138,9 @@ class LoopSubject:
         short = ends if is_short else None
         return Pair([cut.gradients[n] for n in chosen], [whole.gradients[n] for n in chosen], short)
 
-    def _run(self, groups: Sequence[Sequence[data.Row]], steps: int) -> Capture:
+    def _run(self, groups: Sequence[Sequence[data.Row]], steps: int, setting: str) -> Capture:
         while True:
-            run = _Execution(self, groups, steps)
+            run = _Execution(self, groups, steps, "sequence" if setting == PER_EXAMPLE else self.head)
             torch.manual_seed(self.context.job.seed)
             try:
                 run.execute()
@@ -177,13 +183,13 @@ def _text(ids: list[int]) -> str:
 class _Execution:
     """One run of the loop: its own model, optimizer and namespace."""
 
-    def __init__(self, subject: LoopSubject, groups: Sequence[Sequence[data.Row]], steps: int) -> None:
-        self.subject, self.steps = subject, steps
+    def __init__(self, subject: LoopSubject, groups: Sequence[Sequence[data.Row]], steps: int, head: str) -> None:
+        self.subject, self.steps, self.head = subject, steps, head
         context = subject.context
         self.recorder = context.recorder
         returns, shifts = subject.interface
-        shifts = shifts and subject.head == "causal"
-        self.model = TinyModel(returns, shifts, subject.head, subject.ignore, context.dtype, context.job.seed)
+        shifts = shifts and self.head == "causal"
+        self.model = TinyModel(returns, shifts, self.head, subject.ignore, context.dtype, context.job.seed)
         self.capture = Capture(self.model, context.steady)
         members = (
             m
@@ -229,8 +235,8 @@ class _Execution:
 
     def _batch(self, group: Sequence[data.Row]) -> object:
         subject = self.subject
-        batch = data.add_derived(data.collate(group, subject.head, subject.ignore), subject.keys)
-        if not subject.interface[1] and subject.head == "causal":  # the data is shifted, as in nanoGPT
+        batch = data.add_derived(data.collate(group, self.head, subject.ignore), subject.keys)
+        if not subject.interface[1] and self.head == "causal":  # the data is shifted, as in nanoGPT
             end = torch.full_like(batch["labels"][:, :1], subject.ignore)
             batch["labels"] = torch.cat([batch["labels"][:, 1:], end], 1)
         if subject.layout is None:
@@ -286,7 +292,7 @@ class _Execution:
         self.recorder.assume("the teacher or reference model is a second tiny model")
         job, subject = self.subject.context.job, self.subject
         return TinyModel(
-            subject.interface[0], self.model.shifts, subject.head, subject.ignore, self.model.dtype, job.seed + 9
+            subject.interface[0], self.model.shifts, self.head, subject.ignore, self.model.dtype, job.seed + 9
         )
 
     def guess(self, name: str) -> object:

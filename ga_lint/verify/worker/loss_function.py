@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ga_lint.verify.job import STEPS
+from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT
 from ga_lint.verify.worker import data
 from ga_lint.verify.worker.examine import Context, Pair
 from ga_lint.verify.worker.guesses import guess
@@ -20,7 +21,6 @@ from ga_lint.verify.worker.namespace import Loader
 from ga_lint.verify.worker.sources import Module, project_root
 from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Unknown
 
-COUNT_PASSED, NO_COUNT = "count passed", "no count"
 _COUNT = re.compile(r"^(num_items_in_batch|num_items|n_items|num_tokens)$")
 _SHIFTS = re.compile(r"\[\s*(?:\.\.\.|:)\s*,\s*1\s*:|shift")
 _OUTPUTS = re.compile(r"^(outputs?|model_outputs?|out)$")

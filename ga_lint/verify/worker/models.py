@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from ga_lint.verify.worker.data import CLASSES, LONGEST, PAD, VOCABULARY
-from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder
+from ga_lint.verify.worker.stand_ins import NotVerifiable
 
+HEAD_GUESSED = "the model is a causal language model: the file names no head"
 _HEADS = re.compile(r"\b(\w*?)For(\w+)\b")
 _HEAD_OF = {
     "CausalLM": "causal",
@@ -33,8 +34,8 @@ _ENCODER_DECODER = re.compile(
 )
 
 
-def head_of(text: str, recorder: Recorder) -> str:
-    """causal, unshifted (token-level), token or sequence: the head that the file names most, else causal."""
+def head_of(text: str) -> str | None:
+    """causal, unshifted (token-level), token or sequence: the head that the file names most, None if it names none."""
     counts: dict[str, int] = {}
     for family, suffix in _HEADS.findall(text):
         head = _HEAD_OF.get(suffix)
@@ -43,8 +44,7 @@ def head_of(text: str, recorder: Recorder) -> str:
         if head is not None:
             counts[head] = counts.get(head, 0) + 1
     if not counts:
-        recorder.assume("the model is a causal language model: the file names no head")
-        return "causal"
+        return None
     return max(sorted(counts), key=lambda head: counts[head])
 
 

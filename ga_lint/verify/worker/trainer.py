@@ -14,17 +14,17 @@ from transformers import Trainer, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
 from ga_lint.verify.job import STEPS
+from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT, PER_EXAMPLE
 from ga_lint.verify.worker import data
 from ga_lint.verify.worker.examine import Context, Pair
 from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.measure import Gradient, is_zero, snapshot
-from ga_lint.verify.worker.models import head_of, tiny_llama
+from ga_lint.verify.worker.models import HEAD_GUESSED, head_of, tiny_llama
 from ga_lint.verify.worker.namespace import Loader, Namespace
 from ga_lint.verify.worker.sources import Function, Module, dotted, last, loaded_names, project_root, statements
 from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Recorder, Unknown
 
 WINDOWS = 2  # optimizer steps of each run: a loss that keeps state between steps shows in the second
-COUNT_PASSED, NO_COUNT = "count passed", "no count"
 _ENTRIES = ("compute_loss", "training_step")
 # Overrides that decide what the loss sees, and so stay although nothing in the class calls them.
 _KEPT = frozenset((*_ENTRIES, "_get_num_items_in_batch", "_prepare_inputs"))
@@ -36,7 +36,7 @@ _LACKS_COUNT = "TypeError on transformers >= 4.46, which passes num_items_in_bat
 class TrainerSubject:
     """One class with a `compute_loss` or `training_step` override, ready to be trained for two steps."""
 
-    settings = (COUNT_PASSED, NO_COUNT)
+    settings: tuple[str, ...] = (COUNT_PASSED, NO_COUNT)
 
     def __init__(self, context: Context, module: Module, row: int | None) -> None:
         self.context, self.module = context, module
@@ -46,7 +46,10 @@ class TrainerSubject:
         if not isinstance(owner, ast.ClassDef):
             raise NotVerifiable(f"needs the class `{context.job.scope.rpartition('.')[0]}`")
         self.owner = owner
-        self.head = head_of(module.text, context.recorder)
+        self.head = head_of(module.text) or "causal"
+        if head_of(module.text) is None:
+            context.recorder.assume(HEAD_GUESSED)
+            self.settings = (*self.settings, PER_EXAMPLE)
         self.keys = sorted(_batch_keys(owner))
 
     def pair(self, ragged: bool, setting: str) -> Pair:
@@ -55,7 +58,8 @@ class TrainerSubject:
 
     def _train(self, rows: list[data.Row], steps: int, setting: str) -> list[Gradient]:
         job, dtype = self.context.job, self.context.dtype
-        model = tiny_llama(self.head, dtype, job.seed)
+        head = "sequence" if setting == PER_EXAMPLE else self.head
+        model = tiny_llama(head, dtype, job.seed)
         windows: list[Gradient] = []
         optimizer = _Recording(model, windows)
         arguments = _arguments(len(rows) // WINDOWS // steps, steps, self.module, self.context.recorder)
@@ -63,13 +67,13 @@ class TrainerSubject:
             model=model,
             args=arguments,
             train_dataset=_Rows(rows),
-            data_collator=lambda chosen: data.add_derived(data.collate(chosen, self.head), self.keys),
+            data_collator=lambda chosen: data.add_derived(data.collate(chosen, head), self.keys),
             optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)),
         )
-        trainer.model_accepts_loss_kwargs = setting == COUNT_PASSED
+        trainer.model_accepts_loss_kwargs = setting != NO_COUNT
         grafted, space = self._graft()
         trainer.__class__ = grafted
-        _set_attributes(trainer, self.owner, space, self._second_model)
+        _set_attributes(trainer, self.owner, space, lambda name: self._second_model(name, head))
         torch.manual_seed(job.seed)
         try:
             trainer.train()
@@ -81,9 +85,9 @@ class TrainerSubject:
             raise NotVerifiable("needs a loss that reaches the model: its gradient is zero")
         return windows
 
-    def _second_model(self, name: str) -> object:
+    def _second_model(self, name: str, head: str) -> object:
         self.context.recorder.assume(f"`{name}` is a second tiny model")
-        return tiny_llama(self.head, self.context.dtype, self.context.job.seed + 9).eval()
+        return tiny_llama(head, self.context.dtype, self.context.job.seed + 9).eval()
 
     def _graft(self) -> tuple[type[Trainer], Namespace]:
         """The user's class with the real Trainer below it."""
@@ -208,7 +212,8 @@ def _set_attributes(trainer: Any, owner: ast.ClassDef, space: Namespace, second_
     if init is None:
         return
     inner = space.inner(init)
-    inner["self"] = trainer
+    inner.update(self=trainer, model=trainer.model, args=trainer.args)
+    own = set(vars(trainer))
     for argument in (*init.args.args, *init.args.kwonlyargs):
         if _TEACHER.search(argument.arg):
             inner[argument.arg] = second_model(argument.arg)
@@ -218,13 +223,17 @@ def _set_attributes(trainer: Any, owner: ast.ClassDef, space: Namespace, second_
         target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
         if not isinstance(target, ast.Attribute) or dotted(target.value) != "self":
             continue
-        if hasattr(type(trainer), target.attr) or target.attr in vars(trainer):
-            if not isinstance(statement.value, ast.Constant):
-                continue  # what Trainer sets itself, such as self.model, is the harness's; its flags are the user's
+        name = target.attr
+        if (hasattr(Trainer, name) or name in own) and not isinstance(statement.value, ast.Constant):
+            continue  # what Trainer sets itself, such as self.model, is the harness's; its flags are the user's
         try:
-            setattr(trainer, target.attr, inner.evaluate(statement.value))
+            value = inner.evaluate(statement.value)
         except (Exception, NotVerifiable):
-            vars(trainer).setdefault(target.attr, Unknown(f"self.{target.attr}", space.loader.recorder))
+            value = None
+        if (value is None or isinstance(value, Unknown)) and _TEACHER.search(name) and "model" in name:
+            value = second_model(name)
+        if value is not None or isinstance(statement.value, ast.Constant):
+            setattr(trainer, name, value)
 
 
 def _unknown_attribute(read: set[str], space: Namespace) -> Any:
