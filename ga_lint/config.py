@@ -109,18 +109,26 @@ class ConfigFinder:
         return self._found[folder]
 
 
-@functools.cache
 def project_root(folder: str) -> str:
-    """Where a folder's project begins when no configuration says so: its repository, else its outermost package."""
-    package = outermost = folder
-    while os.path.exists(os.path.join(package, "__init__.py")):
-        package = outermost = os.path.dirname(package)
-    while True:
-        if any(os.path.exists(os.path.join(package, name)) for name in (".git", "pyproject.toml", "setup.py")):
-            return package
-        if (parent := os.path.dirname(package)) == package:
-            return outermost
-        package = parent
+    """Where a folder's project begins when no configuration says so: its repository, else the working folder."""
+    return _repository(folder) or _without_repository(folder, os.getcwd())
+
+
+@functools.cache
+def _repository(folder: str) -> str | None:
+    if any(os.path.exists(os.path.join(folder, name)) for name in (".git", "pyproject.toml", "setup.py")):
+        return folder
+    parent = os.path.dirname(folder)
+    return _repository(parent) if parent != folder else None
+
+
+def _without_repository(folder: str, here: str) -> str:
+    """The working folder if it holds the folder, else what holds the outermost package."""
+    if folder == here or folder.startswith(here + os.sep):
+        return here
+    while os.path.exists(os.path.join(folder, "__init__.py")):
+        folder = os.path.dirname(folder)
+    return folder
 
 
 def _config_in(folder: str) -> Config | None:
@@ -222,7 +230,8 @@ class _Table:
         return default if value is None else value
 
     def table(self, key: str) -> _Table:
-        return _Table(self._path, f"{self._name}.{key}", self._get(key) or {})
+        value = self._get(key)
+        return _Table(self._path, f"{self._name}.{key}", {} if value is None else value)
 
     def all_strings(self) -> list[tuple[str, tuple[str, ...]]]:
         return [(key, self.strings(key)) for key in self._table]

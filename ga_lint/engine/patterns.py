@@ -65,10 +65,10 @@ class GitIgnores:
     def above(cls, folder: str) -> GitIgnores:
         """Those that hold in `folder`, without its own; none if they ignore the folder, since the user named it."""
         repository = _repository_of(folder)
-        if repository is None or repository == folder:
+        if repository is None:
             return cls()
         ignores = cls(_read(repository, os.path.join(".git", "info", "exclude")))
-        parts = os.path.relpath(folder, repository).split(os.sep)
+        parts = [] if folder == repository else os.path.relpath(folder, repository).split(os.sep)
         for count in range(len(parts)):
             ignores = ignores.entering(os.path.join(repository, *parts[:count]))
             if ignores.match(os.path.join(repository, *parts[: count + 1]), is_folder=True):
