@@ -23,6 +23,7 @@ from ga_lint.source import Position, Span
 
 # A mean times one of these is a share of the window already: whatever it is called, it is not the steps.
 _SHARE = re.compile(r"share|weight|frac|portion|token|count|num_items|valid|n_items|numel", re.IGNORECASE)
+STEPS_WORD = re.compile(r"(^|[._])steps$", re.IGNORECASE)
 _WINDOW_NAME = re.compile(r"accum|micro|window|chunk|gas\b|grad", re.IGNORECASE)
 
 
@@ -82,7 +83,7 @@ def losses(facts: FileFacts) -> Iterator[Loss]:
 
 def is_steps(factor: Factor, window: Window) -> bool:
     """Is this factor the number of micro-batches in the window?"""
-    if factor.kind is FactorKind.STEPS or (window.steps and factor.text in (window.steps, f"len({window.steps})")):
+    if factor.kind is FactorKind.STEPS or STEPS_WORD.search(factor.text) or (window.steps and factor.text in (window.steps, f"len({window.steps})")):
         return True
     return factor.value is not None and factor.value > 1 and factor.value == window.steps_value
 

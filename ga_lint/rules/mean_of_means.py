@@ -20,15 +20,17 @@ from ga_lint.rules.registry import rule
     needles=(b"backward(",),
 )
 def mean_of_means(facts: FileFacts, project: Project) -> Iterator[Finding]:
-    reported: set[Place] = set()
+    best: dict[Place, Finding] = {}
     for loss in losses(facts):
-        if loss.place in reported or not loss.is_mean or loss.divisions < 1:
+        if not loss.is_mean or loss.divisions < 1:
             continue
         ragged = facts.raggedness_of(loss.term.site)
         if ragged.answer is Answer.NO or loss.term.site.level is Level.SAMPLE:
             continue
-        reported.add(loss.place)
-        yield _finding(loss, ragged)
+        found = _finding(loss, ragged)
+        if loss.place not in best or found.confidence > best[loss.place].confidence:
+            best[loss.place] = found
+    yield from best.values()
 
 
 def _finding(loss: Loss, ragged: Raggedness) -> Finding:
