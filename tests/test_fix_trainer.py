@@ -316,8 +316,8 @@ def gradient(parameters: Tensor, window: list[Row], per_row: bool) -> Tensor:
     losses = F.cross_entropy(logits.transpose(1, 2), whole["labels"][:, 1:], ignore_index=-100, reduction="none")
     live = whole["labels"][:, 1:] != -100
     loss = (losses.sum(1) / live.sum(1)).mean() if per_row else losses.sum() / live.sum()
-    loss.backward()
-    return torch.cat([parameter.grad.reshape(-1).double() for parameter in model.parameters()])
+    gradients = torch.autograd.grad(loss, list(model.parameters()))
+    return torch.cat([each.reshape(-1).double() for each in gradients])
 
 
 def error(seen: list[Tensor], windows: list[list[Row]], per_row: bool = False) -> float:

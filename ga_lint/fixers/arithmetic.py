@@ -65,7 +65,7 @@ def replace_division(edits: Edits, division: Division, factor: str | None) -> No
     whole, left = division.whole, division.left
     if isinstance(whole, cst.AugAssign):
         if factor is None:
-            edits.remove(edits.tree.statement_of(whole))
+            edits.remove(whole)
         else:
             value = edits.tree.parse_expression(factor)
             edits.change(whole, lambda node: node.with_changes(operator=cst.MultiplyAssign(), value=value))
@@ -73,7 +73,7 @@ def replace_division(edits: Edits, division: Division, factor: str | None) -> No
     if division.in_place:
         raise FixNotApplicable("the division changes the tensor in place")
     if factor is None and _is_noop(edits.tree, division):
-        edits.remove(edits.tree.statement_of(whole))
+        edits.remove(whole)
         return
     outer = edits.tree.parent(whole)
     if factor is None and isinstance(outer, cst.Arg | cst.Assign | cst.Return):

@@ -78,7 +78,7 @@ def _bind(
             refuse_other_terms(tree, function, line, name)
             return line, name, ""
         case cst.Return(value=bound) as statement if bound is value:
-            name = fresh_name(tree, "loss", "token_loss")
+            name = fresh_name(tree, value, "loss", "token_loss")
             edits.change(statement, lambda node: _assign(name, node))
             return line, name, f"return {name}\n"
         case _:

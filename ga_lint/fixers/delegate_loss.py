@@ -35,7 +35,7 @@ def delegate_loss(target: Target, edits: Edits) -> None:
         return
     outputs = _bound_name(tree, call)
     line = tree.statement_of(call)
-    name = _loss_name(tree, function, losses)
+    name = _loss_name(tree, losses)
     edits.change(line.body[0], lambda node: _bind_both(node, name))
     edits.replace(call, f"{delegated}return_outputs=True, {COUNT}={count})")
     for loss in losses:
@@ -86,13 +86,13 @@ def _bound_name(tree: Tree, call: cst.Call) -> str:
             raise FixNotApplicable("what the model returns is not bound to a plain name")
 
 
-def _loss_name(tree: Tree, function: cst.FunctionDef, losses: list[cst.BaseExpression]) -> str:
-    """The user's own name for the loss if the method binds it once and nowhere else."""
+def _loss_name(tree: Tree, losses: list[cst.BaseExpression]) -> str:
+    """The user's own name for the loss, or a new one where it is never bound."""
     for loss in losses:
         name = _assigned(tree, loss)
         if name is not None:
             return name
-    return fresh_name(tree, "loss", "model_loss")
+    return fresh_name(tree, losses[0], "loss", "model_loss")
 
 
 def _assigned(tree: Tree, loss: cst.BaseExpression) -> str | None:
@@ -116,6 +116,6 @@ def _read_bound(edits: Edits, loss: cst.BaseExpression, name: str, outputs: str)
     if outputs not in edits.tree.code(loss):
         raise FixNotApplicable("the loss is not read from what the model returns")
     if _assigned(edits.tree, loss) == name:
-        edits.remove(edits.tree.statement_of(loss))
+        edits.remove(loss)
     else:
         edits.replace(loss, name)

@@ -21,6 +21,6 @@ def drop_division(target: Target, edits: Edits) -> None:
     if isinstance(node, cst.Call) and division.in_place:
         statement = target.tree.statement_of(node)
         if isinstance(statement.body[0], cst.Expr) and statement.body[0].value is node:  # `loss.div_(n)` on its own
-            edits.remove(statement)
+            edits.remove(node)
             return
     replace_division(edits, division, None)

@@ -59,19 +59,17 @@ class Edits:
         self.tree.block_of(statement)
         self._after.setdefault(statement, []).extend(self.tree.parse_statements(text, statement))
 
-    def remove(self, statement: cst.SimpleStatementLine) -> None:
-        """Take the line away; an `if` that held nothing else goes with it, any other block keeps a `pass`."""
-        parent = self.tree.parent(statement)
-        if not isinstance(parent, Block):
-            self.tree.statement_of(statement)
-        if isinstance(parent, cst.IndentedBlock) and len(parent.body) == 1:
-            outer = self.tree.parent(parent)
-            if isinstance(outer, cst.If) and outer.orelse is None and isinstance(self.tree.parent(outer), Block):
-                self._removed.add(outer)
-            else:
-                self.change(statement, lambda line: line.with_changes(body=[cst.Pass()]))
-            return
-        self._removed.add(statement)
+    def remove(self, node: cst.CSTNode) -> None:
+        """Take away the line of this node; an `if` that held nothing else goes too, any other block keeps a `pass`."""
+        block = self.tree.enclosing(node, cst.IndentedBlock, cst.SimpleStatementSuite, cst.Module)
+        assert isinstance(block, cst.IndentedBlock | cst.SimpleStatementSuite | cst.Module)
+        outer = self.tree.parent(block)
+        if len(block.body) > 1 or isinstance(block, cst.Module):
+            self._removed.add(self.tree.statement_of(node))
+        elif isinstance(outer, cst.If) and outer.orelse is None and isinstance(self.tree.parent(outer), Block):
+            self._removed.add(outer)
+        else:
+            self.change(self.tree.statement_of(node), lambda line: line.with_changes(body=[cst.Pass()]))
 
     def apply(self) -> Rewrite:
         module = self.tree.module.visit(_Apply(self))

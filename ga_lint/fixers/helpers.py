@@ -16,7 +16,7 @@ def insert_helper(edits: Edits, user: cst.CSTNode, name: str, text: str) -> str:
     for candidate in (name, *(f"{name}_{number}" for number in range(2, 10))):
         if text.replace("{name}", candidate).replace("\n", newline) in tree.source.text:
             return candidate
-    name = fresh_name(tree, name)
+    name = fresh_name(tree, None, name)
     text = text.replace("{name}", name)
     above = tree.top_level(user)
     if not isinstance(above, cst.FunctionDef | cst.ClassDef):  # code that runs at once: next to the imports

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -184,31 +183,26 @@ def _names(node: cst.CSTNode) -> list[str]:
     return found
 
 
-def identifiers(source: SourceFile) -> set[str]:
-    """Every identifier that occurs anywhere in the file, so that a new one collides with none."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(source.text)):
-        match node:
-            case ast.Name(id=name) | ast.arg(arg=name) | ast.Attribute(attr=name):
-                found.add(name)
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
-                found.add(name)
-            case ast.alias(name=name, asname=alias):
-                found.update((name.partition(".")[0], alias or name))
-            case ast.ExceptHandler(name=str() as name) | ast.MatchAs(name=str() as name):
-                found.add(name)
-            case ast.Global(names=names) | ast.Nonlocal(names=names):
-                found.update(names)
-            case _:
-                pass
-    return found
+def fresh_name(tree: Tree, user: cst.CSTNode | None, *candidates: str) -> str:
+    """The first candidate that means nothing yet: in the function around `user` and at the module's level.
 
-
-def fresh_name(tree: Tree, *candidates: str) -> str:
-    """The first candidate that the file does not use yet."""
-    taken = identifiers(tree.source)
+    Without a user the name is for the whole module, and may occur nowhere in it.
+    """
+    function = None if user is None else tree.enclosing(user, cst.FunctionDef)
+    taken = names_in(tree.module) if function is None else names_in(function) | _bound_at_top(tree)
     numbered = (f"{candidates[0]}_{number}" for number in range(2, 100))
     return next(name for name in (*candidates, *numbered) if name not in taken)
+
+
+def _bound_at_top(tree: Tree) -> set[str]:
+    """The names that the module itself binds; those inside its functions and classes are their own."""
+    found: set[str] = set()
+    for statement in tree.module.body:
+        if isinstance(statement, cst.FunctionDef | cst.ClassDef):
+            found.add(statement.name.value)
+        else:
+            found |= names_in(statement)
+    return found
 
 
 def dotted(node: cst.CSTNode) -> str | None:

@@ -39,7 +39,7 @@ def window_share(target: Target, edits: Edits) -> None:
     used = (target.spans("division") or target.spans("backward"))[0]
     refuse_unsound_body(tree, header, used, steps)
     counting = counting_of(target, header, "self.ignore_index")
-    share = fresh_name(tree, "share", "target_share")
+    share = fresh_name(tree, header.loop, "share", "target_share")
     if stack == "accelerate":
         if "sync_with_dataloader" in tree.source.text:
             raise FixNotApplicable("the accumulation plugin may carry windows over the end of the loader")

@@ -38,7 +38,7 @@ def window_sum(target: Target, edits: Edits) -> None:
     header, window = _window(target, edits, loop)
     refuse_unsound_body(tree, header, tree.span_of(node), window)
     counting = counting_of(target, header, target.option_or("ignore_index", ""))
-    targets = fresh_name(tree, "targets", "window_targets")
+    targets = fresh_name(tree, loop, "targets", "window_targets")
     edits.insert_before(loop, _count(target, edits, header, window, counting, targets))
     calls = [tree.find(span, cst.Call) for span in target.spans("call")]
     if len(calls) == 1 and not _read_between(tree, loop, calls[0], division):
@@ -63,7 +63,7 @@ def _window(target: Target, edits: Edits, loop: cst.For) -> tuple[Header, str]:
     counter, steps = _counted(tree, loop)
     if loop.body.body[0] is not line or len(fetch.targets) != 1 or counter in names_in(fetch.value):
         raise FixNotApplicable("the micro-batch is not drawn first, so its window cannot be collected")
-    window = fresh_name(tree, "window", "micro_batches")
+    window = fresh_name(tree, loop, "window", "micro_batches")
     bound = fetch.targets[0].target
     text = tree.code(bound)
     edits.insert_before(loop, f"{window} = [{tree.code(fetch.value)} for _ in range({steps})]\n")
@@ -90,7 +90,7 @@ def _count(target: Target, edits: Edits, header: Header, window: str, counting: 
     if target.option("stack") == "plain":
         return f"{name} = max({counting.number}(sum({each})), 1)\n"
     distributed = distributed_module(edits)
-    counts = fresh_name(target.tree, "counts", "rank_counts")
+    counts = fresh_name(target.tree, header.loop, "counts", "rank_counts")
     return (
         f"{counts} = [{counting.number}(sum({each}))]\n"
         f"if {distributed}.is_initialized():\n"

@@ -1,0 +1,447 @@
+"""Does a rewrite change only what it must, in the user's own layout, names and encoding?"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ga_lint.diagnostics import FixRequest, FixTier
+from ga_lint.errors import FixNotApplicable, InternalError
+from ga_lint.fixers import fixer_names, rewrite
+from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.tree import Tree
+from ga_lint.source import decode
+from testbed.rewriting import refusal, request, rewritten, source_of
+
+SUPER = "super().compute_loss(model, inputs)"
+OVERRIDE = """class Custom(Trainer):
+    def compute_loss({parameters}):
+        return super().compute_loss(model, inputs)
+"""
+
+
+def override(parameters: str) -> str:
+    return OVERRIDE.format(parameters=parameters)
+
+
+SIGNATURES = {
+    "one line": ("self, model, inputs", "self, model, inputs, num_items_in_batch=None"),
+    "after defaults": (
+        "self, model, inputs, return_outputs=False",
+        "self, model, inputs, return_outputs=False, num_items_in_batch=None",
+    ),
+    "before **kwargs that are read": (
+        "self, model, inputs, **kwargs",
+        "self, model, inputs, num_items_in_batch=None, **kwargs",
+    ),
+    "behind *args": ("self, model, inputs, *args", "self, model, inputs, *args, num_items_in_batch=None"),
+    "keyword-only": (
+        "self, model, inputs, *, return_outputs=False",
+        "self, model, inputs, *, return_outputs=False, num_items_in_batch=None",
+    ),
+    "annotated": (
+        "self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False",
+        "self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch=None",
+    ),
+    "one a line, trailing comma": (
+        "\n        self,\n        model,  # wrapped\n        inputs,\n    ",
+        "\n        self,\n        model,  # wrapped\n        inputs,\n        num_items_in_batch=None,\n    ",
+    ),
+    "one a line, no trailing comma": (
+        "\n        self,\n        model,\n        inputs  # a dict\n    ",
+        "\n        self,\n        model,\n        inputs,  # a dict\n        num_items_in_batch=None\n    ",
+    ),
+    "aligned under the bracket": (
+        "self, model, inputs,\n                     return_outputs=False",
+        "self, model, inputs,\n                     return_outputs=False, num_items_in_batch=None",
+    ),
+    "all on a line of their own": (
+        "\n        self, model, inputs, return_outputs=False\n    ",
+        "\n        self, model, inputs, return_outputs=False, num_items_in_batch=None\n    ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), SIGNATURES.values(), ids=SIGNATURES)
+def test_the_parameter_joins_the_signature_in_its_own_layout(before: str, after: str) -> None:
+    text = override(before)
+    wanted = override(after)
+    if "kwargs" in before:
+        text, wanted = (each.replace("return super", "print(kwargs)\n        return super") for each in (text, wanted))
+    wanted = wanted.replace("(model, inputs)", "(model, inputs, num_items_in_batch=num_items_in_batch)")
+    assert rewritten(text, "forward-count", call=SUPER) == wanted
+
+
+CALLS = {
+    "swallowed by **kwargs": (
+        "def compute_loss(self, model, inputs, **kw):\n        return super().compute_loss(model, inputs)",
+        "def compute_loss(self, model, inputs, **kw):\n        return super().compute_loss(model, inputs, **kw)",
+    ),
+    "third by position": (
+        "def training_step(self, model, inputs, items):\n        return super().training_step(model, inputs)",
+        "def training_step(self, model, inputs, items):\n        return super().training_step(model, inputs, items)",
+    ),
+    "in the tuple of the rest": (
+        "def training_step(self, model, inputs, *rest):\n        return super().training_step(model, inputs)",
+        "def training_step(self, model, inputs, *rest):\n        return super().training_step(model, inputs, *rest)",
+    ),
+    "by keyword where the others are": (
+        "def training_step(self, model, inputs):\n        return super().training_step(model=model, inputs=inputs)",
+        "def training_step(self, model, inputs, num_items_in_batch=None):\n"
+        "        return super().training_step(model=model, inputs=inputs, num_items_in_batch=num_items_in_batch)",
+    ),
+    "one argument a line": (
+        "def compute_loss(self, model, inputs, **kw):\n        return super().compute_loss(\n"
+        "            model,\n            inputs,  # as they are\n        )",
+        "def compute_loss(self, model, inputs, **kw):\n        return super().compute_loss(\n"
+        "            model,\n            inputs,  # as they are\n            **kw,\n        )",
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "after"), CALLS.values(), ids=CALLS)
+def test_the_count_is_passed_as_the_call_is_written(before: str, after: str) -> None:
+    head = "class Custom(Trainer):\n    "
+    call = re.search(r"super\(\).*", before, re.DOTALL)
+    assert call is not None
+    assert rewritten(head + before + "\n", "forward-count", call=call.group()) == head + after + "\n"
+
+
+DIVISIONS = {
+    "the line says nothing any more": ("loss = loss / n", "loss / n", None),
+    "its comment stays": ("loss = loss / n  # why", "loss / n", "# why"),
+    "another name": ("scaled = loss / n", "loss / n", "scaled = loss"),
+    "an argument": ("backward(loss / n)", "loss / n", "backward(loss)"),
+    "a sum in parentheses": ("backward((a + b) / n)", "(a + b) / n", "backward(a + b)"),
+    "parentheses that are needed": ("x = y * ((a + b) / n)", "(a + b) / n", "x = y * (a + b)"),
+    "times an inverse": ("backward(loss * (1 / n))", "loss * (1 / n)", "backward(loss)"),
+    "a method": ("loss.div(n).backward()", "loss.div(n)", "loss.backward()"),
+    "a function": ("torch.div(loss, n).backward()", "torch.div(loss, n)", "loss.backward()"),
+    "in place": ("loss /= n", "loss /= n", None),
+    "in place, a method": ("loss.div_(n)", "loss.div_(n)", None),
+    "a guard that holds nothing else": ("if n > 1:\n        loss = loss / n", "loss / n", None),
+    "a guard on one line": ("if n > 1: loss = loss / n", "loss / n", None),
+    "a guard with an else": (
+        "if n > 1:\n        loss = loss / n\n    else:\n        log()",
+        "loss / n",
+        "if n > 1:\n        pass\n    else:\n        log()",
+    ),
+}
+
+
+@pytest.mark.parametrize(("before", "division", "after"), DIVISIONS.values(), ids=DIVISIONS)
+def test_one_division_is_dropped(before: str, division: str, after: str | None) -> None:
+    text = "def step(loss):\n    # first\n    {}\n    # last\n    done()\n"
+    wanted = text.format(after) if after else text.replace("    {}\n", "")
+    assert rewritten(text.format(before), "drop-division", division=division) == wanted
+
+
+def test_several_statements_on_a_line_are_refused() -> None:
+    assert "more than one statement" in refusal("a = 1; loss = loss / n\n", "drop-division", division="loss / n")
+
+
+def test_backward_receives_the_divided_loss_and_its_arguments_stay() -> None:
+    for before, after in {
+        "loss.backward()": "(loss / steps).backward()",
+        "(a + b).backward(retain_graph=True)": "((a + b) / steps).backward(retain_graph=True)",
+        "scaler.scale(loss).backward()": "scaler.scale(loss / steps).backward()",
+        "fabric.backward(loss)": "fabric.backward(loss / steps)",
+        "self.manual_backward(a + b)": "self.manual_backward((a + b) / steps)",
+    }.items():
+        assert rewritten(before + "\n", "divide-by-steps", {"steps": "steps"}, backward=before) == after + "\n"
+
+
+OWN = dedent('''\
+    """What this trains."""
+
+    import os
+    from torch.nn import functional as F
+    from transformers import Trainer
+
+
+    class Custom(Trainer):
+        """One sum, one count."""
+
+        # the loss
+        def compute_loss(self, model, inputs, return_outputs=False):
+            labels = inputs.pop("labels")
+            outputs = model(**inputs)
+            # no shift
+            loss = F.cross_entropy(outputs.logits.flatten(0, 1), labels.flatten(), label_smoothing=0.1)  # CE
+
+            return (loss, outputs) if return_outputs else loss
+    ''')
+CALL = "F.cross_entropy(outputs.logits.flatten(0, 1), labels.flatten(), label_smoothing=0.1)"
+
+
+def test_an_own_loss_keeps_its_lines() -> None:
+    wanted = OWN.replace("return_outputs=False):", "return_outputs=False, num_items_in_batch=None):")
+    wanted = wanted.replace("import os\n", "import os\nimport torch\n").replace(
+        "import os\nimport torch\n", "import os\n"
+    )
+    wanted = wanted.replace("from torch.nn", "import torch\nfrom torch.nn")
+    wanted = wanted.replace(
+        ", label_smoothing=0.1)  # CE\n",
+        ', label_smoothing=0.1,\n                               reduction="mean" if num_items_in_batch is None'
+        ' else "sum")  # CE\n'
+        "        if num_items_in_batch is not None:\n"
+        "            if torch.is_tensor(num_items_in_batch):\n"
+        "                num_items_in_batch = num_items_in_batch.to(loss.device)\n"
+        "            loss = loss / num_items_in_batch\n"
+        "            if self.args.average_tokens_across_devices:\n"
+        "                loss = loss * self.accelerator.num_processes\n",
+    )
+    assert rewritten(OWN, "count-loss", call=CALL) == wanted
+
+
+REFUSED = {
+    "class weights": (", label_smoothing=0.1)", ", weight=self.weights)", "built with weight="),
+    "summed already": ("label_smoothing=0.1)", 'reduction="sum")', 'reduced by "sum"'),
+    "options by position": ("labels.flatten(), label_smoothing=0.1)", "labels.flatten(), None)", "by position"),
+    "another term": ("# CE\n", "# CE\n        loss = loss + 0.1 * outputs.aux_loss\n", "another term on line 17"),
+    "another term at the end": ("else loss\n", "else loss + outputs.aux_loss\n", "another term on line 18"),
+    "part of a sum": ("loss = F.cross", "loss = outputs.aux_loss + F.cross", "part of a larger expression"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "reason"), REFUSED.values(), ids=REFUSED)
+def test_a_loss_that_is_no_plain_sum_is_refused(old: str, new: str, reason: str) -> None:
+    text = OWN.replace(old, new)
+    assert text != OWN
+    call = re.search(r"F\.cross_entropy\(.*?\)(?=  #)", text)
+    assert call is not None
+    assert reason in refusal(text, "count-loss", call=call.group())
+
+
+DELEGATED = """class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        outputs = {call}
+        loss = outputs.loss  # the model's own
+        {use}
+        return (loss, outputs) if return_outputs else loss
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "use", "passed"),
+    [
+        ("model(**inputs)", "self.seen += 1", "inputs"),
+        ("model(**inputs)", 'self.seen += inputs["labels"].numel()', "{**inputs}"),
+        ("model(**inputs, use_cache=False)", "self.seen += 1", '{**inputs, "use_cache": False}'),
+    ],
+)
+def test_the_models_loss_comes_from_super(call: str, use: str, passed: str) -> None:
+    text = DELEGATED.format(call=call, use=use)
+    wanted = text.replace(
+        f"outputs = {call}\n        loss = outputs.loss  # the",
+        f"loss, outputs = super().compute_loss({passed and 'model'}, {passed}, return_outputs=True, "
+        "num_items_in_batch=num_items_in_batch)\n        # the",
+    )
+    assert rewritten(text, "delegate-loss", call=call, loss="outputs.loss") == wanted
+
+
+@pytest.mark.parametrize("call", ["self.model(**inputs)", 'model(inputs["input_ids"])', "model(**batch)"])
+def test_another_call_is_not_delegated(call: str) -> None:
+    assert refusal(DELEGATED.format(call=call, use="pass"), "delegate-loss", call=call, loss="outputs.loss")
+
+
+LOOP = dedent("""\
+    import torch
+
+
+    def train(model, loader, optimizer, steps):
+        # one epoch
+        for step, batch in enumerate(loader):
+
+            loss = model(**batch).loss / steps
+            loss.backward()  # sums up
+            if (step + 1) % steps == 0:
+                optimizer.step()
+                optimizer.zero_grad()
+    """)
+LOOP_OPTIONS = {"stack": "plain", "steps": "steps", "labels": 'batch["labels"]', "shifted": "yes"}
+LOOP_PLACES = {"loop": "for step", "division": "model(**batch).loss / steps", "step": "optimizer.step()"}
+
+
+def test_a_second_loop_uses_the_same_helper() -> None:
+    once = rewritten(LOOP, "window-share", LOOP_OPTIONS, **LOOP_PLACES)
+    again = (
+        re.sub(r"\bstep\b", "index", LOOP.partition("\n\n\n")[2]).replace("train", "again").replace("optimizer", "opt")
+    )
+    again = again.replace("opt.index", "opt.step")
+    places = LOOP_PLACES | {"loop": "for index", "step": "opt.step()"}
+    twice = rewritten(f"{once}\n\n{again}", "window-share", LOOP_OPTIONS, **places)
+    assert twice.count("class WithTargetShare") == 1
+    assert twice.count("(batch, share) in enumerate(WithTargetShare(loader, steps)):") == 2
+
+
+def test_names_that_are_taken_are_left_alone() -> None:
+    text = LOOP.replace("import torch\n", "import torch\n\nshare = 1\nWithTargetShare = None\n")
+    fixed = rewritten(text, "window-share", LOOP_OPTIONS, **LOOP_PLACES)
+    assert "class WithTargetShare_2:" in fixed
+    assert "(batch, target_share) in enumerate(WithTargetShare_2(loader, steps))" in fixed
+
+
+# Every fixer once, on code whose layout the tests below disturb.
+EACH = {
+    "forward-count": (override("self, model, inputs"), {}, {"call": SUPER}),
+    "drop-division": ("def f(loss):\n    # a\n    loss = loss / n  # b\n    done()\n", {}, {"division": "loss / n"}),
+    "divide-by-steps": ("def f(loss):\n    loss.backward()  # a\n", {"steps": "n"}, {"backward": "loss.backward()"}),
+    "count-loss": (OWN, {}, {"call": CALL}),
+    "delegate-loss": (
+        DELEGATED.format(call="model(**inputs)", use="pass"),
+        {},
+        {"call": "model(**inputs)", "loss": "outputs.loss"},
+    ),
+    "opt-out": (OWN, {}, {"method": "def compute_loss"}),
+    "rank-factor": (
+        OVERRIDE.format(parameters="self, model, inputs").replace(
+            "return super()", "loss = total / num_items_in_batch  # mean\n        return loss or super()"
+        ),
+        {},
+        {"division": "total / num_items_in_batch"},
+    ),
+    "window-share": (LOOP, LOOP_OPTIONS, LOOP_PLACES),
+    "window-sum": (
+        "def f(window, n):\n    for b in window:\n        loss = g(b) / n  # a\n        loss.backward()\n",
+        {"stack": "plain", "labels": "b"},
+        {"loop": "for b", "division": "g(b) / n"},
+    ),
+}
+CASES = pytest.mark.parametrize(("fixer", "case"), EACH.items(), ids=EACH)
+Case = tuple[str, dict[str, str], dict[str, str]]
+
+
+def test_every_fixer_is_among_them() -> None:
+    assert set(EACH) == fixer_names()
+
+
+@CASES
+def test_line_ends_and_indentation_are_the_users(fixer: str, case: Case) -> None:
+    """A file with other line ends or tabs is rewritten into the same text with those."""
+    text, options, places = case
+    plain = rewritten(text, fixer, options, **places)
+    crlf = rewritten(text.replace("\n", "\r\n"), fixer, options, **places)
+    assert crlf == plain.replace("\n", "\r\n")
+    two = rewritten(text.replace("    ", "  "), fixer, options, **places)
+    assert two.replace(" ", "") == plain.replace(" ", "")
+
+
+@CASES
+def test_tabs_stay_tabs(fixer: str, case: Case) -> None:
+    text, options, places = case
+    fixed = rewritten(_tabs(text), fixer, options, **places)
+    assert not re.search(r"^\t* +\S(?<!\()", _unaligned(fixed), re.MULTILINE)
+    assert _unaligned(fixed).replace("\t", "    ") == _unaligned(rewritten(text, fixer, options, **places))
+
+
+def _tabs(text: str) -> str:
+    return re.sub(r"^(?:    )+", lambda found: "\t" * (len(found.group()) // 4), text, flags=re.MULTILINE)
+
+
+def _unaligned(text: str) -> str:
+    """Without breaks below a bracket, which a tabbed file does not get."""
+    return re.sub(r",\s+(?=reduction=)", ", ", text)
+
+
+@CASES
+def test_encoding_mark_and_final_newline_stay(fixer: str, case: Case) -> None:
+    text, options, places = case
+    for head, codec, tail in (
+        (b"\xef\xbb\xbf", "utf-8", ""),
+        (b"", "latin-1", ""),
+        (b"", "utf-8", "\n\x0c\ndef other():\n    return '\u2028\x1c\xe9\U0001f600'"),
+    ):
+        whole = text + tail if tail else text
+        if codec == "latin-1":
+            whole = "# -*- coding: latin-1 -*-\n# caf\xe9\n" + text
+        source = decode(Path("train.py"), head + whole.encode(codec))
+        fixed = rewrite(source, request(source, fixer, options, **places)).text
+        data = source.encode(fixed)
+        assert data.startswith(head)
+        assert fixed.endswith(tail)
+        assert _without_header(fixed, whole, text, tail) == rewritten(text, fixer, options, **places)
+
+
+def _without_header(fixed: str, whole: str, text: str, tail: str) -> str:
+    header = whole[: whole.index(text)]
+    assert fixed.startswith(header)
+    return fixed[len(header) : len(fixed) - len(tail)]
+
+
+@CASES
+def test_a_file_without_a_final_newline_keeps_none(fixer: str, case: Case) -> None:
+    text, options, places = case
+    fixed = rewritten(text.rstrip("\n"), fixer, options, **places)
+    assert fixed == rewritten(text, fixer, options, **places).rstrip("\n")
+
+
+COMMENT = st.sampled_from(["# note", "# ga: \u00e9", "#!x", "# type: ignore"])
+
+
+@CASES
+@given(data=st.data())
+def test_comments_and_blank_lines_survive(fixer: str, case: Case, data: st.DataObject) -> None:
+    """Comments and blank lines anywhere around: each comment is still there, in order."""
+    text, options, places = case
+    lines = []
+    for index, line in enumerate(text.splitlines()):
+        if index and line.strip() and data.draw(st.booleans(), label=f"above {line!r}"):
+            indent = line[: len(line) - len(line.lstrip())]
+            lines.append(data.draw(st.one_of(st.just(""), COMMENT.map(lambda c, i=indent: f"{i}{c}"))))  # type: ignore[misc]
+        lines.append(line)
+    noisy = "\n".join(lines) + "\n"
+    fixed = rewritten(noisy, fixer, options, **places)
+    before, after = (re.findall(r"#.*", each) for each in (noisy, fixed))
+    remaining = iter(after)
+    assert all(comment in remaining for comment in before)
+
+
+AWKWARD = [
+    "x = 1",
+    "",
+    "\n\n",
+    "# only a comment",
+    "def f():\n\treturn (a\n\t\t/ b)\n",
+    "x = 1\r\nif x:\r\n    y = 2",
+    "\x0c\nclass A: pass\n",
+    "if x:\n  if y:\n        z = '''\n  a\n'''\n",
+    "match x:\n    case [1, *rest] if rest: pass\n",
+    "x = f'{a!r:>{w}} {b=}'\nprint(\"\\N{BULLET}\")\n",
+    "async def f():\n    async with a as b, c: await d\n",
+    "s = '\x85\u2028'  # \x1c\n",
+    "try:\n    pass\nexcept* E as e:\n    raise\n",
+    "def f[T: int](x: T, /, *, y=1) -> T: ...\n",
+]
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_nothing_to_do_changes_no_byte(text: str, newline: str) -> None:
+    source = source_of(text.replace("\r\n", "\n").replace("\n", newline))
+    assert source.encode(Edits(Tree(source)).apply().text) == source.data
+
+
+@pytest.mark.parametrize("text", ["x = 1\ry = f(2)\r", "\x0cx = f(1)\n"], ids=["lone CR", "form feed before code"])
+def test_what_does_not_come_back_byte_for_byte_is_refused(text: str) -> None:
+    with pytest.raises(FixNotApplicable, match="byte for byte"):
+        Tree(source_of(text))
+
+
+def test_a_place_that_is_not_there_is_refused() -> None:
+    asked = request("a = b / c\n", "drop-division", division="b / c")
+    with pytest.raises(FixNotApplicable, match="at line 1"):
+        rewrite(source_of("a = bb / c\n"), asked)
+
+
+def test_a_rule_that_asks_wrongly_is_our_own_fault() -> None:
+    asked = request("a = b / c\n", "drop-division")
+    with pytest.raises(InternalError, match="needs one place 'division'"):
+        rewrite(source_of("a = b / c\n"), asked)
+    with pytest.raises(InternalError, match="no fixer"):
+        rewrite(source_of("a = 1\n"), FixRequest("magic", FixTier.SAFE, ""))
