@@ -1,0 +1,114 @@
+"""Who imports whom, and what does a run of `check` never import?"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testbed.fixtures import ROOT
+from testbed.shell import HIT, write
+
+PACKAGE = ROOT / "ga_lint"
+BASE = {"errors", "source", "diagnostics", "outcome", "resources"}  # types that everybody speaks in
+MAY_IMPORT = {
+    "errors": set(),
+    "source": {"errors"},
+    "diagnostics": {"source"},
+    "outcome": {"diagnostics"},
+    "resources": {"errors"},
+    "config": {"diagnostics", "errors"},
+    "syntax": {"source", "errors"},
+    "knowledge": {"errors", "resources"},
+    "project": {"source", "errors", "syntax", "knowledge"},
+    "facts": {"source", "diagnostics", "errors", "syntax", "project", "knowledge"},
+    "rules": {"source", "diagnostics", "facts.model", "project", "knowledge"},
+    "fixers": {"source", "diagnostics", "errors", "syntax", "facts.model"},
+    "engine": BASE | {"config", "syntax", "knowledge", "project", "facts", "rules", "fixers"},
+    "report": {"outcome", "diagnostics", "source", "resources", "verify.model"},
+    "verify": set(),
+    "cli": BASE | {"config", "engine", "report", "rules.registry", "verify"},
+    "api": {"config", "diagnostics", "outcome", "engine"},
+    "__main__": {"cli"},
+    "__init__": {"api"},
+}
+ONLY_IN = {
+    "libcst": ("fixers",),
+    "torch": ("verify.worker",),
+    "transformers": ("verify.worker",),
+    "accelerate": ("verify.worker",),
+    "typer": ("cli.help",),
+    "rich": ("cli.console",),
+    "pathspec": ("engine.patterns",),
+}
+
+
+def modules() -> Iterator[tuple[str, ast.Module]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        yield name.removesuffix(".__init__") if "." in name else name, ast.parse(path.read_text())
+
+
+def imports(tree: ast.Module) -> Iterator[str]:
+    """Every module that a file imports anywhere, `a.b` for `from a.b import c`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "absolute imports only"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names if node.module == "ga_lint")
+
+
+@pytest.mark.parametrize(("name", "tree"), [pytest.param(*each, id=each[0]) for each in modules()])
+def test_layers(name: str, tree: ast.Module) -> None:
+    layer = name.split(".")[0]
+    for imported in imports(tree):
+        top, _, inner = imported.partition(".")
+        if top == "ga_lint" and inner and not inner.startswith("__"):
+            own = inner.split(".")[0] == layer
+            allowed = any(inner == other or inner.startswith(f"{other}.") for other in MAY_IMPORT[layer])
+            assert own or allowed, f"{name} imports {inner}"
+        if top in ONLY_IN:
+            assert name.startswith(ONLY_IN[top]), f"{name} imports {top}"
+
+
+def test_the_worker_shares_nothing_but_its_job() -> None:
+    for name, tree in modules():
+        if name.startswith("verify.worker"):
+            foreign = {i for i in imports(tree) if i.startswith("ga_lint.") and not i.startswith("ga_lint.verify.")}
+            assert not foreign, name
+
+
+_CHECK = """
+import sys
+from ga_lint.cli.main import main
+code = main(["check", "hit.py"])
+loaded = [name for name in ("libcst", "torch", "transformers", "accelerate", "typer", "pydantic", "rich", "argparse",
+                            "pathspec", "tomllib", "difflib", "multiprocessing") if name in sys.modules]
+sys.exit(f"loaded: {loaded}" if loaded != EXPECTED else 0 if code == 1 else "nothing found")
+"""
+
+
+def test_check_imports_nothing_heavy(tmp_path: Path) -> None:
+    """The knowledge tables are TOML; nothing else is on the way."""
+    write(tmp_path, {"hit.py": HIT, "run.py": _CHECK.replace("EXPECTED", "['tomllib']")})
+    done = subprocess.run(
+        [sys.executable, "run.py"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_the_package_imports_nothing() -> None:
+    code = "import sys, ga_lint; print([name for name in sys.modules if name.startswith('ga_lint.')])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

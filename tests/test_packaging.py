@@ -1,0 +1,117 @@
+"""Does what a user installs hold what they need, and nothing heavy?"""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+import tempfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from testbed.fixtures import ROOT
+from testbed.shell import BROKEN, HIT, write
+
+META = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@functools.cache
+def registry() -> str | None:
+    """Why nothing can be installed here, if that is so."""
+    asked = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "hatchling", "--dest"]
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run([*asked, folder], capture_output=True, check=False)
+    return None if done.returncode == 0 else "pip cannot reach a package registry"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` folder of an environment that holds ga-lint without extras."""
+    if reason := registry():
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("installed")
+    subprocess.run([sys.executable, "-m", "venv", str(folder / "env")], check=True)
+    pip = [str(folder / "env" / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--quiet"]
+    subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(folder), str(ROOT)], check=True)
+    (wheel,) = folder.glob("ga_lint-*.whl")
+    subprocess.run([*pip, "install", str(wheel)], check=True)
+    return folder / "env" / "bin"
+
+
+def test_the_light_install_needs_nothing_heavy() -> None:
+    names = {requirement.split(">")[0] for requirement in META["dependencies"]}
+    assert names == {"libcst", "pathspec", "rich", "typer"}
+
+
+@pytest.mark.slow
+class TestInstalled:
+    def test_the_wheel_holds_pages_and_tables(self, installed: Path) -> None:
+        (wheel,) = installed.parents[1].glob("*.whl")
+        names = zipfile.ZipFile(wheel).namelist()
+        for path in (ROOT / "rules").rglob("*.*"):
+            assert f"ga_lint/_rules/{path.relative_to(ROOT / 'rules').as_posix()}" in names
+        assert "ga_lint/py.typed" in names
+        assert any(name.endswith("licenses/LICENSE") for name in names)
+        assert not [name for name in names if name.startswith(("tests/", "fixtures/"))]
+
+    def test_check_fix_and_rule_work(self, installed: Path, tmp_path: Path) -> None:
+        write(tmp_path, {"hit.py": HIT})
+        command = str(installed / "ga-lint")
+        check = subprocess.run(
+            [command, "check", "--output-format=json"], cwd=tmp_path, capture_output=True, check=False
+        )
+        assert (check.returncode, json.loads(check.stdout)[0]["code"]) == (1, "GA103")
+        fix = subprocess.run([command, "fix"], cwd=tmp_path, capture_output=True, check=False)
+        assert fix.returncode == 0, fix.stderr
+        rule = subprocess.run([command, "rule", "GA103"], cwd=tmp_path, capture_output=True, check=True)
+        assert rule.stdout == (ROOT / "rules" / "GA103-double-division.md").read_bytes()
+        help_ = subprocess.run([command, "--help"], cwd=tmp_path, capture_output=True, check=True)
+        assert b"verify" in help_.stdout
+
+    def test_verify_says_in_one_line_what_to_install(self, installed: Path, tmp_path: Path) -> None:
+        done = subprocess.run([str(installed / "ga-lint"), "verify"], cwd=tmp_path, capture_output=True, check=False)
+        assert done.returncode == 2
+        assert done.stderr.count(b"\n") == 1
+        assert b"pip install 'ga-lint[verify]'" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hook", ["ga-lint", "ga-lint-fix"])
+def test_pre_commit(hook: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real pre-commit installs the hook from this repository and runs it on another."""
+    pytest.importorskip("pre_commit")
+    if reason := registry():
+        pytest.skip(reason)
+    monkeypatch.setenv("PRE_COMMIT_HOME", str(tmp_path / "cache"))
+    write(tmp_path, {"work/hit.py": HIT, "work/broken.py": BROKEN, "work/build/x.py": BROKEN})
+    work = tmp_path / "work"
+    for words in ("init --quiet", "add --force ."):
+        subprocess.run(["git", *words.split()], cwd=work, check=True)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pre_commit",
+            "try-repo",
+            str(ROOT),
+            hook,
+            "--files",
+            "hit.py",
+            "broken.py",
+            "build/x.py",
+        ],
+        cwd=work,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Failed" in done.stdout
+    assert "broken.py:1:7: GA001" in done.stdout
+    assert "1 skipped (1 excluded)" in done.stdout
+    changed = (work / "hit.py").read_text() != HIT
+    assert changed == (hook == "ga-lint-fix")

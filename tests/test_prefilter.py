@@ -1,0 +1,38 @@
+"""Does the look at a file's bytes ever lose a finding, and what is parsed nevertheless?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ga_lint.engine import run
+from ga_lint.engine.own_rules import known_rules
+from ga_lint.engine.prefilter import Prefilter
+from testbed.fixtures import all_fixtures, check, diagnostics
+from testbed.shell import BROKEN, ga_lint, write
+
+
+@pytest.mark.parametrize("fixture", all_fixtures(), ids=str)
+def test_no_finding_is_lost(fixture: object) -> None:
+    path, project = getattr(fixture, "path", Path()), getattr(fixture, "project", Path())
+    whole = diagnostics(check(path, project))
+    filtered = diagnostics(check(path, project, prefilter=True))
+    assert filtered == whole
+
+
+def test_only_rules_whose_words_are_there() -> None:
+    prefilter = Prefilter(known_rules())
+    assert prefilter.possible(b"x = 1\n") == ()
+    for rule in known_rules():
+        for needle in rule.needles:
+            assert rule in prefilter.possible(b"x = 1  # " + needle)
+
+
+def test_a_small_tree_is_parsed_whole_and_a_named_file_always(tmp_path: Path) -> None:
+    write(tmp_path, {"a.py": BROKEN, "big.py": "#" * run.SMALL})
+    large = ga_lint("check", cwd=tmp_path)
+    assert (large.code, large.err) == (0, "2 files checked\n")
+    assert ga_lint("check", "a.py", cwd=tmp_path).code == 1
+    (tmp_path / "big.py").unlink()
+    assert ga_lint("check", cwd=tmp_path).code == 1
