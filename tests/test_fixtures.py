@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ga_lint.api import check_paths
 from ga_lint.rules.registry import Rule, all_rules
 from testbed.expectations import Expectations, FixtureError, read_expectations, without_markers
 from testbed.fixtures import FIXED, FIXTURES, Fixture, all_fixtures, check, diagnostics, fix, rows
@@ -21,6 +22,16 @@ def test_findings_are_exactly_those_expected(fixture: Fixture) -> None:
     found = diagnostics(check(fixture.path, fixture.project))
     complaints = expectations.complaints(rows(found))
     assert not complaints, "\n".join([*complaints, *(f"  {d.finding.message}" for d in found)])
+
+
+def test_one_run_over_all_says_the_same() -> None:
+    """From the repository's root, as a user calls it, each file gets what it gets in its own small project."""
+    report = check_paths([FIXTURES])
+    assert not report.failures
+    together = Counter((d.path.resolve(), d.finding.span.start.row, d.finding.code) for d in report.diagnostics)
+    for fixture in EVERY:
+        alone = rows(diagnostics(check(fixture.path, fixture.project)))
+        assert Counter({(row, code): n for (path, row, code), n in together.items() if path == fixture.path}) == alone
 
 
 @pytest.mark.parametrize("fixture", REWRITTEN, ids=str)

@@ -59,12 +59,14 @@ def test_loss(row: LossRow) -> None:
     found = installed(row)
     assert row.kind == ("class" if isinstance(found, type) else "function")
     options = parameters(found)
-    inputs = list(parameters(found.forward))[1:] if isinstance(found, type) else list(options)  # type: ignore[attr-defined]
+    inputs = (
+        list(parameters(getattr(found, "forward", found.__call__)))[1:] if isinstance(found, type) else list(options)
+    )
     if "reduction" in options:
         assert options["reduction"].default == row.default
     ignored = options["ignore_index"].default if "ignore_index" in options else None
     assert ignored == row.ignore_index
-    assert row.count == ("num_items_in_batch" if "num_items_in_batch" in options else None)
+    assert row.count == ("num_items_in_batch" if "num_items_in_batch" in {*options, *inputs} else None)
     assert inputs[row.labels] in ("target", "labels", "targets"), f"{inputs[row.labels]} is no target"
 
 
