@@ -23,7 +23,7 @@ from ga_lint.facts.values import (
 
 # Names that the field uses for the accumulation steps; a gate's own expression needs no such name.
 STEPS_NAME = re.compile(
-    r"(^|\.)steps$|accum\w*(_|\b)|grad_?acc\w*|\bgas\b|update_freq|accumulate_grad_batches|iters_to_accumulate|micro_?(steps|batches)",
+    r"(^|\.)steps$|accum\w*(_|\b)|grad_?acc\w*|\bgas\b|update_freq|accumulate_grad_batches|iters_to_accumulate|micro_?(steps|batches)|n_micro",
     re.IGNORECASE,
 )
 WORLD_NAME = re.compile(r"world_?size|num_processes|num_gpus?|n_gpus?|dp_size|get_world_size|num_replicas", re.IGNORECASE)
@@ -39,13 +39,16 @@ def scaled(loss: Loss, by: Value, power: int, text: str, place: Place) -> Loss:
     """The loss multiplied (`power` 1) or divided (-1) by `by`."""
     if isinstance(by, Reciprocal):
         return scaled(loss, by.of, -power, by.text, place)
-    factors = [factor_of(by, power, text, place)]
+    return Loss(tuple(_scaled_term(term, by, power, text, place) for term in loss.terms))
+
+
+def _scaled_term(term: LossTerm, by: Value, power: int, text: str, place: Place) -> LossTerm:
+    if isinstance(by, Count) and by.scale is Scale.MICRO_BATCH and by.depth < term.site.depth:
+        by = replace(by, scale=Scale.WINDOW)  # counted before the loop that computes the loss
+    term = _normal(replace(term, factors=(*term.factors, factor_of(by, power, text, place))))
     if isinstance(by, Count) and by.per_rank:
-        factors.append(Factor(FactorKind.WORLD, -power, text, place))
-    terms = loss.terms
-    for factor in factors:
-        terms = tuple(_normal(replace(term, factors=(*term.factors, factor))) for term in terms)
-    return Loss(terms)
+        term = replace(term, factors=(*term.factors, Factor(FactorKind.WORLD, -power, text, place)))
+    return term
 
 
 def factor_of(by: Value, power: int, text: str, place: Place) -> Factor:
@@ -71,6 +74,8 @@ def _kind_by_name(text: str) -> FactorKind:
 
 def _normal(term: LossTerm) -> LossTerm:
     """A mean times its own count is a sum; a sum over its own count is a mean."""
+    if not term.factors:
+        return term
     last, site = term.factors[-1], term.site
     if last.kind is not FactorKind.LOCAL_COUNT:
         return term

@@ -23,6 +23,7 @@ from ga_lint.facts.values import (
     Items,
     Loss,
     Model,
+    Super,
     Symbol,
     Table,
     Tensor,
@@ -40,6 +41,7 @@ _MODEL_NAMES = frozenset(
     "gpt llm lm transformer base_model decoder".split()
 )
 COUNT = "num_items_in_batch"
+_OVERRIDDEN = ("compute_loss", "training_step")
 _LOSS_NAMES = ("criterion", "loss_fn", "loss_fct", "loss_func", "loss_function", "ce_loss", "xent")
 
 
@@ -91,6 +93,8 @@ def evaluate_call(run: Interpreter, frame: Frame, state: State, node: ast.Call) 
     named: list[tuple[str, Value]] = []
     for keyword in node.keywords:
         value = run.evaluate(frame, state, keyword.value)
+        if keyword.arg is None:
+            value = _merged(value)
         if keyword.arg is None and isinstance(value, Table):
             named.extend(value.entries)
             if not isinstance(value.rest, Unknown):
@@ -104,14 +108,25 @@ def evaluate_call(run: Interpreter, frame: Frame, state: State, node: ast.Call) 
         return _super_call(call)
     if isinstance(node.func, ast.Attribute):
         receiver = run.evaluate(frame, state, node.func.value)
+        if isinstance(receiver, Super) and call.method in _OVERRIDDEN:
+            return _super_call(call)
         results = [_method(call, one) for one in alternatives(receiver)]
         return choice(results)
     return choice([apply(call, callee) for callee in alternatives(run.evaluate(frame, state, node.func))])
 
 
+def _merged(value: Value) -> Value:
+    """Several dictionaries that it may be, as one that says for each key what it may hold."""
+    tables = [one for one in alternatives(value) if isinstance(one, Table)]
+    if len(tables) < 2 or len(tables) < len(list(alternatives(value))):
+        return value
+    keys = {key: None for table in tables for key, _ in table.entries}
+    return Table(tuple((key, choice([table.get(key) for table in tables])) for key in keys), tables[0].rest)
+
+
 def _is_super_call(node: ast.Call) -> bool:
     """`super().compute_loss(...)`, or the base class's method by name: `Trainer.compute_loss(self, ...)`."""
-    if not isinstance(node.func, ast.Attribute) or node.func.attr not in ("compute_loss", "training_step"):
+    if not isinstance(node.func, ast.Attribute) or node.func.attr not in _OVERRIDDEN:
         return False
     owner = node.func.value
     if isinstance(owner, ast.Call) and isinstance(owner.func, ast.Name) and owner.func.id == "super":
@@ -122,7 +137,7 @@ def _is_super_call(node: ast.Call) -> bool:
 def _super_call(call: Call) -> Value:
     """Record whether the count is handed on; the value is what the base's method makes of it."""
     assert isinstance(call.node.func, ast.Attribute)
-    by_name = not isinstance(call.node.func.value, ast.Call)
+    by_name = bool(call.node.args) and ast.unparse(call.node.args[0]) == "self"
     method = call.method
     position = (2 if method == "training_step" else 3) + by_name
     count = call.argument(position, COUNT)

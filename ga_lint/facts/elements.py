@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
+from ga_lint.facts import algebra
 from ga_lint.facts.values import (
     UNKNOWN,
     Built,
@@ -173,7 +174,7 @@ def entry(base: Tensor, key: str) -> Tensor:
         kind = TensorKind.LABELS
     elif "logit" in lowered:
         kind = TensorKind.LOGITS
-    return replace(base, kind=kind, text=key)
+    return replace(base, kind=kind, text=key, from_batch=True)
 
 
 def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast.Subscript) -> Value:
@@ -200,6 +201,8 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
             return entry(base, name)
         case Tensor(), _:
             return _sliced(base, node)
+        case Elements(), Tensor(kind=TensorKind.MASK):
+            return algebra.masked(base, key, ast.unparse(node.slice), run.place(frame, node))
         case Elements(), _:
             return base
         case (Unknown() | Symbol() | Built() | Instance()), Const(value=str() as name):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
 from ga_lint.facts import algebra, calls
-from ga_lint.facts.elements import element_of, entry, output_attribute, subscript
+from ga_lint.facts.elements import element_of, entry, is_ignore_index, output_attribute, subscript
 from ga_lint.facts.model import Reduction
 from ga_lint.facts.paths import Frame, State
 from ga_lint.facts.values import (
@@ -60,7 +60,7 @@ def evaluate(run: Interpreter, frame: Frame, state: State, node: ast.expr) -> Va
         case ast.Attribute():
             return _attribute(run, frame, state, node)
         case ast.Subscript():
-            stored = state.env.get(ast.unparse(node))
+            stored = _stored(state, node)
             base = run.evaluate(frame, state, node.value)
             key = run.evaluate(frame, state, node.slice) if not isinstance(node.slice, ast.Slice) else UNKNOWN
             return stored if stored is not None else subscript(run, frame, base, key, node)
@@ -77,7 +77,7 @@ def evaluate(run: Interpreter, frame: Frame, state: State, node: ast.expr) -> Va
             bounds = [value for value in values if isinstance(value, Boundary)]
             if bounds:
                 return bounds[0]
-            return choice([v for v in values if not isinstance(v, Unknown)] or [UNKNOWN])
+            return _boolean(run, frame, state, node, values)
         case ast.IfExp(test=test, body=body, orelse=orelse):
             known_test = run.truth(frame, state, test, run.evaluate(frame, state, test))
             if known_test is not None:
@@ -93,9 +93,7 @@ def evaluate(run: Interpreter, frame: Frame, state: State, node: ast.expr) -> Va
             inner = _bound_generators(run, frame, state, node.generators)
             source = run.evaluate(frame, inner, node.generators[0].iter)
             run.evaluate(frame, inner, node.value)
-            if isinstance(source, Many) and isinstance(source.source, Tensor | Table):
-                return source.source  # `{key: value.to(device) for key, value in batch.items()}`
-            return source if isinstance(source, Tensor | Table) else Tensor(TensorKind.BATCH)
+            return choice([_same_entries(one) for one in alternatives(source)])
         case ast.NamedExpr(target=ast.Name(id=name), value=value_node):
             state.env[name] = value = run.evaluate(frame, state, value_node)
             return value
@@ -106,6 +104,34 @@ def evaluate(run: Interpreter, frame: Frame, state: State, node: ast.expr) -> Va
         case ast.Starred(value=inner_node) | ast.Await(value=inner_node):
             return run.evaluate(frame, state, inner_node)
     return UNKNOWN
+
+
+def _boolean(run: Interpreter, frame: Frame, state: State, node: ast.BoolOp, values: list[Value]) -> Value:
+    """`a or b`, `a and b`: the first operand that decides, where that is known."""
+    decisive = isinstance(node.op, ast.Or)
+    for operand, value in zip(node.values, values, strict=True):
+        outcome = run.truth(frame, state, operand, value)
+        if outcome is None:
+            break
+        if outcome is decisive:
+            return value
+    return choice([value for value in values if not isinstance(value, Unknown)] or [UNKNOWN])
+
+
+def _stored(state: State, node: ast.Subscript) -> Value | None:
+    """What the path has put under this key, by subscript or by attribute (`outputs.loss = ...`)."""
+    if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
+        by_attribute = state.env.get(f"{ast.unparse(node.value)}.{node.slice.value}")
+        if by_attribute is not None:
+            return by_attribute
+    return state.env.get(ast.unparse(node))
+
+
+def _same_entries(source: Value) -> Value:
+    """`{key: value.to(device) for key, value in batch.items()}`: the batch again."""
+    if isinstance(source, Many) and isinstance(source.source, Tensor | Table):
+        return source.source
+    return source if isinstance(source, Tensor | Table) else Tensor(TensorKind.BATCH)
 
 
 def _attribute(run: Interpreter, frame: Frame, state: State, node: ast.Attribute) -> Value:
@@ -197,7 +223,11 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
         case (ast.Add() | ast.Mult()), _, Count():
             return right
         case _, Const(value=int() | float() as one), Const(value=int() | float() as two):
-            return _number(node.op, one, two)
+            number = _number(node.op, one, two)
+            named = isinstance(left, Const) and isinstance(right, Const) and bool(left.text or right.text)
+            if named and isinstance(number, Const):  # a default of the script, not a fixed number
+                return Symbol(ast.unparse(node), number.value)  # type: ignore[arg-type]
+            return number
         case ast.Mult(), Tensor(kind=TensorKind.MASK), _:
             return left
         case ast.Mult(), _, Tensor(kind=TensorKind.MASK):
@@ -278,6 +308,8 @@ def _compare(run: Interpreter, frame: Frame, state: State, node: ast.Compare) ->
             return Boundary(right)
     if isinstance(left, Tensor) and isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.Gt | ast.GtE | ast.Lt):
         return replace(left, kind=TensorKind.MASK, text=ast.unparse(node))
+    if isinstance(left, Unknown | Symbol) and is_ignore_index(right) and isinstance(node.ops[0], ast.NotEq | ast.Eq):
+        return Tensor(TensorKind.MASK, ast.unparse(node))
     if isinstance(left, Const) and isinstance(right, Const) and len(node.ops) == 1:
         match node.ops[0]:
             case ast.Eq():

@@ -20,7 +20,7 @@ def extract(parsed: ParsedFile, project: Project) -> FileFacts:
     """All facts of one file, with what they need of the files it imports."""
     project.add(parsed)
     run = Interpreter(project, load())
-    signs = FileSigns(parsed, run.knowledge)
+    signs = FileSigns(parsed, run.knowledge, project)
     windows: tuple[Window, ...] = ()
     if b"backward(" in parsed.source.data:
         run_loops(run, parsed)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _TRANSPARENT = frozenset("tqdm trange iter list tuple reversed sorted cycle islice deepcopy copy track progress_bar".split())
 _NUMBERS = frozenset("int float max min abs round clamp clamp_min as_tensor tensor ceil maximum".split())
 _ELEMENTWISE = frozenset("exp clamp log min max minimum maximum where neg nan_to_num softplus logsigmoid".split())
-_PREPARES = frozenset("prepare setup setup_module setup_dataloaders prepare_data_loader skip_first_batches".split())
+_PREPARES = frozenset("prepare setup setup_module setup_dataloaders prepare_data_loader to_device".split())
 _REDUCES_OVER_RANKS = frozenset("gather reduce all_reduce all_gather gather_for_metrics all_gather_into_tensor".split())
 
 
@@ -65,6 +65,8 @@ def call(call: Call, name: str) -> Value:
 
 def driver_method(call: Call) -> Value | None:
     """A method that accelerators and Fabric have: prepare what is passed, or reduce over ranks."""
+    if call.method == "skip_first_batches":
+        return (call.positional or (UNKNOWN,))[0]
     if call.method in _PREPARES:
         return Items(call.positional) if len(call.positional) > 1 else (call.positional or (UNKNOWN,))[0]
     if call.method in _REDUCES_OVER_RANKS:
@@ -94,9 +96,7 @@ def _builtin(call: Call, name: str) -> Value | None:
         case "sum":
             return _sum(call, first)
         case "len":
-            return Count(ast.unparse(call.node.args[0]), Scale.MICRO_BATCH, text=ast.unparse(call.node)) if (
-                call.node.args and isinstance(first, Tensor)
-            ) else Symbol(ast.unparse(call.node))
+            return Symbol(ast.unparse(call.node))
         case "next":
             return _element(call, first)
         case "dict":
@@ -111,7 +111,8 @@ def _builtin(call: Call, name: str) -> Value | None:
         for value in call.positional:
             if isinstance(value, Count | Loss | Elements):
                 return value
-        return first if isinstance(first, Const | Symbol) else UNKNOWN
+        named = [value for value in call.positional if isinstance(value, Symbol)]
+        return named[0] if named else first if isinstance(first, Const) else UNKNOWN
     return None
 
 
@@ -177,7 +178,7 @@ def _torch(call: Call, last: str) -> Value | None:
         case "mean" | "stack" | "cat" if isinstance(first, Many) and isinstance(first.element, Loss | Elements):
             return first.element
         case "sum" | "count_nonzero" if isinstance(first, Tensor) and first.kind is TensorKind.MASK:
-            return Count(first.text, Scale.MICRO_BATCH, text=ast.unparse(call.node))
+            return Count(first.text, Scale.MICRO_BATCH, text=ast.unparse(call.node), depth=len(call.frame.loops))
         case "sum" | "mean" if isinstance(first, Loss | Count):
             return first
         case "div" if isinstance(first, Loss) and len(call.positional) > 1:

@@ -77,6 +77,7 @@ class LossSite:
     shifted: bool | None = None
     labels: str | None = None  # the text of the targets, as passed
     scope: str = ""  # the function that holds the call
+    depth: int = 0  # how many loops are running where it is computed
     via: tuple[Step, ...] = ()  # through which helpers it came
     constructor: Place | None = None  # where the loss object was built
     ragged: tuple[Step, ...] = ()  # why its counts can differ between micro-batches

@@ -21,8 +21,8 @@ def opt_outs(run: Interpreter, cls: Class) -> tuple[Step, ...]:
     parsed = cls.scope.parsed
     for node in ast.walk(parsed.tree):
         match node:
-            case ast.Assign(targets=[ast.Attribute(attr="accepts_loss_kwargs")], value=ast.Constant(value=False)):
-                steps.append(_step(parsed, node, "the model's accepts_loss_kwargs is set to False"))
+            case ast.Assign(targets=[ast.Attribute(attr=name)], value=ast.Constant(value=False)) if name in _FLAGS[:2]:
+                steps.append(_step(parsed, node, f"{name} is set to False"))
     return tuple(steps)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 from ga_lint.diagnostics import Confidence, Step
 from ga_lint.facts.model import Answer, Level, LossSite, LossTerm, Raggedness, Stack, Window
 from ga_lint.knowledge import Knowledge
+from ga_lint.project import Project
+from ga_lint.syntax.bindings import imported_names
 from ga_lint.syntax.parsed import ParsedFile
 
 _WRAPPERS = {
@@ -22,14 +25,16 @@ _WRAPPERS = {
 }
 _EQUAL_BLOCKS = re.compile(r"group_texts|block_size|ConstantLengthDataset|packing", re.IGNORECASE)
 _TOKEN_STREAM = re.compile(r"memmap|block_size|\bB\s*\*\s*T\b|seq_len(gth)?\s*\+\s*1")
+_DATA_MODULE = re.compile(r"data|collat|preprocess|loader", re.IGNORECASE)
 _PADDING_WORDS = ("longest", "max_length", True)
 
 
 class FileSigns:
     """What a file says about its data outside the flow of the loss: weaker evidence, used where the flow is lost."""
 
-    def __init__(self, parsed: ParsedFile, knowledge: Knowledge) -> None:
+    def __init__(self, parsed: ParsedFile, knowledge: Knowledge, project: Project) -> None:
         self._parsed = parsed
+        self._project = project
         self._knowledge = knowledge
 
     @property
@@ -50,6 +55,27 @@ class FileSigns:
             if text is not None:
                 steps.append(Step(text, self._parsed.path, self._parsed.span_of(node)))
         return tuple(steps[:2])
+
+    @cached_property
+    def imported(self) -> tuple[Step, ...]:
+        """The same signs in the project's data modules that this file imports."""
+        steps: list[Step] = []
+        for parsed in self._data_modules():
+            for node in ast.walk(parsed.tree):
+                text = _sign(node)
+                if text is not None and not text.startswith("the tokenizer"):
+                    steps.append(Step(text, parsed.path, parsed.span_of(node)))
+                    break
+        return tuple(steps[:2])
+
+    def _data_modules(self) -> Iterator[ParsedFile]:
+        for statement in ast.walk(self._parsed.tree):
+            if isinstance(statement, ast.Import | ast.ImportFrom):
+                for _, imported in imported_names(statement):
+                    if _DATA_MODULE.search(f"{imported.module}.{imported.name}"):
+                        found = self._project.imported(self._parsed.path, imported)
+                        if found is not None:
+                            yield found
 
     @cached_property
     def equal(self) -> bool:
@@ -117,6 +143,8 @@ def raggedness_of(site: LossSite, signs: FileSigns) -> Raggedness:
         return Raggedness(Answer.UNKNOWN, Confidence.POSSIBLE)
     if signs.strong and not signs.equal and site.level is Level.TOKEN:
         return Raggedness(Answer.YES, Confidence.LIKELY, signs.strong)
+    if site.named_labels and site.level is Level.TOKEN and signs.imported and not signs.equal:
+        return Raggedness(Answer.YES, Confidence.LIKELY, signs.imported)
     return Raggedness(Answer.UNKNOWN, Confidence.POSSIBLE)
 
 

@@ -124,7 +124,7 @@ def _elements_method(call: Call, elements: Elements, name: str) -> Value:
         return UNKNOWN
     if name in ("sum", "mean"):
         return reduce(call, elements, name, call.argument(0, "dim", "axis"))
-    if name in ("mul", "mul_") and call.positional:
+    if name in ("mul", "mul_", "masked_select", "masked_fill", "masked_fill_") and call.positional:
         text = ast.unparse(call.node.args[0])
         if algebra.is_mask(call.positional[0], text):
             return algebra.masked(elements, call.positional[0], text, call.run.place(call.frame, call.node))
@@ -165,9 +165,9 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
     if name in ("sum", "count_nonzero") and tensor.kind is TensorKind.MASK:
         axis = call.argument(0, "dim", "axis")
         per_sample = isinstance(axis, Const) and isinstance(axis.value, int) and axis.value != 0
-        return UNKNOWN if per_sample else Count(tensor.text, Scale.MICRO_BATCH, text=text)
+        return UNKNOWN if per_sample else Count(tensor.text, Scale.MICRO_BATCH, text=text, depth=len(call.frame.loops))
     if name == "numel":
-        return Count(f"{call.receiver_text}.numel()", Scale.MICRO_BATCH, text=text)
+        return Count(f"{call.receiver_text}.numel()", Scale.MICRO_BATCH, text=text, depth=len(call.frame.loops))
     if name in ("ne", "eq", "gt", "ge", "lt", "not_equal"):
         return replace(tensor, kind=TensorKind.MASK, text=text)
     if name in ("masked_fill", "masked_fill_"):
@@ -209,9 +209,11 @@ def _unknown_method(call: Call, name: str) -> Value | None:
     receiver = call.receiver_text
     if name == "sum" and "mask" in receiver.lower():
         axis = call.argument(0, "dim", "axis")
-        return Count(receiver, Scale.MICRO_BATCH, text=ast.unparse(call.node)) if axis is None else UNKNOWN
+        if axis is not None:
+            return UNKNOWN
+        return Count(receiver, Scale.MICRO_BATCH, text=ast.unparse(call.node), depth=len(call.frame.loops))
     if name in ("to", "cuda", "contiguous", "float", "long", "clone", "view", "reshape"):
-        guess = entry(Tensor(TensorKind.OTHER), receiver.rpartition(".")[2])
+        guess = replace(entry(Tensor(TensorKind.OTHER), receiver.rpartition(".")[2]), from_batch=False)
         if guess.kind is not TensorKind.OTHER:
             return tensor_like(call, guess, name)
     return None
@@ -261,12 +263,13 @@ def _site(
         level = Level.SAMPLE
     ignore = built.argument(None, "ignore_index") if built else call.argument(None, "ignore_index")
     target = labels if isinstance(labels, Tensor) else None
-    named = target is not None and target.kind is TensorKind.LABELS
+    named = target is not None and target.kind is TensorKind.LABELS and target.from_batch
     ragged = target.ragged if target else ()
     ignore_text = _text_of(ignore) if ignore is not None else (str(row.ignore_index) if row.ignore_index else None)
     if ignore is not None and _is_padding(ignore):
         ragged = (*ragged, Step(f"targets equal to `{ignore_text}` do not count", place.path, place.span))
-        level = Level.TOKEN if level is Level.UNKNOWN else level
+    if ignore is not None and level is Level.UNKNOWN:
+        level = Level.TOKEN  # a whole sample is never ignored
     node = call.argument_node(row.labels, "target", "labels", "targets")
     return LossSite(
         row.name,
@@ -282,6 +285,7 @@ def _site(
         equal=target.equal if target else (),
         constructor=built.place if built else None,
         scope=call.frame.name,
+        depth=len(call.frame.loops),
         named_labels=named,
         explicit_ignore=ignore is not None,
     )
@@ -290,7 +294,8 @@ def _site(
 def log_probs(call: Call) -> Elements:
     """The log-probabilities of the targets: an unreduced token loss but for its sign."""
     place = call.run.place(call.frame, call.node)
-    return Elements(LossSite("log_softmax", Reduction.NONE, Level.TOKEN, place, place, Confidence.CERTAIN))
+    site = LossSite("log_softmax", Reduction.NONE, Level.TOKEN, place, place, Confidence.CERTAIN)
+    return Elements(replace(site, scope=call.frame.name, depth=len(call.frame.loops)))
 
 
 def _is_padding(value: Value) -> bool:
@@ -376,6 +381,8 @@ def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
         ragged=source.ragged if source else (),
         equal=source.equal if source else (),
         counted=isinstance(count, Count),
+        scope=call.frame.name,
+        depth=len(call.frame.loops),
         named_labels=True,
     )
     loss = Loss((LossTerm(site),))

@@ -163,7 +163,7 @@ def _override(
         opted_out=opt_outs(run, cls),
         confidence=lineage.confidence,
         sample_base=lineage.per_sample,
-        labels_in_batch=_labels_in_batch(method, returns),
+        labels_in_batch=_labels_in_batch(cls, returns),
         loss_reads=tuple(run.loss_reads),
         local_average=_averages_locally(parsed),
         own_step=_has_own_step(run, cls),
@@ -244,9 +244,9 @@ def losses_of(value: Value) -> Iterator[Loss]:
                 yield from losses_of(one.get("loss"))
 
 
-def _labels_in_batch(method: FunctionNode, returns: tuple[Returned, ...]) -> Answer:
+def _labels_in_batch(cls: Class, returns: tuple[Returned, ...]) -> Answer:
     """Does the batch hold a key `labels`, without which the Trainer counts nothing?"""
-    for statement in method.body:
+    for statement in cls.node.body:
         for node in ast.walk(statement):
             if isinstance(node, ast.Constant) and node.value in ("labels", "shift_labels"):
                 return Answer.YES

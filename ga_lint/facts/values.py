@@ -116,7 +116,7 @@ class Model:
     """Something that is called with a batch: a network, wrapped or not."""
 
     level: Level = Level.UNKNOWN  # of the loss that it computes itself
-    head: str | None = None  # the class or factory it was made by
+    head: str | None = field(default=None, compare=False)  # the class or factory it was made by
     engine: bool = False  # a DeepSpeed engine, which divides by itself
 
 
@@ -139,6 +139,7 @@ class Tensor:
     text: str = ""
     shifted: bool = False
     flat: bool = False  # (batch, time, ...) was flattened to (batch * time, ...): its elements are tokens
+    from_batch: bool = False  # it stands under a key of its own in the batch
     per_sample: bool = False  # the time axis is gone: its elements are samples
     ragged: tuple[Step, ...] = ()
     equal: tuple[Step, ...] = ()
@@ -170,6 +171,7 @@ class Count:
     scale: Scale
     loop: int = 0  # id of the loop that a running count is summed up in
     per_rank: bool = False  # divided by the number of ranks
+    depth: int = 0  # how many loops are running where it is counted
     text: str = ""
 
     @property
@@ -290,7 +292,7 @@ Value = (
 
 
 def choice(values: list[Value]) -> Value:
-    """The values as one: itself when there is one, UNKNOWN when there are too many."""
+    """The values as one: itself when there is one; of too many, the first of those that matter."""
     flat: list[Value] = []
     for value in values:
         for one in alternatives(value):
@@ -298,7 +300,9 @@ def choice(values: list[Value]) -> Value:
                 flat.append(one)
     if len(flat) == 1:
         return flat[0]
-    return Choice(tuple(flat)) if 0 < len(flat) <= MAX_CHOICES else UNKNOWN
+    if len(flat) > MAX_CHOICES:
+        flat = [value for value in flat if matters(value)][:MAX_CHOICES]
+    return Choice(tuple(flat)) if flat else UNKNOWN
 
 
 def alternatives(value: Value) -> Iterator[Value]:

@@ -114,6 +114,8 @@ def _window(
     if stack is Stack.RAW and distributed is not None:
         stack = distributed
     text, value = _steps(rounds)
+    if "deepspeed" in text and library.answer is not Answer.YES:  # the engine's own number, so the engine divides
+        stack, library = Stack.DEEPSPEED, LibraryDivision(Answer.YES, by="the DeepSpeed engine")
     loop = backward.loops[-1]
     if library.answer is Answer.YES and not text:
         text, value = library.steps, library.steps_value

@@ -39,7 +39,11 @@ class Loss:
     @property
     def divisions(self) -> int:
         """By how many times the steps the loss is divided, the stack's own division included."""
-        return len(self.by_user) - self.multiplied + (self.window.library.answer is Answer.YES)
+        window = self.window
+        by_library = window.library.answer is Answer.YES or (
+            window.idiom is Idiom.ACCUMULATE and window.library.answer is Answer.UNKNOWN
+        )
+        return len(self.by_user) - self.multiplied + by_library
 
     @property
     def is_mean(self) -> bool:
