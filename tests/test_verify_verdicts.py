@@ -1,0 +1,285 @@
+"""Does the numeric check reach the right verdict, on real Trainers, loops and loss functions?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ga_lint.verify import Outcome, Run, Settings, Site, Verdict, Verifier, sites_in
+
+pytestmark = pytest.mark.slow
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+FIXTURES = Path(__file__).parent.parent / "fixtures" / "verify"
+NAMES = sorted(path.stem for path in FIXTURES.glob("*.py") if not path.stem.endswith(".fixed"))
+
+
+@pytest.fixture(scope="module")
+def verifier() -> Iterator[Verifier]:
+    with Verifier(Settings(timeout=60)) as warm:
+        yield warm
+
+
+def text(name: str) -> str:
+    return (FIXTURES / f"{name}.py").read_text()
+
+
+def site(name: str, *, rewritten: str | None = None, original: str | None = None) -> Site:
+    found = sites_in(FIXTURES / f"{name}.py", text(name) if original is None else original)
+    assert len(found) == 1, found
+    return replace(found[0], rewritten=rewritten)
+
+
+def changed(source: str, *edits: tuple[str, str]) -> str:
+    for before, after in edits:
+        assert source.count(before) == 1, before
+        source = source.replace(before, after)
+    return source
+
+
+def run_of(verdict: Verdict, name: str, setting: str | None = None) -> Run:
+    return next(r for r in verdict.runs if r.name == name and setting in (None, r.setting))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_right_rewrite_is_confirmed(verifier: Verifier, name: str) -> None:
+    verdict = verifier.verify(site(name, rewritten=text(f"{name}.fixed")))
+    assert verdict.outcome is Outcome.CONFIRMED, verdict.reason
+    assert run_of(verdict, "R1").relative_error > 0.3
+    assert run_of(verdict, "R2").relative_error < 1e-12
+    assert run_of(verdict, "R3").relative_error < 1e-12
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rewritten_code_is_correct(verifier: Verifier, name: str) -> None:
+    verdict = verifier.verify(site(name, original=text(f"{name}.fixed")))
+    assert verdict.outcome is Outcome.CORRECT, verdict.reason
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n.startswith(("trainer", "loss"))])
+def test_trainer_override_is_steps_times_too_large(verifier: Verifier, name: str) -> None:
+    verdict = verifier.verify(site(name))
+    assert verdict.outcome is Outcome.MISSING_DIVISION
+    control = run_of(verdict, "R0", "count passed")
+    assert control.scale == pytest.approx(4, rel=1e-6)
+    assert control.relative_error == pytest.approx(3, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("loop")])
+def test_loop_has_wrong_weights_only_when_counts_differ(verifier: Verifier, name: str) -> None:
+    verdict = verifier.verify(site(name))
+    assert verdict.outcome is Outcome.WRONG
+    assert run_of(verdict, "R0", "").relative_error < 1e-12
+    assert run_of(verdict, "R1", "").relative_error > 0.3
+
+
+def test_short_last_window_is_compared(verifier: Verifier) -> None:
+    verdict = verifier.verify(site("loop_plain", rewritten=text("loop_plain.fixed")))
+    assert run_of(verdict, "R0", "short last window").scale == pytest.approx(0.5)
+    assert run_of(verdict, "R2", "short last window").relative_error < 1e-12
+
+
+TRAINER = "trainer_token_loss"
+WRONG_TRAINERS = {
+    "sum without division": ("loss = loss / num_items_in_batch", "loss = loss * 1.0"),
+    "local count": ("loss = loss / num_items_in_batch", "loss = loss / (targets != -100).sum()"),
+    "attention mask": ("loss = loss / num_items_in_batch", 'loss = loss / inputs["attention_mask"].sum()'),
+    "wrong count": ("loss = loss / num_items_in_batch", "loss = loss / (num_items_in_batch + 1)"),
+    "divided by the steps too": (
+        "loss = loss / num_items_in_batch",
+        "loss = loss / num_items_in_batch / self.args.gradient_accumulation_steps",
+    ),
+    "count not guarded": ("        if num_items_in_batch is not None:\n", "        if True:\n"),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG_TRAINERS)
+def test_wrong_trainer_rewrite_is_refuted(verifier: Verifier, mistake: str) -> None:
+    rewritten = changed(text(f"{TRAINER}.fixed"), WRONG_TRAINERS[mistake])
+    verdict = verifier.verify(site(TRAINER, rewritten=rewritten))
+    assert verdict.outcome is Outcome.REFUTED, verdict
+    assert verdict.reason is not None and verdict.reason.startswith(("R2", "R3"))
+
+
+def test_half_an_opt_out_is_refuted(verifier: Verifier) -> None:
+    header = "class TokenLossTrainer(Trainer):\n"
+    rewritten = changed(text(TRAINER), (header, f"{header}    loss_is_scaled_for_ga = False\n\n"))
+    verdict = verifier.verify(site(TRAINER, rewritten=rewritten))
+    assert verdict.outcome is Outcome.REFUTED
+    assert run_of(verdict, "R2", "count passed").relative_error == pytest.approx(0.76, abs=0.05)
+
+
+WRONG_LOOPS = {
+    "still divided by the steps": ("parameter.grad.div_(count)", "parameter.grad.div_(count * self.accum_steps)"),
+    "not divided": ("parameter.grad.div_(count)", "parameter.grad.div_(1)"),
+    "counter not reset": ("                count = 0\n", "                pass\n"),
+    "zero_grad lost": ("                self.optimizer.zero_grad()\n", ""),
+    "unshifted count": ("(labels[:, 1:] != IGNORE_INDEX).sum()", "(labels != IGNORE_INDEX).sum()"),
+    "count of all positions": ("(labels[:, 1:] != IGNORE_INDEX).sum().item()", "labels[:, 1:].numel()"),
+    "count of the last micro-batch": ("count += (labels", "count = (labels"),
+}
+
+
+@pytest.mark.parametrize("mistake", WRONG_LOOPS)
+def test_wrong_loop_rewrite_is_refuted(verifier: Verifier, mistake: str) -> None:
+    rewritten = changed(text("loop_own_loss.fixed"), WRONG_LOOPS[mistake])
+    verdict = verifier.verify(site("loop_own_loss", rewritten=rewritten))
+    assert verdict.outcome is Outcome.REFUTED, verdict
+
+
+def test_accelerate_rewrite_without_the_steps_is_refuted(verifier: Verifier) -> None:
+    rewritten = changed(text("loop_accelerate.fixed"), ("* count * steps *", "* count *"))
+    verdict = verifier.verify(site("loop_accelerate", rewritten=rewritten))
+    assert verdict.outcome is Outcome.REFUTED
+
+
+def test_rewrite_that_fails_is_refuted_with_its_error(verifier: Verifier) -> None:
+    rewritten = changed(text(f"{TRAINER}.fixed"), ("num_items_in_batch.to(loss.device)", "num_items_in_batch.too()"))
+    verdict = verifier.verify(site(TRAINER, rewritten=rewritten))
+    assert verdict.outcome is Outcome.REFUTED
+    assert verdict.reason is not None and "AttributeError" in verdict.reason and "too" in verdict.reason
+
+
+def test_counts_equal(verifier: Verifier) -> None:
+    verdict = verifier.verify(replace(site("loop_plain"), ragged=False))
+    assert verdict.outcome is Outcome.CORRECT
+    assert [run.name for run in verdict.runs if not run.setting] == ["R0"]
+
+
+BLOCKS = """
+import numpy as np
+import torch
+
+block_size, gradient_accumulation_steps, max_iters = 64, 8, 100
+
+def get_batch(split):
+    data = np.memmap(f"{split}.bin", dtype=np.uint16)
+    ix = torch.randint(len(data) - block_size, (4,))
+    x = torch.stack([torch.from_numpy(data[i : i + block_size].astype(np.int64)) for i in ix])
+    return x, torch.stack([torch.from_numpy(data[i + 1 : i + 1 + block_size].astype(np.int64)) for i in ix])
+
+X, Y = get_batch("train")
+for it in range(max_iters):
+    for micro_step in range(gradient_accumulation_steps):
+        logits, loss = model(X, Y)
+        loss = loss / gradient_accumulation_steps
+        X, Y = get_batch("train")
+        loss.backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+"""
+
+
+def test_blocks_of_one_size_are_correct(verifier: Verifier) -> None:
+    verdict = verifier.verify(site("blocks", original=BLOCKS))
+    assert verdict.outcome is Outcome.CORRECT
+    assert any("same number of targets" in text for text in verdict.assumptions)
+
+
+def test_blocks_without_a_division_miss_it(verifier: Verifier) -> None:
+    source = changed(BLOCKS, ("        loss = loss / gradient_accumulation_steps\n", ""))
+    verdict = verifier.verify(site("blocks", original=source))
+    assert verdict.outcome is Outcome.MISSING_DIVISION
+
+
+def test_per_sequence_mean_is_correct(verifier: Verifier) -> None:
+    source = changed(
+        text("loss_function"),
+        (
+            "    return F.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)",
+            "    targets = labels[:, 1:]\n"
+            '    losses = F.cross_entropy(logits.transpose(1, 2), targets, ignore_index=-100, reduction="none")\n'
+            "    per_sequence = losses.sum(1) / (targets != -100).sum(1)\n"
+            "    count = len(labels) if num_items_in_batch is None else 4\n"
+            "    return per_sequence.sum() / count",
+        ),
+    )
+    assert verifier.verify(site("loss_function", original=source)).outcome is Outcome.CORRECT
+
+
+PER_EXAMPLE_LOOP = """
+from transformers import AutoModelForSequenceClassification
+
+def train(model, loader, optimizer, accumulation_steps):
+    for step, batch in enumerate(loader):
+        loss = model(**batch).loss / accumulation_steps
+        loss.backward()
+        if (step + 1) % accumulation_steps == 0:
+            optimizer.step()
+            optimizer.zero_grad()
+"""
+
+
+def test_per_example_head_is_not_a_token_loss(verifier: Verifier) -> None:
+    assert verifier.verify(site("per_example", original=PER_EXAMPLE_LOOP)).outcome is Outcome.CORRECT
+    tokens = PER_EXAMPLE_LOOP.replace("SequenceClassification", "TokenClassification")
+    assert verifier.verify(site("per_example", original=tokens)).outcome is Outcome.WRONG
+
+
+def test_unnamed_head_is_inconclusive(verifier: Verifier) -> None:
+    source = changed(PER_EXAMPLE_LOOP, ("from transformers import AutoModelForSequenceClassification\n", ""))
+    verdict = verifier.verify(site("unnamed", original=source))
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.reason is not None and "names no head" in verdict.reason
+
+
+def test_override_without_the_count_is_wrong(verifier: Verifier) -> None:
+    source = changed(text("trainer_outputs_loss"), (", num_items_in_batch=None", ""))
+    verdict = verifier.verify(site("trainer_outputs_loss", original=source))
+    assert verdict.outcome is Outcome.WRONG
+    assert verdict.reason is not None and "TypeError" in verdict.reason
+    repaired = replace(site("trainer_outputs_loss", original=source), rewritten=text("trainer_outputs_loss.fixed"))
+    assert verifier.verify(repaired).outcome is Outcome.CONFIRMED
+
+
+def test_assumptions_name_stand_ins(verifier: Verifier) -> None:
+    verdict = verifier.verify(site("trainer_outputs_loss"))
+    assert any("wandb" in line for line in verdict.assumptions)
+
+
+def test_missing_loss_is_named_with_its_line(verifier: Verifier) -> None:
+    source = changed(
+        text("loop_own_loss"),
+        ("import torch.nn.functional as F\n", "from somewhere import secret_loss\n"),
+        ("token_loss(logits, labels)\n            (loss", "secret_loss(logits, labels)\n            (loss"),
+    )
+    verdict = verifier.verify(site("loop_own_loss", original=source))
+    assert verdict.outcome is Outcome.NOT_VERIFIABLE
+    assert verdict.reason == "needs `somewhere.secret_loss(...)` (loop_own_loss.py:20)"
+
+
+def test_helper_of_another_file_is_followed(verifier: Verifier, tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").touch()
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "losses.py").write_text(text("loop_own_loss").split("class Runner")[0])
+    source = "from .losses import token_loss\n\n\nclass Runner" + text("loop_own_loss").split("class Runner")[1]
+    found = sites_in(package / "run.py", source)
+    assert verifier.verify(found[0]).outcome is Outcome.WRONG
+
+
+def test_float32_agrees_within_its_own_tolerance(verifier: Verifier) -> None:
+    with Verifier(Settings(dtype="float32")) as single:
+        verdict = single.verify(site("loop_own_loss", rewritten=text("loop_own_loss.fixed")))
+    assert verdict.outcome is Outcome.CONFIRMED
+    assert 1e-12 < run_of(verdict, "R2").relative_error < run_of(verdict, "R2").allowed == 1e-5
+
+
+def test_numbers_repeat_exactly_under_another_hash_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    for seed in ("1", "2"):
+        monkeypatch.setattr("ga_lint.verify.process._SET", {**_settings(), "PYTHONHASHSEED": seed})
+        with Verifier(Settings()) as fresh:
+            verdict = fresh.verify(site(TRAINER, rewritten=text(f"{TRAINER}.fixed")))
+        seen.append((verdict.outcome, verdict.runs, verdict.assumptions))
+    assert seen[0] == seen[1]
+
+
+def _settings() -> dict[str, str]:
+    from ga_lint.verify import process
+
+    return process._SET
