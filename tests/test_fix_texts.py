@@ -239,10 +239,40 @@ def test_the_models_loss_comes_from_super(call: str, use: str, passed: str) -> N
     text = DELEGATED.format(call=call, use=use)
     wanted = text.replace(
         f"outputs = {call}\n        loss = outputs.loss  # the",
-        f"loss, outputs = super().compute_loss({passed and 'model'}, {passed}, return_outputs=True, "
+        f"loss, outputs = super().compute_loss(model, {passed}, return_outputs=True, "
         "num_items_in_batch=num_items_in_batch)\n        # the",
     )
-    assert rewritten(text, "delegate-loss", call=call, loss="outputs.loss") == wanted
+    fixed = rewritten(text, "delegate-loss", call=call, loss="outputs.loss")
+    assert max(map(len, fixed.splitlines())) <= 120
+    assert re.sub(r",\n +num_items", ", num_items", fixed) == wanted
+
+
+def test_a_conditional_reading_is_one_reading() -> None:
+    read = 'outputs["loss"] if isinstance(outputs, dict) else outputs[0]'
+    text = DELEGATED.format(call="model(**inputs)", use="pass").replace("outputs.loss", read)
+    whole = rewritten(text, "delegate-loss", call="model(**inputs)", loss=read)
+    assert rewritten(text, "delegate-loss", call="model(**inputs)", loss=['outputs["loss"]', "outputs[0]"]) == whole
+    assert "outputs[0]" not in whole
+
+
+def test_a_term_beside_the_models_loss_is_refused() -> None:
+    text = DELEGATED.format(call="model(**inputs)", use="loss = loss + 0.1 * penalty(outputs)")
+    assert "another term on line 5" in refusal(text, "delegate-loss", call="model(**inputs)", loss="outputs.loss")
+    text = override("self, model, inputs, num_items_in_batch=None").replace("return ", "loss = ")
+    text += "        return loss + penalty\n"
+    assert "another term on line 4" in refusal(text, "forward-count", call=SUPER)
+    text = override("self, model, inputs, num_items_in_batch=None").replace("inputs)\n", "inputs) + penalty\n")
+    assert "another term on line 3" in refusal(text, "forward-count", call=SUPER)
+
+
+def test_a_count_of_none_is_replaced() -> None:
+    text = override("self, model, inputs, num_items_in_batch=None").replace(
+        "inputs)\n", "inputs, num_items_in_batch=None)\n"
+    )
+    fixed = rewritten(text, "forward-count", call="super().compute_loss(model, inputs, num_items_in_batch=None)")
+    assert fixed == text.replace(
+        "inputs, num_items_in_batch=None)\n", "inputs, num_items_in_batch=num_items_in_batch)\n"
+    )
 
 
 @pytest.mark.parametrize("call", ["self.model(**inputs)", 'model(inputs["input_ids"])', "model(**batch)"])

@@ -106,6 +106,28 @@ FORMS = {
         {"call": "nn.CrossEntropyLoss()(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())"},
     ),
     "masked mean": Form(own(MASKED_LOSS), "count-loss", {"mean": MASKED}),
+    "tokens selected by a mask": Form(
+        own(
+            """        losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+        loss = losses[targets != -100].mean()"""
+        ),
+        "count-loss",
+        {"mean": "losses[targets != -100].mean()"},
+    ),
+    "loss object built in __init__": Form(
+        """    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.criterion = nn.CrossEntropyLoss(ignore_index=-100)
+
+"""
+        + own("        loss = self.criterion(logits.flatten(0, 1), targets.flatten())"),
+        "count-loss",
+        {
+            "call": "self.criterion(logits.flatten(0, 1), targets.flatten())",
+            "constructor": "nn.CrossEntropyLoss(ignore_index=-100)",
+        },
+        options={"targets": "targets.flatten()", "ignore_index": "-100"},
+    ),
     "two branches": Form(
         own(
             "        if self.args.per_device_train_batch_size > 1:\n"
@@ -366,6 +388,7 @@ def test_a_class_attribute_would_not_opt_out() -> None:
 ON_RANKS = (
     "own cross-entropy",
     "masked mean",
+    "loss object built in __init__",
     "the model's loss",
     "super without the count, **kwargs",
     "per-row loss opts out",

@@ -8,6 +8,7 @@ from typing import TypeVar
 import libcst as cst
 
 from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.tree import Statement, Tree
 
 MAX_WIDTH = 120  # a longer line is broken below the first argument
 
@@ -15,18 +16,22 @@ Item = TypeVar("Item", cst.Param, cst.Arg)
 
 
 def append_argument(edits: Edits, call: cst.Call, new: cst.Arg) -> None:
-    """Give a call one more argument, on a line of its own where the call's line would become too long."""
-    tree = edits.tree
-    end = tree.span_of(call).end
-    width = len(tree.source.lines[end.row - 1]) + len(tree.code(new)) + len(", ")
-    gap = None
-    if call.args and width > MAX_WIDTH and tree.span_of(call).start.row == end.row:
-        column = tree.span_of(call.args[0]).start.column - 1
-        line = tree.source.lines[end.row - 1]
-        if line[:column].isascii() and "\t" not in line[:column]:
-            indent = len(line) - len(line.lstrip())
-            gap = cst.ParenthesizedWhitespace(indent=True, last_line=cst.SimpleWhitespace(" " * (column - indent)))
+    """Give a call one more argument, on a line of its own where the line of the last one would become too long."""
+    gap = _line_break(edits.tree, call, len(edits.tree.code(new)) + len(", ")) if call.args else None
     edits.change(call, lambda node: node.with_changes(args=appended(node.args, new, gap)))
+
+
+def _line_break(tree: Tree, call: cst.Call, added: int) -> cst.ParenthesizedWhitespace | None:
+    """A line end that puts the new argument below the first one of the last line; None where there is room."""
+    row = tree.span_of(call.args[-1]).end.row
+    line = tree.source.lines[row - 1]
+    column = min(tree.span_of(arg).start.column for arg in call.args if tree.span_of(arg).start.row == row) - 1
+    statement = next(outer for outer in tree.around(call) if isinstance(outer, Statement))
+    first = tree.source.lines[tree.span_of(statement).start.row - 1]
+    indent = len(first) - len(first.lstrip())
+    if len(line) + added <= MAX_WIDTH or column < indent or "\t" in line[:column] or not line[:column].isascii():
+        return None
+    return cst.ParenthesizedWhitespace(indent=True, last_line=cst.SimpleWhitespace(" " * (column - indent)))
 
 
 def appended(items: Sequence[Item], new: Item, gap: cst.BaseParenthesizableWhitespace | None = None) -> list[Item]:
@@ -37,7 +42,7 @@ def appended(items: Sequence[Item], new: Item, gap: cst.BaseParenthesizableWhite
     after = _after(last)
     if isinstance(last.comma, cst.Comma):  # a trailing comma, with what leads to the bracket
         closing = last.comma.whitespace_after
-        opened = last.with_changes(comma=cst.Comma(whitespace_after=_joint(head, closing)))
+        opened = last.with_changes(comma=cst.Comma(whitespace_after=gap or _joint(head, closing)))
         return [*head, opened, new.with_changes(comma=last.comma.with_changes(whitespace_after=_bare(closing)))]
     opened = _with_after(last, cst.SimpleWhitespace("")).with_changes(
         comma=cst.Comma(whitespace_after=gap or _joint(head, after))

@@ -12,34 +12,59 @@ from __future__ import annotations
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
+from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, parameter_name, receive_count
-from ga_lint.fixers.tree import Tree, fresh_name, occurrences
+from ga_lint.fixers.terms import refuse_other_terms
+from ga_lint.fixers.tree import Tree, fresh_name
 
 
 @fixer("delegate-loss")
 def delegate_loss(target: Target, edits: Edits) -> None:
     tree = target.tree
     call = tree.find(target.span("call"), cst.Call)
-    losses = [tree.expression(span) for span in target.spans("loss")]
+    losses = _whole_conditionals(tree, [tree.expression(span) for span in target.spans("loss")])
     function = tree.function_of(call)
     tree.class_of(function)
+    for loss in losses:
+        for text in (tree.code(loss), _assigned(tree, loss)):
+            if text is not None:
+                refuse_other_terms(tree, function, tree.span_of(call).start, text)
     model, inputs = parameter_name(function, 1), parameter_name(function, 2)
-    delegated = f"super().compute_loss({model}, {_inputs(tree, function, call, model, inputs)}, "
-    count = receive_count(edits, function)
-    direct = next((loss for loss in losses if tree.span_of(loss).contains(tree.span_of(call))), None)
-    if direct is not None:
-        _refuse_unless_read_once(losses)
-        edits.replace(direct, f"{delegated}{COUNT}={count})")
+    passed = [model, _inputs(tree, function, call, model, inputs)]
+    count = f"{COUNT}={receive_count(edits, function)}"
+    if any(tree.span_of(loss).contains(tree.span_of(call)) for loss in losses):
+        if len(losses) != 1:
+            raise FixNotApplicable("the model is called more than once")
+        edits.replace(losses[0], f"super().compute_loss({', '.join([*passed, count])})")
         return
     outputs = _bound_name(tree, call)
     line = tree.statement_of(call)
     name = _loss_name(tree, losses)
     edits.change(line.body[0], lambda node: _bind_both(node, name))
-    edits.replace(call, f"{delegated}return_outputs=True, {COUNT}={count})")
+    column = tree.span_of(line).start.column - 1 + len(f"{name}, {outputs} = super().compute_loss(")
+    edits.replace(call, _delegation([*passed, "return_outputs=True", count], column))
     for loss in losses:
         _read_bound(edits, loss, name, outputs)
+
+
+def _delegation(arguments: list[str], column: int) -> str:
+    """The call; too long for one line, the count goes below the first argument."""
+    text = ", ".join(arguments)
+    if column + len(text) >= MAX_WIDTH:
+        text = ", ".join(arguments[:-1]) + ",\n" + " " * column + arguments[-1]
+    return f"super().compute_loss({text})"
+
+
+def _whole_conditionals(tree: Tree, losses: list[cst.BaseExpression]) -> list[cst.BaseExpression]:
+    """`outputs["loss"] if isinstance(outputs, dict) else outputs[0]` reads the loss once."""
+    found: dict[cst.BaseExpression, None] = {}
+    for loss in losses:
+        outer = tree.parent(loss)
+        both = isinstance(outer, cst.IfExp) and outer.body in losses and outer.orelse in losses
+        found[outer if both and isinstance(outer, cst.IfExp) else loss] = None
+    return list(found)
 
 
 def _inputs(tree: Tree, function: cst.FunctionDef, call: cst.Call, model: str, inputs: str) -> str:
@@ -58,23 +83,7 @@ def _inputs(tree: Tree, function: cst.FunctionDef, call: cst.Call, model: str, i
 
 def _read_after(tree: Tree, function: cst.FunctionDef, call: cst.Call, name: str) -> bool:
     end = tree.span_of(call).end
-    return any(occurrences(each, name) for each in _lines(function.body) if tree.span_of(each).start >= end)
-
-
-def _lines(body: cst.CSTNode) -> list[cst.CSTNode]:
-    found: list[cst.CSTNode] = []
-
-    class Names(cst.CSTVisitor):
-        def visit_Name(self, node: cst.Name) -> None:
-            found.append(node)
-
-    body.visit(Names())
-    return found
-
-
-def _refuse_unless_read_once(losses: list[cst.BaseExpression]) -> None:
-    if len(losses) != 1:
-        raise FixNotApplicable("the model is called more than once")
+    return any(each.value == name and tree.span_of(each).start >= end for each in tree.inside(function, cst.Name))
 
 
 def _bound_name(tree: Tree, call: cst.Call) -> str:

@@ -3,7 +3,8 @@
 Places: `call`, the `super().compute_loss(...)` or `super().training_step(...)` call. Options: none.
 
 An override without the parameter gets it too: the two halves always land together. An override that has only
-`**kwargs`, and reads nothing from it, passes `**kwargs` on.
+`**kwargs`, and reads nothing from it, passes `**kwargs` on. Where something is added to the loss afterwards, the fixer
+refuses: that term would stay undivided while the loss no longer is.
 """
 
 from __future__ import annotations
@@ -15,16 +16,38 @@ from ga_lint.fixers.commas import append_argument
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, kwargs_name, parameters, reads_kwargs, receive_count
+from ga_lint.fixers.terms import refuse_other_terms
+from ga_lint.fixers.tree import Tree
 
 
 @fixer("forward-count")
 def forward_count(target: Target, edits: Edits) -> None:
-    call = target.tree.find(target.span("call"), cst.Call)
-    function = target.tree.function_of(call)
-    if any(arg.star == "**" or (arg.keyword is not None and arg.keyword.value == COUNT) for arg in call.args):
+    tree = target.tree
+    call = tree.find(target.span("call"), cst.Call)
+    function = tree.function_of(call)
+    for value in _uses(tree, call):
+        refuse_other_terms(tree, function, tree.span_of(call).end, value)
+    given = next((arg for arg in call.args if arg.keyword is not None and arg.keyword.value == COUNT), None)
+    if given is not None and tree.code(given.value) == "None":
+        edits.replace(given.value, receive_count(edits, function))
+        return
+    if given is not None or any(arg.star == "**" for arg in call.args):
         raise FixNotApplicable("the call passes keyword arguments on already")
     new = _third_argument(edits, function, call) if call_name(call) == "training_step" else _keyword(edits, function)
     append_argument(edits, call, new)
+
+
+def _uses(tree: Tree, call: cst.Call) -> list[str]:
+    """The texts that stand for the loss: the call itself and the name that it is bound to, alone or with outputs."""
+    match tree.parent(call):
+        case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))]):
+            return [tree.code(call), name]
+        case cst.Assign(
+            targets=[cst.AssignTarget(target=cst.Tuple(elements=[cst.Element(value=cst.Name(value=name)), *_]))]
+        ):
+            return [tree.code(call), name]
+        case _:
+            return [tree.code(call)]
 
 
 def _keyword(edits: Edits, function: cst.FunctionDef) -> cst.Arg:

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import libcst as cst
 
+from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, division_of
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.registry import Target, fixer
-from ga_lint.fixers.signature import COUNT, parameter_name
+from ga_lint.fixers.signature import COUNT, parameter_name, parameters
 from ga_lint.fixers.tree import Tree, names_in, occurrences
 
 
@@ -91,8 +92,12 @@ def _bare_code(tree: Tree, node: cst.CSTNode) -> str:
 
 def _guard(tree: Tree, division: Division) -> str:
     """A divisor that is the count only sometimes (`count or mask.sum()`) owes the factor only then."""
-    sure = COUNT in names_in(division.right) and not isinstance(division.right, cst.IfExp | cst.BooleanOperation)
-    return "" if sure else f"{COUNT} is not None and "
+    choices = [*tree.inside(division.right, cst.IfExp), *tree.inside(division.right, cst.BooleanOperation)]
+    if COUNT in names_in(division.right) and not choices:
+        return ""
+    if COUNT not in {param.name.value for param in parameters(tree.function_of(division.whole))}:
+        raise FixNotApplicable("the count is no parameter, so when it divides is not known")
+    return f"{COUNT} is not None and "
 
 
 def _block(self_name: str, name: str, guard: str = "") -> str:

@@ -37,7 +37,16 @@ def _constructor_of(tree: Tree, call: cst.Call, constructors: list[cst.Call]) ->
 
 def _set_reduction(edits: Edits, call: cst.Call, positional: int, reduction: str) -> None:
     """In place of a literal "mean", or as a new argument; the first `positional` arguments are tensors."""
-    tree = edits.tree
+    given = refuse_unlike_sum(edits.tree, call, positional)
+    if given is not None:
+        edits.replace(given.value, reduction)
+        return
+    value = edits.tree.parse_expression(reduction)
+    append_argument(edits, call, cst.Arg(value, keyword=cst.Name("reduction"), equal=_TIGHT))
+
+
+def refuse_unlike_sum(tree: Tree, call: cst.Call, positional: int) -> cst.Arg | None:
+    """Is this call's mean its sum over its number of targets? The `reduction="mean"` argument, where it has one."""
     by_keyword = {arg.keyword.value: arg for arg in call.args if arg.keyword is not None}
     for name in _UNLIKE_A_SUM:
         if name in by_keyword and tree.code(by_keyword[name].value) != "None":
@@ -45,10 +54,6 @@ def _set_reduction(edits: Edits, call: cst.Call, positional: int, reduction: str
     if any(arg.star for arg in call.args) or len(call.args) - len(by_keyword) > positional:
         raise FixNotApplicable("the loss takes options by position")
     given = by_keyword.get("reduction")
-    if given is None:
-        new = cst.Arg(tree.parse_expression(reduction), keyword=cst.Name("reduction"), equal=_TIGHT)
-        append_argument(edits, call, new)
-    elif tree.code(given.value) in ('"mean"', "'mean'"):
-        edits.replace(given.value, reduction)
-    else:
+    if given is not None and tree.code(given.value) not in ('"mean"', "'mean'"):
         raise FixNotApplicable(f"the loss is reduced by {tree.code(given.value)}, not by its mean")
+    return given

@@ -6,11 +6,11 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.tree import Tree
+from ga_lint.source import Position
 
 
-def refuse_other_terms(tree: Tree, function: cst.FunctionDef, line: cst.SimpleStatementLine, name: str) -> None:
-    """After `line`, is something added to the loss? A second term needs a divisor of its own."""
-    start = tree.span_of(line).end
+def refuse_other_terms(tree: Tree, function: cst.FunctionDef, start: Position, loss: str) -> None:
+    """From `start` on, is something added to the loss? A second term needs a divisor of its own."""
 
     class Sums(cst.CSTVisitor):
         def visit_BinaryOperation(self, node: cst.BinaryOperation) -> None:
@@ -22,8 +22,9 @@ def refuse_other_terms(tree: Tree, function: cst.FunctionDef, line: cst.SimpleSt
                 self.look(node, (node.target,))
 
         def look(self, node: cst.CSTNode, operands: tuple[cst.CSTNode, ...]) -> None:
-            if tree.span_of(node).start >= start and any(_is_name(operand, name) for operand in operands):
-                raise FixNotApplicable(f"{name} gets another term on line {tree.span_of(node).start.row}")
+            if tree.span_of(node).end >= start and any(_is_loss(tree, operand, loss) for operand in operands):
+                row = tree.span_of(node).start.row
+                raise FixNotApplicable(f"the loss gets another term on line {row}, which needs a divisor of its own")
 
     function.body.visit(Sums())
 
@@ -54,8 +55,8 @@ def refuse_sums(tree: Tree, body: cst.CSTNode, loss: cst.BaseExpression) -> None
     sums.look(loss)
 
 
-def _is_name(node: cst.CSTNode, name: str) -> bool:
-    """The name itself or a product of it."""
+def _is_loss(tree: Tree, node: cst.CSTNode, loss: str) -> bool:
+    """The loss itself or a product of it."""
     if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Multiply | cst.Divide):
-        return _is_name(node.left, name) or _is_name(node.right, name)
-    return isinstance(node, cst.Name) and node.value == name
+        return _is_loss(tree, node.left, loss) or _is_loss(tree, node.right, loss)
+    return tree.code(node) == loss
