@@ -13,6 +13,19 @@ from testbed.expectations import Expectations, FixtureError, read_expectations, 
 from testbed.fixtures import FIXED, FIXTURES, Fixture, all_fixtures, check, diagnostics, fix, rows
 
 EVERY = all_fixtures()
+SELF_CONTAINED = (  # overrides that need no more than a model, and whose fault any batch shows
+    "GA201-missing-num-items/logging_wrapper",
+    "GA201-missing-num-items/own_cross_entropy",
+    "GA202-ignored-num-items/functional_mean",
+    "GA202-ignored-num-items/kwargs_swallow",
+    "GA202-ignored-num-items/outputs_loss",
+    "GA202-ignored-num-items/used_in_one_branch",
+    "GA203-unforwarded-num-items/base_class_called_by_name",
+    "GA203-unforwarded-num-items/logging_wrapper",
+    "GA204-missing-rank-factor/conditional_reduction",
+    "GA204-missing-rank-factor/mean_times_targets",
+    "GA204-missing-rank-factor/sum_over_count",
+)
 REWRITTEN = [fixture for fixture in EVERY if fixture.fixed.exists()]
 
 
@@ -43,6 +56,24 @@ def test_fix_writes_the_fixed_file(fixture: Fixture) -> None:
 def test_what_is_left_in_a_fixed_file_is_expected_there(fixture: Fixture) -> None:
     found = rows(diagnostics(check(fixture.fixed, fixture.project)))
     assert not read_expectations(fixture.fixed).complaints(found)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_rewritten_trainers_equal_the_full_batch(ranks: int) -> None:
+    """The real Trainer, our own oracle: every original is far from it, every rewrite equals it."""
+    pytest.importorskip("torch", reason="the oracle is plain torch")
+    pytest.importorskip("transformers", reason="the overrides run on the real Trainer")
+    from testbed.numeric import measure
+
+    pairs = [FIXTURES / f"{name}.py" for name in SELF_CONTAINED if ranks > 1 or not name.startswith("GA204")]
+    paths = [*pairs, *(path.with_name(path.stem + FIXED) for path in pairs)]
+    measured = dict(zip(paths, measure([path.read_text() for path in paths], ranks=ranks), strict=True))
+    for path, result in measured.items():
+        if path.name.endswith(FIXED):
+            assert result.error < 1e-6, f"{path}: {result}"  # the heads compute their loss in float32
+        else:
+            assert result.raised or result.error > 1e-2, f"{path}: {result}"
 
 
 def test_every_fixed_file_has_its_original() -> None:

@@ -51,11 +51,15 @@ def _wrap_statement(tree: ast.Module, chance: random.Random) -> None:
         ast.For(ast.Name("step", ast.Store()), ast.Name("loader", ast.Load()), inner, []),
         ast.With([ast.withitem(name)], inner),
         ast.Try(inner, [ast.ExceptHandler(None, None, [ast.Pass()])], [], []),
-        ast.FunctionDef(
-            "train", ast.arguments([], [], None, [], [], None, []), inner, [], None, None, type_params=[]
-        ),
-    ]  # fmt: skip
+        _function("train", inner),
+    ]
     body[place] = chance.choice(wrapped)
+
+
+def _function(name: str, body: list[ast.stmt]) -> ast.stmt:
+    function = ast.parse(f"def {name}(): ...").body[0]  # its fields differ between releases of Python
+    cast(ast.FunctionDef, function).body = body
+    return function
 
 
 def _swap_expression(tree: ast.Module, chance: random.Random) -> None:

@@ -10,6 +10,7 @@ windows of four micro-batches; a Trainer sees one, on each rank.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import socket
@@ -142,10 +143,9 @@ class RecordingSGD(torch.optim.SGD):
 
 def run_loop(train: Callable[..., object], rows: list[Batch]) -> list[Tensor]:
     """The gradient of each window, as the loop hands it to the optimizer."""
-    from accelerate.state import AcceleratorState, GradientState
-
-    AcceleratorState._reset_state()
-    GradientState._reset_state()
+    state = importlib.import_module("accelerate.state")
+    state.AcceleratorState._reset_state()
+    state.GradientState._reset_state()
     model = TinyLM()
     optimizer = RecordingSGD(model)
     train(model, DataLoader(cast(Any, rows), batch_size=1, collate_fn=collate), optimizer, STEPS)
