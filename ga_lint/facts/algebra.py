@@ -117,7 +117,11 @@ def masked(elements: Elements, mask: Value, text: str, place: Place) -> Elements
     inherited = mask.ragged if isinstance(mask, Tensor) else ()
     level = Level.TOKEN if elements.site.level is Level.UNKNOWN else elements.site.level
     site = replace(
-        elements.site, masked=True, level=level, ragged=(*elements.site.ragged, *inherited, evidence)
+        elements.site,
+        masked=True,
+        level=level,
+        ragged=(*elements.site.ragged, *inherited, evidence),
+        mask_from=mask.origin if isinstance(mask, Tensor) else "",
     )
     return replace(elements, site=site)
 

@@ -148,7 +148,7 @@ def unpacked(run: Interpreter, frame: Frame, value: Value, targets: list[ast.exp
         case Items(values=values) if len(values) == len(targets):
             return list(values)
         case Tensor():
-            return [entry(value, ast.unparse(target)) for target in targets]
+            return [_part(value, ast.unparse(target), index) for index, target in enumerate(targets)]
         case Table(entries=entries) if len(entries) == len(targets):
             return [one for _, one in entries]
         case Output(first=first):
@@ -164,6 +164,12 @@ def unpacked(run: Interpreter, frame: Frame, value: Value, targets: list[ast.exp
             return [UNKNOWN] * len(targets)
 
 
+def _part(batch: Tensor, name: str, index: int) -> Tensor:
+    """One of the tensors that a batch is unpacked to, known by the name that it gets."""
+    part = entry(batch, name)
+    return replace(part, origin=f"{batch.origin}[{index}]") if batch.origin else part
+
+
 def entry(base: Tensor, key: str) -> Tensor:
     """A part of a batch by its key or by the name that it gets."""
     lowered = key.lower()
@@ -174,7 +180,13 @@ def entry(base: Tensor, key: str) -> Tensor:
         kind = TensorKind.LABELS
     elif "logit" in lowered:
         kind = TensorKind.LOGITS
-    return replace(base, kind=kind, text=key, from_batch=True)
+    return replace(base, kind=kind, text=key, from_batch=True, origin=_origin(base, key))
+
+
+def _origin(base: Tensor, key: str) -> str:
+    if not base.origin or not key.isidentifier():
+        return key if not base.origin and key.isidentifier() else ""
+    return f'{base.origin}["{key}"]'
 
 
 def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast.Subscript) -> Value:

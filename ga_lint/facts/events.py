@@ -38,6 +38,7 @@ class Loop:
     source: Value  # what it iterates over
     rounds: Value = UNKNOWN
     rounds_text: str = ""
+    fetch: Place | None = None  # its first statement, where that is an assignment
 
 
 @dataclass(frozen=True, slots=True)

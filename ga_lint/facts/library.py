@@ -246,7 +246,7 @@ def _made(call: Call, name: str, last: str) -> Value:
         return Built(name, call.positional, call.named, place)
     level = run.knowledge.head_level(name)
     if level is not None:
-        return Model(Level(level), name)
+        return Model(Level(level), name, run.knowledge.head_shifts(name))
     wrapped = _wrapped(call, last)
     if wrapped is not None:
         return wrapped

@@ -74,8 +74,11 @@ class LossSite:
     confidence: Confidence
     ignore_index: str | None = None
     masked: bool = False  # a mask was multiplied in before it was reduced
-    shifted: bool | None = None
+    shifted: bool | None = None  # None where that is not known
     labels: str | None = None  # the text of the targets, as passed
+    labels_from: str = ""  # the same, as the loop over micro-batches would write them: `batch["labels"]`
+    mask_from: str = ""  # likewise for the mask
+    weighted: bool = False  # class weights: its mean is not the sum over the number of targets
     scope: str = ""  # the function that holds the call
     depth: int = 0  # how many loops are running where it is computed
     via: tuple[Step, ...] = ()  # through which helpers it came
@@ -173,6 +176,8 @@ class Window:
     scope: str
     function: Place | None
     trivial: bool = False  # the steps are 1 and nothing can change that
+    driver: str = ""  # the text of what runs backward: "accelerator", "" for the loss itself
+    fetch: Place | None = None  # the first statement of a counted loop, where it draws the micro-batch
     rescaled: bool = False  # gradients are multiplied or divided after backward
 
 

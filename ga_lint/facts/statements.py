@@ -13,6 +13,7 @@ from ga_lint.facts.paths import Frame, State, joined
 from ga_lint.facts.values import (
     UNKNOWN,
     Boundary,
+    Choice,
     Class,
     Const,
     Count,
@@ -29,6 +30,7 @@ from ga_lint.facts.values import (
     TensorKind,
     Value,
     alternatives,
+    choice,
 )
 from ga_lint.syntax.bindings import imported_names
 
@@ -93,6 +95,23 @@ def execute_statement(run: Interpreter, frame: Frame, state: State, node: ast.st
             run.evaluate(frame, state, node.test)
     frame.scope.names = state.env  # what a function defined here sees
     return [state]
+
+
+def named(value: Value, target: ast.expr) -> Value:
+    """A micro-batch as the loop's head names it."""
+    match value, target:
+        case Tensor(), ast.Name(id=name):
+            return replace(value, origin=name)
+        case Items(values=values), ast.Tuple(elts=targets) if len(values) == len(targets):
+            return Items(tuple(named(one, part) for one, part in zip(values, targets, strict=True)))
+        case Choice(values=values), _:
+            return choice([named(one, target) for one in values])
+        case Table(entries=entries), ast.Name(id=name):
+            keyed = [
+                (key, replace(one, origin=f'{name}["{key}"]') if isinstance(one, Tensor) else one) for key, one in entries
+            ]
+            return Table(tuple(keyed), value.rest)
+    return value
 
 
 def assign(run: Interpreter, frame: Frame, state: State, target: ast.expr, value: Value) -> None:
@@ -179,7 +198,7 @@ def _branch(
 def _for(run: Interpreter, frame: Frame, state: State, node: ast.For | ast.AsyncFor) -> list[State]:
     source = run.evaluate(frame, state, node.iter)
     rounds, text = _rounds(source, node.iter)
-    assign(run, frame, state, node.target, element_of(run, frame, source, node.target))
+    assign(run, frame, state, node.target, named(element_of(run, frame, source, node.target), node.target))
     return _loop(run, frame, state, node, source, rounds, text)
 
 
@@ -198,7 +217,9 @@ def _loop(
     rounds_text: str,
 ) -> list[State]:
     header = node.iter if isinstance(node, ast.For | ast.AsyncFor) else node.test
-    loop = Loop(run.new_loop_id(), run.place(frame, header), run.place(frame, node), source, rounds, rounds_text)
+    drawn = node.body[0] if isinstance(node.body[0], ast.Assign) else None
+    fetch = run.place(frame, drawn) if drawn is not None else None
+    loop = Loop(run.new_loop_id(), run.place(frame, header), run.place(frame, node), source, rounds, rounds_text, fetch)
     outer_guards, broken, continued = state.guards, frame.broken, frame.continued
     frame.broken, frame.continued, frame.loops = [], [], (*frame.loops, loop)
     paths = run.execute(frame, node.body, [state])

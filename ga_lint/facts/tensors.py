@@ -281,6 +281,8 @@ def _site(
         ignore_index=ignore_text,
         shifted=any(tensor.shifted for tensor in tensors) or None,
         labels=ast.unparse(node) if node is not None else None,
+        labels_from=target.origin if target else "",
+        weighted=_is_weighted(built, call),
         ragged=ragged,
         equal=target.equal if target else (),
         constructor=built.place if built else None,
@@ -289,6 +291,11 @@ def _site(
         named_labels=named,
         explicit_ignore=ignore is not None,
     )
+
+
+def _is_weighted(built: Built | None, call: Call) -> bool:
+    weight = built.argument(0, "weight") if built else call.argument(2, "weight")
+    return weight is not None and weight != Const(None)
 
 
 def log_probs(call: Call) -> Elements:
@@ -325,6 +332,12 @@ def guessed_loss(call: Call, name: str) -> Value:
     ragged = tuple(step for tensor in tensors for step in tensor.ragged)
     site = LossSite(name, Reduction.UNKNOWN, level, place, place, Confidence.POSSIBLE, ragged=ragged)
     return Loss((LossTerm(site),))
+
+
+def _labels_text(source: Tensor | None, passed: bool) -> str:
+    if source is None or not source.origin:
+        return ""
+    return source.origin if passed or source.kind is TensorKind.LABELS else f'{source.origin}["labels"]'
 
 
 def loss_of_super(call: Call, forwarded: bool) -> Value:
@@ -378,6 +391,8 @@ def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
         place,
         Confidence.LIKELY,
         labels=source.text if source else None,
+        labels_from=_labels_text(source, labels is not None),
+        shifted=model.shifts,
         ragged=source.ragged if source else (),
         equal=source.equal if source else (),
         counted=isinstance(count, Count),

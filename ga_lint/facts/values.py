@@ -117,6 +117,7 @@ class Model:
 
     level: Level = Level.UNKNOWN  # of the loss that it computes itself
     head: str | None = field(default=None, compare=False)  # the class or factory it was made by
+    shifts: bool | None = None  # does its own loss drop the first label? None where that is not known
     engine: bool = False  # a DeepSpeed engine, which divides by itself
 
 
@@ -143,6 +144,7 @@ class Tensor:
     per_sample: bool = False  # the time axis is gone: its elements are samples
     ragged: tuple[Step, ...] = ()
     equal: tuple[Step, ...] = ()
+    origin: str = field(default="", compare=False)  # how the loop that yields the batch would write it
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,8 @@ def _window(
         backward.scope,
         backward.function,
         trivial=rounds == Const(1),
+        driver=backward.driver_text,
+        fetch=loop.fetch if "range(" in loop.rounds_text else None,
         rescaled=any(event.kind is EventKind.SCALE_GRADIENT for event in run.events),
     )
 

@@ -31,6 +31,7 @@ class HeadRow:
     suffix: str
     level: str
     source: str
+    shifts: bool | None = None  # does its loss drop the first label? None where heads of that name differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +95,20 @@ class Knowledge:
         tables = (self.losses, self.collators, self.trainers, self.drivers)
         return frozenset(name.partition(".")[0] for table in tables for name in table.rows) - {"litgpt"}
 
-    def head_level(self, name: str) -> str | None:
-        """The level of the loss of the head that `name` (a class or a factory such as X.from_pretrained) names."""
+    def head(self, name: str) -> HeadRow | None:
+        """The row of the head that `name` (a class or a factory such as X.from_pretrained) names."""
         for part in reversed(name.split(".")):
             for row in self.heads:
                 if part.endswith(row.suffix):
-                    return row.level
+                    return row
         return None
+
+    def head_level(self, name: str) -> str | None:
+        """What one element of that head's own loss is."""
+        row = self.head(name)
+        return row.level if row else None
+
+    def head_shifts(self, name: str) -> bool | None:
+        """Whether that head's own loss drops the first label."""
+        row = self.head(name)
+        return row.shifts if row else None

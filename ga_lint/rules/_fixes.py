@@ -2,10 +2,109 @@
 
 from __future__ import annotations
 
-from ga_lint.diagnostics import FixRequest
+from ga_lint.diagnostics import FixRequest, FixTier
+from ga_lint.facts.model import FactorKind, Idiom, LossSite, Place, Stack, Window
 from ga_lint.rules._loops import Loss
+from ga_lint.source import Span
+
+Targets = list[tuple[str, Span]]
+Options = list[tuple[str, str]]
+_AVERAGES = (Stack.DDP, Stack.FSDP, Stack.FABRIC, Stack.ACCELERATE)
 
 
 def window_fix(loss: Loss) -> tuple[FixRequest | None, str | None]:
-    """The request for a share of the window or for a sum over its count."""
-    return None, "no rewrite is offered for this shape of loop yet"
+    """The request for a share of the window or for a sum over its count, or why there is none."""
+    refusal = _refusal(loss)
+    if refusal is not None:
+        return None, refusal
+    window, site = loss.window, loss.term.site
+    counting = _counting(site)
+    if isinstance(counting, str):
+        return None, counting
+    targets: Targets = [("loop", window.loop.span)]
+    division = loss.by_user[-1].place if loss.by_user else None
+    if window.idiom is Idiom.INNER_LOOP:
+        return _sum_over_count(loss, targets, division, counting)
+    return _share_of_window(loss, targets, division, counting)
+
+
+def _refusal(loss: Loss) -> str | None:
+    window, site = loss.window, loss.term.site
+    if window.stack is Stack.DEEPSPEED:
+        return "the DeepSpeed engine divides and steps by its own configuration"
+    if window.backward.path != window.loop.path or window.backward != window.caller:
+        return "backward runs in another function than the loop"
+    if any(f.place.path != window.loop.path for f in loss.by_user):
+        return "the loss is divided in another file than the loop"
+    if not window.loop.span.contains(window.backward.span):
+        return "backward runs outside the loop"
+    if any(len(terms) > 1 for terms in window.losses):
+        return "the loss has several terms, and each needs a weight of its own"
+    if any(f.kind not in (FactorKind.STEPS, FactorKind.CONSTANT) and f not in loss.by_user for f in loss.term.factors):
+        return "the loss is scaled by something whose meaning is not known"
+    if site.weighted:
+        return "the loss has class weights, so a share of the targets is not its share of the loss"
+    return None
+
+
+def _counting(site: LossSite) -> Options | str:
+    """How the targets of one micro-batch are counted, in the names of the loop's head; else the reason why not."""
+    if site.masked and site.mask_from:
+        return [("mask", site.mask_from), ("shifted", "yes" if site.shifted else "no")]
+    if not site.labels_from:
+        return "where the targets come from could not be followed to the loop's head"
+    if site.shifted is None and site.callee.endswith("own loss"):
+        return "whether the model's own loss shifts its labels is not known"
+    options = [("labels", site.labels_from), ("shifted", "yes" if site.shifted else "no")]
+    if site.ignore_index is not None:
+        options.append(("ignore_index", site.ignore_index))
+    return options
+
+
+def _share_of_window(
+    loss: Loss, targets: Targets, division: Place | None, counting: Options
+) -> tuple[FixRequest | None, str | None]:
+    window = loss.window
+    if division is not None:
+        targets.append(("division", division.span))
+    else:
+        targets.append(("backward", window.backward.span))
+    steps = window.steps
+    if window.idiom is Idiom.ACCUMULATE:
+        steps = f"{window.driver}.gradient_accumulation_steps"
+        stack: Options = [("stack", "accelerate"), ("accelerator", window.driver)]
+    else:
+        targets.append(("step", window.optimizer_step.span))
+        stack = [("stack", "distributed" if window.stack in _AVERAGES else "plain")]
+    if not steps:
+        return None, "the number of micro-batches is not written down in the loop"
+    summary = "weight each micro-batch by its share of the window's targets"
+    options = (("steps", steps), *stack, *counting)
+    return FixRequest("window-share", FixTier.UNSAFE, summary, tuple(targets), options), None
+
+
+def _sum_over_count(
+    loss: Loss, targets: Targets, division: Place | None, counting: Options
+) -> tuple[FixRequest | None, str | None]:
+    window, site = loss.window, loss.term.site
+    if division is None:
+        return None, "the division by the number of micro-batches is not in sight"
+    targets.append(("division", division.span))
+    if _is_cross_entropy(site) and _in_loop(site.call, window):
+        targets.append(("call", site.call.span))
+        if site.constructor is not None and site.constructor.path == window.loop.path:
+            targets.append(("constructor", site.constructor.span))
+    if window.fetch is not None:
+        targets.append(("fetch", window.fetch.span))
+    stack = "distributed" if window.stack in _AVERAGES else "plain"
+    summary = "count the window's targets first and divide the sum by that"
+    options = (("stack", stack), *counting)
+    return FixRequest("window-sum", FixTier.UNSAFE, summary, tuple(targets), options), None
+
+
+def _is_cross_entropy(site: LossSite) -> bool:
+    return site.call == site.reduced and not site.callee.endswith("own loss")
+
+
+def _in_loop(place: Place, window: Window) -> bool:
+    return place.path == window.loop.path and window.loop.span.contains(place.span)
