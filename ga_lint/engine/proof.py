@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import io
 import symtable
 import tokenize
@@ -62,19 +61,19 @@ def _comments(text: str) -> Iterator[str]:
 
 
 def _only_there(before: SourceFile, after: SourceFile, rewrite: Rewrite) -> None:
-    """Every line that is gone or differs belongs to something that the fixer meant to change."""
-    allowed = {row for span in rewrite.touched for row in range(span.start.row, span.end.row + 1)}
-    old, new = _lines(before), _lines(after)
-    for tag, first, last, _, _ in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        for row in range(first + 1, last + 1):
-            ends_without_newline = row == len(old) and not old[-1].endswith(("\n", "\r"))
-            if (
-                tag in ("replace", "delete")
-                and row not in allowed
-                and old[row - 1].strip()
-                and not ends_without_newline
-            ):
-                raise FixNotApplicable(f"the rewrite would also change line {row}")
+    """Every line that the fixer did not mean to change is still there, in order, with its line end."""
+    meant = {row for span in rewrite.touched for row in range(span.start.row, span.end.row + 1)}
+    old, rest = _lines(before), iter(_lines(after))
+    for row, line in enumerate(old, 1):
+        if row in meant or not line.strip():
+            continue
+        if not any(_same(line, new) for new in rest):
+            raise FixNotApplicable(f"the rewrite would also change line {row}")
+
+
+def _same(old: str, new: str) -> bool:
+    """Equal; a last line that had no end may have one now, with something below it."""
+    return old == new or (not old.endswith(("\n", "\r")) and new.rstrip("\r\n") == old)
 
 
 def _lines(source: SourceFile) -> list[str]:

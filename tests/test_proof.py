@@ -1,0 +1,217 @@
+"""Is every rewrite that would harm the code stopped before it is written?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
+from ga_lint.engine.fix_file import Answer, FixOutcome, Judgement, Trial, fix_file
+from ga_lint.engine.proof import prove
+from ga_lint.errors import FixNotApplicable
+from ga_lint.fixers import Rewrite
+from ga_lint.source import Position, SourceFile, Span, decode
+from testbed.rewriting import PATH, source_of
+
+TWICE = """def train(loss, steps):
+    # the first division
+    loss = loss / steps  # twice
+    backward(loss / steps)
+    return loss
+"""
+
+
+def row(number: int) -> Span:
+    return Span(Position(number, 1), Position(number, 200))
+
+
+def finding(span: Span, code: str = "GA103", scope: str = "train", fix: FixRequest | None = None) -> Finding:
+    effect = Effect(EffectKind.SCALE, "gradients are too small")
+    return Finding(
+        code,
+        "double-division",
+        Severity.ERROR,
+        Confidence.CERTAIN,
+        "divided twice",
+        span,
+        "here",
+        effect,
+        scope,
+        fix=fix,
+    )
+
+
+def double_divisions(source: SourceFile, tier: FixTier = FixTier.SAFE) -> list[Finding]:
+    """A rule in small: every division by the steps but one is too many."""
+    spans = []
+    for number, line in enumerate(source.lines, 1):
+        for match in re.finditer(r"loss / steps", line):
+            spans.append(Span(Position(number, match.start() + 1), Position(number, match.end() + 1)))
+    request = [FixRequest("drop-division", tier, "drop it", (("division", span),)) for span in spans]
+    return [finding(span, fix=fix) for span, fix in zip(spans, request, strict=True)][: max(0, len(spans) - 1)]
+
+
+def reason(after: str, *touched: Span, before: str = TWICE, check: Callable[[SourceFile], Sequence[Finding]]) -> str:
+    source = source_of(before)
+    found = double_divisions(source)
+    with pytest.raises(FixNotApplicable) as refused:
+        prove(source, Rewrite(after, touched), found[0], found, check)
+    return str(refused.value)
+
+
+def clean(_: SourceFile) -> list[Finding]:
+    return []
+
+
+GOOD = TWICE.replace("    loss = loss / steps  # twice\n", "    # twice\n")
+
+
+def test_a_good_rewrite_passes() -> None:
+    source = source_of(TWICE)
+    found = double_divisions(source)
+    assert prove(source, Rewrite(GOOD, (row(3),)), found[0], found, double_divisions).text == GOOD
+
+
+def test_what_does_not_compile() -> None:
+    assert "would not compile" in reason(TWICE.replace("loss / steps  #", "loss /  #"), row(3), check=clean)
+    assert "would not compile" in reason(TWICE + "    yield\n    await x\n", check=clean)
+
+
+def test_a_lost_comment() -> None:
+    after = GOOD.replace("    # twice\n", "")
+    assert reason(after, row(3), check=clean) == "the rewrite would lose a comment: # twice"
+
+
+def test_another_line_than_meant() -> None:
+    after = GOOD.replace("return loss", "return  loss")
+    assert reason(after, row(3), check=clean) == "the rewrite would also change line 5"
+
+
+def test_another_line_end_than_meant() -> None:
+    before = TWICE.replace("\n", "\r\n")
+    after = GOOD.replace("\n", "\r\n").replace("return loss\r\n", "return loss\n")
+    assert reason(after, row(3), before=before, check=clean) == "the rewrite would also change line 5"
+
+
+COLLISIONS = {
+    "a global that a function reads": (
+        "import torch\n\ndef train(loss, steps):\n    return torch.share(loss) + share\n",
+        "    share = 1\n    return torch",
+    ),
+    "a builtin": ("def train(loss, steps):\n    return max(loss, 1)\n", "    max = 1\n    return max"),
+}
+
+
+@pytest.mark.parametrize(("before", "new"), COLLISIONS.values(), ids=COLLISIONS)
+def test_a_name_that_meant_something_else(before: str, new: str) -> None:
+    before += "\n" + TWICE.replace("train", "other")
+    last = new.strip().split()[-1].partition(".")[0]
+    after = before.replace(f"    return {last}", new, 1)
+    assert after != before
+    assert "is in use already" in reason(after, before=before, check=clean)
+
+
+def test_a_name_of_its_own_in_each_function_collides_with_nothing() -> None:
+    before = TWICE + "\n\ndef other(share):\n    return [share for share in share]\n"
+    after = before.replace("    # the first", "    share = 1\n    print(share)\n    # the first")
+    source = source_of(before)
+    found = double_divisions(source)
+    assert prove(source, Rewrite(after, ()), found[0], found, clean)
+
+
+def test_a_finding_that_stays() -> None:
+    assert reason(GOOD, row(3), check=lambda _: [finding(row(4))]) == "GA103 would still be reported"
+
+
+def test_a_new_finding() -> None:
+    fresh = [finding(row(4), code="GA202", scope="train")]
+    assert reason(GOOD, row(3), check=lambda _: fresh) == "the rewrite would bring GA202 in train"
+    assert "in the module" in reason(GOOD, row(3), check=lambda _: [finding(row(4), code="GA202", scope="")])
+
+
+def test_a_text_that_the_encoding_cannot_hold() -> None:
+    source = decode(PATH, b"# -*- coding: ascii -*-\n" + TWICE.encode())
+    found = double_divisions(source)
+    with pytest.raises(FixNotApplicable, match="cannot be written in ascii"):
+        prove(source, Rewrite(source.text + "# \u2211\n", ()), found[0], found, clean)
+
+
+class TestFile:
+    """One finding after another."""
+
+    MANY = TWICE + TWICE.replace("train", "again").replace("twice", "once more")
+
+    @staticmethod
+    def fix(text: str, tier: FixTier = FixTier.SAFE, **options: object) -> FixOutcome:
+        check = lambda source: double_divisions(source, tier)  # noqa: E731
+        return fix_file(source_of(text), check, **options)  # type: ignore[arg-type]
+
+    def test_each_on_the_result_of_the_last(self) -> None:
+        outcome = self.fix(self.MANY)
+        assert len(outcome.applied) == 3
+        assert outcome.after.text.count("/ steps") == 1
+        assert not outcome.refused
+
+    def test_a_second_run_changes_nothing(self) -> None:
+        once = self.fix(self.MANY)
+        assert once.changed
+        assert not self.fix(once.after.text).changed
+
+    def test_what_cannot_be_rewritten_stays_with_its_reason_and_the_others_go_on(self) -> None:
+        text = self.MANY.replace("    loss = loss / steps  # twice", "    a = 1; loss = loss / steps  # twice")
+        outcome = self.fix(text)
+        assert [refused.finding.span.start.row for refused in outcome.refused] == [3]
+        assert "more than one statement" in outcome.refused[0].reason
+        assert len(outcome.applied) == 2
+
+    def test_a_finding_without_a_rewrite_says_why(self) -> None:
+        outcome = fix_file(source_of(TWICE), lambda source: [finding(row(3))])
+        assert [refused.reason for refused in outcome.refused] == ["there is no rewrite for it"]
+
+    def test_unsafe_needs_the_flag_and_shows_what_it_would_be(self) -> None:
+        left = self.fix(TWICE, FixTier.UNSAFE)
+        assert not left.changed
+        assert "--unsafe-fixes" in left.refused[0].reason
+        proposed = left.refused[0].proposed
+        assert proposed is not None
+        assert proposed.text == self.fix(TWICE, FixTier.UNSAFE, unsafe=True).after.text
+
+    def test_a_display_only_rewrite_is_never_written(self) -> None:
+        outcome = self.fix(TWICE, FixTier.DISPLAY, unsafe=True, confirm=lambda _: Answer(Judgement.CONFIRMED))
+        assert not outcome.changed
+        assert outcome.refused[0].proposed is not None
+
+    def test_a_confirmed_rewrite_is_written_without_the_flag(self) -> None:
+        outcome = self.fix(TWICE, FixTier.UNSAFE, confirm=lambda _: Answer(Judgement.CONFIRMED))
+        assert outcome.changed
+        assert outcome.applied[0].verified == "confirmed"
+
+    @pytest.mark.parametrize("tier", [FixTier.SAFE, FixTier.UNSAFE])
+    def test_a_refuted_rewrite_is_never_written(self, tier: FixTier) -> None:
+        asked: list[Trial] = []
+
+        def refute(trial: Trial) -> Answer:
+            asked.append(trial)
+            return Answer(Judgement.REFUTED, "R2 is off by 0.5")
+
+        outcome = self.fix(TWICE, tier, unsafe=True, confirm=refute)
+        assert not outcome.changed
+        assert "R2 is off by 0.5" in outcome.refused[0].reason
+        assert asked[0].before.text == TWICE
+        assert asked[0].after.text == GOOD
+
+    def test_verified_only_leaves_what_is_not_confirmed(self) -> None:
+        unknown = Answer(Judgement.UNKNOWN, "needs a model")
+        outcome = self.fix(TWICE, verified_only=True, unsafe=True, confirm=lambda _: unknown)
+        assert not outcome.changed
+        assert "needs a model" in outcome.refused[0].reason
+        assert self.fix(TWICE, verified_only=True, confirm=lambda _: Answer(Judgement.CONFIRMED)).changed
+
+    def test_a_rule_that_never_has_enough_does_not_run_for_ever(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Each rewrite removes one of very many divisions; the run stops at its bound."""
+        text = "def train(loss, steps):\n" + "    loss = loss / steps\n" * 9
+        monkeypatch.setattr("ga_lint.engine.fix_file.MAX_REWRITES", 5)
+        outcome = self.fix(text)
+        assert len(outcome.applied) == 5
