@@ -83,7 +83,7 @@ def _be_child(job: Job, folder: str, writer: int) -> None:
         confine(job.timeout)
         answer = examine(job)
         data = answer.to_json().encode()
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - whatever happened, the parent must hear of it
         data = Answer(missing=f"the check itself failed: {type(error).__name__}: {error}").to_json().encode()
     while data:
         data = data[os.write(writer, data) :]

@@ -1,8 +1,8 @@
 """Which rows is everything run on? Fixed windows of four rows whose counts differ in every way that matters.
 
-The first window holds 4, 15, 3 and 9 targets (shifted by one, as causal models count them). One row of each window has a
-live first label: without it a shifted and an unshifted count could not be told apart. The windows differ in their totals:
-else a count that is left over from the last window would go unnoticed.
+The first window holds 4, 15, 3 and 9 targets (shifted by one, as causal models count them). One row of each window has
+a live first label: without it a shifted and an unshifted count could not be told apart. The windows differ in their
+totals: else a count that is left over from the last window would go unnoticed.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ def examine(job: Job) -> Answer:
         if equal is not None:
             context.recorder.assume(f"every micro-batch holds the same number of targets: {equal}")
         measurements = tuple(_measure(context, original, ragged=equal is None and job.ragged is not False))
-    except (Exception, NotVerifiable) as error:
+    except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
         return Answer(missing=describe(error, job), assumptions=context.recorder.assumptions, dtype=job.dtype)
     assumptions = (*context.recorder.assumptions, NEUTRALISED)
     return Answer(measurements, assumptions, raises=original.raises, dtype=job.dtype)
@@ -95,7 +95,7 @@ def _runs(context: Context, original: Subject, setting: str, ragged: bool) -> It
     try:
         rewritten = _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
         after = rewritten.pair(True, setting)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - as above
         yield Measurement("R2", setting, failure=describe(error, job))
         return
     yield from _compared("R2", setting, after)

@@ -1,4 +1,4 @@
-"""What is `self` in a loop that stands in a method? Methods come from the class, attributes from their role or __init__."""
+"""What is `self` in a loop that stands in a method? The class gives the methods, roles and __init__ the attributes."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class SelfStandIn:
                         inner["self"] = self
                         try:
                             value = inner.evaluate(expression)
-                        except (Exception, NotVerifiable):
+                        except (Exception, NotVerifiable):  # noqa: BLE001 - the user's code may raise anything
                             continue
                         if value is not None and not isinstance(value, Unknown):
                             return value.double() if isinstance(value, nn.Module) else value
@@ -93,9 +93,9 @@ class _Computed:
 
 def _assigned(method: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Iterator[ast.expr]:
     for statement in statements(method.body):
-        if isinstance(statement, ast.Assign) and any(dotted(t) == f"self.{name}" for t in statement.targets):
-            yield statement.value
-        elif isinstance(statement, ast.AnnAssign) and dotted(statement.target) == f"self.{name}" and statement.value:
+        if (isinstance(statement, ast.Assign) and any(dotted(t) == f"self.{name}" for t in statement.targets)) or (
+            isinstance(statement, ast.AnnAssign) and dotted(statement.target) == f"self.{name}" and statement.value
+        ):
             yield statement.value
 
 

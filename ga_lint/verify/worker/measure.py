@@ -20,7 +20,7 @@ def snapshot(model: torch.nn.Module) -> Gradient:
 
 
 def compare(name: str, setting: str, found: Sequence[Gradient], expected: Sequence[Gradient]) -> Measurement:
-    """The worst window: relative L2 error over all parameters, least-squares scale, and the parameter that is furthest off."""
+    """The worst window: relative L2 error over all parameters, least-squares scale, and the parameter furthest off."""
     worst = Measurement(name, setting, relative_error=-1.0)
     for x, y in zip(found, expected, strict=True):
         norm = _norm(y)

@@ -1,4 +1,4 @@
-"""Which model stands in for the user's? A tiny one with the head that the code names, since the head decides the loss."""
+"""Which model stands in for the user's? A tiny one with the head that the code names: the head decides the loss."""
 
 from __future__ import annotations
 

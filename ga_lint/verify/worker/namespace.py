@@ -1,21 +1,15 @@
-"""What does a free name of the slice mean? Globals that resolve each name from its own definition when it is first used."""
+"""What does a free name of the slice mean? Globals that resolve each name from its definition when it is first used."""
 
 from __future__ import annotations
 
-import __future__
-
 import ast
-import builtins
 import contextlib
 import copy
 import importlib
-import io
-import sys
-import types
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import CodeType
 
+from ga_lint.verify.worker.slice_builtins import ALLOWED, BUILTINS, NAME, compiled, member
 from ga_lint.verify.worker.sources import (
     Function,
     Module,
@@ -29,12 +23,6 @@ from ga_lint.verify.worker.sources import (
 )
 from ga_lint.verify.worker.stand_ins import MISSING, Guess, NotVerifiable, Recorder, Unknown
 
-# What a slice may really import: computing, no input or output.
-ALLOWED = frozenset(
-    "torch transformers accelerate numpy math cmath typing typing_extensions dataclasses collections functools itertools "
-    "contextlib copy operator enum abc time random re string json types inspect statistics warnings numbers fractions "
-    "bisect heapq datetime logging einops __future__".split()
-)
 # Calls whose result is worth no attempt: they read disks and networks, or build what the harness builds itself.
 _COSTLY = frozenset(
     "from_pretrained load_dataset DataLoader init open load prepare initialize compile parse_args input "
@@ -44,9 +32,6 @@ _KEPT_DECORATORS = frozenset(
     "staticmethod classmethod property cached_property contextmanager dataclass lru_cache cache wraps no_grad "
     "inference_mode enable_grad setter".split()
 )
-
-_NAME = "ga_slice"
-sys.modules[_NAME] = types.ModuleType(_NAME)  # dataclasses looks up the module of the class that it decorates
 
 Binder = Callable[[str], object]
 Rewriter = Callable[[ast.AST], ast.AST]
@@ -77,10 +62,6 @@ class Loader:
             self._files[path] = Namespace(self, module, module.top) if module is not None else None
         return self._files[path]
 
-    @property
-    def paths(self) -> set[str]:
-        return {str(path) for path in self._files}
-
 
 class Namespace(dict[str, object]):
     """The globals of one scope. A dict subclass: CPython asks `__missing__` for global names that are not there.
@@ -98,13 +79,13 @@ class Namespace(dict[str, object]):
         outer: Namespace | None = None,
         bind: Binder | None = None,
     ) -> None:
-        super().__init__(__builtins__=_BUILTINS, __name__=_NAME, __file__=str(module.path))
+        super().__init__(__builtins__=BUILTINS, __name__=NAME, __file__=str(module.path))
         self.loader, self.module, self.outer = loader, module, outer
         self._definitions, self._parameters = definitions, parameters or {}
         self._bind, self._busy = bind, set[str]()
 
     def __missing__(self, name: str) -> object:
-        if name not in self._definitions and name not in self._parameters and name in _BUILTINS:
+        if name not in self._definitions and name not in self._parameters and name in BUILTINS:
             raise KeyError(name)
         value = self[name] = self._resolve(name)
         return value
@@ -230,7 +211,7 @@ class Namespace(dict[str, object]):
         alias = next(a for a in statement.names if (a.asname or a.name).split(".")[0] == name)
         if isinstance(statement, ast.Import):
             return self.imported_module(alias.name if alias.asname else name, 0, self.loader.guess)
-        value = _member(self.imported_module(statement.module or "", statement.level), alias.name)
+        value = member(self.imported_module(statement.module or "", statement.level), alias.name)
         if isinstance(value, Unknown):
             guessed = self.loader.guess(name)
             return value if guessed is MISSING else guessed
@@ -273,7 +254,7 @@ class Namespace(dict[str, object]):
                 for other, part in zip(bound_names(statement), value, strict=True):  # type: ignore[call-overload]
                     self.setdefault(other, part)  # evaluated once: `x, y = get_batch()` draws one batch
                 return self[name]
-        except (Exception, NotVerifiable):
+        except (Exception, NotVerifiable):  # noqa: BLE001 - the user's code may raise anything
             return MISSING  # it could not be computed here; its name may still say what it is
         return MISSING
 
@@ -293,58 +274,16 @@ class _ModuleView:
         return space.imported_module(name, 1)
 
 
-def _member(module: object, name: str) -> object:
-    """`from module import name`, also where the name is a module of a package."""
-    if isinstance(module, types.ModuleType) and not hasattr(module, name):
-        with contextlib.suppress(ImportError):
-            return importlib.import_module(f"{module.__name__}.{name}")
-    return getattr(module, name)
-
-
-def _import(
-    name: str, scope: Namespace, _: object = None, wanted: Sequence[str] | None = None, level: int = 0
-) -> object:
-    """`__import__` for the imports that stand inside functions."""
-    if isinstance(scope, Namespace):
-        return scope.imported_module(name if wanted or level else name.split(".")[0], level)
-    return importlib.import_module(name)  # pragma: no cover
-
-
-def _open(file: object, mode: str = "r", *_: object, **__: object) -> object:
-    if any(letter in mode for letter in "wax+"):
-        return io.BytesIO() if "b" in mode else io.StringIO()
-    raise NotVerifiable(f"needs the file {file!r}")
-
-
-def _leave(*_: object) -> None:
-    raise NotVerifiable("needs code that does not end the program")
-
-
-_BUILTINS: dict[str, object] = {**vars(builtins), "open": _open, "exit": _leave, "quit": _leave, "input": _leave}
-_BUILTINS["__import__"] = _import
-_BUILTINS["print"] = lambda *_, **__: None
-
-
-def compiled(node: ast.Module | ast.Expression, path: Path, mode: str) -> CodeType:
-    flag = __future__.annotations.compiler_flag  # annotations are never evaluated
-    return compile(ast.fix_missing_locations(node), str(path), mode, flags=flag, dont_inherit=True)
-
-
 def _is_costly(expression: ast.expr) -> bool:
     return any(isinstance(n, ast.Call) and last(dotted(n.func)) in _COSTLY for n in ast.walk(expression))
 
 
 def _class_names(node: ast.ClassDef) -> set[str]:
-    """The names that a class body reads while it is executed: its statements, and defaults and decorators of methods."""
-    found: set[str] = set()
+    """The names that a class body reads while it is executed: its statements, and its methods' heads."""
+    read: list[ast.AST] = []
     for statement in node.body:
         if isinstance(statement, Function):
-            for part in (
-                *statement.args.defaults,
-                *filter(None, statement.args.kw_defaults),
-                *statement.decorator_list,
-            ):
-                found |= loaded_names(part)
+            read += [*statement.args.defaults, *filter(None, statement.args.kw_defaults), *statement.decorator_list]
         else:
-            found |= loaded_names(statement)
-    return found
+            read.append(statement)
+    return {name for part in read for name in loaded_names(part)}

@@ -1,4 +1,4 @@
-"""What do the objects of a training loop do? Loaders, optimizers and engines with the semantics that decide a gradient."""
+"""What do the objects of a training loop do? Loaders, optimizers, engines, as far as they decide a gradient."""
 
 from __future__ import annotations
 

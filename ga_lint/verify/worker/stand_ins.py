@@ -1,4 +1,4 @@
-"""What takes the place of something that is not there? Stand-ins that absorb bookkeeping, and void the check otherwise."""
+"""What takes the place of something that is not there? Stand-ins that absorb bookkeeping, or else void the check."""
 
 from __future__ import annotations
 

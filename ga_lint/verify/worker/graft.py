@@ -1,0 +1,138 @@
+"""How does the user's class come to stand on the real Trainer? Cut to what the loss reaches, with its attributes."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+from transformers import Trainer
+
+from ga_lint.verify.worker.guesses import guess
+from ga_lint.verify.worker.namespace import Loader, Namespace
+from ga_lint.verify.worker.sources import Function, Module, dotted, last, loaded_names, project_root, statements
+from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder, Unknown
+
+_ENTRIES = ("compute_loss", "training_step")
+# Overrides that decide what the loss sees, and so stay although nothing in the class calls them.
+_KEPT = frozenset((*_ENTRIES, "_get_num_items_in_batch", "_prepare_inputs"))
+_TEACHER = re.compile(r"teacher|ref_model|reference|old_model|base_model|frozen", re.I)
+_TRAINER_LIKE = re.compile("Trainer|Mixin")
+_LACKS_COUNT = "TypeError on transformers >= 4.46, which passes num_items_in_batch: this override does not take it"
+
+
+class Graft:
+    """One class of the user's with transformers.Trainer below it. `raises`: what keeps it from running as it stands."""
+
+    def __init__(self, owner: ast.ClassDef, module: Module, recorder: Recorder) -> None:
+        self.owner, self.recorder = owner, recorder
+        self.raises: str | None = None
+        self._read: set[str] = set()  # attributes of self, in the class and in its ancestors
+        loader = Loader(project_root(module.path), recorder)
+        loader.guess = lambda name: guess(name, module, recorder)
+        loader.cut = lambda node: _cut(node, self._read)
+        loader.base_for = lambda name: Trainer if "Trainer" in last(name) else None
+        self.space = loader.module_namespace(module)
+        for function in reversed(module.functions_around(owner)):
+            self.space = self.space.inner(function, owner.lineno)
+
+    def made(self) -> type[Trainer]:
+        self.space.define(self.owner)
+        users = self.space[self.owner.name]
+        assert isinstance(users, type)
+        bases: tuple[type, ...] = (users,)
+        if not issubclass(users, Trainer):
+            if "super" in loaded_names(self.owner):
+                raise NotVerifiable(f"needs the trainer below `{self.owner.name}`, whose super() computes the loss")
+            self.recorder.assume("transformers.Trainer added below the class: no base of it was found")
+            bases = (users, Trainer)
+        own = {"__getattr__": _unknown_attribute(self._read, self.space), **self._adapted(users)}
+        return type(users.__name__, bases, own)
+
+    def _adapted(self, users: Any) -> dict[str, object]:
+        """Overrides that cannot take the count get a caller that drops it, and say so."""
+        found: dict[str, object] = {}
+        for name in _ENTRIES:
+            override = inspect.unwrap(getattr(users, name, getattr(Trainer, name)))
+            parameters = inspect.signature(override).parameters.values()
+            takes_any = any(p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in parameters)
+            lacks = len(parameters) < 4 if name == "training_step" else not _has(override, "num_items_in_batch")
+            if lacks and not takes_any:
+                self.raises = _LACKS_COUNT
+                self.recorder.assume(f"{name} does not take num_items_in_batch: called without it")
+                found[name] = _without_count(override, name)
+        return found
+
+
+def _cut(node: ast.ClassDef, read: set[str]) -> ast.ClassDef:
+    """Without the overrides of Trainer's own methods that the loss never reaches: logging, saving, loaders, __init__."""
+    methods = {m.name: m for m in node.body if isinstance(m, Function)}
+    reached: set[str] = set()
+    todo = [name for name in _ENTRIES if name in methods]
+    while todo:
+        name = todo.pop()
+        if name in methods and name not in reached:
+            reached.add(name)
+            todo.extend(n.attr for n in ast.walk(methods[name]) if isinstance(n, ast.Attribute))
+    if reached or _TRAINER_LIKE.search(" ".join([node.name, *map(ast.unparse, node.bases)])):
+        dropped = {m for m in methods if hasattr(Trainer, m) and m not in _KEPT | reached} | {"__init__"}
+        node.body = [s for s in node.body if getattr(s, "name", None) not in dropped] or [ast.Pass()]
+        read.update(n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute) and dotted(n.value) == "self")
+    return node
+
+
+def set_attributes(trainer: Any, owner: ast.ClassDef, space: Namespace, second_model: Callable[[str], object]) -> None:
+    """What the user's `__init__` puts on self, evaluated one by one; parameters by default, role or name."""
+    init = next((m for m in owner.body if isinstance(m, Function) and m.name == "__init__"), None)
+    if init is None:
+        return
+    inner = space.inner(init)
+    inner.update(self=trainer, model=trainer.model, args=trainer.args)
+    own = set(vars(trainer))
+    for argument in (*init.args.args, *init.args.kwonlyargs):
+        if _TEACHER.search(argument.arg):
+            inner[argument.arg] = second_model(argument.arg)
+    for statement in statements(init.body):
+        if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
+            continue
+        target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
+        if not isinstance(target, ast.Attribute) or dotted(target.value) != "self":
+            continue
+        name = target.attr
+        if (hasattr(Trainer, name) or name in own) and not isinstance(statement.value, ast.Constant):
+            continue  # what Trainer sets itself, such as self.model, is the harness's; its flags are the user's
+        try:
+            value = inner.evaluate(statement.value)
+        except (Exception, NotVerifiable):  # noqa: BLE001 - the user's code may raise anything
+            value = None
+        if (value is None or isinstance(value, Unknown)) and _TEACHER.search(name) and "model" in name:
+            value = second_model(name)
+        if value is not None or isinstance(statement.value, ast.Constant):
+            setattr(trainer, name, value)
+
+
+def _unknown_attribute(read: set[str], space: Namespace) -> Any:
+    """`__getattr__` for what a base class that is not there would have set; only names that the user's classes read."""
+
+    def find(self: Any, name: str) -> object:
+        if name.startswith("__") or name not in read:
+            raise AttributeError(name)
+        return space.stand_in(f"self.{name}")
+
+    return find
+
+
+def _without_count(override: Any, name: str) -> object:
+    if name == "training_step":
+        return lambda self, model, inputs, num_items_in_batch=None: override(self, model, inputs)
+
+    def compute_loss(self: Any, model: Any, inputs: Any, return_outputs: bool = False, **_: object) -> Any:
+        return override(self, model, inputs, return_outputs) if return_outputs else override(self, model, inputs)
+
+    return compute_loss
+
+
+def _has(function: Any, parameter: str) -> bool:
+    return parameter in inspect.signature(function).parameters

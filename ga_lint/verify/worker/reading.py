@@ -1,0 +1,84 @@
+"""What does the text of a loop say about itself? Roles, batches, model, accumulation steps; nothing is run."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+
+from ga_lint.verify.worker import data
+from ga_lint.verify.worker.evidence import equal_counts
+from ga_lint.verify.worker.layout import ONE_TENSOR, tuple_layout
+from ga_lint.verify.worker.loop_slice import LoopSlice, slice_loop, steps_expressions
+from ga_lint.verify.worker.models import head_of
+from ga_lint.verify.worker.roles import batch_keys, ignore_index, infer, interface, usage
+from ga_lint.verify.worker.sources import Module, dotted, last
+
+_TOKENS = re.compile(r"vocab|token|input_ids|-100|causal|language|gpt|llama|\blm\b", re.I)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A loop and what its names, calls and literals give away."""
+
+    module: Module
+    slice: LoopSlice
+    roles: dict[str, str]
+    members: dict[str, set[str]]  # attributes read from each dotted name
+    called: frozenset[str]
+    steps: tuple[ast.expr, ...]  # expressions that hold the accumulation steps
+    interface: tuple[str, bool]  # how the model's result is taken, and whether the model shifts the labels
+    layout: tuple[str, ...] | None  # the parts of a tuple batch
+    keys: tuple[str, ...]
+    ignore: int
+    head: str | None  # None: the file names none
+    is_about_tokens: bool
+    equal: str | None  # why all counts are equal
+    accelerator_divides: bool
+
+    @property
+    def model_members(self) -> list[str]:
+        """What the loop reads from its model, which ours may not have."""
+        models = (name for name, role in self.roles.items() if role in ("model", "engine"))
+        return sorted({member for name in models for member in self.members.get(name, ())})
+
+
+def read_loop(module: Module, scope: str, row: int | None, original: tuple[Module, int] | None) -> Reading:
+    """Read a loop; of a rewrite what its original gave away counts too: not every use of a name is still there."""
+    found = slice_loop(module, scope, row, original)
+    source = module if original is None else original[0]
+    before = found if original is None else slice_loop(source, scope, original[1], None)
+    roles = {**infer(found.nodes, found.loop), **infer(before.nodes, before.loop)}
+    layout = tuple_layout(before.nodes, roles)
+    ignore = ignore_index(before.nodes)
+    used = usage(found.nodes)
+    return Reading(
+        module=module,
+        slice=found,
+        roles=roles,
+        members=used.members,
+        called=frozenset(used.called),
+        steps=(*steps_expressions(found.nodes, found.loop), *steps_expressions(before.nodes, before.loop)),
+        interface=interface(before.nodes, roles),
+        layout=layout,
+        keys=tuple(batch_keys(before.nodes)),
+        ignore=data.IGNORE if ignore is None else ignore,
+        head=head_of(source.text),
+        is_about_tokens=_TOKENS.search(source.text) is not None,
+        equal="its batches are one tensor, without padding" if layout == ONE_TENSOR else equal_counts(source.text),
+        accelerator_divides=_accelerator_has_steps(module, found),
+    )
+
+
+def _accelerator_has_steps(module: Module, found: LoopSlice) -> bool:
+    """An Accelerator divides only by the steps that it was built with, or that its DeepSpeed configuration names."""
+    if "deepspeed_plugin" in module.text and "gradient_accumulation_steps" in module.text:
+        return True
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call) and last(dotted(node.func)) == "Accelerator":
+            names = {keyword.arg for keyword in node.keywords}
+            if names & {"gradient_accumulation_steps", "gradient_accumulation_plugin"}:
+                return True
+            if None not in names:
+                return False
+    return any(isinstance(n, ast.Attribute) and n.attr == "accumulate" for root in found.nodes for n in ast.walk(root))

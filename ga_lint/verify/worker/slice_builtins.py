@@ -1,0 +1,70 @@
+"""What do the built-in names mean inside a slice? Imports by an allow-list, no files, no printing."""
+
+from __future__ import annotations
+import __future__
+
+import ast
+import builtins
+import contextlib
+import importlib
+import io
+import sys
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+from ga_lint.verify.worker.stand_ins import NotVerifiable
+
+# What a slice may really import: computing, no input or output.
+ALLOWED = frozenset(
+    "torch transformers accelerate numpy math cmath typing typing_extensions dataclasses collections functools itertools "
+    "contextlib copy operator enum abc time random re string json types inspect statistics warnings numbers fractions "
+    "bisect heapq datetime logging einops __future__".split()
+)
+NAME = "ga_slice"
+sys.modules[NAME] = types.ModuleType(NAME)  # dataclasses looks up the module of the class that it decorates
+
+
+class Importer(Protocol):
+    """The globals of a slice, which know where its imports lead."""
+
+    def imported_module(self, source: str, level: int) -> object: ...
+
+
+def member(module: object, name: str) -> object:
+    """`from module import name`, also where the name is a module of a package."""
+    if isinstance(module, types.ModuleType) and not hasattr(module, name):
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(f"{module.__name__}.{name}")
+    return getattr(module, name)
+
+
+def _import(
+    name: str, scope: Importer, _: object = None, wanted: Sequence[str] | None = None, level: int = 0
+) -> object:
+    """`__import__` for the imports that stand inside functions."""
+    return scope.imported_module(name if wanted or level else name.split(".")[0], level)
+
+
+def _open(file: object, mode: str = "r", *_: object, **__: object) -> object:
+    if any(letter in mode for letter in "wax+"):
+        return io.BytesIO() if "b" in mode else io.StringIO()
+    raise NotVerifiable(f"needs the file {file!r}")
+
+
+def _leave(*_: object) -> None:
+    raise NotVerifiable("needs code that does not end the program")
+
+
+BUILTINS: dict[str, object] = {**vars(builtins), "open": _open, "exit": _leave, "quit": _leave, "input": _leave}
+BUILTINS["__import__"] = _import
+BUILTINS["print"] = lambda *_, **__: None
+
+
+def compiled(node: ast.Module | ast.Expression, path: Path, mode: str) -> types.CodeType:
+    """Code whose annotations are never evaluated."""
+    flag = __future__.annotations.compiler_flag
+    code = compile(ast.fix_missing_locations(node), str(path), mode, flags=flag, dont_inherit=True)
+    assert isinstance(code, types.CodeType)
+    return code
