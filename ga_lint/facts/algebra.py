@@ -26,7 +26,9 @@ STEPS_NAME = re.compile(
     r"(^|\.)steps$|accum\w*(_|\b)|grad_?acc\w*|\bgas\b|update_freq|accumulate_grad_batches|iters_to_accumulate|micro_?(steps|batches)|n_micro",
     re.IGNORECASE,
 )
-WORLD_NAME = re.compile(r"world_?size|num_processes|num_gpus?|n_gpus?|dp_size|get_world_size|num_replicas", re.IGNORECASE)
+WORLD_NAME = re.compile(
+    r"world_?size|num_processes|num_gpus?|n_gpus?|dp_size|get_world_size|num_replicas", re.IGNORECASE
+)
 _COUNT_KIND = {
     Scale.MICRO_BATCH: FactorKind.LOCAL_COUNT,
     Scale.RUNNING: FactorKind.LOCAL_COUNT,

@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ga_lint.facts import gradients, library, tensors
+from ga_lint.facts import gradients, library, losses, objects, tensors
 from ga_lint.facts.events import EventKind
 from ga_lint.facts.model import Level
 from ga_lint.facts.paths import Frame, State
@@ -103,7 +103,7 @@ def evaluate_call(run: Interpreter, frame: Frame, state: State, node: ast.Call) 
             named.append((keyword.arg or "**", value))
     call = Call(run, frame, state, node, tuple(positional), tuple(named))
     if isinstance(node.func, ast.Name) and node.func.id == "super":
-        return run.super_value(frame)
+        return objects.super_value(run, frame)
     if _is_super_call(node):
         return _super_call(call)
     if isinstance(node.func, ast.Attribute):
@@ -152,7 +152,7 @@ def _super_call(call: Call) -> Value:
         return apply(call, callee)
     if method == "training_step":
         return UNKNOWN
-    return tensors.loss_of_super(call, forwarded)
+    return losses.loss_of_super(call, forwarded)
 
 
 def _method(call: Call, receiver: Value) -> Value:
@@ -185,10 +185,10 @@ def apply(call: Call, callee: Value) -> Value:
         case Built(name=name):
             row = run.knowledge.losses.get(name)
             if row is not None:
-                return tensors.loss_of(call, row, callee)
+                return losses.loss_of(call, row, callee)
             return _by_name(call)
         case Model():
-            return tensors.output_of(call, callee)
+            return losses.output_of(call, callee)
         case Elements() | Loss():
             return UNKNOWN
         case _:
@@ -199,7 +199,7 @@ def _construct(call: Call, cls: Class) -> Value:
     """An object of a project class; a network keeps the level of the head that it wraps."""
     for argument in (*call.positional, *(value for _, value in call.named)):
         del argument
-    return call.run.instance(call.frame, cls, call.positional, call.named)
+    return objects.instance(call.run, cls, call.positional, call.named)
 
 
 def _by_name(call: Call) -> Value:
@@ -210,12 +210,9 @@ def _by_name(call: Call) -> Value:
         if not any(isinstance(v, Tensor | Table) for v in call.positional) and name[:1].isupper():
             return wrapped
     if name.lower() in _MODEL_NAMES:
-        return tensors.output_of(call, Model(Level.UNKNOWN))
+        return losses.output_of(call, Model(Level.UNKNOWN))
     if name.lower().startswith(_LOSS_NAMES) or name.lower().endswith("criterion"):
-        return tensors.guessed_loss(call, name)
+        return losses.guessed_loss(call, name)
     if isinstance(call.node.func, ast.Name):
         return UNKNOWN
     return UNKNOWN
-
-
-__all__ = ["Call", "Const", "Symbol", "apply", "evaluate_call"]

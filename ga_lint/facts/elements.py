@@ -73,7 +73,7 @@ def _iterated(run: Interpreter, frame: Frame, cls: Class) -> Value:
     if found is None:
         return Tensor(TensorKind.BATCH)
     owner, node = found
-    method = Function(node, run.names.scope_of(owner), Instance(cls))  # type: ignore[arg-type]
+    method = Function(node, run.names.scope_of(owner), Instance(cls))
     return as_batch(run.call(frame, method, (UNKNOWN,), ()))
 
 
@@ -217,7 +217,7 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
             return algebra.masked(base, key, ast.unparse(node.slice), run.place(frame, node))
         case Elements(), _:
             return base
-        case (Unknown() | Symbol() | Built() | Instance()), Const(value=str() as name):
+        case ((Unknown() | Symbol() | Built() | Instance()), Const(value=str() as name)):
             text = f"{base.text}.{name}" if isinstance(base, Symbol) else ast.unparse(node)
             guess = entry(Tensor(TensorKind.OTHER), name)
             return guess if guess.kind is not TensorKind.OTHER else Symbol(text)
@@ -251,5 +251,7 @@ def _sliced(base: Tensor, node: ast.Subscript) -> Tensor:
             lower = isinstance(part.lower, ast.Constant) and part.lower.value == 1 and part.upper is None
             upper = part.lower is None and part.upper is not None and ast.unparse(part.upper) == "-1"
             if lower or upper:
-                return replace(base, shifted=True, kind=base.kind if base.kind is not TensorKind.BATCH else TensorKind.OTHER)
+                return replace(
+                    base, shifted=True, kind=base.kind if base.kind is not TensorKind.BATCH else TensorKind.OTHER
+                )
     return base

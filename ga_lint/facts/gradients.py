@@ -44,6 +44,8 @@ def record_call(call: Call, receiver: Value) -> Value | None:
 def _backward(call: Call, receiver: Value) -> Value:
     """`loss.backward()`, `scaler.scale(loss).backward()`, `accelerator.backward(loss)`, `engine.backward(loss)`."""
     assert isinstance(call.node.func, ast.Attribute)
+    loss: Value
+    driver: Value
     if call.node.args and not isinstance(receiver, Loss | Elements):
         loss, node, driver, text = call.positional[0], call.node.args[0], receiver, call.receiver_text
     elif (passed := call.argument_node(None, "loss")) is not None:

@@ -11,40 +11,27 @@ import ast
 from collections.abc import Mapping, Sequence
 
 from ga_lint.facts import expressions, statements
+from ga_lint.facts.calling import bind
 from ga_lint.facts.events import Event, EventKind
 from ga_lint.facts.model import Place
-from ga_lint.facts.paths import Frame, State, joined
+from ga_lint.facts.paths import MAX_DEPTH, Frame, State, joined
 from ga_lint.facts.scopes import Names, Scope
 from ga_lint.facts.values import (
     UNKNOWN,
-    Built,
-    Class,
     Const,
-    Count,
-    Elements,
-    External,
     Function,
     Instance,
-    Items,
-    Loss,
     Many,
-    Model,
-    Output,
-    Super,
     Symbol,
-    Table,
-    Tensor,
-    TensorKind,
-    Unknown,
     Value,
     choice,
 )
-from ga_lint.syntax.numbers import defaults_of
 from ga_lint.knowledge import Knowledge
 from ga_lint.project import Project
 from ga_lint.syntax.parsed import FunctionNode
 
-MAX_DEPTH = 6  # calls of project functions inside each other
+# Statements that bind names a closure may read; loops and calls are left out.
+_BINDING = (ast.Import, ast.ImportFrom, ast.Assign, ast.ClassDef, ast.FunctionDef, ast.If, ast.Try)
 MAX_STATEMENTS = 30_000  # a bound on one root; real training scripts need a few thousand
 
 
@@ -55,13 +42,13 @@ class Interpreter:
         self.project = project
         self.knowledge = knowledge
         self.truths = dict(truths or {})  # tests that are assumed to come out so, by their text
-        self.names = Names(project, self._module_expression, knowledge.libraries)
+        self.names = Names(project, self.module_expression, knowledge.libraries)
         self.events: list[Event] = []
         self.heap: dict[tuple[int, str], Value] = {}  # attributes of instances, by class node and name
         self.entered: set[int] = set()  # ids of the functions that were followed
         self.loss_reads: list[tuple[Place, Place]] = []  # where a model's own loss is read from its output
-        self._arguments: dict[int, tuple[tuple[Value, ...], tuple[tuple[str, Value], ...]]] = {}
-        self._running: list[ast.AST] = []
+        self.arguments: dict[int, tuple[tuple[Value, ...], tuple[tuple[str, Value], ...]]] = {}
+        self.running: list[ast.AST] = []
         self._budget = MAX_STATEMENTS
         self._loops = 0
 
@@ -87,10 +74,10 @@ class Interpreter:
             local = State(self.defaults(Function(node, scope), {}))
             inner.names = local.env
             events = list(self.events)
-            simple = [s for s in node.body if isinstance(s, ast.Import | ast.ImportFrom | ast.Assign | ast.ClassDef | ast.FunctionDef | ast.If | ast.Try)]
-            self._running.append(node)
+            simple = [statement for statement in node.body if isinstance(statement, _BINDING)]
+            self.running.append(node)
             paths = self.execute(frame, simple, [local])
-            self._running.pop()
+            self.running.pop()
             inner.names = paths[0].env if paths else local.env
             self.events = events
             scope = inner
@@ -101,7 +88,7 @@ class Interpreter:
     ) -> Value:
         """Run a function's body; the value is one of those it returns."""
         node, scope = function.node, function.scope
-        if node in self._running or (caller and caller.depth >= MAX_DEPTH) or self._budget <= 0:
+        if node in self.running or (caller and caller.depth >= MAX_DEPTH) or self._budget <= 0:
             return UNKNOWN
         inner = Scope(scope.parsed, scope, {}, scope.cls)
         name = scope.parsed.scopes.get(id(node), "")
@@ -114,20 +101,18 @@ class Interpreter:
         local = State(self.defaults(function, arguments, called=caller is not None))
         inner.names = local.env
         self.entered.add(id(node))
-        self._running.append(node)
+        self.running.append(node)
         try:
             if isinstance(node, ast.Lambda):
                 return self.evaluate(frame, local, node.body)
             self.execute(frame, node.body, [local])
         finally:
-            self._running.pop()
+            self.running.pop()
         if frame.yielded:
             return Many(choice(frame.yielded))
         return choice(frame.returned) if frame.returned else Const(None)
 
-    def defaults(
-        self, function: Function, arguments: Mapping[str, Value], *, called: bool = False
-    ) -> dict[str, Value]:
+    def defaults(self, function: Function, arguments: Mapping[str, Value], *, called: bool = False) -> dict[str, Value]:
         """The environment that a call starts with: arguments, else defaults, else unknown.
 
         A default only says what a parameter is where the call was seen; otherwise a number is kept as a hint.
@@ -145,9 +130,7 @@ class Interpreter:
             else:
                 values[parameter.arg] = UNKNOWN
         for parameter, default_node in zip(parameters.kwonlyargs, parameters.kw_defaults, strict=True):
-            known = (
-                self._default(parameter.arg, default_node, function.scope, called) if default_node else UNKNOWN
-            )
+            known = self._default(parameter.arg, default_node, function.scope, called) if default_node else UNKNOWN
             values[parameter.arg] = arguments.get(parameter.arg, known)
         for rest in (parameters.vararg, parameters.kwarg):
             if rest is not None:
@@ -155,7 +138,7 @@ class Interpreter:
         return values
 
     def _default(self, name: str, node: ast.expr, scope: Scope, called: bool) -> Value:
-        value = self._module_expression(node, scope)
+        value = self.module_expression(node, scope)
         if called or not isinstance(value, Const):
             return value
         number = value.value
@@ -247,185 +230,6 @@ class Interpreter:
         if event not in self.events:
             self.events.append(event)
 
-    # -- classes
-
-    def instance(
-        self, frame: Frame, cls: Class, positional: tuple[Value, ...] = (), named: tuple[tuple[str, Value], ...] = ()
-    ) -> Instance:
-        """An object of a project class; `__init__` is run when an attribute is asked for."""
-        self._arguments.setdefault(id(cls.node), (positional, named))
-        return Instance(cls)
-
-    def _learn_attributes(self, frame: Frame, cls: Class) -> None:
-        """Run `__init__` with the arguments of the first construction that was seen."""
-        if (id(cls.node), "") in self.heap:
-            return
-        self.heap[id(cls.node), ""] = UNKNOWN
-        found = self.names.method(cls, "__init__")
-        if found is not None:
-            owner, node = found
-            function = Function(node, self.names.scope_of(owner), Instance(cls))
-            positional, named = self._arguments.get(id(cls.node), ((), ()))
-            seen = id(cls.node) in self._arguments
-            self._initialise(frame, cls, function, bind(function, positional, named), seen)
-
-    def _initialise(self, frame: Frame, cls: Class, function: Function, arguments: dict[str, Value], seen: bool) -> None:
-        node = function.node
-        if isinstance(node, ast.Lambda) or node in self._running or frame.depth >= MAX_DEPTH:
-            return
-        inner = Scope(function.scope.parsed, function.scope, {}, function.scope.cls)
-        inside = Frame(inner, node, cls.node.name, function.bound, frame.depth + 1)
-        local = State(self.defaults(function, arguments, called=seen))
-        self_name = node.args.args[0].arg if node.args.args else "self"
-        events = list(self.events)
-        self._running.append(node)
-        try:
-            paths = self.execute(inside, node.body, [local])
-        finally:
-            self._running.pop()
-        self.events = events
-        for path in paths:
-            for text, value in path.env.items():
-                owner, _, name = text.partition(".")
-                if owner == self_name and name and "." not in name:
-                    known = self.heap.get((id(cls.node), name))
-                    self.heap[id(cls.node), name] = value if known is None else choice([known, value])
-
-    def attribute(self, frame: Frame, cls: Class, owner: Instance, name: str, text: str) -> Value:
-        """`object.name`: a method, an attribute that `__init__` or another method sets, or one of the class's."""
-        found = self.names.method(cls, name)
-        if found is not None:
-            holder, node = found
-            method = Function(node, self.names.scope_of(holder), owner)
-            if any(ast.unparse(d).rpartition(".")[2] in ("property", "cached_property") for d in node.decorator_list):
-                return self.call(frame, method, (), ())
-            static = any(ast.unparse(decorator) == "staticmethod" for decorator in node.decorator_list)
-            return Function(node, method.scope) if static else method
-        self._learn_attributes(frame, cls)
-        if (id(cls.node), name) in self.heap:
-            return self.heap[id(cls.node), name]
-        value = self._assigned_elsewhere(cls, name)
-        if value is None:
-            value = self.class_attribute(cls, name)
-        if isinstance(value, Unknown):
-            value = Symbol(text, self.number_of(frame, name))
-        self.heap[id(cls.node), name] = value
-        return value
-
-    def _assigned_elsewhere(self, cls: Class, name: str) -> Value | None:
-        """`self.name = ...` in a method other than `__init__`, such as a `setup`."""
-        values = []
-        for ancestor in self.names.ancestry(cls):
-            if not isinstance(ancestor, Class):
-                continue
-            for method in ancestor.node.body:
-                if isinstance(method, FunctionNode) and method.name != "__init__":
-                    values.extend(self._assignments(method, name, self.names.scope_of(ancestor)))
-        return choice(values) if values else None
-
-    def _assignments(self, method: FunctionNode, name: str, scope: Scope) -> list[Value]:
-        return [
-            self._module_expression(node.value, scope)
-            for node in ast.walk(method)
-            if isinstance(node, ast.Assign)
-            and any(
-                isinstance(t, ast.Attribute) and t.attr == name and isinstance(t.value, ast.Name) for t in node.targets
-            )
-        ]
-
-    def class_attribute(self, cls: Class, name: str) -> Value:
-        """`Class.name`: a method, unbound, or a value that the class's body assigns."""
-        found = self.names.method(cls, name)
-        if found is not None:
-            holder, node = found
-            return Function(node, self.names.scope_of(holder))
-        for ancestor in self.names.ancestry(cls):
-            if not isinstance(ancestor, Class):
-                continue
-            for statement in ancestor.node.body:
-                match statement:
-                    case ast.Assign(targets=[ast.Name(id=target)], value=value) if target == name:
-                        return self._module_expression(value, ancestor.scope)
-                    case ast.AnnAssign(target=ast.Name(id=target), value=ast.expr() as value) if target == name:
-                        return self._module_expression(value, ancestor.scope)
-        return UNKNOWN
-
-    def super_value(self, frame: Frame) -> Value:
-        """`super()` in this method."""
-        cls = frame.scope.enclosing_class
-        return Super(cls) if cls is not None else UNKNOWN
-
-    def super_attribute(self, frame: Frame, cls: Class, name: str) -> Value:
-        """`super().name`: the next project class's method, or an External when that is somebody else's."""
-        found = self.names.method(cls, name, after=cls)
-        if found is None:
-            return External(f"super().{name}")
-        holder, node = found
-        return Function(node, self.names.scope_of(holder), frame.receiver)
-
-    # -- tests and numbers
-
-    def truth(self, frame: Frame, state: State, test: ast.expr, value: Value) -> bool | None:
-        """How a test comes out, where that is known or assumed."""
-        if isinstance(value, Const):
-            return bool(value.value)
-        match test:
-            case ast.UnaryOp(op=ast.Not(), operand=operand):
-                inner = self.truth(frame, state, operand, self.evaluate(frame, state, operand))
-                return None if inner is None else not inner
-            case ast.Compare(left=left, ops=[ast.Is() | ast.IsNot() as operator], comparators=[right]):
-                one, two = self.evaluate(frame, state, left), self.evaluate(frame, state, right)
-                if two == Const(None) and _is_something(one):
-                    return isinstance(operator, ast.IsNot)
-            case ast.Compare(left=ast.Constant(value="labels"), ops=[ast.In() | ast.NotIn() as operator]):
-                return isinstance(operator, ast.In)
-            case ast.BoolOp(op=operator, values=operands):
-                outcomes = [self.truth(frame, state, one, self.evaluate(frame, state, one)) for one in operands]
-                decisive = isinstance(operator, ast.Or)
-                if decisive in outcomes:
-                    return decisive
-                return None if None in outcomes else not decisive
-        if isinstance(value, Count) and value.is_trainers:
-            return True
-        return self.truths.get(ast.unparse(test))
-
-    def number_of(self, frame: Frame, name: str) -> float | None:
-        """The number that a command-line option or a configuration field of that name defaults to."""
-        return defaults_of(frame.scope.parsed).get(name)
-
-    def _module_expression(self, node: ast.expr, scope: Scope) -> Value:
+    def module_expression(self, node: ast.expr, scope: Scope) -> Value:
         frame = Frame(scope, node, "")
         return self.evaluate(frame, State({}), node)
-
-
-def _is_something(value: Value) -> bool:
-    """Can this value not be None? An optional entry of a batch can."""
-    if isinstance(value, Tensor):
-        return value.kind in (TensorKind.LABELS, TensorKind.LOGITS, TensorKind.BATCH)
-    return isinstance(value, Count | Loss | Elements | Function | Model | Built | Instance | Output | Table | Items)
-
-
-def bind(function: Function, positional: tuple[Value, ...], named: tuple[tuple[str, Value], ...]) -> dict[str, Value]:
-    """Arguments by parameter name; what is left over goes to `*args` and `**kwargs`."""
-    parameters = function.node.args
-    names = [parameter.arg for parameter in (*parameters.posonlyargs, *parameters.args)]
-    values: dict[str, Value] = dict(function.preset)
-    if function.bound is not None and names:
-        values[names[0]] = function.bound
-        names = names[1:]
-    names = [name for name in names if name not in values]
-    values.update(zip(names, positional, strict=False))
-    known = {*names, *(parameter.arg for parameter in parameters.kwonlyargs)}
-    rest: list[tuple[str, Value]] = []
-    for name, value in named:
-        if name in known:
-            values[name] = value
-        else:
-            rest.append((name, value))
-    if parameters.kwarg is not None and rest:
-        entries = tuple((name, value) for name, value in rest if name != "**")
-        unpacked = [value for name, value in rest if name == "**"]
-        values[parameters.kwarg.arg] = Table(entries, unpacked[0] if unpacked else UNKNOWN)
-    if parameters.vararg is not None and len(positional) > len(names):
-        values[parameters.vararg.arg] = Items(positional[len(names) :])
-    return values

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
-from ga_lint.facts import algebra, tensors
-from ga_lint.facts.elements import element_of, entry, is_ignore_index
+from ga_lint.facts import algebra, losses, tensors
+from ga_lint.facts.elements import element_of, is_ignore_index
 from ga_lint.facts.model import Level
 from ga_lint.facts.values import (
     UNKNOWN,
@@ -36,7 +36,9 @@ from ga_lint.facts.values import (
 if TYPE_CHECKING:
     from ga_lint.facts.calls import Call
 
-_TRANSPARENT = frozenset("tqdm trange iter list tuple reversed sorted cycle islice deepcopy copy track progress_bar".split())
+_TRANSPARENT = frozenset(
+    "tqdm trange iter list tuple reversed sorted cycle islice deepcopy copy track progress_bar".split()
+)
 _NUMBERS = frozenset("int float max min abs round clamp clamp_min as_tensor tensor ceil maximum".split())
 _ELEMENTWISE = frozenset("exp clamp log min max minimum maximum where neg nan_to_num softplus logsigmoid".split())
 _PREPARES = frozenset("prepare setup setup_module setup_dataloaders prepare_data_loader to_device".split())
@@ -50,7 +52,7 @@ def call(call: Call, name: str) -> Value:
     row = run.knowledge.losses.get(name) or _by_last_name(call, name)
     if row is not None:
         if row.kind == "function":
-            return tensors.loss_of(call, row)
+            return losses.loss_of(call, row)
         return Built(row.name, call.positional, call.named, run.place(call.frame, call.node))
     if name.startswith("builtins.") or last in _TRANSPARENT:
         found = _builtin(call, last)
@@ -118,9 +120,7 @@ def _builtin(call: Call, name: str) -> Value | None:
 
 def _getattr(call: Call) -> Value:
     if len(call.node.args) >= 2 and isinstance(call.positional[1], Const) and isinstance(call.positional[1].value, str):
-        attribute = ast.copy_location(
-            ast.Attribute(call.node.args[0], call.positional[1].value, ast.Load()), call.node
-        )
+        attribute = ast.copy_location(ast.Attribute(call.node.args[0], call.positional[1].value, ast.Load()), call.node)
         return call.run.evaluate(call.frame, call.state, attribute)
     return UNKNOWN
 
@@ -161,10 +161,14 @@ def _over_ranks(call: Call) -> Value:
     value = call.positional[0]
     if isinstance(value, Count):
         everywhere = Count(value.what, Scale.GLOBAL, text=value.text)
-        if call.node.args and isinstance(call.node.args[0], ast.Name | ast.Attribute) and "all_reduce" in ast.unparse(call.node.func):
+        if (
+            call.node.args
+            and isinstance(call.node.args[0], ast.Name | ast.Attribute)
+            and "all_reduce" in ast.unparse(call.node.func)
+        ):
             call.state.env[ast.unparse(call.node.args[0])] = everywhere
         return everywhere
-    return UNKNOWN if not isinstance(value, Loss) else UNKNOWN
+    return UNKNOWN
 
 
 def _torch(call: Call, last: str) -> Value | None:
@@ -186,9 +190,11 @@ def _torch(call: Call, last: str) -> Value | None:
         case "mul" if isinstance(first, Loss) and len(call.positional) > 1:
             return algebra.scaled(first, call.positional[1], 1, ast.unparse(call.node.args[1]), place)
         case "log_softmax" | "softmax":
-            return replace(first, kind=TensorKind.LOG_PROBS) if isinstance(first, Tensor) else Tensor(TensorKind.LOG_PROBS)
+            return (
+                replace(first, kind=TensorKind.LOG_PROBS) if isinstance(first, Tensor) else Tensor(TensorKind.LOG_PROBS)
+            )
         case "gather" if isinstance(first, Tensor) and first.kind is TensorKind.LOG_PROBS:
-            return tensors.log_probs(call)
+            return losses.log_probs(call)
         case "pad_sequence":
             return _padded(call, first)
         case "full" | "full_like" | "pad" | "new_full" if _fills_ignored(call):
@@ -207,7 +213,9 @@ def _torch(call: Call, last: str) -> Value | None:
         if isinstance(value, Items | Many) and last in ("stack", "cat", "tensor", "as_tensor", "concat"):
             inside = list(value.values) if isinstance(value, Items) else [value.element]
             ragged = [one for one in inside if isinstance(one, Tensor) and one.ragged]
-            return ragged[0] if ragged else (inside[0] if inside and isinstance(inside[0], Tensor | Elements) else UNKNOWN)
+            return (
+                ragged[0] if ragged else (inside[0] if inside and isinstance(inside[0], Tensor | Elements) else UNKNOWN)
+            )
         if isinstance(value, Tensor) and last in ("stack", "cat", "tensor", "as_tensor", "LongTensor", "from_numpy"):
             return value
     return None
@@ -234,7 +242,7 @@ def _made(call: Call, name: str, last: str) -> Value:
     place = run.place(call.frame, call.node)
     if name.endswith("deepspeed.initialize"):
         model = call.argument(None, "model")
-        engines = [
+        engines: list[Value] = [
             replace(one, engine=True) if isinstance(one, Model) else Model(engine=True)
             for one in alternatives(model or UNKNOWN)
         ]
@@ -253,7 +261,7 @@ def _made(call: Call, name: str, last: str) -> Value:
     if last in ("load_dataset", "load_from_disk"):
         return Tensor(TensorKind.BATCH)
     if last.endswith("log_softmax") and last != "log_softmax":
-        return tensors.log_probs(call)  # trl's selective_log_softmax and its like
+        return losses.log_probs(call)  # trl's selective_log_softmax and its like
     if last[:1].isupper():
         return Built(name, call.positional, call.named, place)
     return Symbol(ast.unparse(call.node)) if not call.node.args and not call.node.keywords else UNKNOWN
@@ -262,11 +270,11 @@ def _made(call: Call, name: str, last: str) -> Value:
 def _wrapped(call: Call, last: str) -> Value | None:
     """The network inside a wrapper: `DDP(model)`, `torch.compile(model)`, `get_peft_model(model, config)`."""
     for value in (*call.positional, *(value for _, value in call.named)):
-        models = [one for one in alternatives(value) if isinstance(one, Model)]
+        models: list[Value] = [one for one in alternatives(value) if isinstance(one, Model)]
         if last[:1].isupper() or "compile" in last or "model" in last:
             models = [one for one in alternatives(value) if isinstance(one, Model | Instance)]
         if models:
-            return choice(list(models))
+            return choice(models)
     return None
 
 
@@ -281,6 +289,3 @@ def _partial(call: Call) -> Value:
         if row is not None:
             return Built(row.name, call.positional[1:], call.named, call.run.place(call.frame, call.node))
     return target
-
-
-__all__ = ["call", "choice", "entry"]

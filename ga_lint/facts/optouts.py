@@ -31,9 +31,9 @@ def _in_class(cls: Class) -> list[Step]:
     steps: list[Step] = []
     for node in ast.walk(cls.node):
         match node:
-            case ast.Assign(targets=[ast.Attribute(attr=name) | ast.Name(id=name)], value=ast.Constant(value=bool()))if (
-                name in _FLAGS
-            ):
+            case ast.Assign(
+                targets=[ast.Attribute(attr=name) | ast.Name(id=name)], value=ast.Constant(value=bool())
+            ) if name in _FLAGS:
                 if node.value.value is False or name == "loss_is_scaled_for_ga":  # type: ignore[attr-defined]
                     steps.append(_step(parsed, node, f"{name} is set"))
             case ast.keyword(arg="compute_loss_func", value=ast.Constant(value=str())):

@@ -10,6 +10,7 @@ from ga_lint.facts.model import Place
 from ga_lint.facts.scopes import Scope
 from ga_lint.facts.values import UNKNOWN, Value, choice, matters
 
+MAX_DEPTH = 6  # calls of project functions inside each other
 MAX_PATHS = 10  # paths kept apart inside one function
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
+from ga_lint.facts import conditions
 from ga_lint.facts.elements import element_of, is_ignore_index, unpacked
 from ga_lint.facts.events import Context, EventKind, Guard, Loop
 from ga_lint.facts.paths import Frame, State, joined
@@ -24,7 +25,6 @@ from ga_lint.facts.values import (
     Many,
     Remainder,
     Scale,
-    Symbol,
     Table,
     Tensor,
     TensorKind,
@@ -108,10 +108,15 @@ def named(value: Value, target: ast.expr) -> Value:
             return choice([named(one, target) for one in values])
         case Table(entries=entries), ast.Name(id=name):
             keyed = [
-                (key, replace(one, origin=f'{name}["{key}"]') if isinstance(one, Tensor) else one) for key, one in entries
+                (key, replace(one, origin=f'{name}["{key}"]') if isinstance(one, Tensor) else one)
+                for key, one in entries
             ]
             return Table(tuple(keyed), value.rest)
     return value
+
+
+def _entry_of(name: str, key: str, value: Value) -> Value:
+    return replace(value, origin=f'{name}["{key}"]') if isinstance(value, Tensor) else value
 
 
 def assign(run: Interpreter, frame: Frame, state: State, target: ast.expr, value: Value) -> None:
@@ -134,9 +139,10 @@ def _assign_element(run: Interpreter, frame: Frame, state: State, target: ast.Su
     base = run.evaluate(frame, state, target.value)
     key = run.evaluate(frame, state, target.slice)
     if is_ignore_index(value):
-        step = Step(f"positions of `{text}` set to the ignore index", *_at(run, frame, target))
+        place = run.place(frame, target)
+        step = Step(f"positions of `{text}` set to the ignore index", place.path, place.span)
         kept = base if isinstance(base, Tensor) else Tensor(TensorKind.LABELS, text)
-        state.env[text] = Tensor(TensorKind.LABELS, kept.text, kept.shifted, kept.flat, False, (*kept.ragged, step))
+        state.env[text] = replace(kept, kind=TensorKind.LABELS, ragged=(*kept.ragged, step))
         return
     if isinstance(key, Const) and isinstance(key.value, str):
         if isinstance(base, Table):
@@ -155,7 +161,7 @@ def _augment(run: Interpreter, frame: Frame, state: State, node: ast.AugAssign) 
     right = run.evaluate(frame, state, node.value)
     if isinstance(node.op, ast.Add) and isinstance(right, Count) and frame.loops and not isinstance(old, Loss):
         if right.scale in (Scale.MICRO_BATCH, Scale.RUNNING):
-            right = Count(right.what, Scale.RUNNING, frame.loops[-1].id, text)
+            right = replace(right, scale=Scale.RUNNING, loop=frame.loops[-1].id, text=text)
         state.env[text] = right
         return
     if isinstance(node.op, ast.Add) and right == Const(1) and frame.loops and isinstance(old, Const | Counter):
@@ -175,7 +181,7 @@ def _branch(
     value = run.evaluate(frame, state, test)
     if isinstance(value, Remainder):
         value = Boundary(value.steps, negated=True)
-    known = run.truth(frame, state, test, value)
+    known = conditions.truth(run, frame, state, test, value)
     if known is not None:
         return run.execute(frame, body if known else orelse, [state])
     place = run.place(frame, test)
@@ -230,7 +236,7 @@ def _loop(
         path.guards = outer_guards
         for name, value in path.env.items():
             if isinstance(value, Count) and value.loop == loop.id:
-                path.env[name] = Count(value.what, Scale.WINDOW, 0, value.text)
+                path.env[name] = replace(value, scale=Scale.WINDOW, loop=0)
     return run.execute(frame, node.orelse, joined(paths)) if node.orelse else joined(paths)
 
 
@@ -273,8 +279,3 @@ def _try(run: Interpreter, frame: Frame, state: State, node: ast.Try) -> list[St
     for handler in node.handlers:
         paths.extend(run.execute(frame, handler.body, [before.fork()]))
     return run.execute(frame, node.finalbody, joined(paths))
-
-
-def _at(run: Interpreter, frame: Frame, node: ast.AST) -> tuple[object, object]:
-    place = run.place(frame, node)
-    return place.path, place.span

@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ga_lint.diagnostics import Confidence, Step
+from ga_lint.diagnostics import Confidence
 from ga_lint.facts.events import Event, EventKind
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import Answer, LossTerm, Override, Parameter, Place, Returned, SuperCall
@@ -62,7 +62,7 @@ class Lineage:
 
 def overrides_of(run: Interpreter, parsed: ParsedFile) -> tuple[Override, ...]:
     """Every `compute_loss` and `training_step` of a class that reaches transformers' Trainer."""
-    found = []
+    found: list[Override] = []
     for cls in _classes(run, parsed):
         methods = [s for s in cls.node.body if isinstance(s, FunctionNode) and s.name in METHODS]
         if not methods:
@@ -133,9 +133,7 @@ def _looks_like_trainer(cls: Class) -> bool:
     return False
 
 
-def _override(
-    run: Interpreter, parsed: ParsedFile, cls: Class, method: FunctionNode, lineage: Lineage
-) -> Override:
+def _override(run: Interpreter, parsed: ParsedFile, cls: Class, method: FunctionNode, lineage: Lineage) -> Override:
     run.truths = dict(ASSUMED)
     run.loss_reads.clear()
     before = len(run.events)

@@ -194,5 +194,3 @@ def _accelerator_division(driver: Built, steps: str, plugin: str) -> LibraryDivi
     text, value = _steps(given)
     by = f"Accelerator(gradient_accumulation_steps={text or '...'})"
     return LibraryDivision(Answer.YES, text, value, by, driver.place)
-
-

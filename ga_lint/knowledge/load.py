@@ -13,6 +13,7 @@ from ga_lint.errors import UsageError
 from ga_lint.knowledge.model import ByName, CollatorRow, DriverRow, HeadRow, Knowledge, LossRow, TrainerRow
 from ga_lint.resources import rules_folder
 
+NamedRow = TypeVar("NamedRow", LossRow, CollatorRow, TrainerRow, DriverRow)
 Row = TypeVar("Row", LossRow, HeadRow, CollatorRow, TrainerRow, DriverRow)
 
 
@@ -43,8 +44,8 @@ def extended(base: Knowledge, tables: Mapping[str, Mapping[str, Mapping[str, obj
     return dataclasses.replace(base, losses=ByName(losses), trainers=ByName(trainers))
 
 
-def _by_name(path: Path, key: str, kind: type[Row]) -> ByName[Row]:
-    return ByName({row.name: row for row in _rows(path, key, kind)})  # type: ignore[union-attr]
+def _by_name(path: Path, key: str, kind: type[NamedRow]) -> ByName[NamedRow]:
+    return ByName({row.name: row for row in _rows(path, key, kind)})
 
 
 def _rows(path: Path, key: str, kind: type[Row]) -> list[Row]:

@@ -45,7 +45,10 @@ def _requirement_lines(root: Path, library: str) -> Iterator[str]:
     line = re.compile(rf"^\s*{library}(?:\[[^\]]*\])?\s*((?:[<>=!~]=?|===)[^;#\n]*)", re.MULTILINE | re.IGNORECASE)
     quoted = re.compile(rf"[\"']{library}(?:\[[^\]]*\])?\s*((?:[<>=!~]=?|===)[^;\"']*)[\"';]", re.IGNORECASE)
     names = sorted(root.glob("requirements*.txt"))
-    for path, pattern in [(name, line) for name in names] + [(root / "pyproject.toml", quoted), (root / "setup.py", quoted)]:
+    for path, pattern in [(name, line) for name in names] + [
+        (root / "pyproject.toml", quoted),
+        (root / "setup.py", quoted),
+    ]:
         found = pattern.search(_text(path))
         if found:
             yield found.group(1).strip()

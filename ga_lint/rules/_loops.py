@@ -19,7 +19,6 @@ from ga_lint.facts.model import (
     Stack,
     Window,
 )
-from ga_lint.source import Position, Span
 
 # A mean times one of these is a share of the window already: whatever it is called, it is not the steps.
 _SHARE = re.compile(r"share|weight|frac|portion|token|count|num_items|valid|n_items|numel", re.IGNORECASE)
@@ -87,7 +86,11 @@ def losses(facts: FileFacts) -> Iterator[Loss]:
 
 def is_steps(factor: Factor, window: Window) -> bool:
     """Is this factor the number of micro-batches in the window?"""
-    if factor.kind is FactorKind.STEPS or STEPS_WORD.search(factor.text) or (window.steps and factor.text in (window.steps, f"len({window.steps})")):
+    if (
+        factor.kind is FactorKind.STEPS
+        or STEPS_WORD.search(factor.text)
+        or (window.steps and factor.text in (window.steps, f"len({window.steps})"))
+    ):
         return True
     return factor.value is not None and factor.value > 1 and factor.value == window.steps_value
 
@@ -148,5 +151,3 @@ def confidence(loss: Loss, *others: Confidence) -> Confidence:
     if loss.window.stack is Stack.DEEPSPEED and loss.window.idiom is Idiom.ENGINE:
         links.append(Confidence.LIKELY)  # the engine's own configuration is not in sight
     return min(links)
-
-

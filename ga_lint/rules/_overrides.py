@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from ga_lint.diagnostics import Confidence, FixRequest, FixTier, Step
+from ga_lint.diagnostics import FixRequest, FixTier, Step
 from ga_lint.facts.model import Answer, FactorKind, Level, LossTerm, Override, Place, Reduction, Returned, SuperCall
 from ga_lint.source import Span
 
@@ -48,9 +48,7 @@ def is_plain_mean(term: LossTerm) -> bool:
 
 def dropped_calls(override: Override) -> list[SuperCall]:
     """The calls of super() that do not hand the count on, unless the steps divide what they return."""
-    divided = any(
-        term.site.callee == SUPER and term.power_of(FactorKind.STEPS) for _, term in returned_terms(override)
-    )
+    divided = any(term.site.callee == SUPER and term.power_of(FactorKind.STEPS) for _, term in returned_terms(override))
     return [] if divided else [call for call in override.super_calls if not call.forwards_count]
 
 
@@ -128,5 +126,3 @@ def _inside(place: Place, function: Place) -> bool:
 
 def _at(place: Place) -> tuple[Path, Span]:
     return place.path, place.span
-
-

@@ -59,9 +59,7 @@ def _finding(override: Override, returned: Returned, term: LossTerm, terms: list
         "and will not divide by the steps",
         span=origin(override, returned, term).span,
         label="reduced to a mean here",
-        effect=Effect(
-            EffectKind.SCALE, "gradients are as many times too large as there are accumulation steps", "GAS"
-        ),
+        effect=Effect(EffectKind.SCALE, "gradients are as many times too large as there are accumulation steps", "GAS"),
         scope=override.scope,
         trace=loss_trace(override, term, returned),
         fix=fix,

@@ -62,8 +62,7 @@ def _finding(override: Override, returned: Returned, term: LossTerm, division: F
         trace=(
             Step(f"{override.cls} reaches {override.base}", override.name.path, override.name.span),
             Step(f"divided by `{division.text}`", division.place.path, division.place.span),
-            Step("returned without the rank factor that super() would apply", returned.place.path,
-                 returned.place.span),
+            Step("returned without the rank factor that super() would apply", returned.place.path, returned.place.span),
         ),
         fix=fix,
         fix_refusal=None if fix else "the division stands in a helper that others may call",

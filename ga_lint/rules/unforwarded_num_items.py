@@ -36,13 +36,14 @@ def _finding(override: Override, call: SuperCall) -> Finding:
         message=f"`super().{call.method}` is called without the count, so it returns a mean that nobody divides",
         span=call.place.span,
         label="the count is dropped here",
-        effect=Effect(
-            EffectKind.SCALE, "gradients are as many times too large as there are accumulation steps", "GAS"
-        ),
+        effect=Effect(EffectKind.SCALE, "gradients are as many times too large as there are accumulation steps", "GAS"),
         scope=override.scope,
         trace=(
-            Step(f"{override.cls} reaches {override.base}; the count arrives here", override.name.path,
-                 override.name.span),
+            Step(
+                f"{override.cls} reaches {override.base}; the count arrives here",
+                override.name.path,
+                override.name.span,
+            ),
             Step("and is not handed on here", call.place.path, call.place.span),
         ),
         fix=FixRequest("forward-count", FixTier.SAFE, "forward the count", (("call", call.place.span),)),

@@ -1,0 +1,59 @@
+"""How does a test come out, where that is known or assumed?"""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from ga_lint.facts.paths import Frame, State
+from ga_lint.facts.values import (
+    Built,
+    Const,
+    Count,
+    Elements,
+    Function,
+    Instance,
+    Items,
+    Loss,
+    Model,
+    Output,
+    Table,
+    Tensor,
+    TensorKind,
+    Value,
+)
+
+if TYPE_CHECKING:
+    from ga_lint.facts.interpreter import Interpreter
+
+
+def truth(run: Interpreter, frame: Frame, state: State, test: ast.expr, value: Value) -> bool | None:
+    """How a test comes out, where that is known or assumed."""
+    if isinstance(value, Const):
+        return bool(value.value)
+    match test:
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            inner = truth(run, frame, state, operand, run.evaluate(frame, state, operand))
+            return None if inner is None else not inner
+        case ast.Compare(left=left, ops=[ast.Is() | ast.IsNot() as operator], comparators=[right]):
+            one, two = run.evaluate(frame, state, left), run.evaluate(frame, state, right)
+            if two == Const(None) and _is_something(one):
+                return isinstance(operator, ast.IsNot)
+        case ast.Compare(left=ast.Constant(value="labels"), ops=[ast.In() | ast.NotIn() as operator]):
+            return isinstance(operator, ast.In)
+        case ast.BoolOp(op=operator, values=operands):
+            outcomes = [truth(run, frame, state, one, run.evaluate(frame, state, one)) for one in operands]
+            decisive = isinstance(operator, ast.Or)
+            if decisive in outcomes:
+                return decisive
+            return None if None in outcomes else not decisive
+    if isinstance(value, Count) and value.is_trainers:
+        return True
+    return run.truths.get(ast.unparse(test))
+
+
+def _is_something(value: Value) -> bool:
+    """Can this value not be None? An optional entry of a batch can."""
+    if isinstance(value, Tensor):
+        return value.kind in (TensorKind.LABELS, TensorKind.LOGITS, TensorKind.BATCH)
+    return isinstance(value, Count | Loss | Elements | Function | Model | Built | Instance | Output | Table | Items)

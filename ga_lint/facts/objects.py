@@ -1,0 +1,150 @@
+"""What are the attributes of an object of the project's own class? Learnt from `__init__` when first asked for."""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from ga_lint.facts.calling import bind
+from ga_lint.facts.paths import MAX_DEPTH, Frame, State
+from ga_lint.facts.scopes import Scope
+from ga_lint.facts.values import (
+    UNKNOWN,
+    Class,
+    External,
+    Function,
+    Instance,
+    Super,
+    Symbol,
+    Unknown,
+    Value,
+    choice,
+)
+from ga_lint.syntax.numbers import defaults_of
+from ga_lint.syntax.parsed import FunctionNode
+
+if TYPE_CHECKING:
+    from ga_lint.facts.interpreter import Interpreter
+
+
+def instance(
+    run: Interpreter, cls: Class, positional: tuple[Value, ...] = (), named: tuple[tuple[str, Value], ...] = ()
+) -> Instance:
+    """An object of a project class; `__init__` is run when an attribute is asked for."""
+    run.arguments.setdefault(id(cls.node), (positional, named))
+    return Instance(cls)
+
+
+def _learn_attributes(run: Interpreter, frame: Frame, cls: Class) -> None:
+    """Run `__init__` with the arguments of the first construction that was seen."""
+    if (id(cls.node), "") in run.heap:
+        return
+    run.heap[id(cls.node), ""] = UNKNOWN
+    found = run.names.method(cls, "__init__")
+    if found is not None:
+        owner, node = found
+        function = Function(node, run.names.scope_of(owner), Instance(cls))
+        positional, named = run.arguments.get(id(cls.node), ((), ()))
+        seen = id(cls.node) in run.arguments
+        _initialise(run, frame, cls, function, bind(function, positional, named), seen)
+
+
+def _initialise(
+    run: Interpreter, frame: Frame, cls: Class, function: Function, arguments: dict[str, Value], seen: bool
+) -> None:
+    node = function.node
+    if isinstance(node, ast.Lambda) or node in run.running or frame.depth >= MAX_DEPTH:
+        return
+    inner = Scope(function.scope.parsed, function.scope, {}, function.scope.cls)
+    inside = Frame(inner, node, cls.node.name, function.bound, frame.depth + 1)
+    local = State(run.defaults(function, arguments, called=seen))
+    self_name = node.args.args[0].arg if node.args.args else "self"
+    events = list(run.events)
+    run.running.append(node)
+    try:
+        paths = run.execute(inside, node.body, [local])
+    finally:
+        run.running.pop()
+    run.events = events
+    for path in paths:
+        for text, value in path.env.items():
+            owner, _, name = text.partition(".")
+            if owner == self_name and name and "." not in name:
+                known = run.heap.get((id(cls.node), name))
+                run.heap[id(cls.node), name] = value if known is None else choice([known, value])
+
+
+def attribute(run: Interpreter, frame: Frame, cls: Class, owner: Instance, name: str, text: str) -> Value:
+    """`object.name`: a method, an attribute that `__init__` or another method sets, or one of the class's."""
+    found = run.names.method(cls, name)
+    if found is not None:
+        holder, node = found
+        method = Function(node, run.names.scope_of(holder), owner)
+        if any(ast.unparse(d).rpartition(".")[2] in ("property", "cached_property") for d in node.decorator_list):
+            return run.call(frame, method, (), ())
+        static = any(ast.unparse(decorator) == "staticmethod" for decorator in node.decorator_list)
+        return Function(node, method.scope) if static else method
+    _learn_attributes(run, frame, cls)
+    if (id(cls.node), name) in run.heap:
+        return run.heap[id(cls.node), name]
+    value = _assigned_elsewhere(run, cls, name)
+    if value is None:
+        value = class_attribute(run, cls, name)
+    if isinstance(value, Unknown):
+        value = Symbol(text, defaults_of(frame.scope.parsed).get(name))
+    run.heap[id(cls.node), name] = value
+    return value
+
+
+def _assigned_elsewhere(run: Interpreter, cls: Class, name: str) -> Value | None:
+    """`run.name = ...` in a method other than `__init__`, such as a `setup`."""
+    values = []
+    for ancestor in run.names.ancestry(cls):
+        if not isinstance(ancestor, Class):
+            continue
+        for method in ancestor.node.body:
+            if isinstance(method, FunctionNode) and method.name != "__init__":
+                values.extend(_assignments(run, method, name, run.names.scope_of(ancestor)))
+    return choice(values) if values else None
+
+
+def _assignments(run: Interpreter, method: FunctionNode, name: str, scope: Scope) -> list[Value]:
+    return [
+        run.module_expression(node.value, scope)
+        for node in ast.walk(method)
+        if isinstance(node, ast.Assign)
+        and any(isinstance(t, ast.Attribute) and t.attr == name and isinstance(t.value, ast.Name) for t in node.targets)
+    ]
+
+
+def class_attribute(run: Interpreter, cls: Class, name: str) -> Value:
+    """`Class.name`: a method, unbound, or a value that the class's body assigns."""
+    found = run.names.method(cls, name)
+    if found is not None:
+        holder, node = found
+        return Function(node, run.names.scope_of(holder))
+    for ancestor in run.names.ancestry(cls):
+        if not isinstance(ancestor, Class):
+            continue
+        for statement in ancestor.node.body:
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=target)], value=value) if target == name:
+                    return run.module_expression(value, ancestor.scope)
+                case ast.AnnAssign(target=ast.Name(id=target), value=ast.expr() as value) if target == name:
+                    return run.module_expression(value, ancestor.scope)
+    return UNKNOWN
+
+
+def super_value(run: Interpreter, frame: Frame) -> Value:
+    """`super()` in this method."""
+    cls = frame.scope.enclosing_class
+    return Super(cls) if cls is not None else UNKNOWN
+
+
+def super_attribute(run: Interpreter, frame: Frame, cls: Class, name: str) -> Value:
+    """`super().name`: the next project class's method, or an External when that is somebody else's."""
+    found = run.names.method(cls, name, after=cls)
+    if found is None:
+        return External(f"super().{name}")
+    holder, node = found
+    return Function(node, run.names.scope_of(holder), frame.receiver)
