@@ -137,6 +137,24 @@ FORMS = {
         .replace("optimizer.step()", "scaler.step(optimizer)\n                scaler.update()"),
         {"loop": "for step,", "division": "loss / steps", "step": "scaler.step(optimizer)"},
     ),
+    "divided behind a guard": Form(
+        loop(
+            "for step, batch in enumerate(loader):",
+            "            loss = model(**batch).loss\n            if steps > 1:\n                loss = loss / steps\n"
+            "            loss.backward()",
+            FLUSH,
+        ),
+        PLACES | {"division": "loss / steps"},
+    ),
+    "steps under two names": Form(
+        loop(
+            "for step, batch in enumerate(loader):",
+            "            loss = model(**batch).loss / accumulate\n            loss.backward()",
+            "(step + 1) % steps == 0 or step + 1 == len(loader)",
+            extra="        accumulate = steps\n",
+        ),
+        PLACES | {"division": "model(**batch).loss / accumulate"},
+    ),
     "a method of the tensor": Form(
         loop(
             "for step, batch in enumerate(loader):",

@@ -27,10 +27,13 @@ class Gate:
     flushes: bool
 
 
-def gate_of(tree: Tree, header: Header, step: cst.Call, steps: str) -> Gate:
-    """Where the windows of this loop end, or a refusal when they do not line up with the loader."""
+def gate_of(tree: Tree, header: Header, step: cst.Call, steps: tuple[str, ...]) -> Gate:
+    """Where the windows of this loop end, or a refusal when they do not line up with the loader.
+
+    `steps` holds every text that is known to mean the accumulation steps.
+    """
     reader = _Reader(tree, header, step, steps)
-    literal = int(steps) if steps.isdecimal() else None
+    literal = next((int(text) for text in steps if text.isdecimal()), None)
     flushes: set[bool] = set()
     for size in (literal,) if literal else (3, 4):
         for length in (2 * size + 1, 3 * size - 1, 2 * size):
@@ -64,7 +67,7 @@ class _Reader:
     tree: Tree
     header: Header
     step: cst.Call
-    steps: str
+    steps: tuple[str, ...]
     _tests: list[tuple[ast.expr, bool]] = field(default_factory=list)
     _counters: dict[str, _Counter] = field(default_factory=dict)
     _known: dict[str, Value] = field(default_factory=dict)
@@ -96,7 +99,7 @@ class _Reader:
 
     def ends(self, size: int, length: int) -> list[int]:
         """The indices after which the optimizer steps, for windows of `size` over `length` batches."""
-        self._known = {ast.unparse(ast.parse(self.steps, mode="eval").body): size}
+        self._known = {ast.unparse(ast.parse(text, mode="eval").body): size for text in self.steps}
         for loader in self.header.loader_names:
             self._known[f"len({loader})"] = length
         self._counters = {}

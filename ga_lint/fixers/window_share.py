@@ -15,7 +15,7 @@ from __future__ import annotations
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
-from ga_lint.fixers.arithmetic import division_of, replace_division
+from ga_lint.fixers.arithmetic import Division, division_of, replace_division
 from ga_lint.fixers.counting import counting_of
 from ga_lint.fixers.divide_by_steps import scale_backward
 from ga_lint.fixers.edits import Edits
@@ -25,7 +25,7 @@ from ga_lint.fixers.helpers import insert_helper
 from ga_lint.fixers.imports import distributed_module, import_module
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.terms import refuse_sums
-from ga_lint.fixers.tree import fresh_name
+from ga_lint.fixers.tree import Tree, fresh_name
 from ga_lint.fixers.window_texts import accelerate_text, share_text
 
 _COMMENT = "# this micro-batch's share of the window's targets"
@@ -35,64 +35,86 @@ _COMMENT = "# this micro-batch's share of the window's targets"
 def window_share(target: Target, edits: Edits) -> None:
     tree = target.tree
     header = header_of(tree, tree.find(target.span("loop"), cst.For))
-    stack, steps = target.option("stack"), target.option("steps")
-    used = (target.spans("division") or target.spans("backward"))[0]
+    division = _division(target, header)
+    # The divisor as the user wrote it reads better than what a rule has traced it back to.
+    steps = target.option("steps") if division is None else tree.code(division.right)
+    stack = target.option("stack")
+    used = target.span("backward") if division is None else tree.span_of(division.whole)
     refuse_unsound_body(tree, header, used, steps)
     counting = counting_of(target, header, "self.ignore_index")
     share = fresh_name(tree, header.loop, "share", "target_share")
     if stack == "accelerate":
-        if "sync_with_dataloader" in tree.source.text:
-            raise FixNotApplicable("the accumulation plugin may carry windows over the end of the loader")
-        if header.is_bar:
-            raise FixNotApplicable(f"{tree.code(header.loader)} is a progress bar around the loader, not the loader")
-        windows = target.option("accelerator")
-        text = accelerate_text(header.target_text(tree), counting)
+        _refuse_unlike_accumulate(tree, header)
+        windows, text = target.option("accelerator"), accelerate_text(header.target_text(tree), counting)
     else:
         flushes = _flushes(target, header, steps)
-        body = tree.code(header.loop.body)
-        if not flushes and any(f"len({name})" in body for name in header.loader_names):
-            raise FixNotApplicable("the loop waits for its last batch but takes no step on it")
-        windows = steps
         distributed = distributed_module(edits) if stack == "distributed" else None
         itertools = import_module(edits, "itertools")
-        text = share_text(itertools, header.target_text(tree), counting, flushes, distributed)
+        windows, text = steps, share_text(itertools, header.target_text(tree), counting, flushes, distributed)
     name = insert_helper(edits, header.loop, "WithTargetShare", text)
     extra = f", ignore_index={counting.given}" if counting.given else ""
     wrap_loader(edits, header, f"{name}({tree.code(header.loader)}, {windows}{extra})", share)
-    _weigh(target, edits, header, share, distributed=stack != "plain")
+    if division is None:
+        scale_backward(edits, tree.find(target.span("backward"), cst.Call), "*", share)
+        return
+    replace_division(edits, division, share)
+    line = tree.statement_of(division.whole)
+    _explain(edits, line)
+    _unguard(edits, line, {steps, target.option("steps")})
+
+
+def _division(target: Target, header: Header) -> Division | None:
+    tree = target.tree
+    if not target.spans("division"):
+        return None
+    node = tree.find(target.span("division"), cst.BinaryOperation, cst.AugAssign, cst.Call)
+    if header.loop not in tree.around(node):
+        raise FixNotApplicable("the loss is divided outside the loop, where the share is not known")
+    division = division_of(node)
+    refuse_sums(tree, header.loop.body, division.left)
+    return division
+
+
+def _refuse_unlike_accumulate(tree: Tree, header: Header) -> None:
+    if "sync_with_dataloader" in tree.source.text:
+        raise FixNotApplicable("the accumulation plugin may carry windows over the end of the loader")
+    if header.is_bar:
+        raise FixNotApplicable(f"{tree.code(header.loader)} is a progress bar around the loader, not the loader")
 
 
 def _flushes(target: Target, header: Header, steps: str) -> bool:
     """Does a step follow the last, shorter window, in the loop or right behind it?"""
     tree = target.tree
     step = tree.find(target.span("step"), cst.Call)
-    if gate_of(tree, header, step, steps).flushes:
+    if gate_of(tree, header, step, (steps, target.option("steps"))).flushes:
         return True
     block = tree.block_of(header.loop)
     following = block.body[list(block.body).index(header.loop) + 1 :]
-    return any(f"{tree.code(step.func)}(" in tree.code(line) for line in following)
+    if any(f"{tree.code(step.func)}(" in tree.code(line) for line in following):
+        return True
+    body = tree.code(header.loop.body)
+    if any(f"len({name})" in body for name in header.loader_names):
+        raise FixNotApplicable("the loop waits for its last batch but takes no step on it")
+    return False
 
 
-def _weigh(target: Target, edits: Edits, header: Header, share: str, distributed: bool) -> None:
-    tree = target.tree
-    places = target.spans("division")
-    if not places:
-        scale_backward(edits, tree.find(target.span("backward"), cst.Call), "*", share)
+def _unguard(edits: Edits, line: cst.SimpleStatementLine, steps: set[str]) -> None:
+    """`if steps > 1: loss = loss / steps`: the share is right for one step too, and ranks need it even then."""
+    outer = edits.tree.enclosing(line, cst.If)
+    if outer is None or list(outer.body.body) != [line] or outer.orelse is not None:
         return
-    node = tree.find(target.span("division"), cst.BinaryOperation, cst.AugAssign, cst.Call)
-    around = list(tree.around(node))
-    if header.loop not in around:
-        raise FixNotApplicable("the loss is divided outside the loop, where the share is not known")
-    for outer in around[: around.index(header.loop)]:
-        if distributed and isinstance(outer, cst.If) and target.option("steps") in tree.code(outer.test):
-            raise FixNotApplicable("the loss is divided only when steps > 1, but ranks have shares even then")
-    division = division_of(node)
-    refuse_sums(tree, header.loop.body, division.left)
-    replace_division(edits, division, share)
-    _explain(edits, tree.statement_of(node), share)
+    test = edits.tree.code(outer.test)
+    if any(text in test for text in steps):
+        edits.change(outer, _body_alone)
 
 
-def _explain(edits: Edits, line: cst.SimpleStatementLine, share: str) -> None:
+def _body_alone(guard: cst.If) -> cst.CSTNode:
+    line = guard.body.body[0]
+    assert isinstance(line, cst.SimpleStatementLine)
+    return line.with_changes(leading_lines=[*guard.leading_lines, *line.leading_lines])
+
+
+def _explain(edits: Edits, line: cst.SimpleStatementLine) -> None:
     row = edits.tree.span_of(line).end.row
     room = len(edits.tree.source.lines[row - 1]) + len(_COMMENT) + 4 <= 120
     if line.trailing_whitespace.comment is None and room:
