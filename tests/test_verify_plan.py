@@ -35,7 +35,12 @@ def test_not_a_site(source: str) -> None:
 
 
 def test_override_in_a_class_inside_a_function() -> None:
-    source = "def build():\n    class Mine(SFTTrainer):\n        def compute_loss(self, model, inputs):\n            return 0\n"
+    source = """\
+def build():
+    class Mine(SFTTrainer):
+        def compute_loss(self, model, inputs):
+            return 0
+"""
     assert kinds(source) == [(SiteKind.TRAINER, "build.Mine.compute_loss", 3)]
 
 

@@ -29,7 +29,9 @@ def failing_statement(loop: ast.stmt, row: int) -> ast.stmt | None:
 
 def without(loop: ast.stmt, rows: frozenset[int]) -> ast.stmt:
     """The loop with `pass` for the statements that start in these rows."""
-    return _Without(rows).visit(loop) if rows else loop  # type: ignore[no-any-return]
+    found = _Without(rows).visit(loop)
+    assert isinstance(found, ast.stmt)
+    return found
 
 
 class _Without(ast.NodeTransformer):
@@ -47,8 +49,9 @@ def _around(node: ast.AST, row: int) -> Iterator[ast.stmt]:
     if isinstance(node, ast.stmt):
         yield node
     for child in ast.iter_child_nodes(node):
-        inside = isinstance(child, ast.stmt | ast.ExceptHandler)
-        if inside and child.lineno <= row <= (child.end_lineno or child.lineno):
+        if not isinstance(child, ast.stmt | ast.ExceptHandler):
+            continue
+        if child.lineno <= row <= (child.end_lineno or child.lineno):
             yield from _around(child, row)
 
 

@@ -115,8 +115,9 @@ def derived(batch: Batch, key: object) -> torch.Tensor | None:
     if not isinstance(key, str):
         return None
     meaning = next((meaning for pattern, meaning in _DERIVED if re.search(pattern, key, re.I)), "")
-    ids, labels = dict.__getitem__(batch, "input_ids"), dict.__getitem__(batch, "labels")
-    mask = dict.__getitem__(batch, "attention_mask")
+    ids: torch.Tensor = batch["input_ids"]
+    labels: torch.Tensor = batch.get("labels", ids)
+    mask: torch.Tensor = batch["attention_mask"]
     match meaning:
         case "loss mask":
             return (labels != IGNORE).to(mask.dtype) if labels.shape == ids.shape else None

@@ -67,7 +67,7 @@ class Graft:
 
 
 def _cut(node: ast.ClassDef, read: set[str]) -> ast.ClassDef:
-    """Without the overrides of Trainer's own methods that the loss never reaches: logging, saving, loaders, __init__."""
+    """Without the overrides of Trainer's own methods that the loss never reaches: logging, loaders, __init__."""
     methods = {m.name: m for m in node.body if isinstance(m, Function)}
     reached: set[str] = set()
     todo = [name for name in _ENTRIES if name in methods]

@@ -62,7 +62,7 @@ _QUIET_COMPILED = tuple((re.compile(pattern, re.I), value) for pattern, value in
 
 
 def guess(name: str, module: Module, recorder: Recorder) -> object:
-    """A value for `name`: by the harness, by a default that the file declares, by what such names mean; else MISSING."""
+    """A value for `name`: the harness's, a default that the file declares, what such names mean; else MISSING."""
     part = last(name)
     if _FALSE.search(part):
         return False

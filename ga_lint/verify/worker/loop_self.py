@@ -93,10 +93,11 @@ class _Computed:
 
 def _assigned(method: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Iterator[ast.expr]:
     for statement in statements(method.body):
-        if (isinstance(statement, ast.Assign) and any(dotted(t) == f"self.{name}" for t in statement.targets)) or (
-            isinstance(statement, ast.AnnAssign) and dotted(statement.target) == f"self.{name}" and statement.value
-        ):
-            yield statement.value
+        match statement:
+            case ast.Assign(targets=targets, value=value) if f"self.{name}" in map(dotted, targets):
+                yield value
+            case ast.AnnAssign(target=target, value=ast.expr() as value) if dotted(target) == f"self.{name}":
+                yield value
 
 
 def _ancestry(space: Namespace, owner: ast.ClassDef) -> Iterator[tuple[Namespace, ast.ClassDef]]:

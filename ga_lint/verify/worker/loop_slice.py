@@ -99,8 +99,7 @@ def _caller(module: Module, function: Function | None) -> LoopSlice | None:
         return None
     for loop in ast.walk(module.tree):
         if isinstance(loop, Loop):
-            around = module.enclosing(loop, Function)
-            found = _sliced(module, loop, around if isinstance(around, Function) else None)
+            found = _sliced(module, loop, next(iter(module.functions_around(loop)), None))
             if any(node is function for node in found.nodes):
                 return found
     return None
@@ -190,9 +189,9 @@ class ReplaceSteps(ast.NodeTransformer):
         self.literals = {e.value for e in expressions if isinstance(e, ast.Constant)}
 
     def visit(self, node: ast.AST) -> ast.AST:
-        if self.dumps and isinstance(node, ast.expr) and isinstance(getattr(node, "ctx", ast.Load()), ast.Load):
-            if ast.dump(node) in self.dumps:
-                return _steps_name(node)
+        is_read = isinstance(getattr(node, "ctx", ast.Load()), ast.Load)
+        if isinstance(node, ast.expr) and self.dumps and is_read and ast.dump(node) in self.dumps:
+            return _steps_name(node)
         self.generic_visit(node)
         if self.literals:
             self._replace_literal(node)

@@ -32,8 +32,9 @@ _WRONG_SHAPE = (RuntimeError, ValueError, IndexError, AssertionError, TypeError,
 class LossFunctionSubject:
     """A function (outputs or logits, labels, num_items_in_batch) -> loss, or a class that is called like one."""
 
-    settings = (COUNT_PASSED, NO_COUNT)
-    raises = equal = None
+    settings: tuple[str, ...] = (COUNT_PASSED, NO_COUNT)
+    raises: str | None = None
+    equal: str | None = None
 
     def __init__(self, context: Context, module: Module, row: int | None) -> None:
         self.context, self.module = context, module
@@ -61,7 +62,7 @@ class LossFunctionSubject:
         slices = [slice(part, part + 1) if isinstance(part, int) else part for part in parts]
         losses = [self._loss(logits[each], labels[each], count) for each in slices]
         total = torch.stack(losses).sum()
-        (total if count is not None else total / len(slices)).backward()
+        (total if count is not None else total / len(slices)).backward()  # type: ignore[no-untyped-call]
         assert logits.grad is not None
         return {"logits": logits.grad}
 
@@ -69,13 +70,14 @@ class LossFunctionSubject:
         failure: Exception | None = None
         for flat in (False, True) if self.flat is None else (self.flat,):
             try:
-                loss = self.call(**self._bound(logits, labels, count, flat))
+                loss: Any = self.call(**self._bound(logits, labels, count, flat))
                 loss = loss[0] if isinstance(loss, tuple) else loss
                 if isinstance(loss, Unknown):
                     loss._void()
                 if loss.dim():
                     raise ValueError("the function returns more than one number")
                 self.flat = flat
+                assert isinstance(loss, torch.Tensor)
                 return loss
             except _WRONG_SHAPE as error:
                 failure = failure or error
@@ -107,8 +109,9 @@ class LossFunctionSubject:
         return found
 
     def _guessed(self, name: str) -> object:
-        value = data.VOCABULARY if name in ("num_labels", "num_classes") else MISSING
-        value = guess(name, self.module, self.context.recorder) if value is MISSING else value
+        if name in ("num_labels", "num_classes"):
+            return data.VOCABULARY
+        value = guess(name, self.module, self.context.recorder)
         if value is MISSING:
             raise NotVerifiable(f"needs a value for the parameter `{name}`")
         return value

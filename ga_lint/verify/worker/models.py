@@ -51,7 +51,7 @@ def head_of(text: str) -> str | None:
 class Output(dict[str, torch.Tensor]):
     """A model's output: by attribute, by key, by position."""
 
-    def __getattr__(self, name: str) -> torch.Tensor:
+    def __getattr__(self, name: str) -> Any:
         try:
             return self[name]
         except KeyError:
@@ -184,23 +184,23 @@ def tiny_llama(head: str, dtype: torch.dtype, seed: int) -> Any:
     )
 
     torch.manual_seed(seed)
-    config = LlamaConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=16,
-        intermediate_size=24,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        max_position_embeddings=2 * LONGEST,
-        pad_token_id=PAD,
-        bos_token_id=1,
-        eos_token_id=2,
-        num_labels=CLASSES,
-        attn_implementation="eager",
-        initializer_range=0.3,
-    )
-    classes = {"sequence": LlamaForSequenceClassification, "token": LlamaForTokenClassification}
-    model = classes.get(head, LlamaForCausalLM)(config)
+    options: dict[str, Any] = {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 2 * LONGEST,
+        "pad_token_id": PAD,
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "num_labels": CLASSES,
+        "attn_implementation": "eager",
+        "initializer_range": 0.3,
+    }
+    classes: dict[str, Any] = {"sequence": LlamaForSequenceClassification, "token": LlamaForTokenClassification}
+    model = classes.get(head, LlamaForCausalLM)(LlamaConfig(**options))
     for parameter in model.parameters():
         parameter.data = parameter.data.to(dtype)
     model.config.pad_token_id = PAD

@@ -26,7 +26,7 @@ from ga_lint.verify.worker.stand_ins import MISSING, Guess, NotVerifiable, Recor
 # Calls whose result is worth no attempt: they read disks and networks, or build what the harness builds itself.
 _COSTLY = frozenset(
     "from_pretrained load_dataset DataLoader init open load prepare initialize compile parse_args input "
-    "DistributedDataParallel DDP FSDP get_cosine_schedule_with_warmup get_linear_schedule_with_warmup get_scheduler".split()
+    "DistributedDataParallel DDP FSDP get_scheduler".split()
 )
 _KEPT_DECORATORS = frozenset(
     "staticmethod classmethod property cached_property contextmanager dataclass lru_cache cache wraps no_grad "

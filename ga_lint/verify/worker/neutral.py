@@ -87,7 +87,7 @@ def neutralise(dtype: torch.dtype) -> Steady:
     _patch(torch.cuda, "Event", lambda *_, **__: Quiet())
     _collectives()
     steady = Steady(dtype)
-    steady.__enter__()
+    steady.__enter__()  # type: ignore[no-untyped-call]
     return steady
 
 

@@ -45,13 +45,6 @@ class Module:
                             found.setdefault(field.target.id, value.value)
         return found
 
-    def enclosing(self, node: ast.AST, kinds: type | tuple[type, ...]) -> ast.AST | None:
-        """The nearest node around `node` of one of these kinds."""
-        outer = self.parents.get(id(node))
-        while outer is not None and not isinstance(outer, kinds):
-            outer = self.parents.get(id(outer))
-        return outer
-
     def functions_around(self, node: ast.AST) -> list[Function]:
         """The functions that `node` stands in, innermost first."""
         found: list[Function] = []
@@ -66,7 +59,8 @@ class Module:
         """The definition with this qualified name; of several the one around `row`, else the last."""
         found = [node for name, node in _definitions(self.tree, "") if name == scope]
         around = [n for n in found if row is not None and n.lineno <= row <= (n.end_lineno or n.lineno)]
-        return (around or found or [None])[-1]
+        chosen = around or found
+        return chosen[-1] if chosen else None
 
     def line(self, row: int) -> str:
         return self.lines[row - 1].strip() if 0 < row <= len(self.lines) else ""

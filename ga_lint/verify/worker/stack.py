@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -116,7 +116,7 @@ class Progress(Quiet):
     def __len__(self) -> int:
         return len(self._items)
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -217,8 +217,8 @@ class Accelerate:
     """The real Accelerator with what it prepares: it divides by its steps, and its loader knows the last batch."""
 
     def __init__(self, capture: Capture, batches: Sequence[Any], steps: int) -> None:
-        from accelerate import Accelerator
-        from accelerate.state import AcceleratorState, GradientState
+        from accelerate import Accelerator  # type: ignore[import-untyped]
+        from accelerate.state import AcceleratorState, GradientState  # type: ignore[import-untyped]
 
         AcceleratorState._reset_state(True)
         GradientState._reset_state()
@@ -227,5 +227,6 @@ class Accelerate:
             setattr(self.accelerator, name, lambda *_, **__: None)
         self.optimizer = self.accelerator.prepare_optimizer(Optimizer(capture))
         self.accelerator.skip_first_batches = lambda loader, *_, **__: loader
-        loader = torch.utils.data.DataLoader(list(batches), batch_size=None)  # type: ignore[arg-type]
+        items: Any = list(batches)
+        loader: Any = torch.utils.data.DataLoader(items, batch_size=None)
         self.loader = self.accelerator.prepare_data_loader(loader)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from typing import NoReturn
+from typing import NoReturn, Self
 
 Guess = Callable[[str], object]
 
@@ -47,6 +47,11 @@ class Unknown:
 
     `guess` may know a value for an attribute or an item by its dotted name (`args.logging_steps`).
     """
+
+    _name: str
+    _recorder: Recorder
+    _guess: Guess | None
+    _items: dict[str, object]
 
     def __init__(self, name: str, recorder: Recorder, guess: Guess | None = None) -> None:
         self.__dict__.update(_name=name, _recorder=recorder, _guess=guess, _items={})
@@ -91,11 +96,11 @@ class Unknown:
     def __setitem__(self, key: object, value: object) -> None:
         self._items[repr(key)] = value
 
-    def __enter__(self) -> Unknown:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> bool:
-        return False
+    def __exit__(self, *_: object) -> None:
+        return None
 
     def __iter__(self) -> Iterator[object]:
         return iter(())

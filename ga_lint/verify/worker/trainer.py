@@ -64,7 +64,7 @@ class TrainerSubject:
             optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)),
         )
         trainer.model_accepts_loss_kwargs = setting != NO_COUNT
-        trainer._get_train_sampler = lambda *_: None  # in order
+        trainer._get_train_sampler = lambda *_: None  # type: ignore[method-assign]  # the rows in order
         graft = Graft(self.owner, self.module, self.context.recorder)
         trainer.__class__ = graft.made()
         self.raises = graft.raises
@@ -87,7 +87,7 @@ def preload() -> None:
     """Build a Trainer once: what it imports lazily would cost every child half a second."""
     logging.disable(logging.WARNING)
     warnings.simplefilter("ignore")
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     model = tiny_llama("causal", torch.float32, 0)
     model(**data.collate(data.rows(True)[:2]))
     Trainer(model=model, args=TrainingArguments(output_dir=".", use_cpu=True, report_to=[]))
