@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ga_lint.rules.registry import Rule, all_rules
-from testbed.fixtures import ROOT, check, diagnostics
+from testbed.fixtures import ROOT, Fixture, check, diagnostics, fix
 from testbed.pages import HEADINGS, Block, Page, Printed, read_page
 
 PAGES = [read_page(path) for path in sorted((ROOT / "rules").glob("GA[1-9]*.md"))]  # GA0: no numbers
@@ -65,6 +65,24 @@ def test_numbers(page: Page) -> None:
             assert raised is not None or error > FAR, f"{where}: error {error:.2g}"
         measured = f"measured {scale:.3g} {error:.3g} {raised}"
         assert _as_printed(printed, scale, error, raised), f"{where}: {printed}, {measured}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=str)
+def test_the_rewrite_of_bad_code_is_right(page: Page, tmp_path: Path) -> None:
+    """What `fix` makes of a page's bad code equals the full batch too."""
+    pytest.importorskip("torch", reason="the numbers need torch, transformers and accelerate")
+    from testbed.numeric import measure
+
+    bad = [block for block in page.blocks if block.role == "bad"]
+    rewritten = []
+    for block in bad:
+        path = tmp_path / "example.py"
+        path.write_text(block.code)
+        rewritten.append(fix(Fixture(path, tmp_path)))
+        assert rewritten[-1] != block.code, f"{page.path.name}:{block.row} is not rewritten"
+    for result, text in zip(measure(rewritten, ragged=bad[0].ragged, ranks=bad[0].ranks), rewritten, strict=True):
+        assert result.raised is None and result.error < EXACT, f"{result}\n{text}"
 
 
 @functools.cache
