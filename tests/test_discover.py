@@ -31,6 +31,10 @@ def test_recursive_sorted_python_only(here: Path) -> None:
 def test_each_file_once_under_its_shortest_name(here: Path) -> None:
     write(here, {"a/x.py": ""})
     assert found("a", "a/x.py", "./a/../a/x.py", str(here / "a")) == ["a/x.py"]
+    for order in (["a", "a/x.py"], ["a/x.py", "a"]):
+        (target,) = discover([Path(path) for path in order], ConfigFinder())
+        assert isinstance(target, Target)
+        assert target.named
 
 
 def test_default_excludes(here: Path) -> None:

@@ -37,7 +37,7 @@ class Directive:
     verb: Verb
     selectors: tuple[str, ...]
     comment: Comment
-    target_row: int  # of the statement that is meant
+    target_row: int  # a row of the statement that is meant: the comment's own, or the next that holds code
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def _speaking_of(directives: Sequence[Directive], finding: Finding, rows: range)
     for directive in directives:
         match directive.verb:
             case Verb.IGNORE | Verb.NOQA:
-                if directive.comment.row in rows or directive.target_row in rows:
+                if directive.target_row in rows:
                     yield directive
             case Verb.DISABLE | Verb.ENABLE:
                 if directive.comment.row <= finding.span.start.row:
