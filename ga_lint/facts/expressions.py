@@ -38,7 +38,6 @@ from ga_lint.facts.values import (
     alternatives,
     choice,
 )
-from ga_lint.syntax.numbers import defaults_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
@@ -162,13 +161,13 @@ def _attribute_of(run: Interpreter, frame: Frame, base: Value, node: ast.Attribu
             return base
         case Built():
             given = base.argument(None, name)
-            return given if given is not None else Symbol(text, defaults_of(frame.scope.parsed).get(name))
+            return given if given is not None else Symbol(text, frame.scope.parsed.numbers.get(name))
         case Model() | Elements() | Loss() | Count() | Items() | Many() | Const():
             return UNKNOWN
         case Symbol(text=owner):
-            return Symbol(f"{owner}.{name}", defaults_of(frame.scope.parsed).get(name))
+            return Symbol(f"{owner}.{name}", frame.scope.parsed.numbers.get(name))
         case _:
-            return Symbol(text, defaults_of(frame.scope.parsed).get(name))
+            return Symbol(text, frame.scope.parsed.numbers.get(name))
 
 
 def _table(run: Interpreter, frame: Frame, state: State, node: ast.Dict) -> Value:

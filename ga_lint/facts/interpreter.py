@@ -47,6 +47,7 @@ class Interpreter:
         self.heap: dict[tuple[int, str], Value] = {}  # attributes of instances, by class node and name
         self.entered: set[int] = set()  # ids of the functions that were followed
         self.loss_reads: list[tuple[Place, Place]] = []  # where a model's own loss is read from its output
+        self.assigned: dict[int, dict[str, list[ast.expr]]] = {}  # attributes that methods set, by class node
         self.arguments: dict[int, tuple[tuple[Value, ...], tuple[tuple[str, Value], ...]]] = {}
         self.running: list[ast.AST] = []
         self._budget = MAX_STATEMENTS

@@ -20,7 +20,6 @@ from ga_lint.facts.values import (
     Value,
     choice,
 )
-from ga_lint.syntax.numbers import defaults_of
 from ga_lint.syntax.parsed import FunctionNode
 
 if TYPE_CHECKING:
@@ -91,30 +90,35 @@ def attribute(run: Interpreter, frame: Frame, cls: Class, owner: Instance, name:
     if value is None:
         value = class_attribute(run, cls, name)
     if isinstance(value, Unknown):
-        value = Symbol(text, defaults_of(frame.scope.parsed).get(name))
+        value = Symbol(text, frame.scope.parsed.numbers.get(name))
     run.heap[id(cls.node), name] = value
     return value
 
 
 def _assigned_elsewhere(run: Interpreter, cls: Class, name: str) -> Value | None:
-    """`run.name = ...` in a method other than `__init__`, such as a `setup`."""
+    """`self.name = ...` in a method other than `__init__`, such as a `setup`."""
     values = []
     for ancestor in run.names.ancestry(cls):
-        if not isinstance(ancestor, Class):
-            continue
-        for method in ancestor.node.body:
-            if isinstance(method, FunctionNode) and method.name != "__init__":
-                values.extend(_assignments(run, method, name, run.names.scope_of(ancestor)))
+        if isinstance(ancestor, Class):
+            if id(ancestor.node) not in run.assigned:
+                run.assigned[id(ancestor.node)] = _assignments(ancestor.node)
+            scope = run.names.scope_of(ancestor)
+            values.extend(run.module_expression(node, scope) for node in run.assigned[id(ancestor.node)].get(name, ()))
     return choice(values) if values else None
 
 
-def _assignments(run: Interpreter, method: FunctionNode, name: str, scope: Scope) -> list[Value]:
-    return [
-        run.module_expression(node.value, scope)
-        for node in ast.walk(method)
-        if isinstance(node, ast.Assign)
-        and any(isinstance(t, ast.Attribute) and t.attr == name and isinstance(t.value, ast.Name) for t in node.targets)
-    ]
+def _assignments(cls: ast.ClassDef) -> dict[str, list[ast.expr]]:
+    """What methods other than `__init__` assign to attributes of `self`."""
+    found: dict[str, list[ast.expr]] = {}
+    for method in cls.body:
+        if not isinstance(method, FunctionNode) or method.name == "__init__":
+            continue
+        for node in ast.walk(method):
+            if isinstance(node, ast.Assign):
+                for target in node.targets:
+                    if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
+                        found.setdefault(target.attr, []).append(node.value)
+    return found
 
 
 def class_attribute(run: Interpreter, cls: Class, name: str) -> Value:

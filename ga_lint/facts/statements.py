@@ -54,7 +54,8 @@ def execute_statement(run: Interpreter, frame: Frame, state: State, node: ast.st
         case ast.Return():
             value = run.evaluate(frame, state, node.value) if node.value else Const(None)
             frame.returned.append(value)
-            run.record(EventKind.RETURN, frame, state, node, value, node.value or node)
+            if frame.depth == 0:  # what a called function returns is its caller's business
+                run.record(EventKind.RETURN, frame, state, node, value, node.value or node)
             return []
         case ast.If():
             return _branch(run, frame, state, node.test, node.body, node.orelse)

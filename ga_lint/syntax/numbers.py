@@ -4,21 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from ga_lint.syntax.parsed import ParsedFile
-
-_CACHE: dict[int, tuple[ParsedFile, dict[str, float]]] = {}
-
-
-def defaults_of(parsed: ParsedFile) -> dict[str, float]:
+def numeric_defaults(tree: ast.Module) -> dict[str, float]:
     """Numeric defaults by name: `add_argument("--x", default=8)`, `x: int = 8` in a class body."""
-    known = _CACHE.get(id(parsed))
-    if known is None or known[0] is not parsed:
-        _CACHE.clear()
-        known = _CACHE[id(parsed)] = (parsed, _collect(parsed.tree))
-    return known[1]
-
-
-def _collect(tree: ast.Module) -> dict[str, float]:
     found: dict[str, float] = {}
     for node in ast.walk(tree):
         match node:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ga_lint.errors import SourceError
 from ga_lint.source import Position, SourceFile, Span
+from ga_lint.syntax.numbers import numeric_defaults
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -47,6 +48,11 @@ class ParsedFile:
     def text_of(self, node: ast.AST) -> str:
         """The node as the user wrote it, line ends and comments inside it included."""
         return ast.get_source_segment(self.source.text, node) or ast.unparse(node)
+
+    @cached_property
+    def numbers(self) -> dict[str, float]:
+        """The numbers that command-line options and configuration fields default to, by name."""
+        return numeric_defaults(self.tree)
 
     @cached_property
     def scopes(self) -> dict[int, str]:
