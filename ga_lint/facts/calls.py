@@ -32,6 +32,7 @@ from ga_lint.facts.values import (
     alternatives,
     choice,
 )
+from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
@@ -62,7 +63,7 @@ class Call:
 
     @property
     def receiver_text(self) -> str:
-        return ast.unparse(self.node.func.value) if isinstance(self.node.func, ast.Attribute) else ""
+        return text_of(self.node.func.value) if isinstance(self.node.func, ast.Attribute) else ""
 
     def argument(self, position: int | None, *names: str) -> Value | None:
         for name, value in self.named:
@@ -137,7 +138,7 @@ def _is_super_call(node: ast.Call) -> bool:
 def _super_call(call: Call) -> Value:
     """Record whether the count is handed on; the value is what the base's method makes of it."""
     assert isinstance(call.node.func, ast.Attribute)
-    by_name = bool(call.node.args) and ast.unparse(call.node.args[0]) == "self"
+    by_name = bool(call.node.args) and text_of(call.node.args[0]) == "self"
     method = call.method
     position = (2 if method == "training_step" else 3) + by_name
     count = call.argument(position, COUNT)
@@ -204,7 +205,7 @@ def _construct(call: Call, cls: Class) -> Value:
 
 def _by_name(call: Call) -> Value:
     """A callee of which only the name is known: a model, a criterion, or nothing that matters."""
-    name = ast.unparse(call.node.func).rpartition(".")[2]
+    name = text_of(call.node.func).rpartition(".")[2]
     if any(isinstance(value, Model) for value in call.positional):
         wrapped = next(value for value in call.positional if isinstance(value, Model))
         if not any(isinstance(v, Tensor | Table) for v in call.positional) and name[:1].isupper():

@@ -22,6 +22,7 @@ from ga_lint.facts.values import (
     TensorKind,
     Value,
 )
+from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
@@ -49,7 +50,7 @@ def truth(run: Interpreter, frame: Frame, state: State, test: ast.expr, value: V
             return None if None in outcomes else not decisive
     if isinstance(value, Count) and value.is_trainers:
         return True
-    return run.truths.get(ast.unparse(test))
+    return run.truths.get(text_of(test))
 
 
 def _is_something(value: Value) -> bool:

@@ -30,6 +30,7 @@ from ga_lint.facts.values import (
     alternatives,
     choice,
 )
+from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
@@ -148,7 +149,7 @@ def unpacked(run: Interpreter, frame: Frame, value: Value, targets: list[ast.exp
         case Items(values=values) if len(values) == len(targets):
             return list(values)
         case Tensor():
-            return [_part(value, ast.unparse(target), index) for index, target in enumerate(targets)]
+            return [_part(value, text_of(target), index) for index, target in enumerate(targets)]
         case Table(entries=entries) if len(entries) == len(targets):
             return [one for _, one in entries]
         case Output(first=first):
@@ -214,11 +215,11 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
         case Tensor(), _:
             return _sliced(base, node)
         case Elements(), Tensor(kind=TensorKind.MASK):
-            return algebra.masked(base, key, ast.unparse(node.slice), run.place(frame, node))
+            return algebra.masked(base, key, text_of(node.slice), run.place(frame, node))
         case Elements(), _:
             return base
         case ((Unknown() | Symbol() | Built() | Instance()), Const(value=str() as name)):
-            text = f"{base.text}.{name}" if isinstance(base, Symbol) else ast.unparse(node)
+            text = f"{base.text}.{name}" if isinstance(base, Symbol) else text_of(node)
             guess = entry(Tensor(TensorKind.OTHER), name)
             return guess if guess.kind is not TensorKind.OTHER else Symbol(text)
         case _:
@@ -249,7 +250,7 @@ def _sliced(base: Tensor, node: ast.Subscript) -> Tensor:
     for part in parts:
         if isinstance(part, ast.Slice):
             lower = isinstance(part.lower, ast.Constant) and part.lower.value == 1 and part.upper is None
-            upper = part.lower is None and part.upper is not None and ast.unparse(part.upper) == "-1"
+            upper = part.lower is None and part.upper is not None and text_of(part.upper) == "-1"
             if lower or upper:
                 return replace(
                     base, shifted=True, kind=base.kind if base.kind is not TensorKind.BATCH else TensorKind.OTHER

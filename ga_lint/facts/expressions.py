@@ -38,6 +38,7 @@ from ga_lint.facts.values import (
     alternatives,
     choice,
 )
+from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
@@ -117,10 +118,10 @@ def _boolean(run: Interpreter, frame: Frame, state: State, node: ast.BoolOp, val
 def _stored(state: State, node: ast.Subscript) -> Value | None:
     """What the path has put under this key, by subscript or by attribute (`outputs.loss = ...`)."""
     if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
-        by_attribute = state.env.get(f"{ast.unparse(node.value)}.{node.slice.value}")
+        by_attribute = state.env.get(f"{text_of(node.value)}.{node.slice.value}")
         if by_attribute is not None:
             return by_attribute
-    return state.env.get(ast.unparse(node))
+    return state.env.get(text_of(node))
 
 
 def _same_entries(source: Value) -> Value:
@@ -131,7 +132,7 @@ def _same_entries(source: Value) -> Value:
 
 
 def _attribute(run: Interpreter, frame: Frame, state: State, node: ast.Attribute) -> Value:
-    text = ast.unparse(node)
+    text = text_of(node)
     if text in state.env:
         return state.env[text]
     base = run.evaluate(frame, state, node.value)

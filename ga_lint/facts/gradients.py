@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ga_lint.facts.events import EventKind
 from ga_lint.facts.values import UNKNOWN, Built, Const, Elements, Instance, Loss, Model, Output, Value
+from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.calls import Call
@@ -70,7 +71,7 @@ def _step(call: Call, receiver: Value) -> Value | None:
     last = text.rpartition(".")[2].lower()
     if "sched" in last or "profiler" in last or last in ("prof", "p"):
         return None
-    passed = [ast.unparse(argument).rpartition(".")[2].lower() for argument in call.node.args]
+    passed = [text_of(argument).rpartition(".")[2].lower() for argument in call.node.args]
     is_optimizer = (
         any(last.startswith(word) or word in last.split("_") for word in _OPTIMIZER_WORDS)
         or "optim" in last

@@ -29,6 +29,7 @@ from ga_lint.facts.values import (
 from ga_lint.knowledge import Knowledge
 from ga_lint.project import Project
 from ga_lint.syntax.parsed import FunctionNode
+from ga_lint.syntax.text import text_of
 
 # Statements that bind names a closure may read; loops and calls are left out.
 _BINDING = (ast.Import, ast.ImportFrom, ast.Assign, ast.ClassDef, ast.FunctionDef, ast.If, ast.Try)
@@ -212,7 +213,7 @@ class Interpreter:
     ) -> None:
         """Keep an event once for each distinct value and path."""
         function = self.place(frame, frame.node) if isinstance(frame.node, FunctionNode) else None
-        text = ast.unparse(value_node) if isinstance(value_node, ast.expr) else ""
+        text = text_of(value_node) if isinstance(value_node, ast.expr) else ""
         event = Event(
             kind,
             self.place(frame, node),

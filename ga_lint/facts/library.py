@@ -32,6 +32,7 @@ from ga_lint.facts.values import (
     alternatives,
     choice,
 )
+from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.calls import Call
@@ -98,7 +99,7 @@ def _builtin(call: Call, name: str) -> Value | None:
         case "sum":
             return _sum(call, first)
         case "len":
-            return Symbol(ast.unparse(call.node))
+            return Symbol(text_of(call.node))
         case "next":
             return _element(call, first)
         case "dict":
@@ -133,18 +134,18 @@ def _range_length(call: Call) -> Value:
     match call.node.args:
         case [_]:
             value = call.positional[0]
-            return value if isinstance(value, Const | Symbol) else Symbol(ast.unparse(call.node.args[0]))
+            return value if isinstance(value, Const | Symbol) else Symbol(text_of(call.node.args[0]))
         case [_, stop] if call.positional[0] in (Const(0), Const(1)):
-            return Symbol(ast.unparse(stop))
+            return Symbol(text_of(stop))
         case _:
-            return Symbol(ast.unparse(call.node))
+            return Symbol(text_of(call.node))
 
 
 def _sum(call: Call, source: Value) -> Value:
     """`sum(count(b) for b in window)`: the window's count, or a list of losses added up."""
     match source:
         case Many(element=Count() as count):
-            return Count(count.what, Scale.WINDOW, text=ast.unparse(call.node))
+            return Count(count.what, Scale.WINDOW, text=text_of(call.node))
         case Many(element=Loss() as loss):
             return loss
         case Items(values=values):
@@ -164,9 +165,9 @@ def _over_ranks(call: Call) -> Value:
         if (
             call.node.args
             and isinstance(call.node.args[0], ast.Name | ast.Attribute)
-            and "all_reduce" in ast.unparse(call.node.func)
+            and "all_reduce" in text_of(call.node.func)
         ):
-            call.state.env[ast.unparse(call.node.args[0])] = everywhere
+            call.state.env[text_of(call.node.args[0])] = everywhere
         return everywhere
     return UNKNOWN
 
@@ -182,13 +183,13 @@ def _torch(call: Call, last: str) -> Value | None:
         case "mean" | "stack" | "cat" if isinstance(first, Many) and isinstance(first.element, Loss | Elements):
             return first.element
         case "sum" | "count_nonzero" if isinstance(first, Tensor) and first.kind is TensorKind.MASK:
-            return Count(first.text, Scale.MICRO_BATCH, text=ast.unparse(call.node), depth=len(call.frame.loops))
+            return Count(first.text, Scale.MICRO_BATCH, text=text_of(call.node), depth=len(call.frame.loops))
         case "sum" | "mean" if isinstance(first, Loss | Count):
             return first
         case "div" if isinstance(first, Loss) and len(call.positional) > 1:
-            return algebra.scaled(first, call.positional[1], -1, ast.unparse(call.node.args[1]), place)
+            return algebra.scaled(first, call.positional[1], -1, text_of(call.node.args[1]), place)
         case "mul" if isinstance(first, Loss) and len(call.positional) > 1:
-            return algebra.scaled(first, call.positional[1], 1, ast.unparse(call.node.args[1]), place)
+            return algebra.scaled(first, call.positional[1], 1, text_of(call.node.args[1]), place)
         case "log_softmax" | "softmax":
             return (
                 replace(first, kind=TensorKind.LOG_PROBS) if isinstance(first, Tensor) else Tensor(TensorKind.LOG_PROBS)
@@ -204,7 +205,7 @@ def _torch(call: Call, last: str) -> Value | None:
         case "masked_fill" if _fills_ignored(call):
             return Tensor(TensorKind.LABELS, ragged=(Step("positions set to -100", place.path, place.span),))
         case "ne" | "eq" if isinstance(first, Tensor):
-            return replace(first, kind=TensorKind.MASK, text=ast.unparse(call.node))
+            return replace(first, kind=TensorKind.MASK, text=text_of(call.node))
     if last in _NUMBERS | _ELEMENTWISE:
         for value in call.positional:
             if isinstance(value, Count | Loss | Elements):
@@ -264,7 +265,7 @@ def _made(call: Call, name: str, last: str) -> Value:
         return losses.log_probs(call)  # trl's selective_log_softmax and its like
     if last[:1].isupper():
         return Built(name, call.positional, call.named, place)
-    return Symbol(ast.unparse(call.node)) if not call.node.args and not call.node.keywords else UNKNOWN
+    return Symbol(text_of(call.node)) if not call.node.args and not call.node.keywords else UNKNOWN
 
 
 def _wrapped(call: Call, last: str) -> Value | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -28,6 +27,7 @@ from ga_lint.facts.values import (
     choice,
 )
 from ga_lint.knowledge.model import LossRow
+from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.calls import Call
@@ -90,7 +90,7 @@ def _site(
         Confidence.CERTAIN,
         ignore_index=ignore_text,
         shifted=any(tensor.shifted for tensor in tensors) or None,
-        labels=ast.unparse(node) if node is not None else None,
+        labels=text_of(node) if node is not None else None,
         labels_from=target.origin if target else "",
         weighted=_is_weighted(built, call),
         ragged=ragged,
@@ -194,7 +194,7 @@ def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
     if not has_loss:
         return Output(model, UNKNOWN, UNKNOWN)
     site = LossSite(
-        f"{ast.unparse(call.node.func)}'s own loss",
+        f"{text_of(call.node.func)}'s own loss",
         Reduction.SUM if isinstance(count, Count) else Reduction.MEAN,
         model.level,
         place,

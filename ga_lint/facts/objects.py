@@ -21,6 +21,7 @@ from ga_lint.facts.values import (
     choice,
 )
 from ga_lint.syntax.parsed import FunctionNode
+from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
@@ -79,9 +80,9 @@ def attribute(run: Interpreter, frame: Frame, cls: Class, owner: Instance, name:
     if found is not None:
         holder, node = found
         method = Function(node, run.names.scope_of(holder), owner)
-        if any(ast.unparse(d).rpartition(".")[2] in ("property", "cached_property") for d in node.decorator_list):
+        if any(text_of(d).rpartition(".")[2] in ("property", "cached_property") for d in node.decorator_list):
             return run.call(frame, method, (), ())
-        static = any(ast.unparse(decorator) == "staticmethod" for decorator in node.decorator_list)
+        static = any(text_of(decorator) == "staticmethod" for decorator in node.decorator_list)
         return Function(node, method.scope) if static else method
     _learn_attributes(run, frame, cls)
     if (id(cls.node), name) in run.heap:

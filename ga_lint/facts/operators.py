@@ -30,6 +30,7 @@ from ga_lint.facts.values import (
     alternatives,
     choice,
 )
+from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
@@ -39,7 +40,7 @@ def binary(run: Interpreter, frame: Frame, state: State, node: ast.BinOp) -> Val
     left = run.evaluate(frame, state, node.left)
     right = run.evaluate(frame, state, node.right)
     if isinstance(node.op, ast.Mod) and not (isinstance(left, Const) and isinstance(left.value, str)):
-        return Remainder(right if not isinstance(right, Unknown) else Symbol(ast.unparse(node.right)))
+        return Remainder(right if not isinstance(right, Unknown) else Symbol(text_of(node.right)))
     results = [_operation(run, frame, node, one, two) for one in alternatives(left) for two in alternatives(right)]
     return choice(results)
 
@@ -56,26 +57,26 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
         case ((ast.Add() | ast.Sub()), _, Loss()):
             return right
         case ast.Mult(), Loss(), _:
-            return algebra.scaled(left, right, 1, ast.unparse(node.right), place)
+            return algebra.scaled(left, right, 1, text_of(node.right), place)
         case ast.Mult(), _, Loss():
-            return algebra.scaled(right, left, 1, ast.unparse(node.left), place)
+            return algebra.scaled(right, left, 1, text_of(node.left), place)
         case ((ast.Div() | ast.FloorDiv()), Loss(), _):
-            return algebra.scaled(left, right, -1, ast.unparse(node.right), place)
+            return algebra.scaled(left, right, -1, text_of(node.right), place)
         case ((ast.Mult() | ast.Div()), Elements(), _):
-            if algebra.is_mask(right, ast.unparse(node.right)):
-                return algebra.masked(left, right, ast.unparse(node.right), place)
+            if algebra.is_mask(right, text_of(node.right)):
+                return algebra.masked(left, right, text_of(node.right), place)
             return left
         case ast.Mult(), _, Elements():
-            if algebra.is_mask(left, ast.unparse(node.left)):
-                return algebra.masked(right, left, ast.unparse(node.left), place)
+            if algebra.is_mask(left, text_of(node.left)):
+                return algebra.masked(right, left, text_of(node.left), place)
             return right
         case _, Elements(), _:
             return left
         case _, _, Elements():
             return right
         case ast.Div(), Const(value=1 | 1.0), _:
-            return Reciprocal(right, ast.unparse(node.right))
-        case ((ast.Div() | ast.FloorDiv()), Count(), _) if algebra.WORLD_NAME.search(ast.unparse(node.right)):
+            return Reciprocal(right, text_of(node.right))
+        case ((ast.Div() | ast.FloorDiv()), Count(), _) if algebra.WORLD_NAME.search(text_of(node.right)):
             return replace(left, per_rank=True)
         case ((ast.Add() | ast.Sub() | ast.Mult() | ast.Div() | ast.FloorDiv()), Count(), _):
             return left
@@ -85,7 +86,7 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
             number = _number(node.op, one, two)
             named = isinstance(left, Const) and isinstance(right, Const) and bool(left.text or right.text)
             if named and isinstance(number, Const):  # a default of the script, not a fixed number
-                return Symbol(ast.unparse(node), number.value)  # type: ignore[arg-type]
+                return Symbol(text_of(node), number.value)  # type: ignore[arg-type]
             return number
         case ast.Mult(), Tensor(kind=TensorKind.MASK), _:
             return left
@@ -102,7 +103,7 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
         case _, _, Tensor():
             return right
         case _, (Symbol() | Const()), (Symbol() | Const()):
-            return Symbol(ast.unparse(node))
+            return Symbol(text_of(node))
     return UNKNOWN
 
 
@@ -135,7 +136,7 @@ def _combined(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, righ
         if isinstance(part, Tensor):
             return part
     if isinstance(left, Symbol | Const) and isinstance(right, Symbol | Const):
-        return Symbol(ast.unparse(node))
+        return Symbol(text_of(node))
     return UNKNOWN
 
 
@@ -166,9 +167,9 @@ def compare(run: Interpreter, frame: Frame, state: State, node: ast.Compare) -> 
         case Counter(), (ast.Eq() | ast.GtE()) if isinstance(right, Const | Symbol):
             return Boundary(right)
     if isinstance(left, Tensor) and isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.Gt | ast.GtE | ast.Lt):
-        return replace(left, kind=TensorKind.MASK, text=ast.unparse(node))
+        return replace(left, kind=TensorKind.MASK, text=text_of(node))
     if isinstance(left, Unknown | Symbol) and is_ignore_index(right) and isinstance(node.ops[0], ast.NotEq | ast.Eq):
-        return Tensor(TensorKind.MASK, ast.unparse(node))
+        return Tensor(TensorKind.MASK, text_of(node))
     if isinstance(left, Const) and isinstance(right, Const) and len(node.ops) == 1:
         match node.ops[0]:
             case ast.Eq():

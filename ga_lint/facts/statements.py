@@ -33,6 +33,7 @@ from ga_lint.facts.values import (
     choice,
 )
 from ga_lint.syntax.bindings import imported_names
+from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
@@ -91,7 +92,7 @@ def execute_statement(run: Interpreter, frame: Frame, state: State, node: ast.st
                     state.env[name] = run.names.imported(imported, frame.scope)
         case ast.Delete():
             for target in node.targets:
-                state.env.pop(ast.unparse(target), None)
+                state.env.pop(text_of(target), None)
         case ast.Assert():
             run.evaluate(frame, state, node.test)
     frame.scope.names = state.env  # what a function defined here sees
@@ -126,7 +127,7 @@ def assign(run: Interpreter, frame: Frame, state: State, target: ast.expr, value
         case ast.Name(id=name):
             state.env[name] = value
         case ast.Attribute():
-            state.env[ast.unparse(target)] = value
+            state.env[text_of(target)] = value
         case ast.Tuple(elts=targets) | ast.List(elts=targets):
             for one, part in zip(targets, unpacked(run, frame, value, targets), strict=True):
                 assign(run, frame, state, one.value if isinstance(one, ast.Starred) else one, part)
@@ -136,7 +137,7 @@ def assign(run: Interpreter, frame: Frame, state: State, target: ast.expr, value
 
 def _assign_element(run: Interpreter, frame: Frame, state: State, target: ast.Subscript, value: Value) -> None:
     """`labels[mask] = -100`, `batch["labels"] = labels`, `table[key] = value`."""
-    text = ast.unparse(target.value)
+    text = text_of(target.value)
     base = run.evaluate(frame, state, target.value)
     key = run.evaluate(frame, state, target.slice)
     if is_ignore_index(value):
@@ -149,7 +150,7 @@ def _assign_element(run: Interpreter, frame: Frame, state: State, target: ast.Su
         if isinstance(base, Table):
             state.env[text] = base.put(key.value, value)
         else:
-            state.env[ast.unparse(target)] = value
+            state.env[text_of(target)] = value
     elif isinstance(base, Table):
         state.env[text] = replace(base, rest=value)
     elif isinstance(base, Tensor | Many) and isinstance(value, Tensor) and value.ragged:
@@ -157,7 +158,7 @@ def _assign_element(run: Interpreter, frame: Frame, state: State, target: ast.Su
 
 
 def _augment(run: Interpreter, frame: Frame, state: State, node: ast.AugAssign) -> None:
-    text = ast.unparse(node.target)
+    text = text_of(node.target)
     old = run.evaluate(frame, state, node.target)
     right = run.evaluate(frame, state, node.value)
     if isinstance(node.op, ast.Add) and isinstance(right, Count) and frame.loops and not isinstance(old, Loss):
@@ -186,7 +187,7 @@ def _branch(
     if known is not None:
         return run.execute(frame, body if known else orelse, [state])
     place = run.place(frame, test)
-    text = ast.unparse(test)
+    text = text_of(test)
     for guard in state.guards:
         if guard.text == text and guard.test == value:  # asked before on this path
             return run.execute(frame, body if guard.outcome else orelse, [state])
@@ -244,17 +245,17 @@ def _loop(
 def _rounds(source: Value, node: ast.expr) -> tuple[Value, str]:
     for one in alternatives(source):
         if isinstance(one, Many) and one.steps is not None:
-            return one.steps, ast.unparse(node)
+            return one.steps, text_of(node)
         if isinstance(one, Items):
-            return Const(len(one.values)), ast.unparse(node)
-    return UNKNOWN, ast.unparse(node)
+            return Const(len(one.values)), text_of(node)
+    return UNKNOWN, text_of(node)
 
 
 def _with(run: Interpreter, frame: Frame, state: State, node: ast.With | ast.AsyncWith) -> list[State]:
     outer = frame.contexts
     for item in node.items:
         value = run.evaluate(frame, state, item.context_expr)
-        context = _context(ast.unparse(item.context_expr))
+        context = _context(text_of(item.context_expr))
         if context is not None:
             frame.contexts = (*frame.contexts, context)
         if item.optional_vars is not None:

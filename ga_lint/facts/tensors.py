@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -30,6 +29,7 @@ from ga_lint.facts.values import (
     Value,
     choice,
 )
+from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.calls import Call
@@ -110,7 +110,7 @@ def _loss_method(call: Call, loss: Loss, name: str) -> Value:
         return UNKNOWN
     if name in ("div", "div_", "true_divide", "mul", "mul_") and call.positional:
         power = -1 if name.startswith(("div", "true")) else 1
-        text = ast.unparse(call.node.args[0])
+        text = text_of(call.node.args[0])
         place = call.run.place(call.frame, call.node)
         result = algebra.scaled(loss, call.positional[0], power, text, place)
         if name.endswith("_"):
@@ -125,7 +125,7 @@ def _elements_method(call: Call, elements: Elements, name: str) -> Value:
     if name in ("sum", "mean"):
         return reduce(call, elements, name, call.argument(0, "dim", "axis"))
     if name in ("mul", "mul_", "masked_select", "masked_fill", "masked_fill_") and call.positional:
-        text = ast.unparse(call.node.args[0])
+        text = text_of(call.node.args[0])
         if algebra.is_mask(call.positional[0], text):
             return algebra.masked(elements, call.positional[0], text, call.run.place(call.frame, call.node))
     return elements
@@ -153,7 +153,7 @@ def _count_method(count: Count, name: str) -> Value:
 
 
 def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
-    text = ast.unparse(call.node)
+    text = text_of(call.node)
     place = call.run.place(call.frame, call.node)
     if name in ("get", "pop"):
         return _lookup(call, tensor)
@@ -194,7 +194,7 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
 
 
 def _flattened(call: Call, tensor: Tensor) -> Tensor:
-    text = " ".join(ast.unparse(argument) for argument in call.node.args)
+    text = " ".join(text_of(argument) for argument in call.node.args)
     if any(word in text for word in _CLASSES):
         return tensor
     many = len(call.node.args) > 1
@@ -208,7 +208,7 @@ def _unknown_method(call: Call, name: str) -> Value | None:
         axis = call.argument(0, "dim", "axis")
         if axis is not None:
             return UNKNOWN
-        return Count(receiver, Scale.MICRO_BATCH, text=ast.unparse(call.node), depth=len(call.frame.loops))
+        return Count(receiver, Scale.MICRO_BATCH, text=text_of(call.node), depth=len(call.frame.loops))
     if name in ("to", "cuda", "contiguous", "float", "long", "clone", "view", "reshape"):
         guess = replace(entry(Tensor(TensorKind.OTHER), receiver.rpartition(".")[2]), from_batch=False)
         if guess.kind is not TensorKind.OTHER:

@@ -97,11 +97,16 @@ class Knowledge:
 
     def head(self, name: str) -> HeadRow | None:
         """The row of the head that `name` (a class or a factory such as X.from_pretrained) names."""
-        for part in reversed(name.split(".")):
-            for row in self.heads:
-                if part.endswith(row.suffix):
-                    return row
-        return None
+        if name not in self._heads:
+            parts = reversed(name.split("."))
+            fitting = (row for part in parts for row in self.heads if part.endswith(row.suffix))
+            self._heads[name] = next(fitting, None)
+        return self._heads[name]
+
+    @cached_property
+    def _heads(self) -> dict[str, HeadRow | None]:
+        """The answers so far."""
+        return {}
 
     def head_level(self, name: str) -> str | None:
         """What one element of that head's own loss is."""

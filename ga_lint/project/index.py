@@ -20,6 +20,7 @@ class Project:
         self.transformers_version = transformers_version
         self._files: dict[Path, ParsedFile | None] = {}
         self._bindings: dict[Path, ModuleBindings] = {}
+        self._resolved: dict[Path, Path] = {}
         self._modules: dict[tuple[Path, str, int], Path | None] = {}
 
     @property
@@ -46,13 +47,13 @@ class Project:
 
     def add(self, parsed: ParsedFile) -> None:
         """Make a file that is already parsed known under its path (an editor's unsaved text, for one)."""
-        key = parsed.path.resolve()
+        key = self._resolve(parsed.path)
         self._files[key] = parsed
         self._bindings.pop(key, None)
 
     def file(self, path: Path) -> ParsedFile | None:
         """The parsed file, or None when it is missing or is not Python."""
-        key = path.resolve()
+        key = self._resolve(path)
         if key not in self._files:
             try:
                 self._files[key] = parse(read_source(path))
@@ -62,14 +63,14 @@ class Project:
 
     def bindings(self, parsed: ParsedFile) -> ModuleBindings:
         """The file's module-level names."""
-        key = parsed.path.resolve()
+        key = self._resolve(parsed.path)
         if key not in self._bindings:
             self._bindings[key] = bindings_of(parsed.tree)
         return self._bindings[key]
 
     def imported(self, importer: Path, imported: ImportedName) -> ParsedFile | None:
         """The project's own file that `imported.module` names, seen from `importer`; None for other packages."""
-        key = (importer.resolve().parent, imported.module, imported.level)
+        key = (self._resolve(importer).parent, imported.module, imported.level)
         if key not in self._modules:
             self._modules[key] = self._find(*key)
         path = self._modules[key]
@@ -78,6 +79,12 @@ class Project:
     def find(self, parsed: ParsedFile, name: str) -> Iterator[tuple[ParsedFile, Binding]]:
         """What `name` is bound to at the module level of `parsed`, re-exports followed to where they are defined."""
         yield from self._find_name(parsed, name, set())
+
+    def _resolve(self, path: Path) -> Path:
+        """The real path; asking the file system once for each file is enough."""
+        if path not in self._resolved:
+            self._resolved[path] = path.resolve()
+        return self._resolved[path]
 
     def _find_name(
         self, parsed: ParsedFile, name: str, seen: set[tuple[Path, str]]

@@ -1,0 +1,14 @@
+"""How is this expression written? Unparsed once and kept on the node, since the same texts are asked for often."""
+
+from __future__ import annotations
+
+import ast
+
+
+def text_of(node: ast.AST) -> str:
+    """The node in Python's own spelling, on one line."""
+    text: str | None = getattr(node, "_ga_lint_text", None)
+    if text is None:
+        text = ast.unparse(node)
+        node._ga_lint_text = text  # type: ignore[attr-defined]
+    return text
