@@ -102,20 +102,18 @@ def _assigned_elsewhere(run: Interpreter, cls: Class, name: str) -> Value | None
     for ancestor in run.names.ancestry(cls):
         if isinstance(ancestor, Class):
             if id(ancestor.node) not in run.assigned:
-                run.assigned[id(ancestor.node)] = _assignments(ancestor.node)
+                run.assigned[id(ancestor.node)] = _assignments(ancestor)
             scope = run.names.scope_of(ancestor)
             values.extend(run.module_expression(node, scope) for node in run.assigned[id(ancestor.node)].get(name, ()))
     return choice(values) if values else None
 
 
-def _assignments(cls: ast.ClassDef) -> dict[str, list[ast.expr]]:
+def _assignments(cls: Class) -> dict[str, list[ast.expr]]:
     """What methods other than `__init__` assign to attributes of `self`."""
     found: dict[str, list[ast.expr]] = {}
-    for method in cls.body:
-        if not isinstance(method, FunctionNode) or method.name == "__init__":
-            continue
-        for node in ast.walk(method):
-            if isinstance(node, ast.Assign):
+    for method in cls.node.body:
+        if isinstance(method, FunctionNode) and method.name != "__init__":
+            for node in cls.scope.parsed.find(ast.Assign, method):
                 for target in node.targets:
                     if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
                         found.setdefault(target.attr, []).append(node.value)

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 
-def numeric_defaults(tree: ast.Module) -> dict[str, float]:
+
+def numeric_defaults(calls: Iterable[ast.Call], classes: Iterable[ast.ClassDef]) -> dict[str, float]:
     """Numeric defaults by name: `add_argument("--x", default=8)`, `x: int = 8` in a class body."""
     found: dict[str, float] = {}
-    for node in ast.walk(tree):
-        match node:
-            case ast.Call(func=ast.Attribute(attr="add_argument"), args=arguments, keywords=keywords):
-                value = next((_number(keyword.value) for keyword in keywords if keyword.arg == "default"), None)
-                for argument in arguments:
-                    if value is not None and isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-                        found[argument.value.lstrip("-").replace("-", "_")] = value
-            case ast.ClassDef(body=body):
-                for statement in body:
-                    match statement:
-                        case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as right) | ast.Assign(
-                            targets=[ast.Name(id=name)], value=right
-                        ):
-                            value = _number(right)
-                            if value is not None:
-                                found[name] = value
+    for call in calls:
+        if isinstance(call.func, ast.Attribute) and call.func.attr == "add_argument":
+            value = next((_number(keyword.value) for keyword in call.keywords if keyword.arg == "default"), None)
+            for argument in call.args:
+                if value is not None and isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+                    found[argument.value.lstrip("-").replace("-", "_")] = value
+    for cls in classes:
+        for statement in cls.body:
+            match statement:
+                case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as right) | ast.Assign(
+                    targets=[ast.Name(id=name)], value=right
+                ):
+                    value = _number(right)
+                    if value is not None:
+                        found[name] = value
     return found
 
 

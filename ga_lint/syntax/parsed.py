@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import ast
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from ga_lint.errors import SourceError
 from ga_lint.source import Position, SourceFile, Span
 from ga_lint.syntax.numbers import numeric_defaults
 
+Node = TypeVar("Node", bound=ast.AST)
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -50,9 +53,31 @@ class ParsedFile:
         return ast.get_source_segment(self.source.text, node) or ast.unparse(node)
 
     @cached_property
+    def nodes(self) -> dict[type[ast.AST], list[ast.AST]]:
+        """All nodes by their type, in the order of the text as far as one walk gives it; walked once."""
+        found: dict[type[ast.AST], list[ast.AST]] = {}
+        todo: list[ast.AST] = [self.tree]
+        while todo:
+            node = todo.pop()
+            found.setdefault(type(node), []).append(node)
+            for value in node.__dict__.values():
+                if isinstance(value, list):
+                    todo.extend(item for item in reversed(value) if isinstance(item, ast.AST))
+                elif isinstance(value, ast.AST):
+                    todo.append(value)
+        return found
+
+    def find(self, kind: type[Node], inside: ast.AST | None = None) -> Iterator[Node]:
+        """Every node of one type, in the whole file or among the lines of a definition."""
+        first, last = (inside.lineno, inside.end_lineno) if inside is not None else (0, 1 << 60)  # type: ignore[attr-defined]
+        for node in self.nodes.get(kind, ()):
+            if isinstance(node, kind) and first <= node.lineno <= last:  # type: ignore[attr-defined]
+                yield node
+
+    @cached_property
     def numbers(self) -> dict[str, float]:
         """The numbers that command-line options and configuration fields default to, by name."""
-        return numeric_defaults(self.tree)
+        return numeric_defaults(self.find(ast.Call), self.find(ast.ClassDef))
 
     @cached_property
     def scopes(self) -> dict[int, str]:
