@@ -372,6 +372,15 @@ REFUSED = {
         PLACES,
         "counted from the first batch",
     ),
+    "sometimes a short window": (
+        loop(
+            "for step, batch in enumerate(loader):",
+            BODY,
+            "(step + 1) % steps == 0 or (step + 1 == len(loader) and len(loader) % 2 == 0)",
+        ),
+        PLACES,
+        "depends on its length",
+    ),
     "unknown gate": (
         loop("for step, batch in enumerate(loader):", BODY, "ready(step)"),
         PLACES,

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch.multiprocessing.spawn import start_processes
 
 from testbed.accumulation import STEPS, Batch, Recorder, TinyModel, micro_batches, oracle, windows_of, worst
-from testbed.rewriting import rewritten
+from testbed.rewriting import refusal, rewritten
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
@@ -186,6 +186,16 @@ def test_accelerate_alone(count: int) -> None:
     wanted = oracle(windows_of(micro_batches()[:count]))
     assert worst(run(fix_accelerate(), loader(count)), wanted) < EXACT
     assert worst(run(ACCELERATE, loader(count)), wanted) > FAR
+
+
+def test_windows_that_reach_over_the_end_are_refused() -> None:
+    options = {"stack": "accelerate", "steps": "steps", "accelerator": "accelerator", "labels": 'batch["labels"]'}
+    places = {"loop": "for step,", "backward": "accelerator.backward(loss)"}
+    plugin = (
+        "accelerator = Accelerator(gradient_accumulation_plugin=plugin(num_steps=steps, sync_with_dataloader=False)"
+    )
+    text = ACCELERATE.replace("accelerator = Accelerator(gradient_accumulation_steps=steps", plugin)
+    assert "over the end of the loader" in refusal(text, "window-share", options, **places)
 
 
 def test_accelerate_without_the_boundary_steps_too_often() -> None:

@@ -310,6 +310,20 @@ def test_a_second_loop_uses_the_same_helper() -> None:
     assert twice.count("(batch, share) in enumerate(WithTargetShare(loader, steps)):") == 2
 
 
+def test_a_guard_on_the_steps_goes_with_the_division() -> None:
+    """The share of a window of one is right too, and ranks have shares even then."""
+    guarded = LOOP.replace(
+        "loss = model(**batch).loss / steps\n",
+        "loss = model(**batch).loss\n        # average\n        if steps > 1:\n            # here\n"
+        "            loss = loss / steps\n",
+    )
+    fixed = rewritten(guarded, "window-share", LOOP_OPTIONS, **LOOP_PLACES | {"division": "loss / steps"})
+    assert "\n        # average\n        # here\n        loss = loss * share  #" in fixed
+    other = guarded.replace("if steps > 1", "if averaged")
+    fixed = rewritten(other, "window-share", LOOP_OPTIONS, **LOOP_PLACES | {"division": "loss / steps"})
+    assert "if averaged:\n            # here\n            loss = loss * share  #" in fixed
+
+
 def test_names_that_are_taken_are_left_alone() -> None:
     text = LOOP.replace("import torch\n", "import torch\n\nshare = 1\nWithTargetShare = None\n")
     fixed = rewritten(text, "window-share", LOOP_OPTIONS, **LOOP_PLACES)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import ast
 import io
 import symtable
-import tokenize
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from ga_lint.diagnostics import Finding
 from ga_lint.errors import FixNotApplicable, SourceError
 from ga_lint.fixers import Rewrite
 from ga_lint.source import SourceFile, decode
+from ga_lint.syntax.comments import comments
 
 Check = Callable[[SourceFile], Sequence[Finding]]
 
@@ -49,15 +49,9 @@ def _compiles(after: SourceFile) -> None:
 
 
 def _comments_kept(before: SourceFile, after: SourceFile) -> None:
-    lost = Counter(_comments(before.text)) - Counter(_comments(after.text))
-    if lost:
-        raise FixNotApplicable(f"the rewrite would lose a comment: {next(iter(lost))}")
-
-
-def _comments(text: str) -> Iterator[str]:
-    for token in tokenize.generate_tokens(io.StringIO(text, newline="").readline):
-        if token.type == tokenize.COMMENT:
-            yield token.string.rstrip()
+    old, new = (Counter(comment.text.rstrip() for comment in comments(each)) for each in (before, after))
+    if lost := old - new:
+        raise FixNotApplicable(f"the rewrite would lose a comment: {min(lost)}")
 
 
 def _only_there(before: SourceFile, after: SourceFile, rewrite: Rewrite) -> None:
