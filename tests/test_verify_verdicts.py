@@ -177,13 +177,22 @@ for it in range(max_iters):
 def test_blocks_of_one_size_are_correct(verifier: Verifier) -> None:
     verdict = verifier.verify(site("blocks", original=BLOCKS))
     assert verdict.outcome is Outcome.CORRECT
-    assert any("same number of targets" in text for text in verdict.assumptions)
+    assert verdict.reason == "get_batch() stacks blocks of one size"
 
 
 def test_blocks_without_a_division_miss_it(verifier: Verifier) -> None:
     source = changed(BLOCKS, ("        loss = loss / gradient_accumulation_steps\n", ""))
     verdict = verifier.verify(site("blocks", original=source))
     assert verdict.outcome is Outcome.MISSING_DIVISION
+
+
+def test_scale_alone_can_be_asked_for(verifier: Verifier) -> None:
+    header = "class TokenLossTrainer(Trainer):\n"
+    rewritten = changed(text(TRAINER), (header, f"{header}    loss_is_scaled_for_ga = False\n\n"))
+    scale_only = replace(site(TRAINER, rewritten=rewritten), ragged=False)
+    assert verifier.verify(scale_only).outcome is Outcome.CONFIRMED
+    unchanged = replace(site(TRAINER, rewritten=text(TRAINER)), ragged=False)
+    assert verifier.verify(unchanged).outcome is Outcome.REFUTED
 
 
 def test_per_sequence_mean_is_correct(verifier: Verifier) -> None:

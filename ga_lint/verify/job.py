@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 STEPS = 4  # the accumulation steps of every check: four rows, cut into four micro-batches of one
@@ -54,7 +54,7 @@ class Answer:
     missing: str | None = None  # why the site could not be run
     raises: str | None = None  # the original cannot run as it stands: the error that training would end with
     dtype: str = "float64"
-    notes: tuple[str, ...] = field(default=())
+    equal: str | None = None  # why every micro-batch holds the same number of targets
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -63,6 +63,5 @@ class Answer:
     def from_json(text: str) -> Answer:
         fields: dict[str, Any] = json.loads(text)
         fields["measurements"] = tuple(Measurement(**each) for each in fields["measurements"])
-        for name in ("assumptions", "notes"):
-            fields[name] = tuple(fields[name])
+        fields["assumptions"] = tuple(fields["assumptions"])
         return Answer(**fields)

@@ -66,7 +66,7 @@ class _Case:
             return Outcome.MISSING_DIVISION, factor
         ragged = self.run("R1")
         if ragged is None:
-            return Outcome.CORRECT, "every micro-batch holds the same number of targets"
+            return Outcome.CORRECT, self.answer.equal
         other = self.run("R1", PER_EXAMPLE)
         if self.differs(ragged) and other is not None and self.agrees(other):
             return Outcome.INCONCLUSIVE, (

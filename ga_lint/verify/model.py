@@ -39,7 +39,9 @@ class Site:
     original: str
     rewritten: str | None = None
     rewritten_row: int | None = None  # None: found by the scope, and by the order of the backward calls in it
-    ragged: bool | None = None  # can micro-batches differ in their counts? None: judged from the file
+    # Can micro-batches differ in their counts? None: judged from the file. False also asks for the scale alone: a
+    # rewrite that repairs it is confirmed although the weights of ragged micro-batches stay as they were.
+    ragged: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)

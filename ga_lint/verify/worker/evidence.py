@@ -7,28 +7,28 @@ from __future__ import annotations
 
 import re
 
-# Signs that counts differ: an ignore index, padding, a mask in the loss, a collator that pads.
-_RAGGED = re.compile(
-    r"-100\b|ignore_index|ignore_idx|IGNORE_INDEX|pad_sequence|padding\s*=|padding_side|pad_token|pad_id|loss_mask|label_mask"
-    r"|DataCollatorFor(?:Seq2Seq|LanguageModeling|TokenClassification|CompletionOnly)|SFTDataset|attention_mask"
-)
-_BLOCKS = (
-    (re.compile(r"\bgroup_texts\b"), "group_texts() cuts blocks of one size"),
-    (
-        re.compile(r"\bblock_size\b(?=[^\n]*torch\.stack)|torch\.stack\([^\n]*block_size"),
-        "get_batch() stacks blocks of one size",
-    ),
-    (re.compile(r"\.view\(\s*(?:self\.)?B\s*,\s*(?:self\.)?T\s*\)"), "batches are views of (B, T)"),
-    (re.compile(r"\bget_batch\s*\([^)]*\)"), "get_batch() returns full blocks"),
-    (re.compile(r"\[:,\s*0\s*:\s*[\w.]*(?:max_seq_length|block_size)\]"), "rows are cut at one length"),
+_PADDING = r"-100\b|pad_sequence|padding_side|pad_token|pad_id|loss_mask|label_mask|SFTDataset|attention_mask"
+_COLLATORS = r"|DataCollatorFor(?:Seq2Seq|LanguageModeling|TokenClassification|CompletionOnly)"
+_NOTHING = re.compile(r"(?!)")
+_MASKED = re.compile(r"-100\b|loss_mask|label_mask")
+_PADDED = re.compile(_PADDING + _COLLATORS)
+_RAGGED = re.compile(_PADDING + _COLLATORS + r"|ignore_index|ignore_idx|IGNORE_INDEX|padding\s*=")
+# What makes all counts equal, unless the file also says this, and how to put it.
+_SIGNS = (
+    (r"^[A-Z_]*ACCUM[A-Z_]*\s*=\s*1\s*$", _NOTHING, "its accumulation steps are 1"),
+    (r"\bgroup_texts\b", _NOTHING, "group_texts() cuts blocks of one size"),
+    (r"\bConstantLengthDataset\b", _NOTHING, "ConstantLengthDataset yields blocks of one size"),
+    (r"padding\s*=\s*[\"']max_length", _MASKED, "rows are padded to one length, and pads are counted"),
+    (r"torch\.stack\([^\n]*block_size", _PADDED, "get_batch() stacks blocks of one size"),
+    (r"\.view\(\s*(?:self\.)?B\s*,\s*(?:self\.)?T\s*\)", _RAGGED, "batches are views of (B, T)"),
+    (r"\bget_batch\s*\([^)]*\)", _RAGGED, "get_batch() returns full blocks"),
+    (r"\[:,\s*0\s*:\s*[\w.]*(?:max_seq_length|block_size)\]", _RAGGED, "rows are cut at one length"),
 )
 
 
 def equal_counts(text: str) -> str | None:
     """Why all counts are equal, or None when they can differ or nothing is known."""
-    for pattern, reason in _BLOCKS[:1]:
-        if pattern.search(text):
+    for sign, unless, reason in _SIGNS:
+        if re.search(sign, text, re.M) and not unless.search(text):
             return reason
-    if _RAGGED.search(text):
-        return None
-    return next((reason for pattern, reason in _BLOCKS if pattern.search(text)), None)
+    return None

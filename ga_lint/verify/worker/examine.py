@@ -58,13 +58,13 @@ def examine(job: Job) -> Answer:
     try:
         original = _subject(context, job.original, job.row)
         equal = original.equal if job.ragged is None and job.rewritten is None else None
-        if equal is not None:
-            context.recorder.assume(f"every micro-batch holds the same number of targets: {equal}")
-        measurements = tuple(_measure(context, original, ragged=equal is None and job.ragged is not False))
+        if job.ragged is False:
+            equal = "only the scale was asked for"
+        measurements = tuple(_measure(context, original, ragged=equal is None))
     except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
         return Answer(missing=describe(error, job), assumptions=context.recorder.assumptions, dtype=job.dtype)
     assumptions = (*context.recorder.assumptions, NEUTRALISED)
-    return Answer(measurements, assumptions, raises=original.raises, dtype=job.dtype)
+    return Answer(measurements, assumptions, raises=original.raises, dtype=job.dtype, equal=equal)
 
 
 def _measure(context: Context, original: Subject, ragged: bool) -> Iterator[Measurement]:
@@ -84,17 +84,17 @@ def _measure(context: Context, original: Subject, ragged: bool) -> Iterator[Meas
 
 
 def _runs(context: Context, original: Subject, setting: str, ragged: bool) -> Iterator[Measurement]:
-    yield from _compared("R0", setting, original.pair(False, setting))
-    if not ragged:
-        return
-    before = original.pair(True, setting)
-    yield from _compared("R1", setting, before)
+    before = original.pair(False, setting)
+    yield from _compared("R0", setting, before)
+    if ragged:
+        before = original.pair(True, setting)
+        yield from _compared("R1", setting, before)
     job = context.job
     if job.rewritten is None:
         return
     try:
         rewritten = _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
-        after = rewritten.pair(True, setting)
+        after = rewritten.pair(ragged, setting)
     except Exception as error:  # noqa: BLE001 - as above
         yield Measurement("R2", setting, failure=describe(error, job))
         return

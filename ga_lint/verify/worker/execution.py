@@ -180,6 +180,8 @@ class Execution:
             return self._cross_entropy(name)
         if called:
             return MISSING
+        if reading.layout == ONE_TENSOR and re.search(r"(seq|block|context|max)_?(len|size)", part):
+            return self.model.max_seq_length
         if part == "device" or not reading.members.get(name, set()) - _OF_NUMBERS:
             value = guess(name, reading.module, self.recorder)
             if value is not MISSING:

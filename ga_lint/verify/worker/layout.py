@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 
 from ga_lint.verify.worker.roles import unwrap_iterable
 from ga_lint.verify.worker.sources import dotted, last
 
+_MOVES = re.compile(r"^(tuple|list|map)$|device|cuda|move|unpack|prepare")
 ONE_TENSOR = ("<ids>",)  # the batch is the token ids themselves
 _BY_LENGTH = {1: ("input_ids",), 2: ("input_ids", "labels"), 3: ("input_ids", "attention_mask", "labels")}
 
@@ -88,7 +90,7 @@ def _parts_of(batch: str, nodes: Sequence[ast.AST]) -> tuple[str, ...] | None:
 def _comes_from(value: ast.expr, batch: str) -> bool:
     if dotted(value) == batch:
         return True
-    if isinstance(value, ast.Call):
+    if isinstance(value, ast.Call) and _MOVES.search(last(dotted(value.func))):
         return any(_comes_from(argument, batch) for argument in value.args)
     return isinstance(value, ast.GeneratorExp | ast.ListComp) and dotted(value.generators[0].iter) == batch
 

@@ -166,8 +166,22 @@ def steps_expressions(nodes: Sequence[ast.AST], loop: ast.AST) -> list[ast.expr]
     named = [e for e, _ in uses.values() if _has_telling_name(e)]
     if named:
         return named
-    both = [e for e, found in uses.values() if "divisor" in found and "gate" in found]
-    return [e for e in both if not _OTHER_PERIODS.search(ast.unparse(e))]
+    lengths = [length for root in nodes for node in ast.walk(root) if (length := _window_length(node)) is not None]
+    if lengths:
+        return lengths
+    gates = [e for e, found in uses.values() if "gate" in found and not _OTHER_PERIODS.search(ast.unparse(e))]
+    both = [e for e in gates if "divisor" in uses[ast.dump(e)][1]]
+    return both or gates[:1]
+
+
+def _window_length(node: ast.AST) -> ast.expr | None:
+    """`for window in windows(loader, size)` with a loop over the window inside: `size`."""
+    match node:
+        case ast.For(target=ast.Name(id=window), iter=ast.Call(args=[_, *_, length])) if isinstance(length, ast.Name):
+            inner = [n for n in ast.walk(node) if isinstance(n, ast.For) and n is not node]
+            if any(isinstance(n, ast.Name) and n.id == window for loop in inner for n in ast.walk(loop.iter)):
+                return length
+    return None
 
 
 def _has_telling_name(expression: ast.expr) -> bool:

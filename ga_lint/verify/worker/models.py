@@ -49,21 +49,33 @@ def head_of(text: str) -> str | None:
 
 
 class Output(dict[str, torch.Tensor]):
-    """A model's output: by attribute, by key, by position."""
+    """A model's output: by attribute, by key, by position; and the logits themselves, for code that takes it so."""
 
     def __getattr__(self, name: str) -> Any:
-        try:
+        if name in self:
             return self[name]
-        except KeyError:
-            if re.search(r"aux|balanc|z_loss", name):
-                return torch.zeros(())
-            raise AttributeError(name) from None
+        if re.search(r"aux|balanc|z_loss", name):
+            return torch.zeros(())
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self["logits"], name)
 
     def __getitem__(self, key: Any) -> Any:
-        return self.to_tuple()[key] if isinstance(key, int | slice) else super().__getitem__(key)
+        if isinstance(key, str):
+            return super().__getitem__(key)
+        return self.to_tuple()[key] if isinstance(key, int | slice) else self["logits"][key]
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
+        options = {name: _logits(value) for name, value in (kwargs or {}).items()}
+        return func(*map(_logits, args), **options)
 
     def to_tuple(self) -> tuple[torch.Tensor, ...]:
         return tuple(self.values())
+
+
+def _logits(value: Any) -> Any:
+    return value["logits"] if isinstance(value, Output) else value
 
 
 class _Config(SimpleNamespace):
@@ -125,7 +137,6 @@ class TinyModel(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         ids, labels = self._inputs(args, kwargs)
-        self.seen.append(ids)
         hidden = self.embedding(ids)  # (batch, time, width)
         steps = torch.arange(1, ids.shape[1] + 1, dtype=hidden.dtype)
         hidden = torch.tanh(self.mix(hidden.cumsum(1) / steps[None, :, None]) + hidden)
@@ -163,6 +174,11 @@ class TinyModel(nn.Module):
         ids = kwargs.get("input_ids")
         if ids is None and integers:
             ids = integers.pop(0)
+            if integers and integers[-1].dim() == 2 and integers[-1].shape[1] == ids.shape[1] - 1:
+                self.seen.append(ids)
+                ids = integers.pop().clamp(
+                    min=PAD
+                )  # a decoder's, that lack the last target; the first are its encoder's
             if labels is None and integers and self.returns != "logits" and integers[-1].shape == ids.shape:
                 labels = integers[-1]
         if ids is None:
@@ -171,6 +187,7 @@ class TinyModel(nn.Module):
             )
         if ids is None:
             raise NotVerifiable("needs a model that is called with token ids")
+        self.seen.append(ids)
         return ids, labels
 
 

@@ -50,7 +50,7 @@ def read_loop(module: Module, scope: str, row: int | None, original: tuple[Modul
     before = found if original is None else slice_loop(source, scope, original[1], None)
     roles = {**infer(found.nodes, found.loop), **infer(before.nodes, before.loop)}
     layout = tuple_layout(before.nodes, roles)
-    ignore = ignore_index(before.nodes)
+    ignore = ignore_index(before.nodes, source)
     used = usage(found.nodes)
     return Reading(
         module=module,

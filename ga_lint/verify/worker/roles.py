@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ga_lint.verify.worker.sources import dotted, last
+from ga_lint.verify.worker.sources import Module, dotted, last
 
-MODEL = re.compile(r"model|^net$|network|^ddp|llm|transformer|^gpt|bert|decoder|^lm$|policy|student", re.I)
+MODEL = re.compile(r"model|^net$|network|^ddp|llm|transformer|^gpt|bert|decoder|^lm$|policy|student|teacher", re.I)
 LOADER = re.compile(r"loader|_dl$|^dl$|dataset|data_iter|iterator|^data$|batches|train_data|_iter$|_it$|^it$", re.I)
 LOSS = re.compile(r"criterion|loss_f|loss_func|^ce$|ce_loss|^crit|objective|loss_module|loss_fct", re.I)
 BATCH_FUNCTION = re.compile(r"get_batch|next_batch|sample_batch|load_batch|fetch_batch", re.I)
@@ -224,19 +224,20 @@ def batch_keys(nodes: Sequence[ast.AST]) -> list[str]:
     return [key for key in dict.fromkeys(found) if key not in ("lr", "initial_lr", "params", "text")]
 
 
-def ignore_index(nodes: Sequence[ast.AST]) -> int | None:
-    """A literal `ignore_index=` of the slice, or of a parameter's default."""
-    for root in nodes:
-        for node in ast.walk(root):
-            value: ast.expr | None = None
-            if isinstance(node, ast.keyword) and node.arg == "ignore_index":
-                value = node.value
-            elif isinstance(node, ast.arguments):
-                names = [a.arg for a in node.args][len(node.args) - len(node.defaults) :]
-                value = dict(zip(names, node.defaults, strict=True)).get("ignore_index")
+def ignore_index(nodes: Sequence[ast.AST], module: Module) -> int | None:
+    """The `ignore_index=` of the slice, else of the file: a literal, a module's constant, a parameter's default."""
+    for node in (each for root in (*nodes, module.tree) for each in ast.walk(root)):
+        value: ast.expr | None = None
+        if isinstance(node, ast.keyword) and node.arg == "ignore_index":
+            value = node.value
+        elif isinstance(node, ast.arguments):
+            names = [a.arg for a in node.args][len(node.args) - len(node.defaults) :]
+            value = dict(zip(names, node.defaults, strict=True)).get("ignore_index")
+        if isinstance(value, ast.Name) and value.id in module.top:
+            value = getattr(module.top[value.id][-1], "value", None)
+        try:
             if value is not None:
-                try:
-                    return int(ast.literal_eval(value))
-                except (ValueError, TypeError):
-                    continue
+                return int(ast.literal_eval(value))
+        except (ValueError, TypeError):
+            continue
     return None
