@@ -477,6 +477,129 @@ def test_what_does_not_come_back_byte_for_byte_is_refused(text: str) -> None:
         Tree(source_of(text))
 
 
+METHOD = """class Custom(Trainer):
+    def __init__(self):
+        super().__init__()
+        self.fct = nn.CrossEntropyLoss(weight=w)
+
+    def compute_loss(self, model, inputs, **kwargs):
+        fct = nn.CrossEntropyLoss()
+        other = fct(b, c)
+        loss = fct(a, b)
+        mine = self.fct(a, b)
+        n = kwargs["num_items_in_batch"] if kwargs else b.numel()
+        return loss / n
+"""
+PLAIN_METHOD = METHOD.replace('kwargs["num_items_in_batch"] if kwargs else ', "")
+COUNTED = """def f(batches, n):
+    for i in range(n):
+        {first}
+        loss = g(x) / n
+        loss.backward()
+"""
+SUM_PLACES = {"loop": "for i", "division": "g(x) / n"}
+NEVER: dict[str, tuple[str, str, dict[str, str], dict[str, str], str]] = {
+    "a loss object with another use": (
+        PLAIN_METHOD,
+        "count-loss",
+        {},
+        {"call": "fct(a, b)", "constructor": "nn.CrossEntropyLoss()"},
+        "used for another loss too",
+    ),
+    "a shared loss object with weights": (
+        PLAIN_METHOD,
+        "count-loss",
+        {"targets": "b"},
+        {"call": "self.fct(a, b)", "constructor": "nn.CrossEntropyLoss(weight=w)"},
+        "built with weight=",
+    ),
+    "a shared loss object whose targets are not known": (
+        PLAIN_METHOD.replace("weight=w", ""),
+        "count-loss",
+        {},
+        {"call": "self.fct(a, b)", "constructor": "nn.CrossEntropyLoss()"},
+        "its targets are not known",
+    ),
+    "a count that the method takes out of kwargs itself": (
+        METHOD,
+        "count-loss",
+        {},
+        {"call": "fct(a, b)", "constructor": "nn.CrossEntropyLoss()"},
+        "out of its keyword arguments itself",
+    ),
+    "ranks for a count that is no parameter": (
+        METHOD,
+        "rank-factor",
+        {},
+        {"division": "loss / n"},
+        "the count is no parameter",
+    ),
+    "autograd's own backward": (
+        "torch.autograd.backward(losses)\n",
+        "divide-by-steps",
+        {"steps": "n"},
+        {"backward": "torch.autograd.backward(losses)"},
+        "a list of losses",
+    ),
+    "a comment inside the expression": (
+        "f(loss  # the sum\n  / n)\n",
+        "drop-division",
+        {},
+        {"division": "loss  # the sum\n  / n"},
+        "a comment inside",
+    ),
+    "a start that is not literal": (
+        LOOP.replace("enumerate(loader)", "enumerate(loader, first)"),
+        "window-share",
+        LOOP_OPTIONS,
+        LOOP_PLACES,
+        "enumerate starts at first",
+    ),
+    "labels from elsewhere": (
+        LOOP,
+        "window-share",
+        LOOP_OPTIONS | {"labels": "self.labels[step]"},
+        LOOP_PLACES,
+        "not from the micro-batch",
+    ),
+    "a progress bar under accelerate": (
+        LOOP.replace("    # one", "    loader = tqdm(loader)\n    # one"),
+        "window-share",
+        LOOP_OPTIONS | {"stack": "accelerate", "accelerator": "accelerator"},
+        LOOP_PLACES,
+        "is a progress bar",
+    ),
+    "a micro-batch that depends on its number": (
+        COUNTED.format(first="x = batches[i]"),
+        "window-sum",
+        {"stack": "plain", "labels": "x"},
+        SUM_PLACES | {"fetch": "x = batches[i]"},
+        "not drawn first",
+    ),
+    "a micro-batch that is not drawn first": (
+        COUNTED.format(first="log(i)\n        x = next(batches)"),
+        "window-sum",
+        {"stack": "plain", "labels": "x"},
+        SUM_PLACES | {"fetch": "x = next(batches)"},
+        "not drawn first",
+    ),
+    "a constructor that does not call super": (
+        METHOD.replace("        super().__init__()\n", ""),
+        "opt-out",
+        {},
+        {"method": "def compute_loss"},
+        "does not call super().__init__",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "fixer", "options", "places", "reason"), NEVER.values(), ids=NEVER)
+def test_what_cannot_be_right_is_refused(
+    text: str, fixer: str, options: dict[str, str], places: dict[str, str], reason: str
+) -> None:
+    assert reason in refusal(text, fixer, options, **places)
+
+
 def test_a_place_that_is_not_there_is_refused() -> None:
     asked = request("a = b / c\n", "drop-division", division="b / c")
     with pytest.raises(FixNotApplicable, match="at line 1"):
