@@ -98,7 +98,7 @@ def attribute(run: Interpreter, frame: Frame, cls: Class, owner: Instance, name:
 
 def _assigned_elsewhere(run: Interpreter, cls: Class, name: str) -> Value | None:
     """`self.name = ...` in a method other than `__init__`, such as a `setup`."""
-    values = []
+    values: list[Value] = []
     for ancestor in run.names.ancestry(cls):
         if isinstance(ancestor, Class):
             if id(ancestor.node) not in run.assigned:

@@ -99,9 +99,17 @@ class Names:
         return External(f"{dots}{statement.module}.{statement.name}" if statement.module else dots + statement.name)
 
     def base_classes(self, cls: Class) -> Iterator[Value]:
-        """The values of a class's bases, in order."""
-        for base in cls.node.bases:
-            yield self._evaluate(base, cls.scope)
+        """The values of a class's bases, in order; UNKNOWN for those that lead back to the class itself."""
+        key = (id(cls.node), "")
+        if key in self._busy:
+            yield UNKNOWN
+            return
+        self._busy.add(key)
+        try:
+            bases = [self._evaluate(base, cls.scope) for base in cls.node.bases]
+        finally:
+            self._busy.discard(key)
+        yield from bases
 
     def ancestry(self, cls: Class) -> Iterator[Value]:
         """The class, then every base that can be reached, nearest first: project classes and Externals."""

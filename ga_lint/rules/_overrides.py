@@ -109,6 +109,8 @@ def _count(override: Override, term: LossTerm) -> tuple[FixRequest | None, str |
     if not _inside(site.reduced, override.function):
         return None, "the loss is reduced in a helper that others may call"
     targets: list[tuple[str, Span]]
+    if site.masked and "label" not in site.mask_from:
+        return None, "the mask is not made of the labels, so it may not select the targets that the Trainer counts"
     if site.call == site.reduced:
         targets = [("call", site.call.span)]
         if site.constructor is not None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
 from ga_lint.facts.model import FileFacts, Override, SuperCall
 from ga_lint.project import Project
-from ga_lint.rules._overrides import dropped_calls, receives_count, trusts_count
+from ga_lint.rules._overrides import SUPER, dropped_calls, receives_count, trusts_count
 from ga_lint.rules.registry import rule
 
 
@@ -27,13 +27,33 @@ def unforwarded_num_items(facts: FileFacts, project: Project) -> Iterator[Findin
                 yield _finding(override, call)
 
 
+def _effect(call: SuperCall) -> Effect:
+    """What super() does without the count: compute_loss returns a mean that nobody divides, training_step divides."""
+    if call.method == "training_step":
+        return Effect(EffectKind.WEIGHTS, "tokens of short micro-batches weigh more than tokens of long ones")
+    return Effect(EffectKind.SCALE, "gradients are as many times too large as there are accumulation steps", "GAS")
+
+
+def _adds_terms(override: Override) -> bool:
+    """Is something added to what super() returns?"""
+    return any(
+        len({term.site for term in returned.terms or ()}) > 1
+        and any(term.site.callee == SUPER for term in returned.terms or ())
+        for returned in override.returns
+    )
+
+
 def _finding(override: Override, call: SuperCall) -> Finding:
+    fix, refusal = FixRequest("forward-count", FixTier.SAFE, "forward the count", (("call", call.place.span),)), None
+    if _adds_terms(override):
+        fix, refusal = None, "a term is added to super()'s loss, and it would need a divisor of its own"
+    consequence = "a mean that nobody divides" if call.method == "compute_loss" else "a mean of means"
     return Finding(
         code="GA203",
         name="unforwarded-num-items",
         severity=Severity.ERROR,
         confidence=override.confidence,
-        message=f"`super().{call.method}` is called without the count, so it returns a mean that nobody divides",
+        message=f"`super().{call.method}` is called without the count, so it returns {consequence}",
         span=call.place.span,
         label="the count is dropped here",
         effect=Effect(EffectKind.SCALE, "gradients are as many times too large as there are accumulation steps", "GAS"),
@@ -46,5 +66,6 @@ def _finding(override: Override, call: SuperCall) -> Finding:
             ),
             Step("and is not handed on here", call.place.path, call.place.span),
         ),
-        fix=FixRequest("forward-count", FixTier.SAFE, "forward the count", (("call", call.place.span),)),
+        fix=fix,
+        fix_refusal=refusal,
     )
