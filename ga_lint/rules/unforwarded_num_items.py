@@ -43,10 +43,14 @@ def _adds_terms(override: Override) -> bool:
     )
 
 
-def _finding(override: Override, call: SuperCall) -> Finding:
-    fix, refusal = FixRequest("forward-count", FixTier.SAFE, "forward the count", (("call", call.place.span),)), None
+def _fix(override: Override, call: SuperCall) -> tuple[FixRequest | None, str | None]:
     if _adds_terms(override):
-        fix, refusal = None, "a term is added to super()'s loss, and it would need a divisor of its own"
+        return None, "a term is added to super()'s loss, and it would need a divisor of its own"
+    return FixRequest("forward-count", FixTier.SAFE, "forward the count", (("call", call.place.span),)), None
+
+
+def _finding(override: Override, call: SuperCall) -> Finding:
+    fix, refusal = _fix(override, call)
     consequence = "a mean that nobody divides" if call.method == "compute_loss" else "a mean of means"
     return Finding(
         code="GA203",
@@ -56,7 +60,7 @@ def _finding(override: Override, call: SuperCall) -> Finding:
         message=f"`super().{call.method}` is called without the count, so it returns {consequence}",
         span=call.place.span,
         label="the count is dropped here",
-        effect=Effect(EffectKind.SCALE, "gradients are as many times too large as there are accumulation steps", "GAS"),
+        effect=_effect(call),
         scope=override.scope,
         trace=(
             Step(
