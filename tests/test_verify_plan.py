@@ -23,12 +23,13 @@ def test_not_python() -> None:
     "source",
     [
         "class Module(LightningModule):\n    def training_step(self, batch, batch_idx):\n        return self(batch)\n",
-        "class Metric:\n    def compute_loss(self, model, inputs):\n        return 0\n",
+        "class Trainer:\n    def compute_loss(self, model, inputs):\n        return 0\n",
+        "class Metric(Base):\n    def compute_loss(self, model, inputs):\n        return 0\n",
         "for batch in loader:\n    model(batch).loss.backward()\n    optimizer.step()\n",
         "def count(num_items_in_batch):\n    return num_items_in_batch\n",
         "while accumulating:\n    print(1)\n",
     ],
-    ids=["lightning", "no trainer", "a step for every batch", "no labels", "no backward"],
+    ids=["lightning", "no bases", "no trainer", "a step for every batch", "no labels", "no backward"],
 )
 def test_not_a_site(source: str) -> None:
     assert kinds(source) == []

@@ -245,6 +245,24 @@ def test_override_without_the_count_is_wrong(verifier: Verifier) -> None:
     assert verifier.verify(repaired).outcome is Outcome.CONFIRMED
 
 
+def test_file_that_opts_its_model_out_gets_no_count(verifier: Verifier) -> None:
+    source = changed(text(TRAINER), ("    print(torch.__version__)\n", "    model.accepts_loss_kwargs = False\n"))
+    verdict = verifier.verify(site(TRAINER, original=source))
+    assert verdict.outcome is Outcome.WRONG  # only the weights: the Trainer divides by the steps
+    assert run_of(verdict, "R0", "count passed").relative_error < 1e-12
+
+
+def test_trainer_with_another_objective_is_not_replaced(verifier: Verifier) -> None:
+    source = changed(
+        text("trainer_unforwarded"),
+        ("(Trainer)", "(DPOTrainer)"),
+        ("ForCausalLM, Trainer", "ForCausalLM\nfrom trl import DPOTrainer"),
+    )
+    verdict = verifier.verify(site("trainer_unforwarded", original=source))
+    assert verdict.outcome is Outcome.NOT_VERIFIABLE
+    assert verdict.reason is not None and verdict.reason.startswith("needs DPOTrainer")
+
+
 def test_assumptions_name_stand_ins(verifier: Verifier) -> None:
     verdict = verifier.verify(site("trainer_outputs_loss"))
     assert any("wandb" in line for line in verdict.assumptions)

@@ -80,9 +80,9 @@ def _kind_of(function: _Function, owner: ast.ClassDef | None) -> SiteKind | None
 
 
 def _is_trainer(owner: ast.ClassDef) -> bool:
-    return any("Trainer" in ast.unparse(base) for base in owner.bases) or owner.name.endswith(
-        ("Trainer", "TrainerMixin")
-    )
+    if not owner.bases:
+        return owner.name.endswith("TrainerMixin")
+    return owner.name.endswith("Trainer") or any("Trainer" in ast.unparse(base) for base in owner.bases)
 
 
 def _accumulates(node: ast.stmt, lines: list[str]) -> bool:

@@ -20,6 +20,7 @@ _ENTRIES = ("compute_loss", "training_step")
 _KEPT = frozenset((*_ENTRIES, "_get_num_items_in_batch", "_prepare_inputs"))
 _TEACHER = re.compile(r"teacher|ref_model|reference|old_model|base_model|frozen", re.I)
 _TRAINER_LIKE = re.compile("Trainer|Mixin")
+_OTHER_OBJECTIVE = re.compile(r"DPO|KTO|RPO|CPO|BCO|TPO|PPO|XPO|RLOO|Reward|PRM|Nash|Sentence|CrossEncoder|Diffusion")
 _LACKS_COUNT = "TypeError on transformers >= 4.46, which passes num_items_in_batch: this override does not take it"
 
 
@@ -33,7 +34,7 @@ class Graft:
         loader = Loader(project_root(module.path), recorder)
         loader.guess = lambda name: guess(name, module, recorder)
         loader.cut = lambda node: _cut(node, self._read)
-        loader.base_for = lambda name: Trainer if "Trainer" in last(name) else None
+        loader.base_for = _base_for
         self.space = loader.module_namespace(module)
         for function in reversed(module.functions_around(owner)):
             self.space = self.space.inner(function, owner.lineno)
@@ -64,6 +65,13 @@ class Graft:
                 self.recorder.assume(f"{name} does not take num_items_in_batch: called without it")
                 found[name] = _without_count(override, name)
         return found
+
+
+def _base_for(name: str) -> type | None:
+    """transformers.Trainer for a trainer that is not there, if it trains on tokens as Trainer does."""
+    if _OTHER_OBJECTIVE.search(last(name)):
+        raise NotVerifiable(f"needs {name}, whose loss and opt-outs are its own")
+    return Trainer if "Trainer" in last(name) else None
 
 
 def _cut(node: ast.ClassDef, read: set[str]) -> ast.ClassDef:

@@ -20,7 +20,7 @@ from ga_lint.verify.worker.stand_ins import NotVerifiable
 ALLOWED = frozenset(
     "torch transformers accelerate numpy math cmath typing typing_extensions dataclasses collections functools "
     "itertools contextlib copy operator enum abc time random re string json types inspect statistics warnings "
-    "numbers fractions bisect heapq datetime logging einops __future__".split()
+    "numbers fractions bisect heapq datetime logging einops packaging __future__".split()
 )
 NAME = "ga_slice"
 sys.modules[NAME] = types.ModuleType(NAME)  # dataclasses looks up the module of the class that it decorates

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import logging
+import re
 import warnings
 from typing import Any
 
@@ -24,6 +25,8 @@ from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Recorder, Unknown
 
 WINDOWS = 2  # optimizer steps of each run: a loss that keeps state between steps shows in the second
+
+_OPTS_OUT = re.compile(r"\baccepts_loss_kwargs\s*=\s*False")  # on the model, wherever the file builds it
 
 
 class TrainerSubject:
@@ -63,7 +66,7 @@ class TrainerSubject:
             data_collator=lambda chosen: data.add_derived(data.collate(chosen, head), self.keys),
             optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)),
         )
-        trainer.model_accepts_loss_kwargs = setting != NO_COUNT
+        trainer.model_accepts_loss_kwargs = setting != NO_COUNT and not _OPTS_OUT.search(self.module.text)
         trainer._get_train_sampler = lambda *_: None  # type: ignore[method-assign]  # the rows in order
         graft = Graft(self.owner, self.module, self.context.recorder)
         trainer.__class__ = graft.made()
