@@ -279,6 +279,23 @@ def test_missing_loss_is_named_with_its_line(verifier: Verifier) -> None:
     assert verdict.reason == "needs `somewhere.secret_loss(...)` (loop_own_loss.py:20)"
 
 
+def test_bookkeeping_that_fails_is_left_out_and_said_so(verifier: Verifier) -> None:
+    loop = "            (loss / self.accum_steps).backward()\n"
+    counting = "            counts['raw'] += labels.numel() + input_ids.missing()\n"
+    source = changed(text("loop_own_loss"), (loop, loop + counting))
+    verdict = verifier.verify(site("loop_own_loss", original=source))
+    assert verdict.outcome is Outcome.WRONG
+    assert any(line.startswith("line 21 left out") for line in verdict.assumptions)
+
+
+def test_what_reaches_the_gradient_is_never_left_out(verifier: Verifier) -> None:
+    loss = "            loss = token_loss(logits, labels)\n"
+    source = changed(text("loop_own_loss"), (loss, loss + "            loss = loss * labels.missing()\n"))
+    verdict = verifier.verify(site("loop_own_loss", original=source))
+    assert verdict.outcome is Outcome.NOT_VERIFIABLE
+    assert verdict.reason is not None and "missing" in verdict.reason
+
+
 def test_helper_of_another_file_is_followed(verifier: Verifier, tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").touch()
     package = tmp_path / "package"
