@@ -337,6 +337,7 @@ EACH = {
     "drop-division": ("def f(loss):\n    # a\n    loss = loss / n  # b\n    done()\n", {}, {"division": "loss / n"}),
     "divide-by-steps": ("def f(loss):\n    loss.backward()  # a\n", {"steps": "n"}, {"backward": "loss.backward()"}),
     "count-loss": (OWN, {}, {"call": CALL}),
+    "count-loss-function": (OWN, {}, {"call": CALL}),
     "delegate-loss": (
         DELEGATED.format(call="model(**inputs)", use="pass"),
         {},

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 
 from ga_lint.facts.interpreter import Interpreter
-from ga_lint.facts.model import FileFacts, Override, Window
+from ga_lint.facts.loss_functions import loss_functions_of
+from ga_lint.facts.model import LOSS_FUNCTION_WORDS, FileFacts, LossFunction, Override, Window
 from ga_lint.facts.raggedness import FileSigns, raggedness_of
 from ga_lint.facts.roots import loop_roots
 from ga_lint.facts.trainers import overrides_of
@@ -29,12 +30,16 @@ def extract(parsed: ParsedFile, project: Project) -> FileFacts:
     overrides: tuple[Override, ...] = ()
     if b"def compute_loss" in parsed.source.data or b"def training_step" in parsed.source.data:
         overrides = overrides_of(Interpreter(project, run.knowledge), parsed)
+    functions: tuple[LossFunction, ...] = ()
+    if any(word in parsed.source.data for word in LOSS_FUNCTION_WORDS):
+        functions = loss_functions_of(Interpreter(project, run.knowledge), parsed)
     sites = {term.site for window in windows for terms in window.losses for term in terms}
     return FileFacts(
         parsed.path,
         windows,
         overrides,
-        tuple((site, raggedness_of(site, signs)) for site in sites),
+        functions,
+        raggedness=tuple((site, raggedness_of(site, signs)) for site in sites),
     )
 
 

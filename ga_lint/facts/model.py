@@ -231,6 +231,41 @@ class Override:
     own_step: bool = False  # only a `training_step` of the project's own calls it
 
 
+# A file without any of these names no loss function.
+LOSS_FUNCTION_WORDS = (
+    b"compute_loss_func",
+    b"LOSS_MAPPING",
+    b".loss_function = ",
+    b"._loss_function = ",
+    b"def For",
+    b"register_loss",
+    b"loss_map",
+)
+
+
+class LossRole(enum.Enum):
+    """Who calls a loss function."""
+
+    ARGUMENT = "compute_loss_func"  # the Trainer, by keyword; it never divides what comes back
+    MODEL = "loss_function"  # a model's forward, with what it was passed
+    REGISTERED = "registered"  # whoever looks it up in a registry of losses of the project's own
+
+
+@dataclass(frozen=True, slots=True)
+class LossFunction:
+    """A function that computes the loss for a Trainer or for a model that a Trainer trains."""
+
+    role: LossRole
+    called: str  # its name
+    handed_over: Place  # where it is passed, assigned or registered
+    name: Place  # its name on the `def` line
+    function: Place
+    scope: str
+    parameter: Parameter
+    returns: tuple[Returned, ...]
+    confidence: Confidence
+
+
 @dataclass(frozen=True, slots=True)
 class FileFacts:
     """Everything the rules may know about one file."""
@@ -238,6 +273,7 @@ class FileFacts:
     path: Path
     windows: tuple[Window, ...] = ()
     overrides: tuple[Override, ...] = ()
+    loss_functions: tuple[LossFunction, ...] = ()
     raggedness: tuple[tuple[LossSite, Raggedness], ...] = ()
 
     def raggedness_of(self, site: LossSite) -> Raggedness:

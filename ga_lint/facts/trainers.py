@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ga_lint.diagnostics import Confidence
-from ga_lint.facts.events import Event, EventKind
+from ga_lint.facts.events import EventKind
 from ga_lint.facts.interpreter import Interpreter
-from ga_lint.facts.model import Answer, LossTerm, Override, Parameter, Place, Returned, SuperCall
+from ga_lint.facts.model import Answer, Override, Place, Returned, SuperCall
 from ga_lint.facts.optouts import opt_outs
+from ga_lint.facts.received import COUNT, TRAINERS_COUNT, classes_of, follow, name_span, parameter_of
 from ga_lint.facts.values import (
     UNKNOWN,
     Class,
     Const,
-    Count,
     External,
     Function,
     Instance,
     Items,
-    Loss,
     Model,
-    Output,
-    Scale,
     Table,
     Tensor,
     TensorKind,
@@ -31,24 +27,9 @@ from ga_lint.facts.values import (
     Value,
     alternatives,
 )
-from ga_lint.source import Position, Span
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 
 METHODS = ("compute_loss", "training_step")
-COUNT = "num_items_in_batch"
-# Tests that hold while a Trainer trains on several ranks with the defaults of today; see domain.md 1.2.
-ASSUMED = {
-    "self.args.average_tokens_across_devices": True,
-    "getattr(self.args, 'average_tokens_across_devices', False)": True,
-    "self.model_accepts_loss_kwargs": True,
-    "self.is_in_train": True,
-    "model.training": True,
-    "self.model.training": True,
-    "self.accelerator.num_processes > 1": True,
-    "self.args.world_size > 1": True,
-    "dist.is_initialized()": True,
-    "torch.distributed.is_initialized()": True,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +44,7 @@ class Lineage:
 def overrides_of(run: Interpreter, parsed: ParsedFile) -> tuple[Override, ...]:
     """Every `compute_loss` and `training_step` of a class that reaches transformers' Trainer."""
     found: list[Override] = []
-    for cls in _classes(run, parsed):
+    for cls in classes_of(run, parsed):
         methods = [s for s in cls.node.body if isinstance(s, FunctionNode) and s.name in METHODS]
         if not methods:
             continue
@@ -72,23 +53,6 @@ def overrides_of(run: Interpreter, parsed: ParsedFile) -> tuple[Override, ...]:
             continue
         found.extend(_override(run, parsed, cls, method, lineage) for method in methods)
     return tuple(found)
-
-
-def _classes(run: Interpreter, parsed: ParsedFile) -> Iterator[Class]:
-    """The classes of a file, those inside functions with what their function binds before them."""
-    module = run.names.module(parsed)
-    todo: list[tuple[ast.AST, list[FunctionNode]]] = [(parsed.tree, [])]
-    while todo:
-        node, outer = todo.pop(0)
-        for child in ast.iter_child_nodes(node):
-            if isinstance(child, ast.ClassDef):
-                scope = run.closure(module, outer) if outer else module
-                yield Class(child, scope)
-                todo.append((child, outer))
-            elif isinstance(child, FunctionNode):
-                todo.append((child, [*outer, child]))
-            elif isinstance(child, ast.stmt):
-                todo.append((child, outer))
 
 
 def _lineage(run: Interpreter, cls: Class) -> Lineage | None:
@@ -134,27 +98,22 @@ def _looks_like_trainer(cls: Class) -> bool:
 
 
 def _override(run: Interpreter, parsed: ParsedFile, cls: Class, method: FunctionNode, lineage: Lineage) -> Override:
-    run.truths = dict(ASSUMED)
-    run.loss_reads.clear()
-    before = len(run.events)
     function = Function(method, run.names.scope_of(cls), Instance(cls))
-    run.run_function(function, _arguments(method))
-    events = run.events[before:]
+    events, returns = follow(run, function, _arguments(method))
     place = Place(parsed.path, parsed.span_of(method))
-    returns = tuple(_returned(event) for event in events if event.kind is EventKind.RETURN and event.function == place)
     calls = tuple(
         SuperCall(event.driver_text, event.place, event.value == Const(True))
         for event in events
-        if event.kind is EventKind.SUPER_CALL and event.function == place
+        if event.kind is EventKind.SUPER_CALL
     )
     return Override(
         cls=cls.node.name,
         base=lineage.base,
         method=method.name,
-        name=Place(parsed.path, _signature_span(parsed, method)),
+        name=Place(parsed.path, name_span(parsed, method)),
         function=place,
         scope=parsed.scopes.get(id(method), method.name),
-        parameter=_parameter(parsed, method),
+        parameter=parameter_of(parsed, method),
         reads_count=_reads_count(method),
         returns=returns,
         super_calls=calls,
@@ -171,7 +130,7 @@ def _override(run: Interpreter, parsed: ParsedFile, cls: Class, method: Function
 def _arguments(method: FunctionNode) -> dict[str, Value]:
     """What the Trainer passes: a model, a batch, and the window's count by name or in `**kwargs`."""
     names = [argument.arg for argument in (*method.args.posonlyargs, *method.args.args, *method.args.kwonlyargs)]
-    count = Count(COUNT, Scale.GLOBAL, text=COUNT)
+    count = TRAINERS_COUNT
     values: dict[str, Value] = {}
     if len(names) > 1:
         values[names[1]] = Model()
@@ -190,56 +149,10 @@ def _arguments(method: FunctionNode) -> dict[str, Value]:
     return values
 
 
-def _parameter(parsed: ParsedFile, method: FunctionNode) -> Parameter:
-    arguments = method.args
-    names = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
-    name = COUNT if COUNT in names else None
-    positional = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
-    if name is None and method.name == "training_step" and len(positional) > 3:
-        name = positional[3]
-    return Parameter(
-        name,
-        arguments.kwarg.arg if arguments.kwarg else None,
-        arguments.vararg.arg if arguments.vararg else None,
-        Place(parsed.path, _signature_span(parsed, method)),
-    )
-
-
-def _signature_span(parsed: ParsedFile, method: FunctionNode) -> Span:
-    """The name of the override, on its `def` line."""
-    start = parsed.span_of(method).start
-    line = parsed.source.lines[start.row - 1]
-    column = line.index(method.name, start.column - 1) + 1 if method.name in line[start.column - 1 :] else start.column
-    return Span(Position(start.row, column), Position(start.row, column + len(method.name)))
-
-
 def _reads_count(method: FunctionNode) -> bool:
     return any(isinstance(node, ast.Name) and node.id == COUNT for s in method.body for node in ast.walk(s)) or any(
         isinstance(node, ast.Constant) and node.value == COUNT for s in method.body for node in ast.walk(s)
     )
-
-
-def _returned(event: Event) -> Returned:
-    terms: list[LossTerm] = []
-    seen = False
-    for loss in losses_of(event.value):
-        seen = True
-        terms.extend(term for term in loss.terms if term not in terms)
-    return Returned(event.value_place, tuple(terms) if seen else None)
-
-
-def losses_of(value: Value) -> Iterator[Loss]:
-    """The losses that a returned value may be: `loss`, `(loss, outputs)`, `outputs`, `{"loss": loss}`."""
-    for one in alternatives(value):
-        match one:
-            case Loss():
-                yield one
-            case Items(values=(first, *_)):
-                yield from losses_of(first)
-            case Output():
-                yield from losses_of(one.loss)
-            case Table():
-                yield from losses_of(one.get("loss"))
 
 
 def _labels_in_batch(cls: Class, returns: tuple[Returned, ...]) -> Answer:

@@ -39,7 +39,7 @@ def count_loss(target: Target, edits: Edits) -> None:
     names = _Names(import_module(edits, "torch"), parameter_name(function, 0))
     constructors = [tree.find(span, cst.Call) for span in target.spans("constructor")]
     for call in calls:
-        line, loss, tail = _bind(edits, function, call)
+        line, loss, tail = bind(edits, function, call)
         times = ""
         if constructors and all(tree.function_of(each) is not function for each in constructors):
             times = f" * {_own_count(target, constructors)}"
@@ -47,8 +47,8 @@ def count_loss(target: Target, edits: Edits) -> None:
             reduce_call(edits, call, constructors, f'"mean" if {COUNT} is None else "sum"')
         edits.insert_after(line, f"if {COUNT} is not None:\n{_normalise(loss, names, times)}{tail}")
     for mean in means:
-        line, loss, tail = _bind(edits, function, mean)
-        selected = _selected(mean)
+        line, loss, tail = bind(edits, function, mean)
+        selected = selected_losses(mean)
         if selected is not None:
             text = tree.code(selected)
             edits.replace(mean, f"{text}.mean() if {COUNT} is None else {text}.sum()")
@@ -66,7 +66,7 @@ class _Names:
     self_name: str
 
 
-def _selected(mean: cst.BaseExpression) -> cst.Subscript | None:
+def selected_losses(mean: cst.BaseExpression) -> cst.Subscript | None:
     """`losses[labels != -100]` in `losses[labels != -100].mean()`."""
     match mean:
         case cst.Call(func=cst.Attribute(value=cst.Subscript() as selected, attr=cst.Name(value="mean")), args=[]):
@@ -95,7 +95,7 @@ def _normalise(loss: str, names: _Names, times: str = "") -> str:
     )
 
 
-def _bind(
+def bind(
     edits: Edits, function: cst.FunctionDef, value: cst.BaseExpression
 ) -> tuple[cst.SimpleStatementLine, str, str]:
     """The line that gives the loss a name, the name, and what is to follow. A loss returned at once is named first."""

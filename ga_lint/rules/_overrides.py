@@ -6,7 +6,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ga_lint.diagnostics import FixRequest, FixTier, Step
-from ga_lint.facts.model import Answer, FactorKind, Level, LossTerm, Override, Place, Reduction, Returned, SuperCall
+from ga_lint.facts.model import (
+    Answer,
+    FactorKind,
+    Level,
+    LossFunction,
+    LossTerm,
+    Override,
+    Place,
+    Reduction,
+    Returned,
+    SuperCall,
+)
 from ga_lint.source import Span
 
 COUNT = "num_items_in_batch"
@@ -26,7 +37,7 @@ def trusts_count(override: Override) -> bool:
     return not override.opted_out and not override.sample_base and override.labels_in_batch is not Answer.NO
 
 
-def returned_terms(override: Override) -> Iterator[tuple[Returned, LossTerm]]:
+def returned_terms(override: Override | LossFunction) -> Iterator[tuple[Returned, LossTerm]]:
     """Every term of every return, each once."""
     seen: list[LossTerm] = []
     for returned in override.returns:

@@ -1,0 +1,197 @@
+"""Which functions compute the loss for a Trainer or for its model, and what do they do with the count?
+
+A function is found where it is handed over (`compute_loss_func=`), where it is assigned (`model.loss_function = f`),
+where it is put into a registry of losses (`LOSS_MAPPING`), or by the signature that transformers' heads call.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ga_lint.diagnostics import Confidence
+from ga_lint.facts.elements import entry
+from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.model import LossFunction, LossRole, Place
+from ga_lint.facts.received import COUNT, TRAINERS_COUNT, follow, name_span, parameter_of
+from ga_lint.facts.scopes import Scope
+from ga_lint.facts.values import (
+    UNKNOWN,
+    Class,
+    Function,
+    Instance,
+    Model,
+    Output,
+    Table,
+    Tensor,
+    TensorKind,
+    Value,
+    alternatives,
+)
+from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+
+_REGISTRY = re.compile(r"^loss_?(mapping|map|registry|functions|funcs)$", re.IGNORECASE)
+_REGISTERS = re.compile(r"^register_?\w*loss", re.IGNORECASE)
+_HEADS_LOSS = re.compile(r"^For[A-Z]\w*Loss$")  # transformers' own name for what a head calls
+
+
+@dataclass(frozen=True, slots=True)
+class _Handed:
+    """A place where a loss function is named."""
+
+    role: LossRole
+    expression: ast.expr | FunctionNode
+    place: ast.AST
+    outer: tuple[FunctionNode, ...]
+    cls: ast.ClassDef | None
+
+
+def loss_functions_of(run: Interpreter, parsed: ParsedFile) -> tuple[LossFunction, ...]:
+    """Every loss function that this file hands over, assigns, registers or defines for a head."""
+    found: dict[Place, LossFunction] = {}
+    for handed in _handed_over(parsed):
+        for function in _functions(run, parsed, handed):
+            one = _followed(run, parsed, handed, function)
+            if one is not None and one.function not in found:
+                found[one.function] = one
+    return tuple(found.values())
+
+
+def _handed_over(parsed: ParsedFile) -> Iterator[_Handed]:
+    todo: list[tuple[ast.AST, tuple[FunctionNode, ...], ast.ClassDef | None]] = [(parsed.tree, (), None)]
+    by_signature: list[_Handed] = []
+    while todo:
+        node, outer, cls = todo.pop(0)
+        for child in ast.iter_child_nodes(node):
+            for role, expression in _named_in(child):
+                yield _Handed(role, expression, child, outer, cls)
+            if isinstance(child, FunctionNode):
+                if _is_heads_loss(child):
+                    by_signature.append(_Handed(LossRole.MODEL, child, child, outer, cls))
+                todo.append((child, (*outer, child), cls))
+            else:
+                todo.append((child, outer, child if isinstance(child, ast.ClassDef) else cls))
+    yield from by_signature
+
+
+def _named_in(node: ast.AST) -> Iterator[tuple[LossRole, ast.expr | FunctionNode]]:
+    match node:
+        case ast.keyword(arg="compute_loss_func", value=value):
+            yield LossRole.ARGUMENT, value
+        case ast.Assign(targets=[ast.Attribute(attr="loss_function" | "_loss_function")], value=value):
+            yield LossRole.MODEL, value
+        case ast.Assign(targets=[ast.Subscript(value=registry)], value=value) if _is_registry(registry):
+            yield _role_of(registry), value
+        case (
+            ast.Assign(targets=[registry], value=ast.Dict(values=values))
+            | ast.AnnAssign(target=registry, value=ast.Dict(values=values))
+            | ast.Call(func=ast.Attribute(value=registry, attr="update"), args=[ast.Dict(values=values)])
+        ) if _is_registry(registry):
+            for value in values:
+                yield _role_of(registry), value
+        case ast.Call(func=func, args=[_, *rest]) if _REGISTERS.match(_last_name(func)):
+            for value in rest:
+                yield LossRole.REGISTERED, value
+        case ast.FunctionDef(decorator_list=decorators):
+            for decorator in decorators:
+                called = decorator.func if isinstance(decorator, ast.Call) else decorator
+                if _REGISTERS.match(_last_name(called)):
+                    yield LossRole.REGISTERED, node
+
+
+def _is_registry(node: ast.expr) -> bool:
+    return bool(_REGISTRY.match(_last_name(node)))
+
+
+def _role_of(registry: ast.expr) -> LossRole:
+    """transformers' own table, or one of the project's."""
+    return LossRole.MODEL if _last_name(registry) == "LOSS_MAPPING" else LossRole.REGISTERED
+
+
+def _last_name(node: ast.expr) -> str:
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+        case _:
+            return ""
+
+
+def _is_heads_loss(node: FunctionNode) -> bool:
+    """`def ForCausalLMLoss(logits, labels, vocab_size, **kwargs)`."""
+    names = _names(node)
+    return bool(_HEADS_LOSS.match(node.name)) and "labels" in names and node.args.kwarg is not None
+
+
+def _names(node: FunctionNode | ast.Lambda) -> list[str]:
+    return [argument.arg for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
+
+
+def _functions(run: Interpreter, parsed: ParsedFile, handed: _Handed) -> Iterator[Function]:
+    """What the expression may stand for: a function, a method, a partial, an object that is called."""
+    module = run.names.module(parsed)
+    scope = run.closure(module, handed.outer) if handed.outer else module
+    if isinstance(handed.expression, FunctionNode):
+        yield Function(handed.expression, scope)
+        return
+    if handed.cls is not None:
+        owner = Class(handed.cls, module)
+        scope = Scope(parsed, scope, {"self": Instance(owner)}, owner)
+    for value in alternatives(run.module_expression(handed.expression, scope)):
+        if isinstance(value, Function):
+            yield value
+        elif isinstance(value, Instance):
+            method = run.names.method(value.cls, "__call__") or run.names.method(value.cls, "forward")
+            if method is not None:
+                yield Function(method[1], run.names.scope_of(method[0]), value)
+
+
+def _followed(run: Interpreter, parsed: ParsedFile, handed: _Handed, function: Function) -> LossFunction | None:
+    own = [name for name in _names(function.node) if name not in dict(function.preset)]
+    own = own[1:] if function.bound is not None else own
+    if handed.role is not LossRole.ARGUMENT and ("labels" not in own or not {"logits", "outputs"} & set(own)):
+        return None
+    node, home = function.node, function.scope.parsed
+    _, returns = follow(run, function, _arguments(handed.role, function, own))
+    return LossFunction(
+        role=handed.role,
+        called="lambda" if isinstance(node, ast.Lambda) else node.name,
+        handed_over=Place(parsed.path, parsed.span_of(handed.place)),
+        name=Place(home.path, name_span(home, node)),
+        function=Place(home.path, home.span_of(node)),
+        scope=home.scopes.get(id(node), "") or "<lambda>",
+        parameter=parameter_of(home, node),
+        returns=returns,
+        confidence=_confidence(handed.role, function.node),
+    )
+
+
+def _confidence(role: LossRole, node: FunctionNode | ast.Lambda) -> Confidence:
+    """How sure it is that a Trainer's count could reach it: other libraries have registries of losses too."""
+    if role is LossRole.ARGUMENT:
+        return Confidence.CERTAIN
+    names = _names(node)
+    if role is LossRole.REGISTERED:
+        return Confidence.LIKELY if "outputs" in names or COUNT in names else Confidence.POSSIBLE
+    heads = "vocab_size" in names or COUNT in names or node.args.kwarg is not None
+    return Confidence.LIKELY if heads else Confidence.POSSIBLE
+
+
+def _arguments(role: LossRole, function: Function, own: list[str]) -> dict[str, Value]:
+    """What the caller passes: by position to a `compute_loss_func`, by name to all."""
+    values: dict[str, Value] = {}
+    for name in own:
+        guess = entry(Tensor(TensorKind.OTHER), name)
+        if guess.kind is not TensorKind.OTHER:
+            values[name] = guess
+        elif name == "outputs":
+            values[name] = Output(Model(), UNKNOWN, UNKNOWN)
+    if role is LossRole.ARGUMENT and len(own) > 1:
+        values[own[0]] = Output(Model(), UNKNOWN, UNKNOWN)
+        values[own[1]] = Tensor(TensorKind.LABELS, own[1], from_batch=True)
+    if COUNT in own:
+        values[COUNT] = TRAINERS_COUNT
+    elif function.node.args.kwarg is not None:
+        values[function.node.args.kwarg.arg] = Table(((COUNT, TRAINERS_COUNT),))
+    return values

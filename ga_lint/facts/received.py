@@ -1,0 +1,128 @@
+"""What does a function that is handed the window's count take, and what does it return?"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+
+from ga_lint.facts.events import Event, EventKind
+from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.model import LossTerm, Parameter, Place, Returned
+from ga_lint.facts.values import (
+    UNKNOWN,
+    Built,
+    Class,
+    Count,
+    Function,
+    Items,
+    Loss,
+    Output,
+    Scale,
+    Table,
+    Value,
+    alternatives,
+)
+from ga_lint.source import Position, Span
+from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+
+COUNT = "num_items_in_batch"
+TRAINERS_COUNT = Count(COUNT, Scale.GLOBAL, text=COUNT)
+# Tests that hold while a Trainer trains on several ranks with the defaults of today; see domain.md 1.2.
+ASSUMED = {
+    "self.args.average_tokens_across_devices": True,
+    "getattr(self.args, 'average_tokens_across_devices', False)": True,
+    "self.model_accepts_loss_kwargs": True,
+    "self.is_in_train": True,
+    "model.training": True,
+    "self.model.training": True,
+    "self.accelerator.num_processes > 1": True,
+    "self.args.world_size > 1": True,
+    "dist.is_initialized()": True,
+    "torch.distributed.is_initialized()": True,
+}
+
+
+def follow(
+    run: Interpreter, function: Function, arguments: Mapping[str, Value]
+) -> tuple[tuple[Event, ...], tuple[Returned, ...]]:
+    """What happens inside the function, by the assumptions above, and what each of its returns gives."""
+    run.truths = dict(ASSUMED)
+    run.loss_reads.clear()
+    before = len(run.events)
+    value = run.run_function(function, arguments)
+    place = Place(function.scope.parsed.path, function.scope.parsed.span_of(function.node))
+    events = tuple(event for event in run.events[before:] if event.function == place)
+    if isinstance(function.node, ast.Lambda):
+        body = Place(place.path, function.scope.parsed.span_of(function.node.body))
+        return events, (_returned(body, value),)
+    returns = (event for event in events if event.kind is EventKind.RETURN)
+    return events, tuple(_returned(event.value_place, event.value) for event in returns)
+
+
+def classes_of(run: Interpreter, parsed: ParsedFile) -> Iterator[Class]:
+    """The classes of a file, those inside functions with what their function binds before them."""
+    module = run.names.module(parsed)
+    todo: list[tuple[ast.AST, list[FunctionNode]]] = [(parsed.tree, [])]
+    while todo:
+        node, outer = todo.pop(0)
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.ClassDef):
+                scope = run.closure(module, outer) if outer else module
+                yield Class(child, scope)
+                todo.append((child, outer))
+            elif isinstance(child, FunctionNode):
+                todo.append((child, [*outer, child]))
+            elif isinstance(child, ast.stmt):
+                todo.append((child, outer))
+
+
+def parameter_of(parsed: ParsedFile, method: FunctionNode | ast.Lambda) -> Parameter:
+    """How the count can come in."""
+    arguments = method.args
+    names = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+    name = COUNT if COUNT in names else None
+    positional = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
+    if name is None and isinstance(method, FunctionNode) and method.name == "training_step" and len(positional) > 3:
+        name = positional[3]
+    return Parameter(
+        name,
+        arguments.kwarg.arg if arguments.kwarg else None,
+        arguments.vararg.arg if arguments.vararg else None,
+        Place(parsed.path, name_span(parsed, method)),
+    )
+
+
+def name_span(parsed: ParsedFile, method: FunctionNode | ast.Lambda) -> Span:
+    """The function's name, on its `def` line; all of a lambda."""
+    span = parsed.span_of(method)
+    if isinstance(method, ast.Lambda):
+        return span
+    start = span.start
+    line = parsed.source.lines[start.row - 1]
+    column = line.index(method.name, start.column - 1) + 1 if method.name in line[start.column - 1 :] else start.column
+    return Span(Position(start.row, column), Position(start.row, column + len(method.name)))
+
+
+def _returned(place: Place, value: Value) -> Returned:
+    terms: list[LossTerm] = []
+    seen = False
+    for loss in losses_of(value):
+        seen = True
+        terms.extend(term for term in loss.terms if term not in terms)
+    return Returned(place, tuple(terms) if seen else None)
+
+
+def losses_of(value: Value) -> Iterator[Loss]:
+    """The losses that a returned value may be: `loss`, `(loss, outputs)`, `outputs`, `{"loss": loss}`."""
+    for one in alternatives(value):
+        match one:
+            case Loss():
+                yield one
+            case Items(values=(first, *_)):
+                yield from losses_of(first)
+            case Output():
+                yield from losses_of(one.loss)
+            case Table():
+                yield from losses_of(one.get("loss"))
+            case Built():  # a dataclass of transformers' or of the project's dependencies
+                yield from losses_of(one.argument(0, "loss") or UNKNOWN)

@@ -1,0 +1,125 @@
+"""GA206: see rules/GA206-unnormalised-loss-function.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.facts.model import (
+    LOSS_FUNCTION_WORDS,
+    FactorKind,
+    FileFacts,
+    LossFunction,
+    LossRole,
+    LossTerm,
+    Place,
+    Reduction,
+)
+from ga_lint.project import Project
+from ga_lint.rules._overrides import is_plain_mean, returned_terms
+from ga_lint.rules.registry import rule
+
+_CRASH = Effect(EffectKind.TYPE_ERROR, "training stops with TypeError: unexpected keyword 'num_items_in_batch'")
+_SCALE = Effect(
+    EffectKind.SCALE,
+    "gradients are as many times too large as there are accumulation steps, and once more for each rank",
+    "GAS*N",
+)
+_WHO = {
+    LossRole.ARGUMENT: "the Trainer calls this with the window's count and never divides what it returns",
+    LossRole.MODEL: "a model calls this with the count that the Trainer passed",
+    LossRole.REGISTERED: "whoever looks this loss up trains with it",
+}
+
+
+@rule(
+    "GA206",
+    "unnormalised-loss-function",
+    "a loss function takes no count, ignores it, or returns a mean",
+    severity=Severity.ERROR,
+    needles=LOSS_FUNCTION_WORDS,
+)
+def unnormalised_loss_function(facts: FileFacts, project: Project) -> Iterator[Finding]:
+    if project.trainer_passes_count is False:
+        return
+    for function in facts.loss_functions:
+        yield from _findings(facts, function)
+
+
+def _findings(facts: FileFacts, function: LossFunction) -> Iterator[Finding]:
+    takes_count = function.parameter.name is not None or function.parameter.keywords is not None
+    wrong = [(r.place, t) for r, t in returned_terms(function) if _is_wrong(t, takes_count)]
+    places: dict[Place, list[LossTerm]] = {}
+    for returned, term in wrong:
+        places.setdefault(_origin(facts, function, term, returned), []).append(term)
+    if not places and not takes_count and function.role is LossRole.ARGUMENT:
+        places[_at_name(facts, function)] = []
+    for place, terms in places.items():
+        yield _finding(function, place, terms, [term for _, term in wrong], crashes=_crashes(function, takes_count))
+
+
+def _is_wrong(term: LossTerm, takes_count: bool) -> bool:
+    if is_plain_mean(term):
+        return True
+    summed = term.site.reduction is Reduction.SUM and not term.site.counted and bool(term.factors)
+    return not takes_count and summed and not term.power_of(FactorKind.GLOBAL_COUNT)
+
+
+def _crashes(function: LossFunction, takes_count: bool) -> bool:
+    return not takes_count and function.role is not LossRole.REGISTERED
+
+
+def _origin(facts: FileFacts, function: LossFunction, term: LossTerm, returned: Place) -> Place:
+    """The reduction, else the return, else the place in this file where the function is handed over."""
+    for place in (term.site.reduced, returned):
+        if place.path == facts.path and function.function.span.contains(place.span):
+            return place
+    return _at_name(facts, function)
+
+
+def _at_name(facts: FileFacts, function: LossFunction) -> Place:
+    return function.name if function.name.path == facts.path else function.handed_over
+
+
+def _finding(
+    function: LossFunction, place: Place, terms: list[LossTerm], wrong: list[LossTerm], *, crashes: bool
+) -> Finding:
+    fix, refusal = _fix(function, place, wrong)
+    steps = [Step(_WHO[function.role], function.handed_over.path, function.handed_over.span)]
+    for term in terms[:1]:
+        steps += [*term.site.via, Step("reduced to a mean here", term.site.reduced.path, term.site.reduced.span)]
+    message = (
+        f"`{function.called}` has no parameter for the count that it is called with"
+        if crashes
+        else f"`{function.called}` returns a mean over this micro-batch, and nobody divides it by the steps"
+    )
+    return Finding(
+        code="GA206",
+        name="unnormalised-loss-function",
+        severity=Severity.ERROR,
+        confidence=min([function.confidence, *(term.site.confidence for term in terms)], default=Confidence.LIKELY),
+        message=message,
+        span=place.span,
+        label="reduced to a mean here" if terms else "takes no count",
+        effect=_CRASH if crashes else _SCALE,
+        scope=function.scope,
+        trace=tuple(steps),
+        fix=fix,
+        fix_refusal=refusal,
+    )
+
+
+def _fix(function: LossFunction, place: Place, terms: list[LossTerm]) -> tuple[FixRequest | None, str | None]:
+    """Divide the sum by the count, inside the function."""
+    if place.path != function.function.path or not function.function.span.contains(place.span):
+        return None, "the function is defined in another file"
+    if len({term.site for term in terms}) != 1 or terms[0].factors:
+        return None, "the loss has several terms, and each needs a divisor of its own"
+    site = terms[0].site
+    if not function.function.span.contains(site.reduced.span) or site.reduced.path != place.path:
+        return None, "the loss is reduced in a helper that others may call"
+    role = "call" if site.call == site.reduced else "mean"
+    targets = [(role, site.reduced.span)]
+    if site.constructor is not None and site.constructor.path == place.path and role == "call":
+        targets.append(("constructor", site.constructor.span))
+    return FixRequest("count-loss-function", FixTier.UNSAFE, "divide the sum by the count", tuple(targets)), None
