@@ -7,7 +7,29 @@ from typing import Self
 
 from ga_lint.diagnostics import Finding
 from ga_lint.engine.fix_file import Answer, Judgement, Trial
-from ga_lint.verify import Outcome, Settings, Verdict, Verifier, site_at
+from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verdict, Verifier, site_at
+
+
+def site_of(trial: Trial) -> Site | None:
+    """What is to be run for a rewrite; a fault of the scale alone asks for the scale alone."""
+    site = site_at(trial.before.path, trial.before.text, trial.finding.span.start.row)
+    if site is None:
+        return None
+    scale_only = trial.finding.effect.factor in ("GAS", "1/GAS") and site.kind is SiteKind.LOOP
+    return replace(site, rewritten=trial.after.text, ragged=False if scale_only else None)
+
+
+def of_ranks(finding: Finding) -> bool:
+    """Does the fault show on several ranks only? One process then finds both texts right."""
+    return finding.effect.factor is not None and "N" in finding.effect.factor.split("*")[0].split("/")
+
+
+def as_judged(finding: Finding, verdict: Verdict) -> Verdict:
+    """The verdict for what the finding says: a fault of the ranks is not cleared by one process."""
+    if verdict.outcome is Outcome.CORRECT and of_ranks(finding):
+        reason = "one process cannot show a rank factor; the rewrite changes nothing there"
+        return replace(verdict, outcome=Outcome.INCONCLUSIVE, reason=reason)
+    return verdict
 
 
 class Confirmer:
@@ -18,11 +40,10 @@ class Confirmer:
         self.verdicts: dict[Finding, Verdict] = {}
 
     def __call__(self, trial: Trial) -> Answer:
-        site = site_at(trial.before.path, trial.before.text, trial.finding.span.start.row)
+        site = site_of(trial)
         if site is None:
             return Answer(Judgement.UNKNOWN, "nothing around it can be run")
-        site = replace(site, rewritten=trial.after.text)
-        verdict = self.verdicts[trial.finding] = self._verifier.verify(site)
+        verdict = self.verdicts[trial.finding] = as_judged(trial.finding, self._verifier.verify(site))
         match verdict.outcome:
             case Outcome.CONFIRMED:
                 return Answer(Judgement.CONFIRMED)

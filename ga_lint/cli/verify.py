@@ -8,6 +8,8 @@ from pathlib import Path
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.common import end, finder_of, paths_of
+from ga_lint.cli.confirm import as_judged, site_of
+from ga_lint.diagnostics import Finding
 from ga_lint.engine.fix import Policy, fix_bytes
 from ga_lint.engine.fix_file import Answer, Judgement, Trial
 from ga_lint.engine.run import visit_files
@@ -16,7 +18,7 @@ from ga_lint.errors import UsageError
 from ga_lint.outcome import EXIT_FINDINGS, Clean, FileOutcome, Found
 from ga_lint.report.verdicts import render_full, render_json
 from ga_lint.source import decode
-from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verdict, available, site_at, sites_in, verify_sites
+from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verdict, available, sites_in, verify_sites
 
 _REPORTED = {Outcome.CONFIRMED, Outcome.REFUTED, Outcome.WRONG, Outcome.MISSING_DIVISION}
 
@@ -33,7 +35,8 @@ def run(arguments: Arguments) -> int:
     verdicts: list[Verdict] = []
     with console.ProgressBar("Verifying", many=1) as progress:
         for verdict in verify_sites(sites.found, settings):
-            verdicts.append(verdict)
+            finding = sites.findings.get(verdict.site)
+            verdicts.append(as_judged(finding, verdict) if finding else verdict)
             progress(len(verdicts), len(sites.found))
     if arguments.text("output_format") == "json":
         console.write(render_json(verdicts))
@@ -60,14 +63,16 @@ class _Sites:
 
     def __init__(self) -> None:
         self.found: list[Site] = []
+        self.findings: dict[Site, Finding] = {}
 
     def visit(self, path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
         proposed: list[Site] = []
 
         def propose(trial: Trial) -> Answer:
-            site = site_at(path, trial.before.text, trial.finding.span.start.row)
+            site = site_of(trial)
             if site is not None:
-                proposed.append(replace(site, rewritten=trial.after.text))
+                proposed.append(site)
+                self.findings[site] = trial.finding
             return Answer(Judgement.UNKNOWN)  # with `verified_only` nothing is applied, so each meets the original
 
         policy = Policy(verified_only=True, confirm=propose, write=False)
