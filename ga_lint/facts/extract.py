@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 
+from ga_lint.facts.accumulation import deepspeed_trainers
+from ga_lint.facts.gradients import MANUAL
 from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.lightning import lightning_steps, run_manual_steps
 from ga_lint.facts.loss_functions import loss_functions_of
-from ga_lint.facts.model import LOSS_FUNCTION_WORDS, FileFacts, LossFunction, Override, Window
+from ga_lint.facts.model import LOSS_FUNCTION_WORDS, FileFacts, LightningStep, LossFunction, Override, Window
 from ga_lint.facts.raggedness import FileSigns, raggedness_of
 from ga_lint.facts.roots import loop_roots
 from ga_lint.facts.trainers import overrides_of
@@ -27,6 +31,9 @@ def extract(parsed: ParsedFile, project: Project) -> FileFacts:
         run_loops(run, parsed)
         own = windows_of(run, signs.wrapper)
         windows = tuple(signs.with_level(window) for window in own if window.loop.path == parsed.path)
+    steps: tuple[LightningStep, ...] = ()
+    if b"def training_step" in parsed.source.data:
+        steps = tuple(_levelled(step, signs) for step in lightning_steps(run, parsed, project))
     overrides: tuple[Override, ...] = ()
     if b"def compute_loss" in parsed.source.data or b"def training_step" in parsed.source.data:
         overrides = overrides_of(Interpreter(project, run.knowledge), parsed)
@@ -34,13 +41,24 @@ def extract(parsed: ParsedFile, project: Project) -> FileFacts:
     if any(word in parsed.source.data for word in LOSS_FUNCTION_WORDS):
         functions = loss_functions_of(Interpreter(project, run.knowledge), parsed)
     sites = {term.site for window in windows for terms in window.losses for term in terms}
+    sites |= {term.site for step in steps for one in step.returns for term in one.terms or ()}
+    engines = tuple(deepspeed_trainers(parsed)) if b"deepspeed" in parsed.source.data else ()
     return FileFacts(
         parsed.path,
         windows,
         overrides,
-        functions,
+        steps,
+        engines,
+        loss_functions=functions,
         raggedness=tuple((site, raggedness_of(site, signs)) for site in sites),
     )
+
+
+def _levelled(step: LightningStep, signs: FileSigns) -> LightningStep:
+    returns = tuple(
+        replace(one, terms=tuple(signs.levelled(term) for term in one.terms)) for one in step.returns if one.terms
+    )
+    return replace(step, returns=returns)
 
 
 def run_loops(run: Interpreter, parsed: ParsedFile) -> None:
@@ -49,6 +67,8 @@ def run_loops(run: Interpreter, parsed: ParsedFile) -> None:
     roots = loop_roots(parsed.tree)
     if roots.module:
         run.run_module(scope)
+    if MANUAL.encode() in parsed.source.data:
+        run_manual_steps(run, parsed)
     for node in roots.functions:
         if id(node) not in run.entered:
             run.run_function(_function(run, parsed, node))

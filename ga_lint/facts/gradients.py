@@ -12,7 +12,8 @@ from ga_lint.syntax.text import text_of
 if TYPE_CHECKING:
     from ga_lint.facts.calls import Call
 
-_BACKWARD = ("backward", "manual_backward")
+MANUAL = "manual_backward"  # of a LightningModule; Fabric's is its `backward`
+_BACKWARD = ("backward", MANUAL)
 _OPTIMIZER_WORDS = ("optim", "opt", "adam", "sgd")
 
 
@@ -55,6 +56,8 @@ def _backward(call: Call, receiver: Value) -> Value:
         loss, node, driver, text = receiver, _inside_scaler(call.node.func.value), UNKNOWN, ""
     if isinstance(loss, Output):
         loss = loss.first
+    if call.method == "manual_backward":
+        text = MANUAL
     call.run.record(EventKind.BACKWARD, call.frame, call.state, call.node, loss, node, driver, text)
     return Const(None)
 

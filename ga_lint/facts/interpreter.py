@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 from ga_lint.facts import expressions, statements
 from ga_lint.facts.calling import bind
-from ga_lint.facts.events import Event, EventKind
+from ga_lint.facts.events import Event, EventKind, Loop
 from ga_lint.facts.model import Place
 from ga_lint.facts.paths import MAX_DEPTH, Frame, State, joined
 from ga_lint.facts.scopes import Names, Scope
@@ -62,10 +62,15 @@ class Interpreter:
         frame = Frame(scope, scope.parsed.tree, "")
         self.execute(frame, scope.parsed.tree.body, [State({})])
 
-    def run_function(self, function: Function, arguments: Mapping[str, Value] | None = None) -> Value:
-        """Follow a function that nobody is seen calling, with the given arguments and unknown others."""
+    def run_function(
+        self, function: Function, arguments: Mapping[str, Value] | None = None, loops: tuple[Loop, ...] = ()
+    ) -> Value:
+        """Follow a function that nobody is seen calling, with the given arguments and unknown others.
+
+        `loops`: those that a library runs around it.
+        """
         self._budget = MAX_STATEMENTS
-        return self.activate(function, {**bind(function, (), ()), **(arguments or {})}, None, None)
+        return self.activate(function, {**bind(function, (), ()), **(arguments or {})}, None, None, loops)
 
     def closure(self, module: Scope, outer: Sequence[FunctionNode]) -> Scope:
         """The scope inside nested functions, with what their bodies bind; parameters are unknown."""
@@ -86,7 +91,12 @@ class Interpreter:
         return scope
 
     def activate(
-        self, function: Function, arguments: dict[str, Value], caller: Frame | None, state: State | None
+        self,
+        function: Function,
+        arguments: dict[str, Value],
+        caller: Frame | None,
+        state: State | None,
+        loops: tuple[Loop, ...] = (),
     ) -> Value:
         """Run a function's body; the value is one of those it returns."""
         node, scope = function.node, function.scope
@@ -94,7 +104,7 @@ class Interpreter:
             return UNKNOWN
         inner = Scope(scope.parsed, scope, {}, scope.cls)
         name = scope.parsed.scopes.get(id(node), "")
-        frame = Frame(inner, node, name, function.bound)
+        frame = Frame(inner, node, name, function.bound, loops=loops)
         if caller is not None and state is not None:
             frame.depth = caller.depth + 1
             frame.loops, frame.contexts = caller.loops, caller.contexts

@@ -122,6 +122,7 @@ class Stack(enum.Enum):
     ACCELERATE = "accelerate"
     DEEPSPEED = "DeepSpeed"
     FABRIC = "Fabric"
+    LIGHTNING = "Lightning"
 
 
 class Answer(enum.Enum):
@@ -267,12 +268,43 @@ class LossFunction:
 
 
 @dataclass(frozen=True, slots=True)
+class Accumulation:
+    """How many batches a Lightning Trainer accumulates, as far as this file or its project says."""
+
+    answer: Answer  # yes: more than one; unknown: no Trainer in sight
+    confidence: Confidence = Confidence.POSSIBLE
+    steps: str = ""  # as written
+    steps_value: float | None = None
+    place: Place | None = None  # where the number is written
+
+
+@dataclass(frozen=True, slots=True)
+class LightningStep:
+    """The `training_step` of a LightningModule that leaves optimisation to Lightning."""
+
+    function: Place
+    scope: str
+    returns: tuple[Returned, ...]
+    accumulation: Accumulation
+
+
+@dataclass(frozen=True, slots=True)
+class DeepSpeedTrainer:
+    """A Lightning Trainer that accumulates and runs on a DeepSpeed engine."""
+
+    place: Place  # the argument that sets the steps
+    steps_value: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class FileFacts:
     """Everything the rules may know about one file."""
 
     path: Path
     windows: tuple[Window, ...] = ()
     overrides: tuple[Override, ...] = ()
+    lightning_steps: tuple[LightningStep, ...] = ()
+    deepspeed_trainers: tuple[DeepSpeedTrainer, ...] = ()
     loss_functions: tuple[LossFunction, ...] = ()
     raggedness: tuple[tuple[LossSite, Raggedness], ...] = ()
 

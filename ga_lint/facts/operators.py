@@ -13,6 +13,7 @@ from ga_lint.facts.paths import Frame, State
 from ga_lint.facts.values import (
     UNKNOWN,
     Boundary,
+    Choice,
     Const,
     Count,
     Counter,
@@ -40,7 +41,7 @@ def binary(run: Interpreter, frame: Frame, state: State, node: ast.BinOp) -> Val
     left = run.evaluate(frame, state, node.left)
     right = run.evaluate(frame, state, node.right)
     if isinstance(node.op, ast.Mod) and not (isinstance(left, Const) and isinstance(left.value, str)):
-        return Remainder(right if not isinstance(right, Unknown) else Symbol(text_of(node.right)))
+        return Remainder(right if not isinstance(right, Unknown | Choice) else Symbol(text_of(node.right)))
     results = [_operation(run, frame, node, one, two) for one in alternatives(left) for two in alternatives(right)]
     return choice(results)
 

@@ -95,10 +95,11 @@ class FileSigns:
 
     def with_level(self, window: Window) -> Window:
         """The window with the level of a model's own loss filled in from the file's heads."""
-        losses = tuple(tuple(self._levelled(term) for term in terms) for terms in window.losses)
+        losses = tuple(tuple(self.levelled(term) for term in terms) for terms in window.losses)
         return replace(window, losses=losses)
 
-    def _levelled(self, term: LossTerm) -> LossTerm:
+    def levelled(self, term: LossTerm) -> LossTerm:
+        """One term, likewise."""
         site = term.site
         if site.level is Level.UNKNOWN and site.callee.endswith("own loss"):
             return replace(term, site=replace(site, level=self.level))

@@ -73,8 +73,12 @@ class Names:
         return self._class_scopes[key]
 
     def attribute(self, module: Scope, name: str) -> Value:
-        """`module.name` for a module of the project."""
-        return self._global(name, module)
+        """`module.name` for a module of the project: a name that it binds, or a module below it."""
+        found: Value | None = self._global(name, module, default=False)
+        if found is None and module.parsed.path.name == "__init__.py":
+            below = self.project.imported(module.parsed.path, ImportedName(name, 1, None))
+            found = Module(self.module(below)) if below is not None else None
+        return self._global(name, module) if found is None else found
 
     def imported(self, statement: ImportedName, scope: Scope) -> Value:
         """What an import binds: a value of the project's, or an External."""

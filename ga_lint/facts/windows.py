@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from ga_lint.facts.events import Context, Event, EventKind, Guard
+from ga_lint.facts.gradients import MANUAL
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import Answer, Idiom, LibraryDivision, LossTerm, Stack, Window
 from ga_lint.facts.values import (
@@ -26,6 +27,7 @@ _STACKS = {
     "fabric": Stack.FABRIC,
     "ddp": Stack.DDP,
     "fsdp": Stack.FSDP,
+    "lightning": Stack.LIGHTNING,
 }
 
 
@@ -78,6 +80,8 @@ def _shared_depth(step: Event, backward: Event) -> int:
 
 def _in_same_loop(backward: Event, steps: list[Event]) -> tuple[Event, Idiom, Value, object] | None:
     accumulates = Context.ACCUMULATE in backward.contexts
+    if not accumulates and _stepped_at_once(backward, steps):
+        return None
     for step in steps:
         guard = _boundary(step.guards, backward.guards)
         if guard is not None and isinstance(guard.test, Boundary):
@@ -86,6 +90,19 @@ def _in_same_loop(backward: Event, steps: list[Event]) -> tuple[Event, Idiom, Va
             return step, Idiom.ACCUMULATE, UNKNOWN, None
     engine = next((step for step in steps if _is_engine(step.driver) or _is_engine(backward.driver)), None)
     return (engine, Idiom.ENGINE, UNKNOWN, None) if engine is not None else None
+
+
+def _stepped_at_once(backward: Event, steps: list[Event]) -> bool:
+    """Is the next step one that follows every time, of another optimizer than the gate's?"""
+    following = [
+        step
+        for step in steps
+        if step.place.path == backward.place.path and step.place.span.start > backward.place.span.start
+    ]
+    if not following or _is_engine(backward.driver):
+        return False
+    first = min(following, key=lambda step: step.place.span)
+    return set(first.guards) <= set(backward.guards) and not _is_engine(first.driver)
 
 
 def _boundary(guards: Iterable[Guard], outer: Sequence[Guard]) -> Guard | None:
@@ -169,6 +186,8 @@ def _stack_and_division(run: Interpreter, backward: Event, idiom: Idiom) -> tupl
             if row.divides != "steps":
                 return stack, LibraryDivision(Answer.NO)
             return stack, _accelerator_division(driver, row.steps or "", row.plugin or "")
+    if backward.driver_text == MANUAL:
+        return Stack.LIGHTNING, LibraryDivision(Answer.NO)
     name = backward.driver_text.rpartition(".")[2].lower()
     if "accelerator" in name:
         answer = Answer.YES if idiom is Idiom.ACCUMULATE else Answer.UNKNOWN

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +12,10 @@ from ga_lint.errors import SourceError
 from ga_lint.source import read_source
 from ga_lint.syntax.bindings import Binding, ImportedName, ModuleBindings, bindings_of
 from ga_lint.syntax.parsed import ParsedFile, ParseFailure, parse
+
+MAX_TEXTS = 4_000  # a bound on what is searched for a word; a project of one training run has hundreds
+_TEXTS = (".py", ".yaml", ".yml")
+_FOREIGN = frozenset({"site-packages", "node_modules", "venv", "build", "dist"})
 
 
 class Project:
@@ -21,6 +27,7 @@ class Project:
         self._files: dict[Path, ParsedFile | None] = {}
         self._bindings: dict[Path, ModuleBindings] = {}
         self._resolved: dict[Path, Path] = {}
+        self._mentions: dict[bytes, tuple[Path, ...]] = {}
         self._modules: dict[tuple[Path, str, int], Path | None] = {}
 
     @property
@@ -115,6 +122,22 @@ class Project:
         else:
             yield parsed, binding  # a submodule, or defined outside the project
 
+    def mentioning(self, word: bytes) -> tuple[Path, ...]:
+        """The project's Python and YAML files that hold the word; looked for once."""
+        if word not in self._mentions:
+            self._mentions[word] = tuple(path for path in self._texts if _holds(path, word))
+        return self._mentions[word]
+
+    @cached_property
+    def _texts(self) -> tuple[Path, ...]:
+        found: list[Path] = []
+        for folder, folders, names in os.walk(self.root):
+            folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _FOREIGN)
+            found.extend(Path(folder, name) for name in sorted(names) if name.endswith(_TEXTS))
+            if len(found) > MAX_TEXTS:
+                break
+        return tuple(found[:MAX_TEXTS])
+
     def _find(self, folder: Path, module: str, level: int) -> Path | None:
         parts = module.split(".") if module else []
         if level:
@@ -139,3 +162,9 @@ class Project:
             if candidate.is_file():
                 return candidate
         return None
+
+
+def _holds(path: Path, word: bytes) -> bool:
+    with contextlib.suppress(OSError):
+        return word in path.read_bytes()
+    return False

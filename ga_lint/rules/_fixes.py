@@ -32,6 +32,8 @@ def _refusal(loss: Loss) -> str | None:
     window, site = loss.window, loss.term.site
     if window.stack is Stack.DEEPSPEED:
         return "the DeepSpeed engine divides and steps by its own configuration"
+    if window.stack is Stack.LIGHTNING:
+        return "the loop over batches is Lightning's own"
     if window.backward.path != window.loop.path or window.backward != window.caller:
         return "backward runs in another function than the loop"
     if any(f.place.path != window.loop.path for f in loss.by_user):

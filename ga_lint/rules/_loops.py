@@ -47,11 +47,7 @@ class Loss:
     @property
     def is_mean(self) -> bool:
         """A mean over this micro-batch, not weighted by anything that could be its share."""
-        return (
-            self.term.site.reduction is Reduction.MEAN
-            and not self.term.site.counted
-            and not any(factor.kind in _COUNTS or _is_share(factor) for factor in self.term.factors)
-        )
+        return is_plain_mean(self.term)
 
     @property
     def is_counted(self) -> bool:
@@ -67,6 +63,15 @@ class Loss:
 
 
 _COUNTS = (FactorKind.LOCAL_COUNT, FactorKind.WINDOW_COUNT, FactorKind.GLOBAL_COUNT)
+
+
+def is_plain_mean(term: LossTerm) -> bool:
+    """A mean over one micro-batch, not weighted by anything that could be its share."""
+    return (
+        term.site.reduction is Reduction.MEAN
+        and not term.site.counted
+        and not any(factor.kind in _COUNTS or _is_share(factor) for factor in term.factors)
+    )
 
 
 def losses(facts: FileFacts) -> Iterator[Loss]:

@@ -19,6 +19,8 @@ The row of a finding is the row on which its primary location starts:
     GA202         where the loss is reduced to a mean, if that is in this file; else the first `return` that hands it on
     GA203         the call of super()
     GA204         the division by the count
+    GA301         the number of batches that the Trainer accumulates, if that is in this file; else the `return`
+    GA302         the division; for a DeepSpeed strategy the argument that sets the number
 
 When backward runs in a function of another file, the call that leads there takes its place.
 """

@@ -17,6 +17,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -53,6 +54,12 @@ def measure(codes: Sequence[str], *, ragged: bool = True, ranks: int = 1) -> lis
 
 
 def _measure(code: str, targets: Sequence[int]) -> Measured:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what libraries say about each other is theirs
+        return _measured(code, targets)
+
+
+def _measured(code: str, targets: Sequence[int]) -> Measured:
     namespace: dict[str, Any] = {"__name__": "page"}
     exec(compile(code, "<page>", "exec"), namespace)
     rows = make_rows(targets)
@@ -138,6 +145,8 @@ class RecordingSGD(torch.optim.SGD):
         self.gradients: list[Tensor] = []
 
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        if closure is not None:  # Lightning runs the whole window's last batch inside
+            closure()
         self.gradients.append(_gradient(self.param_groups[0]["params"]))
 
 

@@ -1,0 +1,127 @@
+"""Over how many batches does a Lightning Trainer accumulate? Asked of the file first, then of its project."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ga_lint.diagnostics import Confidence
+from ga_lint.facts.model import Accumulation, Answer, DeepSpeedTrainer, Place
+from ga_lint.project import Project
+from ga_lint.source import Position, Span
+from ga_lint.syntax.parsed import ParsedFile
+
+SETTING = "accumulate_grad_batches"
+_IN_YAML = re.compile(rf"^[ \t]*{SETTING}[ \t]*:[ \t]*(\d+)", re.MULTILINE)
+_LIBRARY = re.compile(rb"^\s*(?:import|from)\s+(?:lightning|pytorch_lightning)\b", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """One place that sets the steps; `value` is None where it is not a number."""
+
+    place: Place
+    text: str
+    value: float | None
+
+
+def accumulation_of(parsed: ParsedFile, project: Project) -> Accumulation:
+    """What the Trainer of this file accumulates; of any file of the project where this one builds none."""
+    own = list(_settings(parsed))
+    found = _decided(own, Confidence.CERTAIN)
+    if found is not None:
+        return found
+    if _builds_trainer(parsed):
+        return Accumulation(Answer.NO, Confidence.CERTAIN)
+    elsewhere: list[_Setting] = []
+    for path in project.mentioning(SETTING.encode()):
+        other = project.file(path) if path.suffix == ".py" else None
+        if other is not None and other is not parsed:
+            elsewhere.extend(_settings(other))
+        elif path.suffix != ".py":
+            elsewhere.extend(_in_yaml(path.read_text(encoding="utf-8", errors="replace"), path))
+    return _decided(elsewhere, Confidence.LIKELY) or Accumulation(Answer.UNKNOWN)
+
+
+def deepspeed_trainers(parsed: ParsedFile) -> Iterator[DeepSpeedTrainer]:
+    """Trainers that accumulate on a DeepSpeed strategy, with the steps and the strategy in one call."""
+    for call in _trainers(parsed):
+        keywords = {keyword.arg: keyword for keyword in call.keywords}
+        steps, strategy = keywords.get(SETTING), keywords.get("strategy")
+        if steps is None or strategy is None or "deepspeed" not in ast.unparse(strategy.value).lower():
+            continue
+        value = _number(steps.value)
+        if value is None or value > 1:
+            yield DeepSpeedTrainer(Place(parsed.path, parsed.span_of(steps)), value)
+
+
+def _decided(settings: list[_Setting], confidence: Confidence) -> Accumulation | None:
+    """The first setting above one decides, then one that is not a number; ones alone say that nothing accumulates."""
+    numbered = [one for one in settings if one.value is not None]
+    many = [one for one in numbered if one.value is not None and one.value > 1]
+    named = [one for one in settings if one.value is None]
+    if many or named:
+        first = (many or named)[0]
+        return Accumulation(Answer.YES, confidence, first.text, first.value, first.place)
+    return Accumulation(Answer.NO, confidence) if numbered else None
+
+
+def _settings(parsed: ParsedFile) -> Iterator[_Setting]:
+    for node in ast.walk(parsed.tree):
+        match node:
+            case ast.keyword(arg="accumulate_grad_batches", value=value):
+                yield from _setting(parsed, node, value)
+            case ast.Dict(keys=keys, values=values):
+                for key, value in zip(keys, values, strict=True):
+                    if isinstance(key, ast.Constant) and key.value == SETTING:
+                        yield from _setting(parsed, key, value)
+            case ast.Call(func=func, args=[ast.Dict(values=values), *_]) if _last_name(func).endswith(
+                "AccumulationScheduler"
+            ):
+                for value in values:
+                    yield from _setting(parsed, value, value)
+    default = parsed.numbers.get(SETTING)
+    if default is not None and default > 1:
+        start = Position(1, 1)
+        yield _Setting(Place(parsed.path, Span(start, start)), SETTING, default)
+
+
+def _setting(parsed: ParsedFile, node: ast.AST, value: ast.expr) -> Iterator[_Setting]:
+    number = _number(value)
+    if number is None and isinstance(value, ast.Constant):
+        return  # None: the default
+    yield _Setting(Place(parsed.path, parsed.span_of(node)), ast.unparse(value), number)
+
+
+def _number(node: ast.expr) -> float | None:
+    is_number = isinstance(node, ast.Constant) and isinstance(node.value, int) and not isinstance(node.value, bool)
+    return float(node.value) if is_number else None  # type: ignore[attr-defined]
+
+
+def _in_yaml(text: str, path: object) -> Iterator[_Setting]:
+    from pathlib import Path
+
+    for found in _IN_YAML.finditer(text):
+        row = text.count("\n", 0, found.start(1)) + 1
+        column = found.start(1) - (text.rfind("\n", 0, found.start(1)) + 1) + 1
+        span = Span(Position(row, column), Position(row, column + len(found.group(1))))
+        yield _Setting(Place(Path(str(path)), span), found.group(1), float(found.group(1)))
+
+
+def _builds_trainer(parsed: ParsedFile) -> bool:
+    """Is a Trainer built here with all its arguments in sight?"""
+    calls = list(_trainers(parsed))
+    return bool(calls) and all(keyword.arg is not None for call in calls for keyword in call.keywords)
+
+
+def _trainers(parsed: ParsedFile) -> Iterator[ast.Call]:
+    if _LIBRARY.search(parsed.source.data):
+        for node in ast.walk(parsed.tree):
+            if isinstance(node, ast.Call) and _last_name(node.func) == "Trainer":
+                yield node
+
+
+def _last_name(node: ast.expr) -> str:
+    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""

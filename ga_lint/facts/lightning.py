@@ -1,0 +1,131 @@
+"""What does a LightningModule's `training_step` return, and who divides it?"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from ga_lint.facts.accumulation import accumulation_of
+from ga_lint.facts.elements import element_of
+from ga_lint.facts.events import EventKind, Loop
+from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.model import LightningStep, Place, Returned
+from ga_lint.facts.paths import Frame
+from ga_lint.facts.statements import named
+from ga_lint.facts.values import (
+    UNKNOWN,
+    Class,
+    External,
+    Function,
+    Instance,
+    Loss,
+    Output,
+    Table,
+    Tensor,
+    TensorKind,
+    Value,
+    alternatives,
+)
+from ga_lint.project import Project
+from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+
+METHOD = "training_step"
+
+
+def lightning_modules(run: Interpreter, parsed: ParsedFile) -> Iterator[tuple[Class, FunctionNode]]:
+    """The classes of a file that reach LightningModule, each with its own `training_step`."""
+    scope = run.names.module(parsed)
+    for node in ast.walk(parsed.tree):
+        if not isinstance(node, ast.ClassDef):
+            continue
+        for statement in node.body:
+            if isinstance(statement, FunctionNode) and statement.name == METHOD:
+                cls = Class(node, scope)
+                if _is_lightning(run, cls):
+                    yield cls, statement
+
+
+def lightning_steps(run: Interpreter, parsed: ParsedFile, project: Project) -> tuple[LightningStep, ...]:
+    """What each `training_step` under automatic optimisation returns."""
+    found = []
+    for cls, method in lightning_modules(run, parsed):
+        if is_manual(cls):
+            continue
+        place = Place(parsed.path, parsed.span_of(method))
+        before = len(run.events)
+        run.run_function(_bound(run, cls, method), _arguments(run, parsed, cls, method))
+        returns = [e for e in run.events[before:] if e.kind is EventKind.RETURN and e.function == place]
+        found.append(
+            LightningStep(
+                place,
+                parsed.scopes.get(id(method), method.name),
+                tuple(one for event in returns for one in _returned(event.value, event.value_place)),
+                accumulation_of(parsed, project),
+            )
+        )
+    return tuple(found)
+
+
+def run_manual_steps(run: Interpreter, parsed: ParsedFile) -> None:
+    """Follow every `training_step` that runs backward itself: Lightning's loop over batches is around it."""
+    for cls, method in lightning_modules(run, parsed):
+        if is_manual(cls):
+            whole = Place(parsed.path, parsed.span_of(method))
+            loop = Loop(run.new_loop_id(), whole, whole, UNKNOWN)
+            run.run_function(_bound(run, cls, method), _arguments(run, parsed, cls, method), (loop,))
+
+
+def is_manual(cls: Class) -> bool:
+    """Does the class switch automatic optimisation off?"""
+    return any(
+        isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Constant)
+        and node.value.value is False
+        and any(isinstance(t, ast.Attribute) and t.attr == "automatic_optimization" for t in node.targets)
+        for node in ast.walk(cls.node)
+    )
+
+
+def _is_lightning(run: Interpreter, cls: Class) -> bool:
+    for ancestor in run.names.ancestry(cls):
+        for one in alternatives(ancestor):
+            if isinstance(one, External) and one.name.endswith("LightningModule"):
+                row = run.knowledge.drivers.get(one.name)
+                return row is not None and row.stack == "lightning"
+    return False
+
+
+def _bound(run: Interpreter, cls: Class, method: FunctionNode) -> Function:
+    return Function(method, run.names.scope_of(cls), Instance(cls))
+
+
+def _arguments(run: Interpreter, parsed: ParsedFile, cls: Class, method: FunctionNode) -> dict[str, Value]:
+    """The batch, from the module's own loader or a data module's in the same file."""
+    parameters = [parameter.arg for parameter in method.args.args[1:]]
+    if not parameters:
+        return {}
+    batch: Value = Tensor(TensorKind.BATCH)
+    loader = _loader(run, parsed, cls)
+    if loader is not None:
+        scope = run.names.module(parsed)
+        batch = element_of(run, Frame(scope, parsed.tree, ""), loader)
+    return {parameters[0]: named(batch, ast.Name(parameters[0]))}
+
+
+def _loader(run: Interpreter, parsed: ParsedFile, cls: Class) -> Value | None:
+    others = [node for node in ast.walk(parsed.tree) if isinstance(node, ast.ClassDef) and node is not cls.node]
+    for one in (cls, *(Class(node, cls.scope) for node in others)):
+        found = run.names.method(one, "train_dataloader")
+        if found is not None:
+            return run.run_function(_bound(run, one, found[1]))
+    return None
+
+
+def _returned(value: Value, place: Place) -> Iterator[Returned]:
+    for one in alternatives(value):
+        if isinstance(one, Table):
+            one = one.get("loss")
+        if isinstance(one, Output):
+            one = one.first
+        if isinstance(one, Loss):
+            yield Returned(place, one.terms)
