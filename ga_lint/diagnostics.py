@@ -66,6 +66,7 @@ class Step:
     message: str
     path: Path
     span: Span
+    cell: int | None = None  # of the notebook that is checked
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +120,7 @@ class Diagnostic:
     noqa_row: int  # the row where a suppression comment would go
     source_line: str
     context: tuple[tuple[int, str], ...] = ()  # rows near it that its trace speaks of, with their lines
-    cell: int | None = None
+    cell: int | None = None  # in a notebook, where all rows are rows of this cell
     edits: tuple[Edit, ...] = ()
     verified: str | None = None  # the numeric check's verdict on the rewrite
     extra: Mapping[str, str] = field(default_factory=dict)

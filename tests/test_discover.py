@@ -25,7 +25,7 @@ def found(*paths: str, flags: Flags | None = None, force_exclude: bool = False) 
 
 def test_recursive_sorted_python_only(here: Path) -> None:
     write(here, {"b.py": "", "a/z.py": "", "a/a.py": "", "a/stub.pyi": "", "a/n.ipynb": "", "a/t.txt": "", "a.py": ""})
-    assert found() == ["a.py", "a/a.py", "a/z.py", "b.py"]
+    assert found() == ["a.py", "a/a.py", "a/n.ipynb", "a/z.py", "b.py"]
 
 
 def test_each_file_once_under_its_shortest_name(here: Path) -> None:
@@ -117,10 +117,9 @@ class TestAwkwardPlaces:
         assert found() == found("x.py") == ["x.py/y.py"]
 
     def test_what_cannot_be_looked_at_says_why(self, here: Path) -> None:
-        write(here, {"a.pyi": "", "n.ipynb": ""})
-        assert discover([Path("a.pyi"), Path("n.ipynb"), Path("no")], ConfigFinder()) == [
+        write(here, {"a.pyi": ""})
+        assert discover([Path("a.pyi"), Path("no")], ConfigFinder()) == [
             Skipped(Path("a.pyi"), SkipReason.STUB),
-            Skipped(Path("n.ipynb"), SkipReason.NOTEBOOK),
             Failed(Path("no"), "no such file or folder"),
         ]
 

@@ -14,10 +14,11 @@ from testbed.fixtures import ROOT
 from testbed.shell import HIT, write
 
 PACKAGE = ROOT / "ga_lint"
-BASE = {"errors", "source", "diagnostics", "outcome", "resources"}  # types that everybody speaks in
+BASE = {"errors", "source", "diagnostics", "outcome", "resources", "notebook"}  # types that everybody speaks in
 MAY_IMPORT = {
     "errors": set(),
     "source": {"errors"},
+    "notebook": {"errors", "source"},
     "diagnostics": {"source"},
     "outcome": {"diagnostics"},
     "resources": {"errors"},

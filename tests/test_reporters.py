@@ -101,9 +101,24 @@ def test_json() -> None:
         "name": "mean-of-means",
         "noqa_row": 89,
         "related": [
-            {"filename": "src/data.py", "location": {"column": 5, "row": 41}, "message": "labels padded with -100"},
-            {"filename": "src/train.py", "location": {"column": 16, "row": 88}, "message": "divided by steps"},
-            {"filename": "src/train.py", "location": {"column": 1, "row": 90}, "message": "stepped every 8"},
+            {
+                "cell": None,
+                "filename": "src/data.py",
+                "location": {"column": 5, "row": 41},
+                "message": "labels padded with -100",
+            },
+            {
+                "cell": None,
+                "filename": "src/train.py",
+                "location": {"column": 16, "row": 88},
+                "message": "divided by steps",
+            },
+            {
+                "cell": None,
+                "filename": "src/train.py",
+                "location": {"column": 1, "row": 90},
+                "message": "stepped every 8",
+            },
         ],
         "severity": "warning",
         "url": "https://github.com/ga-lint/ga-lint/blob/main/rules/GA101-mean-of-means.md",

@@ -102,7 +102,8 @@ def _notes(report: FixReport, arguments: Arguments, confirm: Confirmer | None) -
     if arguments.switch("diff"):
         for diagnostic in report.left.diagnostics:
             finding = diagnostic.finding
-            place = f"{shown(diagnostic.path)}:{finding.span.start.row}"
+            cell = "" if diagnostic.cell is None else f"cell {diagnostic.cell}:"
+            place = f"{shown(diagnostic.path)}:{cell}{finding.span.start.row}"
             yield f"{finding.code} {place} not rewritten: {shown(finding.fix_refusal or 'there is no rewrite for it')}"
     verb = "would rewrite" if arguments.switch("diff") else "rewrote"
     files = plural(len(report.rewritten), "file")

@@ -15,7 +15,8 @@ from ga_lint.engine.fix_file import Answer, Judgement, Trial
 from ga_lint.engine.run import visit_files
 from ga_lint.engine.scope import Scope
 from ga_lint.errors import UsageError
-from ga_lint.outcome import EXIT_FINDINGS, Clean, FileOutcome, Found
+from ga_lint.notebook import SUFFIX as NOTEBOOK
+from ga_lint.outcome import EXIT_FINDINGS, Clean, FileOutcome, Found, Skipped, SkipReason
 from ga_lint.report.verdicts import render_full, render_json
 from ga_lint.source import decode
 from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verdict, available, sites_in, verify_sites
@@ -66,6 +67,8 @@ class _Sites:
         self.findings: dict[Site, Finding] = {}
 
     def visit(self, path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
+        if path.suffix == NOTEBOOK:
+            return Skipped(path, SkipReason.NOTEBOOK)
         proposed: list[Site] = []
 
         def propose(trial: Trial) -> Answer:

@@ -11,6 +11,8 @@ from ga_lint.engine.own_rules import SYNTAX_ERROR, UNUSED_SUPPRESSION, syntax_er
 from ga_lint.engine.scope import Scope
 from ga_lint.engine.settle import settle
 from ga_lint.errors import SourceError
+from ga_lint.notebook import SUFFIX as NOTEBOOK
+from ga_lint.notebook import NotebookSource, read_notebook
 from ga_lint.outcome import Clean, Failed, FileOutcome, Found
 from ga_lint.rules.registry import Rule
 from ga_lint.source import SourceFile, decode
@@ -20,10 +22,10 @@ from ga_lint.syntax.parsed import ParsedFile, ParseFailure, parse
 def check_bytes(path: Path, data: bytes, scope: Scope, *, named: bool = False) -> FileOutcome:
     """Check one file as it was read. One that no rule can apply to is parsed only if the user `named` it, for GA001."""
     rules = scope.prefilter.possible(data)
-    if not rules and not named and data.isascii() and b"\0" not in data:
+    if not rules and not named and (path.suffix == NOTEBOOK or (data.isascii() and b"\0" not in data)):
         return Clean(path)
     try:
-        source = decode(path, data)
+        source = read_notebook(path, data) if path.suffix == NOTEBOOK else decode(path, data)
     except SourceError as error:
         return Failed(path, str(error))
     return check_source(source, scope, rules) if rules or named else Clean(path)
@@ -41,6 +43,8 @@ def check_source(source: SourceFile, scope: Scope, rules: Sequence[Rule] | None 
     except SourceError as error:
         return Failed(source.path, str(error))
     findings, faults, broken = _run_rules(parsed, scope, rules)
+    if isinstance(source, NotebookSource) and SYNTAX_ERROR.code in scope.codes:
+        findings += [syntax_error(cell.message, cell.position) for cell in source.broken]
     outcome = settle(source, parsed.tree, findings, scope, ran=scope.codes - broken)
     if not faults:
         return outcome

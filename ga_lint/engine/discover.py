@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ga_lint.config import Config, ConfigError, ConfigFinder, display_path
 from ga_lint.engine.patterns import Excludes, GitIgnores
+from ga_lint.notebook import SUFFIX as NOTEBOOK
 from ga_lint.outcome import Failed, Skipped, SkipReason
 
 
@@ -56,8 +57,6 @@ def _named(path: Path, absolute: str, finder: ConfigFinder, force_exclude: bool)
     match os.path.splitext(absolute)[1]:
         case ".pyi":
             return absolute, Skipped(shown, SkipReason.STUB)
-        case ".ipynb":
-            return absolute, Skipped(shown, SkipReason.NOTEBOOK)
         case _:
             return absolute, Target(shown, config, named=True)
 
@@ -95,7 +94,7 @@ def _walk(top: str, finder: ConfigFinder, force_exclude: bool) -> Iterator[tuple
 
 def _is_python(entry: os.DirEntry[str]) -> bool:
     # Emacs' lock files, `.#train.py`, are links to nowhere.
-    return entry.name.endswith(".py") and not entry.name.startswith(".#") and not entry.is_dir()
+    return entry.name.endswith((".py", NOTEBOOK)) and not entry.name.startswith(".#") and not entry.is_dir()
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from ga_lint.engine.run import Progress, visit_files, visit_text
 from ga_lint.engine.scope import Scope
 from ga_lint.engine.write import write_back
 from ga_lint.errors import FixNotApplicable, SourceError
+from ga_lint.notebook import SUFFIX as NOTEBOOK
 from ga_lint.outcome import Clean, Failed, FileOutcome, Found, Report
 from ga_lint.source import SourceFile, decode
 
@@ -75,7 +76,7 @@ def fix_bytes(
 ) -> tuple[FileOutcome, FixOutcome | None]:
     """Rewrite one file as it was read: what is left in it, and the rewriting unless there was nothing to do."""
     outcome = check_bytes(path, data, scope, named=named)
-    if not isinstance(outcome, Found):
+    if not isinstance(outcome, Found) or path.suffix == NOTEBOOK:
         return outcome, None
     source = decode(path, data)
     try:

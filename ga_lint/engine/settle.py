@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from ga_lint.diagnostics import Diagnostic, Finding
+from ga_lint.diagnostics import Diagnostic, Finding, Step
 from ga_lint.engine.own_rules import UNUSED_SUPPRESSION, known_rules
 from ga_lint.engine.scope import Scope
 from ga_lint.engine.select import covers
 from ga_lint.engine.suppress import MARKERS, read_suppressions, suppress
+from ga_lint.notebook import NotebookSource
 from ga_lint.outcome import Clean, FileOutcome, Found, Skipped, SkipReason
 from ga_lint.source import SourceFile
+
+if TYPE_CHECKING:
+    from ga_lint.engine.fingerprint import Fingerprints
 
 _CONTEXT_ROWS = 8  # how far from the finding a line of its trace may lie to be shown with it
 
@@ -60,6 +66,9 @@ def _diagnostics(
 
     fingerprints = Fingerprints(source.path, scope.config.root)
     for finding in findings:
+        if isinstance(source, NotebookSource):
+            yield _in_notebook(source, tree, finding, fingerprints)
+            continue
         statement = statement_at(source, tree, finding.span.start.row)
         yield Diagnostic(
             path=source.path,
@@ -69,6 +78,37 @@ def _diagnostics(
             source_line=_line(source, finding.span.start.row),
             context=_context(source, finding),
         )
+
+
+def _in_notebook(
+    source: NotebookSource, tree: ast.Module | None, finding: Finding, fingerprints: Fingerprints
+) -> Diagnostic:
+    """The finding with every place in its own cell."""
+    from ga_lint.syntax.statements import statement_at
+
+    row = finding.span.start.row
+    statement = statement_at(source, tree, row)
+    cell, span = source.in_cell(finding.span)
+    _, before = source.cell_of(row)
+    trace = tuple(_step_in_cell(source, step) for step in finding.trace)
+    here = [(near, line) for near, line in _context(source, finding) if source.cell_of(near)[0] == cell]
+    refusal = "notebooks are not rewritten" if finding.fix is not None else finding.fix_refusal
+    return Diagnostic(
+        path=source.path,
+        finding=replace(finding, span=span, trace=trace, fix=None, fix_refusal=refusal),
+        fingerprint=fingerprints.of(finding.code, finding.scope, statement.text),
+        noqa_row=statement.last_row - before,
+        source_line=_line(source, row),
+        context=tuple((near - before, line) for near, line in here),
+        cell=cell,
+    )
+
+
+def _step_in_cell(source: NotebookSource, step: Step) -> Step:
+    if step.path != source.path:
+        return step
+    cell, span = source.in_cell(step.span)
+    return replace(step, span=span, cell=cell)
 
 
 def _context(source: SourceFile, finding: Finding) -> tuple[tuple[int, str], ...]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ga_lint.diagnostics import Diagnostic, FixTier, Severity, Step
 from ga_lint.outcome import Report
-from ga_lint.report.text import plural, shown, shown_line, width
+from ga_lint.report.text import place, plural, shown, shown_line, width
 
 
 def render(report: Report) -> str:
@@ -19,9 +19,8 @@ def render(report: Report) -> str:
 
 def _block(diagnostic: Diagnostic) -> Iterator[str]:
     finding = diagnostic.finding
-    start = finding.span.start
     kind = f"{finding.code} [{finding.name}] {finding.severity.value} ({finding.confidence})"
-    yield f"{shown(diagnostic.path)}:{start.row}:{start.column}: {kind}"
+    yield f"{place(diagnostic)}: {kind}"
     yield f"  {shown(finding.message)}"
     yield from _source(diagnostic)
     if finding.trace:
@@ -45,7 +44,8 @@ def _source(diagnostic: Diagnostic) -> Iterator[str]:
 
 def _step(step: Step, diagnostic: Diagnostic) -> str:
     path = step.path.name if step.path == diagnostic.path else step.path  # the header names this file's folder
-    return f"{shown(path)}:{step.span.start.row} {shown(step.message)}"
+    cell = "" if step.cell is None else f"cell {step.cell}:"
+    return f"{shown(path)}:{cell}{step.span.start.row} {shown(step.message)}"
 
 
 def _fix(diagnostic: Diagnostic) -> Iterator[str]:

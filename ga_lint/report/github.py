@@ -27,10 +27,13 @@ def _annotation(diagnostic: Diagnostic, below: str) -> str:
     finding = diagnostic.finding
     start, end = finding.span.start, finding.span.end
     properties = {"file": _path(diagnostic.path, below), "line": str(start.row), "endLine": str(end.row)}
-    if start.row == end.row:  # GitHub refuses columns of several lines
+    if diagnostic.cell is not None:  # GitHub counts the rows of the file, which are JSON
+        properties = {"file": _path(diagnostic.path, below), "line": "1", "endLine": "1"}
+    elif start.row == end.row:  # GitHub refuses columns of several lines
         properties |= {"col": str(start.column), "endColumn": str(end.column)}
     properties["title"] = f"ga-lint {finding.code} [{finding.name}]"
-    message = f"{finding.message}\neffect: {finding.effect.message}"
+    where = "" if diagnostic.cell is None else f"cell {diagnostic.cell}, row {start.row}: "
+    message = f"{where}{finding.message}\neffect: {finding.effect.message}"
     if finding.fix is not None:
         message += f"\nfix ({finding.fix.tier.value}): {finding.fix.summary}"
     return _command(_LEVELS[finding.severity], properties, message)

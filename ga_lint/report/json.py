@@ -62,7 +62,12 @@ def _edit(edit: Edit) -> Json:
 
 
 def _related(step: Step) -> Json:
-    return {"filename": _path(step.path), "location": _location(step.span.start), "message": step.message}
+    return {
+        "cell": step.cell,
+        "filename": _path(step.path),
+        "location": _location(step.span.start),
+        "message": step.message,
+    }
 
 
 def _location(position: Position) -> Json:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from ga_lint.diagnostics import Diagnostic
+
 # Control characters, and those that reorder what follows: a path or a line must not act on the terminal.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -12,6 +14,13 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u
 def shown(text: object) -> str:
     """The text with everything escaped that a terminal would obey instead of show."""
     return _UNSAFE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), str(text))
+
+
+def place(diagnostic: Diagnostic) -> str:
+    """`path:row:column`, in a notebook `path:cell 3:row:column`."""
+    start = diagnostic.finding.span.start
+    cell = "" if diagnostic.cell is None else f"cell {diagnostic.cell}:"
+    return f"{shown(diagnostic.path)}:{cell}{start.row}:{start.column}"
 
 
 def shown_line(line: str) -> str:
