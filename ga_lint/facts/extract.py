@@ -10,7 +10,15 @@ from ga_lint.facts.gradients import MANUAL
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.lightning import lightning_steps, run_manual_steps
 from ga_lint.facts.loss_functions import loss_functions_of
-from ga_lint.facts.model import LOSS_FUNCTION_WORDS, FileFacts, LightningStep, LossFunction, Override, Window
+from ga_lint.facts.model import (
+    LOOP_WORDS,
+    LOSS_FUNCTION_WORDS,
+    FileFacts,
+    LightningStep,
+    LossFunction,
+    Override,
+    Window,
+)
 from ga_lint.facts.raggedness import FileSigns, raggedness_of
 from ga_lint.facts.roots import loop_roots
 from ga_lint.facts.trainers import overrides_of
@@ -27,7 +35,7 @@ def extract(parsed: ParsedFile, project: Project) -> FileFacts:
     run = Interpreter(project, load())
     signs = FileSigns(parsed, run.knowledge, project)
     windows: tuple[Window, ...] = ()
-    if b"backward(" in parsed.source.data:
+    if any(word in parsed.source.data for word in LOOP_WORDS):
         run_loops(run, parsed)
         own = windows_of(run, signs.wrapper)
         windows = tuple(signs.with_level(window) for window in own if window.loop.path == parsed.path)

@@ -9,6 +9,8 @@ from pathlib import Path
 from ga_lint.diagnostics import Confidence, Step
 from ga_lint.source import Span
 
+LOOP_WORDS = (b"backward(", b"zero_grad(")  # a file without either holds no loop; backward can be in another file
+
 
 class Reduction(enum.Enum):
     """How a loss over many elements becomes one number."""

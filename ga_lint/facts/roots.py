@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from ga_lint.syntax.parsed import FunctionNode
 
-_SINKS = frozenset({"backward", "manual_backward"})
+# Gradients are cleared where a loop is, also when an imported helper runs backward.
+_SINKS = frozenset({"backward", "manual_backward", "zero_grad"})
 
 
 @dataclass(frozen=True, slots=True)

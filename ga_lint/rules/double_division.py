@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity
-from ga_lint.facts.model import Answer, Factor, FileFacts, Place
+from ga_lint.facts.model import LOOP_WORDS, Answer, Factor, FileFacts, Place
 from ga_lint.project import Project
 from ga_lint.rules._loops import Loss, confidence, losses, steps_text, trace
 from ga_lint.rules.registry import rule
@@ -16,7 +16,7 @@ from ga_lint.rules.registry import rule
     "double-division",
     "the loss is divided by the accumulation steps twice",
     severity=Severity.ERROR,
-    needles=(b"backward(",),
+    needles=LOOP_WORDS,
 )
 def double_division(facts: FileFacts, project: Project) -> Iterator[Finding]:
     reported: set[Place] = set()

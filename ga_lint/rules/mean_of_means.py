@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
-from ga_lint.facts.model import Answer, FileFacts, Level, Place, Raggedness
+from ga_lint.facts.model import LOOP_WORDS, Answer, FileFacts, Level, Place, Raggedness
 from ga_lint.project import Project
 from ga_lint.rules._fixes import window_fix
 from ga_lint.rules._loops import Loss, confidence, losses, steps_text, trace
@@ -17,7 +17,7 @@ from ga_lint.rules.registry import rule
     "mean-of-means",
     "a mean over each micro-batch's tokens is averaged over micro-batches with different token counts",
     severity=Severity.WARNING,
-    needles=(b"backward(",),
+    needles=LOOP_WORDS,
 )
 def mean_of_means(facts: FileFacts, project: Project) -> Iterator[Finding]:
     best: dict[Place, Finding] = {}

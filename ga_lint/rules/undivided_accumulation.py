@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
-from ga_lint.facts.model import Answer, FactorKind, FileFacts, Idiom, Place
+from ga_lint.facts.model import LOOP_WORDS, Answer, FactorKind, FileFacts, Idiom, Place
 from ga_lint.project import Project
 from ga_lint.rules._loops import Loss, confidence, losses, steps_text, trace
 from ga_lint.rules.registry import rule
@@ -16,7 +16,7 @@ from ga_lint.rules.registry import rule
     "undivided-accumulation",
     "means are added up over the window and nobody divides",
     severity=Severity.ERROR,
-    needles=(b"backward(",),
+    needles=LOOP_WORDS,
 )
 def undivided_accumulation(facts: FileFacts, project: Project) -> Iterator[Finding]:
     divided = {loss.window.backward for loss in losses(facts) if loss.by_user}
