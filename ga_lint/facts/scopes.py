@@ -83,8 +83,8 @@ class Names:
     def imported(self, statement: ImportedName, scope: Scope) -> Value:
         """What an import binds: a value of the project's, or an External."""
         root = statement.module.partition(".")[0]
-        if statement.level == 0 and root in self.libraries and statement.name is not None:
-            return External(f"{statement.module}.{statement.name}")  # also inside that library's own repository
+        if statement.level == 0 and root in self.libraries:  # also inside that library's own repository
+            return External(f"{statement.module}.{statement.name}" if statement.name else statement.module)
         source = self.project.imported(scope.parsed.path, statement)
         if source is not None:
             if statement.name is None:
