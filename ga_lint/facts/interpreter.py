@@ -43,7 +43,7 @@ class Interpreter:
         self.project = project
         self.knowledge = knowledge
         self.truths = dict(truths or {})  # tests that are assumed to come out so, by their text
-        self.names = Names(project, self.module_expression, knowledge.libraries)
+        self.names = Names(project, self.module_expression)
         self.events: list[Event] = []
         self.heap: dict[tuple[int, str], Value] = {}  # attributes of instances, by class node and name
         self.entered: set[int] = set()  # ids of the functions that were followed

@@ -42,9 +42,8 @@ class Scope:
 class Names:
     """Looks names up across the modules of a project; `evaluate` turns a module-level expression into a value."""
 
-    def __init__(self, project: Project, evaluate: Evaluate, libraries: frozenset[str]) -> None:
+    def __init__(self, project: Project, evaluate: Evaluate) -> None:
         self.project = project
-        self.libraries = libraries  # root packages that the knowledge rows speak of
         self._evaluate = evaluate
         self._modules: dict[int, Scope] = {}
         self._class_scopes: dict[int, Scope] = {}
@@ -82,9 +81,6 @@ class Names:
 
     def imported(self, statement: ImportedName, scope: Scope) -> Value:
         """What an import binds: a value of the project's, or an External."""
-        root = statement.module.partition(".")[0]
-        if statement.level == 0 and root in self.libraries:  # also inside that library's own repository
-            return External(f"{statement.module}.{statement.name}" if statement.name else statement.module)
         source = self.project.imported(scope.parsed.path, statement)
         if source is not None:
             if statement.name is None:

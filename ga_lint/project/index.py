@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ga_lint.errors import SourceError
+from ga_lint.knowledge import load
 from ga_lint.source import read_source
 from ga_lint.syntax.bindings import Binding, ImportedName, ModuleBindings, bindings_of
 from ga_lint.syntax.parsed import ParsedFile, ParseFailure, parse
@@ -52,6 +53,11 @@ class Project:
 
         return admits(self.transformers, release)
 
+    @cached_property
+    def libraries(self) -> frozenset[str]:
+        """The root packages that the knowledge rows speak of."""
+        return load().libraries
+
     def add(self, parsed: ParsedFile) -> None:
         """Make a file that is already parsed known under its path (an editor's unsaved text, for one)."""
         key = self._resolve(parsed.path)
@@ -76,7 +82,12 @@ class Project:
         return self._bindings[key]
 
     def imported(self, importer: Path, imported: ImportedName) -> ParsedFile | None:
-        """The project's own file that `imported.module` names, seen from `importer`; None for other packages."""
+        """The project's own file that `imported.module` names, seen from `importer`; None for other packages.
+
+        A library that the knowledge rows speak of is never read for its source, not even inside its own repository.
+        """
+        if imported.level == 0 and imported.module.partition(".")[0] in self.libraries:
+            return None
         key = (self._resolve(importer).parent, imported.module, imported.level)
         if key not in self._modules:
             self._modules[key] = self._find(*key)
