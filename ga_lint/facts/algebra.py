@@ -122,6 +122,7 @@ def masked(elements: Elements, mask: Value, text: str, place: Place) -> Elements
         elements.site,
         masked=True,
         level=level,
+        shifted=elements.site.shifted or (isinstance(mask, Tensor) and mask.shifted) or None,
         ragged=(*elements.site.ragged, *inherited, evidence),
         mask_from=mask.origin if isinstance(mask, Tensor) else "",
     )

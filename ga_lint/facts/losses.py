@@ -127,8 +127,8 @@ def _is_padding(value: Value) -> bool:
 
 def _text_of(value: Value) -> str | None:
     match value:
-        case Const(value=inner):
-            return str(inner)
+        case Const(value=inner, text=text):
+            return text or str(inner)
         case Symbol(text=text):
             return text
     return None

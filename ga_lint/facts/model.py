@@ -182,6 +182,7 @@ class Window:
     driver: str = ""  # the text of what runs backward: "accelerator", "" for the loss itself
     fetch: Place | None = None  # the first statement of a counted loop, where it draws the micro-batch
     rescaled: bool = False  # gradients are multiplied or divided after backward
+    traced_steps: str = ""  # what `steps` was computed from, where the gate names it otherwise
 
 
 @dataclass(frozen=True, slots=True)

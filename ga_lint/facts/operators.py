@@ -41,7 +41,8 @@ def binary(run: Interpreter, frame: Frame, state: State, node: ast.BinOp) -> Val
     left = run.evaluate(frame, state, node.left)
     right = run.evaluate(frame, state, node.right)
     if isinstance(node.op, ast.Mod) and not (isinstance(left, Const) and isinstance(left.value, str)):
-        return Remainder(right if not isinstance(right, Unknown | Choice) else Symbol(text_of(node.right)))
+        text = text_of(node.right)
+        return Remainder(right if not isinstance(right, Unknown | Choice) else Symbol(text), text)
     results = [_operation(run, frame, node, one, two) for one in alternatives(left) for two in alternatives(right)]
     return choice(results)
 
@@ -146,8 +147,8 @@ def unary(run: Interpreter, frame: Frame, state: State, node: ast.UnaryOp) -> Va
     match node.op, value:
         case ast.Not(), Boundary():
             return replace(value, negated=not value.negated)
-        case ast.Not(), Remainder(steps=steps):
-            return Boundary(steps)
+        case ast.Not(), Remainder(steps=steps, written=written):
+            return Boundary(steps, written=written)
         case ast.Not(), Const(value=inner):
             return Const(not inner)
         case ast.USub(), Const(value=int() | float() as number):
@@ -161,12 +162,12 @@ def compare(run: Interpreter, frame: Frame, state: State, node: ast.Compare) -> 
     left = run.evaluate(frame, state, node.left)
     right = run.evaluate(frame, state, node.comparators[0])
     match left, node.ops[0]:
-        case Remainder(steps=steps), ast.Eq():
-            return Boundary(steps)
-        case Remainder(steps=steps), (ast.NotEq() | ast.Gt() | ast.Lt()):
-            return Boundary(steps, negated=True)
+        case Remainder(steps=steps, written=written), ast.Eq():
+            return Boundary(steps, written=written)
+        case Remainder(steps=steps, written=written), (ast.NotEq() | ast.Gt() | ast.Lt()):
+            return Boundary(steps, negated=True, written=written)
         case Counter(), (ast.Eq() | ast.GtE()) if isinstance(right, Const | Symbol):
-            return Boundary(right)
+            return Boundary(right, written=text_of(node.comparators[0]))
     if isinstance(left, Tensor) and isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.Gt | ast.GtE | ast.Lt):
         return replace(left, kind=TensorKind.MASK, text=text_of(node))
     if isinstance(left, Unknown | Symbol) and is_ignore_index(right) and isinstance(node.ops[0], ast.NotEq | ast.Eq):

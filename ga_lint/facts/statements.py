@@ -182,7 +182,7 @@ def _branch(
 ) -> list[State]:
     value = run.evaluate(frame, state, test)
     if isinstance(value, Remainder):
-        value = Boundary(value.steps, negated=True)
+        value = Boundary(value.steps, negated=True, written=value.written)
     known = conditions.truth(run, frame, state, test, value)
     if known is not None:
         return run.execute(frame, body if known else orelse, [state])

@@ -235,6 +235,7 @@ class Remainder:
     """`step % n`, perhaps shifted: what a modulo gate tests."""
 
     steps: Value
+    written: str = field(default="", compare=False)  # `n` as it stands there
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +257,7 @@ class Boundary:
 
     steps: Value
     negated: bool = False
+    written: str = field(default="", compare=False)  # the steps as they stand in the test
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,8 @@ def _window(
     stack, library = _stack_and_division(run, backward, idiom)
     if stack is Stack.RAW and distributed is not None:
         stack = distributed
-    text, value = _steps(rounds)
+    traced, value = _steps(rounds)
+    text = _written(backward, step, gate) or traced
     if "deepspeed" in text and library.answer is not Answer.YES:  # the engine's own number, so the engine divides
         stack, library = Stack.DEEPSPEED, LibraryDivision(Answer.YES, by="the DeepSpeed engine")
     loop = backward.loops[-1]
@@ -160,7 +161,18 @@ def _window(
         driver=backward.driver_text,
         fetch=loop.fetch if "range(" in loop.rounds_text else None,
         rescaled=any(event.kind is EventKind.SCALE_GRADIENT for event in run.events),
+        traced_steps=traced,
     )
+
+
+def _written(backward: Event, step: Event, gate: object) -> str:
+    """The steps in the words of the gate, where it stands in the loop: there its names mean what they mean to it."""
+    loop = backward.loops[-1].body
+    for guard in step.guards:
+        if guard.place == gate and isinstance(guard.test, Boundary):
+            inside = guard.place.path == loop.path and loop.span.contains(guard.place.span)
+            return guard.test.written if inside else ""
+    return ""
 
 
 def _steps(rounds: Value) -> tuple[str, float | None]:

@@ -94,7 +94,7 @@ def is_steps(factor: Factor, window: Window) -> bool:
     if (
         factor.kind is FactorKind.STEPS
         or STEPS_WORD.search(factor.text)
-        or (window.steps and factor.text in (window.steps, f"len({window.steps})"))
+        or any(factor.text in (text, f"len({text})") for text in (window.steps, window.traced_steps) if text)
     ):
         return True
     return factor.value is not None and factor.value > 1 and factor.value == window.steps_value
