@@ -21,7 +21,9 @@ src/train.py:88:16: GA101 [mean-of-means] warning (certain)
    | 88 |         loss = outputs.loss / steps
    |    |                ^^^^^^^^^^^^ reduced to a mean here
    | 90 |         optimizer.step()
-  trace: src/data.py:41 labels padded with -100 / train.py:88 divided by steps / train.py:90 stepped every 8
+  trace: src/data.py:41  labels padded with -100
+         train.py:88     divided by steps
+         train.py:90     stepped every 8
   effect: tokens of short micro-batches weigh more
   fix (unsafe): weight each micro-batch by its share - `ga-lint fix --unsafe-fixes`
 

@@ -23,8 +23,7 @@ def _block(diagnostic: Diagnostic) -> Iterator[str]:
     yield f"{place(diagnostic)}: {kind}"
     yield f"  {shown(finding.message)}"
     yield from _source(diagnostic)
-    if finding.trace:
-        yield f"  trace: {' / '.join(_step(step, diagnostic) for step in finding.trace)}"
+    yield from _trace(diagnostic)
     yield f"  effect: {shown(finding.effect.message)}"
     yield from _fix(diagnostic)
 
@@ -42,10 +41,19 @@ def _source(diagnostic: Diagnostic) -> Iterator[str]:
             yield f"   | {'':>{gutter}} | {' ' * before}{'^' * max(marked, 1)} {shown(diagnostic.finding.label)}"
 
 
-def _step(step: Step, diagnostic: Diagnostic) -> str:
+def _trace(diagnostic: Diagnostic) -> Iterator[str]:
+    """One step on each line, the places in a column."""
+    steps = [(_place(step, diagnostic), shown(step.message)) for step in diagnostic.finding.trace]
+    column = max((width(where) for where, _ in steps), default=0)
+    for number, (where, message) in enumerate(steps):
+        label = "  trace:" if number == 0 else "        "
+        yield f"{label} {where}{' ' * (column - width(where))}  {message}"
+
+
+def _place(step: Step, diagnostic: Diagnostic) -> str:
     path = step.path.name if step.path == diagnostic.path else step.path  # the header names this file's folder
     cell = "" if step.cell is None else f"cell {step.cell}:"
-    return f"{shown(path)}:{cell}{step.span.start.row} {shown(step.message)}"
+    return f"{shown(path)}:{cell}{step.span.start.row}"
 
 
 def _fix(diagnostic: Diagnostic) -> Iterator[str]:
