@@ -343,6 +343,7 @@ EACH = {
         {},
         {"call": "model(**inputs)", "loss": "outputs.loss"},
     ),
+    "opt-out-model": (OWN, {}, {"method": "def compute_loss"}),
     "opt-out": (OWN, {}, {"method": "def compute_loss"}),
     "rank-factor": (
         OVERRIDE.format(parameters="self, model, inputs").replace(

@@ -167,6 +167,8 @@ def _method(call: Call, receiver: Value) -> Value:
     if known is not None:
         return known
     assert isinstance(call.node.func, ast.Attribute)
+    if call.method == "loss_function" and isinstance(receiver, Instance) and _is_heads(call, receiver.cls):
+        return losses.loss_of_head(call, receiver.cls)
     callee = call.run.evaluate(call.frame, call.state, call.node.func)
     return choice([apply(call, one) for one in alternatives(callee)])
 
@@ -196,10 +198,20 @@ def apply(call: Call, callee: Value) -> Value:
             return _by_name(call)
 
 
+def _is_heads(call: Call, cls: Class) -> bool:
+    """Is `loss_function` the property of transformers' models, not an attribute of the class's own?"""
+    found = call.run.names.method(cls, "loss_function")
+    if found is not None:
+        return found[0].node.name == "PreTrainedModel"
+    own = objects.attribute(call.run, call.frame, cls, Instance(cls), "loss_function", "self.loss_function")
+    return isinstance(own, Symbol | Unknown | External)
+
+
 def _construct(call: Call, cls: Class) -> Value:
-    """An object of a project class; a network keeps the level of the head that it wraps."""
-    for argument in (*call.positional, *(value for _, value in call.named)):
-        del argument
+    """An object of a project class; of what a model returns, only its entries matter."""
+    loss = call.argument(None, "loss")
+    if loss is not None and any(isinstance(one, Loss) for one in alternatives(loss)):
+        return Table(call.named)
     return objects.instance(call.run, cls, call.positional, call.named)
 
 

@@ -6,6 +6,7 @@ import ast
 from dataclasses import replace
 
 from ga_lint.facts.accumulation import deepspeed_trainers
+from ga_lint.facts.forwards import forwards_of, has_forwards
 from ga_lint.facts.gradients import MANUAL
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.lightning import lightning_steps, run_manual_steps
@@ -16,6 +17,7 @@ from ga_lint.facts.model import (
     FileFacts,
     LightningStep,
     LossFunction,
+    ModelForward,
     Override,
     Window,
 )
@@ -24,7 +26,7 @@ from ga_lint.facts.roots import loop_roots
 from ga_lint.facts.trainers import overrides_of
 from ga_lint.facts.values import Class, Function, Instance
 from ga_lint.facts.windows import windows_of
-from ga_lint.knowledge import load
+from ga_lint.knowledge import Knowledge, load
 from ga_lint.project import Project
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 
@@ -45,9 +47,6 @@ def extract(parsed: ParsedFile, project: Project) -> FileFacts:
     overrides: tuple[Override, ...] = ()
     if b"def compute_loss" in parsed.source.data or b"def training_step" in parsed.source.data:
         overrides = overrides_of(Interpreter(project, run.knowledge), parsed)
-    functions: tuple[LossFunction, ...] = ()
-    if any(word in parsed.source.data for word in LOSS_FUNCTION_WORDS):
-        functions = loss_functions_of(Interpreter(project, run.knowledge), parsed)
     sites = {term.site for window in windows for terms in window.losses for term in terms}
     sites |= {term.site for step in steps for one in step.returns for term in one.terms or ()}
     engines = tuple(deepspeed_trainers(parsed)) if b"deepspeed" in parsed.source.data else ()
@@ -57,7 +56,8 @@ def extract(parsed: ParsedFile, project: Project) -> FileFacts:
         overrides,
         steps,
         engines,
-        loss_functions=functions,
+        loss_functions=_loss_functions(parsed, project, run.knowledge),
+        forwards=_forwards(parsed, project, run.knowledge),
         raggedness=tuple((site, raggedness_of(site, signs)) for site in sites),
     )
 
@@ -89,3 +89,13 @@ def _function(run: Interpreter, parsed: ParsedFile, node: FunctionNode) -> Funct
             cls = Class(outer, scope)
             return Function(node, run.names.scope_of(cls), Instance(cls))
     return Function(node, scope)
+
+
+def _loss_functions(parsed: ParsedFile, project: Project, knowledge: Knowledge) -> tuple[LossFunction, ...]:
+    if not any(word in parsed.source.data for word in LOSS_FUNCTION_WORDS):
+        return ()
+    return loss_functions_of(Interpreter(project, knowledge), parsed)
+
+
+def _forwards(parsed: ParsedFile, project: Project, knowledge: Knowledge) -> tuple[ModelForward, ...]:
+    return forwards_of(Interpreter(project, knowledge), parsed) if has_forwards(parsed) else ()

@@ -19,11 +19,16 @@ from ga_lint.facts.scopes import Names, Scope
 from ga_lint.facts.values import (
     UNKNOWN,
     Const,
+    Elements,
     Function,
     Instance,
+    Loss,
     Many,
     Symbol,
+    Tensor,
+    TensorKind,
     Value,
+    alternatives,
     choice,
 )
 from ga_lint.knowledge import Knowledge
@@ -51,6 +56,7 @@ class Interpreter:
         self.assigned: dict[int, dict[str, list[ast.expr]]] = {}  # attributes that methods set, by class node
         self.arguments: dict[int, tuple[tuple[Value, ...], tuple[tuple[str, Value], ...]]] = {}
         self.running: list[ast.AST] = []
+        self.only_with_labels = False  # calls that are not handed targets or a loss are not followed
         self._budget = MAX_STATEMENTS
         self._loops = 0
 
@@ -184,6 +190,8 @@ class Interpreter:
         node: ast.Call | None = None,
     ) -> Value:
         """Call a project function, or an object through its `forward` or `__call__`."""
+        if self.only_with_labels and not any(map(_bears_loss, (*positional, *(value for _, value in named)))):
+            return UNKNOWN
         if isinstance(callee, Instance):
             found = self.names.method(callee.cls, "forward") or self.names.method(callee.cls, "__call__")
             if found is None:
@@ -245,3 +253,11 @@ class Interpreter:
     def module_expression(self, node: ast.expr, scope: Scope) -> Value:
         frame = Frame(scope, node, "")
         return self.evaluate(frame, State({}), node)
+
+
+def _bears_loss(value: Value) -> bool:
+    """Targets, or what became of them."""
+    return any(
+        isinstance(one, Loss | Elements) or (isinstance(one, Tensor) and one.kind is TensorKind.LABELS)
+        for one in alternatives(value)
+    )

@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Confidence, Step
-from ga_lint.facts.model import Level, LossSite, LossTerm, Place, Reduction
+from ga_lint.facts.model import HEADS_LOSS, Level, LossSite, LossTerm, Place, Reduction
 from ga_lint.facts.values import (
     UNKNOWN,
     Built,
     Choice,
+    Class,
     Const,
     Count,
     Elements,
@@ -171,6 +172,28 @@ def loss_of_super(call: Call, forwarded: bool) -> Value:
             return loss
         case _:
             return choice([loss, with_outputs])
+
+
+def loss_of_head(call: Call, cls: Class) -> Value:
+    """`self.loss_function(...)` of a transformers model: a sum over the count where that is handed on."""
+    place = call.run.place(call.frame, call.node)
+    counted = isinstance(call.argument(None, "num_items_in_batch"), Count)
+    labels = call.argument(1, "labels")
+    site = LossSite(
+        HEADS_LOSS,
+        Reduction.SUM if counted else Reduction.MEAN,
+        Level(call.run.knowledge.head_level(cls.node.name) or "unknown"),
+        place,
+        place,
+        Confidence.CERTAIN,
+        ignore_index="-100",
+        labels=labels.text if isinstance(labels, Tensor) else None,
+        ragged=labels.ragged if isinstance(labels, Tensor) else (),
+        counted=counted,
+        scope=call.frame.name,
+        named_labels=True,
+    )
+    return Loss((LossTerm(site),))
 
 
 def output_of(call: Call, model: Model) -> Value:

@@ -270,6 +270,26 @@ class LossFunction:
     confidence: Confidence
 
 
+HEADS_LOSS = "the head's loss_function"  # the callee of `self.loss_function(...)` in a model of transformers
+# A file without any of these computes no loss in a forward.
+FORWARD_WORDS = (b"loss_fct(", b"loss_function(", b"CrossEntropyLoss(", b"cross_entropy(", b"labels=labels")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelForward:
+    """The `forward` of a model that takes `labels` and returns a loss."""
+
+    cls: str
+    base: str  # what makes it a model that a Trainer trains
+    name: Place  # its name on the `def` line
+    function: Place
+    scope: str
+    parameter: Parameter
+    returns: tuple[Returned, ...]
+    declared: tuple[Step, ...]  # where it is said whether it uses the count
+    confidence: Confidence
+
+
 @dataclass(frozen=True, slots=True)
 class Accumulation:
     """How many batches a Lightning Trainer accumulates, as far as this file or its project says."""
@@ -309,6 +329,7 @@ class FileFacts:
     lightning_steps: tuple[LightningStep, ...] = ()
     deepspeed_trainers: tuple[DeepSpeedTrainer, ...] = ()
     loss_functions: tuple[LossFunction, ...] = ()
+    forwards: tuple[ModelForward, ...] = ()
     raggedness: tuple[tuple[LossSite, Raggedness], ...] = ()
 
     def raggedness_of(self, site: LossSite) -> Raggedness:

@@ -1,7 +1,8 @@
-"""A loss function returns its micro-batch's mean: divide its sum by the count that it is called with (GA206).
+"""A loss function returns its micro-batch's mean: divide its sum by the count that it is called with (GA206-GA208).
 
 Places: `call`, the loss call, or `mean`, the division of a hand-written masked mean or the `.mean()` of the losses that
-a mask selects. `constructor`: where the loss object was built, for `loss_fct(...)`. Options: none.
+a mask selects. `constructor`: where the loss object was built, for `loss_fct(...)`. Option: `keywords`, the name of the
+`**kwargs` that a model's forward must have for the Trainer to pass the count at all.
 
 Unlike in an override (see count_loss), nothing multiplies by the ranks: the Trainer does that with what comes back.
 """
@@ -17,7 +18,7 @@ from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.imports import import_module
 from ga_lint.fixers.reduction import reduce_call
 from ga_lint.fixers.registry import Target, fixer
-from ga_lint.fixers.signature import COUNT, receive_count
+from ga_lint.fixers.signature import COUNT, receive_count, with_keywords
 
 
 @fixer("count-loss-function")
@@ -29,6 +30,9 @@ def count_loss_function(target: Target, edits: Edits) -> None:
     mean = tree.find(places[0], cst.BinaryOperation, cst.Call)
     function = tree.function_of(mean)
     receive_count(edits, function)
+    keywords = target.option_or("keywords", "")
+    if keywords:
+        edits.change(function.params, lambda params: with_keywords(params, keywords))
     torch = import_module(edits, "torch")
     line, loss, tail = bind(edits, function, mean)
     divided = (

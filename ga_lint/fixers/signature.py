@@ -64,4 +64,10 @@ def _with_count(params: cst.Parameters) -> cst.Parameters:
     return params.with_changes(**{field: appended(named, new)})
 
 
+def with_keywords(params: cst.CSTNode, name: str) -> cst.Parameters:
+    """`**kwargs` at the end."""
+    assert isinstance(params, cst.Parameters)
+    return params.with_changes(star_kwarg=cst.Param(cst.Name(name)))
+
+
 _NONE = cst.SimpleWhitespace("")

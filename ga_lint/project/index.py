@@ -126,7 +126,8 @@ class Project:
         self, parsed: ParsedFile, binding: ImportedName, seen: set[tuple[Path, str]]
     ) -> Iterator[tuple[ParsedFile, Binding]]:
         assert binding.name is not None
-        source = self.imported(parsed.path, binding)
+        known = binding.level == 0 and binding.module.partition(".")[0] in load().libraries
+        source = None if known else self.imported(parsed.path, binding)  # also inside that library's own repository
         found = list(self._find_name(source, binding.name, seen)) if source else []
         if found:
             yield from found

@@ -12,6 +12,7 @@ from ga_lint.facts.model import (
     Level,
     LossFunction,
     LossTerm,
+    ModelForward,
     Override,
     Place,
     Reduction,
@@ -37,7 +38,7 @@ def trusts_count(override: Override) -> bool:
     return not override.opted_out and not override.sample_base and override.labels_in_batch is not Answer.NO
 
 
-def returned_terms(override: Override | LossFunction) -> Iterator[tuple[Returned, LossTerm]]:
+def returned_terms(override: Override | LossFunction | ModelForward) -> Iterator[tuple[Returned, LossTerm]]:
     """Every term of every return, each once."""
     seen: list[LossTerm] = []
     for returned in override.returns:

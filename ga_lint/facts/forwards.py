@@ -1,0 +1,179 @@
+"""What do the forwards of models do with the count that a Trainer passes through `**kwargs`?
+
+Only a `forward` that takes `labels` and speaks of a loss is followed, and from it only what is handed the labels: the
+network itself says nothing about the loss, and a library of models has hundreds of them.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from ga_lint.diagnostics import Confidence, Step
+from ga_lint.facts.elements import entry
+from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.model import FORWARD_WORDS, ModelForward, Place, Reduction, Returned
+from ga_lint.facts.received import COUNT, TRAINERS_COUNT, classes_of, follow, name_span, parameter_of
+from ga_lint.facts.values import Class, Function, Instance, Table, Tensor, TensorKind, Value
+from ga_lint.syntax.bindings import ImportedName
+from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+
+_HEAD = re.compile(r"PreTrainedModel$|LMHeadModel$|For[A-Z][A-Za-z]+$|GenericFor")
+_FLAG = "accepts_loss_kwargs"
+
+
+def has_forwards(parsed: ParsedFile) -> bool:
+    """Can this file hold a forward that computes a loss?"""
+    data = parsed.source.data
+    return b"def forward(" in data and b"labels" in data and any(word in data for word in FORWARD_WORDS)
+
+
+def forwards_of(run: Interpreter, parsed: ParsedFile) -> tuple[ModelForward, ...]:
+    """Every forward of a model that a Trainer may train, with the losses that it returns."""
+    run.only_with_labels = True
+    found = []
+    for cls in classes_of(run, parsed):
+        method = next((s for s in cls.node.body if isinstance(s, FunctionNode) and s.name == "forward"), None)
+        if method is None or "labels" not in _names(method) or not _speaks_of_loss(parsed, method):
+            continue
+        kind = _model_kind(run, parsed, cls, method)
+        if kind is not None:
+            found.append(_forward(run, parsed, cls, method, kind))
+    return tuple(found)
+
+
+def _names(method: FunctionNode) -> list[str]:
+    return [argument.arg for argument in (*method.args.posonlyargs, *method.args.args, *method.args.kwonlyargs)]
+
+
+def _speaks_of_loss(parsed: ParsedFile, method: FunctionNode) -> bool:
+    lines = parsed.source.lines[method.body[0].lineno - 1 : method.end_lineno]
+    return any("loss" in line for line in lines)
+
+
+def _model_kind(
+    run: Interpreter, parsed: ParsedFile, cls: Class, method: FunctionNode
+) -> tuple[str, Confidence] | None:
+    """What makes it a model that a Trainer trains, and how sure that is."""
+    bases = list(_base_names(cls.node, parsed))
+    head = next((base for base in bases if _HEAD.search(base)), None)
+    if head is not None:
+        sure = any(base in _from_transformers(run, parsed) for base in bases)
+        return head, Confidence.CERTAIN if sure else Confidence.LIKELY
+    if any(isinstance(n, ast.Attribute) and n.attr == "loss_function" for s in method.body for n in ast.walk(s)):
+        return "a head of transformers", Confidence.LIKELY
+    if _is_handed_to_a_trainer(parsed, cls.node.name):
+        return "a model that is handed to a Trainer", Confidence.CERTAIN
+    if not _from_transformers(run, parsed) or not any(base.endswith("Module") for base in bases):
+        return None
+    returns_loss = any(
+        (isinstance(n, ast.Constant) and n.value == "loss") or (isinstance(n, ast.keyword) and n.arg == "loss")
+        for s in method.body
+        for n in ast.walk(s)
+    )
+    return ("a model with a head's signature", Confidence.LIKELY) if returns_loss else None
+
+
+def _base_names(node: ast.ClassDef, parsed: ParsedFile) -> Iterator[str]:
+    """The names of its bases, and of theirs where they stand in the same file."""
+    local = {n.name: n for n in parsed.tree.body if isinstance(n, ast.ClassDef)}
+    todo, seen = [node], {node.name}
+    while todo:
+        for base in todo.pop().bases:
+            name = base.id if isinstance(base, ast.Name) else base.attr if isinstance(base, ast.Attribute) else ""
+            if name and name not in seen:
+                seen.add(name)
+                yield name
+                if name in local:
+                    todo.append(local[name])
+
+
+def _from_transformers(run: Interpreter, parsed: ParsedFile) -> set[str]:
+    """The names that the file imports from transformers."""
+    names = run.project.bindings(parsed).by_name
+    return {
+        name
+        for name, bound in names.items()
+        if any(isinstance(one, ImportedName) and one.module.partition(".")[0] == "transformers" for one in bound)
+    }
+
+
+def _is_handed_to_a_trainer(parsed: ParsedFile, name: str) -> bool:
+    """`Trainer(model=Net(...))`, `model = Net(...)` and `Trainer(model, ...)` in the same file."""
+    calls = [node for node in ast.walk(parsed.tree) if isinstance(node, ast.Call)]
+    built = any(isinstance(call.func, ast.Name) and call.func.id == name for call in calls)
+    if not built:
+        return False
+    models = {name}
+    for node in ast.walk(parsed.tree):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=target)], value=ast.Call(func=ast.Name(id=called))) if called == name:
+                models.add(target)
+    for call in calls:
+        if not ast.unparse(call.func).rpartition(".")[2].endswith("Trainer"):
+            continue
+        given = [keyword.value for keyword in call.keywords if keyword.arg == "model"] or call.args[:1]
+        for one in given:
+            inner = one.func if isinstance(one, ast.Call) else one
+            if isinstance(inner, ast.Name) and inner.id in models:
+                return True
+    return False
+
+
+def _forward(
+    run: Interpreter, parsed: ParsedFile, cls: Class, method: FunctionNode, kind: tuple[str, Confidence]
+) -> ModelForward:
+    function = Function(method, run.names.scope_of(cls), Instance(cls))
+    _, returns = follow(run, function, _arguments(method))
+    return ModelForward(
+        cls=cls.node.name,
+        base=kind[0],
+        name=Place(parsed.path, name_span(parsed, method)),
+        function=Place(parsed.path, parsed.span_of(method)),
+        scope=parsed.scopes.get(id(method), method.name),
+        parameter=parameter_of(parsed, method),
+        returns=returns,
+        declared=_declared(run, parsed, cls) if any(map(_has_mean, returns)) else (),
+        confidence=kind[1],
+    )
+
+
+def _has_mean(returned: Returned) -> bool:
+    return any(term.site.reduction is Reduction.MEAN for term in returned.terms or ())
+
+
+def _arguments(method: FunctionNode) -> dict[str, Value]:
+    values: dict[str, Value] = {}
+    for name in _names(method):
+        guess = entry(Tensor(TensorKind.OTHER), name)
+        if guess.kind in (TensorKind.LABELS, TensorKind.MASK) and name == "labels":
+            values[name] = guess
+    if COUNT in _names(method):
+        values[COUNT] = TRAINERS_COUNT
+    elif method.args.kwarg is not None:
+        values[method.args.kwarg.arg] = Table(((COUNT, TRAINERS_COUNT),))
+    return values
+
+
+def _declared(run: Interpreter, parsed: ParsedFile, cls: Class) -> tuple[Step, ...]:
+    """Where the class, a base of it, or this file says whether the count is used."""
+    steps = []
+    bases = [one for one in run.names.ancestry(cls) if isinstance(one, Class)]
+    for base in bases:
+        steps += [step for node, step in _flags(base.scope.parsed, base.node) if isinstance(node, ast.Name)]
+    outside = (step for node, step in _flags(parsed, parsed.tree) if isinstance(node, ast.Attribute))
+    return (*steps, *outside)
+
+
+def _flags(parsed: ParsedFile, inside: ast.AST) -> Iterator[tuple[ast.expr, Step]]:
+    """`accepts_loss_kwargs = False`, on a class, a model or a Trainer."""
+    if _FLAG.encode() not in parsed.source.data:
+        return
+    for node in ast.walk(inside):
+        match node:
+            case ast.Assign(
+                targets=[(ast.Name(id=name) | ast.Attribute(attr=name)) as target],
+                value=ast.Constant(value=bool() as value),
+            ) if name.endswith(_FLAG):
+                yield target, Step(f"{name} = {value}", parsed.path, parsed.span_of(node))
