@@ -120,7 +120,7 @@ def _override(run: Interpreter, parsed: ParsedFile, cls: Class, method: Function
         opted_out=opt_outs(run, cls),
         confidence=lineage.confidence,
         sample_base=lineage.per_sample,
-        labels_in_batch=_labels_in_batch(cls, returns),
+        labels_in_batch=_labels_in_batch(cls, method, returns),
         loss_reads=tuple(run.loss_reads),
         local_average=_averages_locally(parsed),
         own_step=_has_own_step(run, cls),
@@ -155,7 +155,7 @@ def _reads_count(method: FunctionNode) -> bool:
     )
 
 
-def _labels_in_batch(cls: Class, returns: tuple[Returned, ...]) -> Answer:
+def _labels_in_batch(cls: Class, method: FunctionNode, returns: tuple[Returned, ...]) -> Answer:
     """Does the batch hold a key `labels`, without which the Trainer counts nothing?"""
     for statement in cls.node.body:
         for node in ast.walk(statement):
@@ -164,7 +164,17 @@ def _labels_in_batch(cls: Class, returns: tuple[Returned, ...]) -> Answer:
             if isinstance(node, ast.Attribute) and node.attr == "labels":
                 return Answer.YES
     own = any(term.site.callee.endswith("own loss") for r in returns if r.terms for term in r.terms)
-    return Answer.YES if own else Answer.UNKNOWN
+    return Answer.YES if own and not _holds_batches(method) else Answer.UNKNOWN
+
+
+def _holds_batches(method: FunctionNode) -> bool:
+    """`model(**inputs["chosen"])`: a batch of batches has no key `labels` of its own."""
+    return any(
+        keyword.arg is None and isinstance(keyword.value, ast.Subscript)
+        for node in ast.walk(method)
+        if isinstance(node, ast.Call)
+        for keyword in node.keywords
+    )
 
 
 def _averages_locally(parsed: ParsedFile) -> bool:

@@ -43,17 +43,17 @@ def delegate_loss(target: Target, edits: Edits) -> None:
     line = tree.statement_of(call)
     name = _loss_name(tree, losses)
     edits.change(line.body[0], lambda node: _bind_both(node, name))
-    column = tree.span_of(line).start.column - 1 + len(f"{name}, {outputs} = super().compute_loss(")
-    edits.replace(call, _delegation([*passed, "return_outputs=True", count], column))
+    opening = len(f"{name}, {outputs} = super().compute_loss(")
+    edits.replace(call, _delegation([*passed, "return_outputs=True", count], tree.span_of(line).start.column - 1, opening))
     for loss in losses:
         _read_bound(edits, loss, name, outputs)
 
 
-def _delegation(arguments: list[str], column: int) -> str:
-    """The call; too long for one line, the count goes below the first argument."""
+def _delegation(arguments: list[str], indent: int, opening: int) -> str:
+    """The call; too long for one line, the count goes below the first argument. The line's indent is added later."""
     text = ", ".join(arguments)
-    if column + len(text) >= MAX_WIDTH:
-        text = ", ".join(arguments[:-1]) + ",\n" + " " * column + arguments[-1]
+    if indent + opening + len(text) >= MAX_WIDTH:
+        text = ", ".join(arguments[:-1]) + ",\n" + " " * opening + arguments[-1]
     return f"super().compute_loss({text})"
 
 

@@ -24,6 +24,8 @@ def rank_factor(target: Target, edits: Edits) -> None:
     tree = target.tree
     kinds = (cst.BinaryOperation, cst.AugAssign, cst.Call)
     divisions = [division_of(tree.find(span, *kinds)) for span in target.spans("division")]
+    for division in divisions:
+        _refuse_other_counts(tree, tree.function_of(division.whole))
     hoisted: set[cst.CSTNode] = set()
     for division in divisions:
         self_name = parameter_name(tree.function_of(division.whole), 0)
@@ -41,6 +43,14 @@ def rank_factor(target: Target, edits: Edits) -> None:
             edits.insert_before(line, text + _block(self_name, tree.code(division.left), _guard(tree, division)))
         if line is not None:
             edits.replace(_expression(division), tree.code(division.left))
+
+
+def _refuse_other_counts(tree: Tree, function: cst.FunctionDef) -> None:
+    """`if num_items_in_batch is None: num_items_in_batch = mask.sum()`: a count of this rank owes no factor."""
+    for assign in tree.inside(function.body, cst.Assign):
+        if any(tree.code(each.target) == COUNT for each in assign.targets) and COUNT not in names_in(assign.value):
+            row = tree.span_of(assign).start.row
+            raise FixNotApplicable(f"{COUNT} becomes another count on line {row}, which owes no factor")
 
 
 def _divided_name(tree: Tree, division: Division) -> str | None:
