@@ -6,14 +6,14 @@ import re
 from dataclasses import replace
 
 from ga_lint.diagnostics import Step
-from ga_lint.facts.model import Factor, FactorKind, Level, LossSite, LossTerm, Place, Reduction
+from ga_lint.facts.model import SCALAR, Factor, FactorKind, Level, LossSite, LossTerm, Place, Reduction
 from ga_lint.facts.values import (
     UNKNOWN,
     Const,
     Count,
     Elements,
     Loss,
-    Reciprocal,
+    Product,
     Scale,
     Symbol,
     Tensor,
@@ -31,7 +31,7 @@ WORLD_NAME = re.compile(
 )
 _COUNT_KIND = {
     Scale.MICRO_BATCH: FactorKind.LOCAL_COUNT,
-    Scale.RUNNING: FactorKind.LOCAL_COUNT,
+    Scale.RUNNING: FactorKind.RUNNING_COUNT,
     Scale.WINDOW: FactorKind.WINDOW_COUNT,
     Scale.GLOBAL: FactorKind.GLOBAL_COUNT,
 }
@@ -39,8 +39,10 @@ _COUNT_KIND = {
 
 def scaled(loss: Loss, by: Value, power: int, text: str, place: Place) -> Loss:
     """The loss multiplied (`power` 1) or divided (-1) by `by`."""
-    if isinstance(by, Reciprocal):
-        return scaled(loss, by.of, -power, by.text, place)
+    if isinstance(by, Product):
+        for factor, own_text, own_power in by.factors:
+            loss = scaled(loss, factor, power * own_power, own_text, place)
+        return loss
     return Loss(tuple(_scaled_term(term, by, power, text, place) for term in loss.terms))
 
 
@@ -53,11 +55,26 @@ def _scaled_term(term: LossTerm, by: Value, power: int, text: str, place: Place)
     return term
 
 
+def product(left: Value, left_text: str, right: Value, right_text: str, power: int) -> Product | None:
+    """`left * right` or `left / right` where a count is among the factors and nothing but counts, steps and ranks."""
+    parts = (*_parts(left, left_text, 1), *_parts(right, right_text, power))
+    counts = any(isinstance(value, Count | Product) for value in (left, right))
+    known = all(isinstance(value, Count) or _kind_by_name(text) is not FactorKind.OTHER for value, text, _ in parts)
+    return Product(parts) if counts and known and len(parts) > 1 else None
+
+
+def _parts(value: Value, text: str, power: int) -> tuple[tuple[Value, str, int], ...]:
+    if isinstance(value, Product):
+        return tuple((factor, own_text, power * own_power) for factor, own_text, own_power in value.factors)
+    return ((value, text, power),)
+
+
 def factor_of(by: Value, power: int, text: str, place: Place) -> Factor:
     """What a factor of a loss means, by its value first and by its name second."""
     match by:
-        case Count(scale=scale):
-            return Factor(_COUNT_KIND[scale], power, text, place)
+        case Count(scale=scale, what=what):
+            kind = FactorKind.OTHER if what == SCALAR else _COUNT_KIND[scale]
+            return Factor(kind, power, text, place, counted=what)
         case Const(value=bool()):
             return Factor(FactorKind.OTHER, power, text, place)
         case Const(value=int() | float() as number):

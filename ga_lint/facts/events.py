@@ -39,6 +39,7 @@ class Loop:
     rounds: Value = UNKNOWN
     rounds_text: str = ""
     fetch: Place | None = None  # its first statement, where that is an assignment
+    assigned: frozenset[str] = frozenset()  # what each round of it assigns anew
 
 
 @dataclass(frozen=True, slots=True)

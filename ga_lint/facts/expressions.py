@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,10 @@ if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
 
 
+# What a test for the end of a loader speaks of, where it stands beside the modulo test.
+_END = re.compile(r"\blen\(|last_|is_last|num_batches|end_of_dataloader|- 1$")
+
+
 def evaluate(run: Interpreter, frame: Frame, state: State, node: ast.expr) -> Value:
     """The value of `node`; effects of calls inside it happen on this path."""
     match node:
@@ -73,7 +78,8 @@ def evaluate(run: Interpreter, frame: Frame, state: State, node: ast.expr) -> Va
             values = [run.evaluate(frame, state, one) for one in operands]
             bounds = [value for value in values if isinstance(value, Boundary)]
             if bounds:
-                return bounds[0]
+                ends = isinstance(node.op, ast.Or) and any(_END.search(text_of(one)) for one in operands)
+                return replace(bounds[0], at_end=bounds[0].at_end or ends)
             return _boolean(run, frame, state, node, values)
         case ast.IfExp(test=test, body=body, orelse=orelse):
             known_test = conditions.truth(run, frame, state, test, run.evaluate(frame, state, test))

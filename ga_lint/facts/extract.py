@@ -25,6 +25,7 @@ from ga_lint.facts.raggedness import FileSigns, raggedness_of
 from ga_lint.facts.roots import loop_roots
 from ga_lint.facts.trainers import overrides_of
 from ga_lint.facts.values import Class, Function, Instance
+from ga_lint.facts.window_signs import BOUNDARY_SETTER, divided_after
 from ga_lint.facts.windows import windows_of
 from ga_lint.knowledge import Knowledge, load
 from ga_lint.project import Project
@@ -40,7 +41,7 @@ def extract(parsed: ParsedFile, project: Project) -> FileFacts:
     if any(word in parsed.source.data for word in LOOP_WORDS):
         run_loops(run, parsed)
         own = windows_of(run, signs.wrapper)
-        windows = tuple(signs.with_level(window) for window in own if window.loop.path == parsed.path)
+        windows = tuple(_signed(signs.with_level(window), parsed) for window in own if window.loop.path == parsed.path)
     steps: tuple[LightningStep, ...] = ()
     if b"def training_step" in parsed.source.data:
         steps = tuple(_levelled(step, signs) for step in lightning_steps(run, parsed, project))
@@ -59,6 +60,15 @@ def extract(parsed: ParsedFile, project: Project) -> FileFacts:
         loss_functions=_loss_functions(parsed, project, run.knowledge),
         forwards=_forwards(parsed, project, run.knowledge),
         raggedness=tuple((site, raggedness_of(site, signs)) for site in sites),
+    )
+
+
+def _signed(window: Window, parsed: ParsedFile) -> Window:
+    return replace(
+        window,
+        divided_after=divided_after(window, parsed),
+        sets_boundary=BOUNDARY_SETTER in parsed.source.data,
+        mentions_deepspeed=b"deepspeed" in parsed.source.data.lower(),
     )
 
 

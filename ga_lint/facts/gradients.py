@@ -6,11 +6,13 @@ import ast
 from typing import TYPE_CHECKING
 
 from ga_lint.facts.events import EventKind
-from ga_lint.facts.values import UNKNOWN, Built, Const, Elements, Instance, Loss, Model, Output, Value
+from ga_lint.facts.values import UNKNOWN, Built, Const, Elements, Instance, Loss, Model, Output, Product, Value
 from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.calls import Call
+    from ga_lint.facts.interpreter import Interpreter
+    from ga_lint.facts.paths import Frame, State
 
 MANUAL = "manual_backward"  # of a LightningModule; Fabric's is its `backward`
 _BACKWARD = ("backward", MANUAL)
@@ -33,14 +35,24 @@ def record_call(call: Call, receiver: Value) -> Value | None:
             EventKind.ZERO_GRAD, call.frame, call.state, call.node, UNKNOWN, call.node, receiver, call.receiver_text
         )
         return Const(None)
-    if method in ("mul_", "div_") and call.receiver_text.endswith(".grad"):
-        factor = call.positional[0] if call.positional else UNKNOWN
-        node = call.node.args[0] if call.node.args else call.node
-        call.run.record(
-            EventKind.SCALE_GRADIENT, call.frame, call.state, call.node, factor, node, receiver, call.receiver_text
-        )
+    if method in ("mul_", "div_") and call.node.args and is_gradient(call.receiver_text):
+        power = 1 if method == "mul_" else -1
+        record_scaling(call.run, call.frame, call.state, call.node, call.node.args[0], power)
         return UNKNOWN
     return None
+
+
+def is_gradient(text: str) -> bool:
+    """Is this the gradient of a parameter: `p.grad`, `p.grad.data`?"""
+    return text.removesuffix(".data").endswith(".grad")
+
+
+def record_scaling(run: Interpreter, frame: Frame, state: State, node: ast.AST, factor: ast.expr, power: int) -> None:
+    """Keep that a gradient is multiplied (`power` 1) or divided (-1) by `factor`."""
+    value = run.evaluate(frame, state, factor)
+    known = value if isinstance(value, Product) else Product(((value, text_of(factor), 1),))
+    scale = Product(tuple((one, text, power * own) for one, text, own in known.factors))
+    run.record(EventKind.SCALE_GRADIENT, frame, state, node, scale, factor)
 
 
 def _backward(call: Call, receiver: Value) -> Value:

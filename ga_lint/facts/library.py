@@ -23,6 +23,7 @@ from ga_lint.facts.values import (
     Loss,
     Many,
     Model,
+    Product,
     Scale,
     Symbol,
     Table,
@@ -112,7 +113,7 @@ def _builtin(call: Call, name: str) -> Value | None:
         return first
     if name in _NUMBERS:
         for value in call.positional:
-            if isinstance(value, Count | Loss | Elements):
+            if isinstance(value, Count | Product | Loss | Elements):
                 return value
         named = [value for value in call.positional if isinstance(value, Symbol)]
         return named[0] if named else first if isinstance(first, Const) else UNKNOWN
@@ -208,7 +209,7 @@ def _torch(call: Call, last: str) -> Value | None:
             return replace(first, kind=TensorKind.MASK, text=text_of(call.node))
     if last in _NUMBERS | _ELEMENTWISE:
         for value in call.positional:
-            if isinstance(value, Count | Loss | Elements):
+            if isinstance(value, Count | Product | Loss | Elements):
                 return value
     for value in (*call.positional, *(v for _, v in call.named)):
         if isinstance(value, Items | Many) and last in ("stack", "cat", "tensor", "as_tensor", "concat"):

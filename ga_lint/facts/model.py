@@ -12,6 +12,9 @@ from ga_lint.source import Span
 LOOP_WORDS = (b"backward(", b"zero_grad(")  # a file without either holds no loop; backward can be in another file
 
 
+SCALAR = "a scalar"  # what is counted where `numel()` of a loss is always 1
+
+
 class Reduction(enum.Enum):
     """How a loss over many elements becomes one number."""
 
@@ -34,6 +37,7 @@ class FactorKind(enum.Enum):
 
     STEPS = "accumulation steps"
     LOCAL_COUNT = "this micro-batch's count"
+    RUNNING_COUNT = "the count of the window so far"
     WINDOW_COUNT = "this rank's count for the window"
     GLOBAL_COUNT = "the window's count over all ranks"
     WORLD = "number of ranks"
@@ -58,6 +62,12 @@ class Factor:
     text: str  # as the user wrote it: "args.gradient_accumulation_steps"
     place: Place  # the whole operation: `loss / steps`, `loss /= steps`
     value: float | None = None  # where it is literal
+    counted: str = ""  # the text of what a count runs over
+
+    @property
+    def counts_scalar(self) -> bool:
+        """Is it `numel()` of one number, and so 1?"""
+        return self.counted == SCALAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +166,15 @@ class LibraryDivision:
 
 
 @dataclass(frozen=True, slots=True)
+class Scaling:
+    """A multiplication or division of gradients: `p.grad.mul_(...)`."""
+
+    place: Place
+    factors: tuple[Factor, ...]
+    loop: Place | None  # the header of the outermost loop around it
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """The micro-batches between two optimizer steps, and the loss that goes into each backward.
 
@@ -181,7 +200,19 @@ class Window:
     trivial: bool = False  # the steps are 1 and nothing can change that
     driver: str = ""  # the text of what runs backward: "accelerator", "" for the loss itself
     fetch: Place | None = None  # the first statement of a counted loop, where it draws the micro-batch
-    rescaled: bool = False  # gradients are multiplied or divided after backward
+    scalings: tuple[Scaling, ...] = ()  # where the file scales gradients by hand
+    at_end: bool = False  # the gate opens at the loader's end too, after a window that may be shorter
+    cleared: Place | None = None  # where every round clears the gradients that only some rounds step on
+    divided_after: Factor | None = None  # the loss is divided by the steps when backward has run already
+    steps_by_engine: bool = False  # what runs backward is what steps: `engine.backward(loss)`, `engine.step()`
+    mentions_deepspeed: bool = False  # the file speaks of DeepSpeed, which would own the gradients
+    sets_boundary: bool = False  # the file tells the DeepSpeed engine itself where a window ends
+
+    @property
+    def rescaled(self) -> bool:
+        """Are gradients multiplied or divided after backward?"""
+        return bool(self.scalings)
+
     traced_steps: str = ""  # what `steps` was computed from, where the gate names it otherwise
 
 

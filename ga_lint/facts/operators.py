@@ -21,7 +21,7 @@ from ga_lint.facts.values import (
     Items,
     Loss,
     Output,
-    Reciprocal,
+    Product,
     Remainder,
     Symbol,
     Tensor,
@@ -77,9 +77,16 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
         case _, _, Elements():
             return right
         case ast.Div(), Const(value=1 | 1.0), _:
-            return Reciprocal(right, text_of(node.right))
+            inverse = right if isinstance(right, Product) else Product(((right, text_of(node.right), 1),))
+            return Product(tuple((factor, text, -power) for factor, text, power in inverse.factors))
         case ((ast.Div() | ast.FloorDiv()), Count(), _) if algebra.WORLD_NAME.search(text_of(node.right)):
             return replace(left, per_rank=True)
+        case ((ast.Mult() | ast.Div()), _, _) if product := algebra.product(
+            left, text_of(node.left), right, text_of(node.right), 1 if isinstance(node.op, ast.Mult) else -1
+        ):
+            return product
+        case ((ast.Add() | ast.Sub() | ast.Mult() | ast.Div() | ast.FloorDiv()), Product(), _):
+            return left
         case ((ast.Add() | ast.Sub() | ast.Mult() | ast.Div() | ast.FloorDiv()), Count(), _):
             return left
         case ((ast.Add() | ast.Mult()), _, Count()):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
-from ga_lint.facts import conditions
+from ga_lint.facts import conditions, gradients
 from ga_lint.facts.elements import element_of, is_ignore_index, unpacked
 from ga_lint.facts.events import Context, EventKind, Guard, Loop
 from ga_lint.facts.paths import Frame, State, joined
@@ -159,10 +159,13 @@ def _assign_element(run: Interpreter, frame: Frame, state: State, target: ast.Su
 
 def _augment(run: Interpreter, frame: Frame, state: State, node: ast.AugAssign) -> None:
     text = text_of(node.target)
+    if isinstance(node.op, ast.Mult | ast.Div) and gradients.is_gradient(text):
+        gradients.record_scaling(run, frame, state, node, node.value, 1 if isinstance(node.op, ast.Mult) else -1)
+        return
     old = run.evaluate(frame, state, node.target)
     right = run.evaluate(frame, state, node.value)
     if isinstance(node.op, ast.Add) and isinstance(right, Count) and frame.loops and not isinstance(old, Loss):
-        if right.scale in (Scale.MICRO_BATCH, Scale.RUNNING):
+        if right.scale in (Scale.MICRO_BATCH, Scale.RUNNING) and text not in frame.loops[-1].assigned:
             right = replace(right, scale=Scale.RUNNING, loop=frame.loops[-1].id, text=text)
         state.env[text] = right
         return
@@ -227,7 +230,11 @@ def _loop(
     header = node.iter if isinstance(node, ast.For | ast.AsyncFor) else node.test
     drawn = node.body[0] if isinstance(node.body[0], ast.Assign) else None
     fetch = run.place(frame, drawn) if drawn is not None else None
-    loop = Loop(run.new_loop_id(), run.place(frame, header), run.place(frame, node), source, rounds, rounds_text, fetch)
+    assigned = frozenset(
+        text_of(target) for statement in node.body if isinstance(statement, ast.Assign) for target in statement.targets
+    )
+    place, whole = run.place(frame, header), run.place(frame, node)
+    loop = Loop(run.new_loop_id(), place, whole, source, rounds, rounds_text, fetch, assigned)
     outer_guards, broken, continued = state.guards, frame.broken, frame.continued
     frame.broken, frame.continued, frame.loops = [], [], (*frame.loops, loop)
     paths = run.execute(frame, node.body, [state])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ga_lint.diagnostics import Step
 from ga_lint.facts import algebra, losses
 from ga_lint.facts.elements import entry, is_ignore_index
-from ga_lint.facts.model import Reduction
+from ga_lint.facts.model import SCALAR, Reduction
 from ga_lint.facts.values import (
     UNKNOWN,
     Const,
@@ -20,6 +20,7 @@ from ga_lint.facts.values import (
     Many,
     Model,
     Output,
+    Product,
     Scale,
     Symbol,
     Table,
@@ -68,6 +69,8 @@ def method(call: Call, receiver: Value) -> Value | None:
             return _elements_method(call, receiver, name)
         case Count():
             return _count_method(receiver, name)
+        case Product():
+            return receiver if name in _COUNT_STAYS else UNKNOWN
         case Tensor():
             return _tensor_method(call, receiver, name)
         case Table() if name in ("get", "pop"):
@@ -108,6 +111,9 @@ def _lookup(call: Call, receiver: Value) -> Value:
 def _loss_method(call: Call, loss: Loss, name: str) -> Value:
     if name in _DETACHES:
         return UNKNOWN
+    if name == "numel":
+        text = text_of(call.node)
+        return Count(SCALAR, Scale.MICRO_BATCH, text=text, depth=len(call.frame.loops))
     if name in ("div", "div_", "true_divide", "mul", "mul_") and call.positional:
         power = -1 if name.startswith(("div", "true")) else 1
         text = text_of(call.node.args[0])

@@ -239,11 +239,10 @@ class Remainder:
 
 
 @dataclass(frozen=True, slots=True)
-class Reciprocal:
-    """`1 / n`, with `n` and its text."""
+class Product:
+    """`steps * world_size / count`, `1 / n`: each factor with its text and its power, 1 or -1."""
 
-    of: Value
-    text: str
+    factors: tuple[tuple[Value, str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +256,7 @@ class Boundary:
 
     steps: Value
     negated: bool = False
+    at_end: bool = False  # it is true as well where the loader ends, after a window that may be shorter
     written: str = field(default="", compare=False)  # the steps as they stand in the test
 
 
@@ -288,7 +288,7 @@ Value = (
     | Many
     | Table
     | Remainder
-    | Reciprocal
+    | Product
     | Counter
     | Boundary
     | Choice
@@ -323,6 +323,8 @@ def matters(value: Value) -> bool:
         return True
     if isinstance(value, Const):
         return value.value in ("mean", "sum", "none")
+    if isinstance(value, Product):
+        return any(matters(one) for one, _, _ in value.factors)
     if isinstance(value, Choice | Items):
         return any(matters(one) for one in value.values)
     return False

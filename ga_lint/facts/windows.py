@@ -20,6 +20,7 @@ from ga_lint.facts.values import (
     Value,
     alternatives,
 )
+from ga_lint.facts.window_signs import cleared_before, scalings_of
 
 _STACKS = {
     "accelerate": Stack.ACCELERATE,
@@ -132,7 +133,7 @@ def _window(
         stack = distributed
     traced, value = _steps(rounds)
     text = _written(backward, step, gate) or traced
-    if "deepspeed" in text and library.answer is not Answer.YES:  # the engine's own number, so the engine divides
+    if "deepspeed" in traced and library.answer is not Answer.YES:  # the engine's own number, so the engine divides
         stack, library = Stack.DEEPSPEED, LibraryDivision(Answer.YES, by="the DeepSpeed engine")
     loop = backward.loops[-1]
     if library.answer is Answer.YES and not text:
@@ -160,7 +161,10 @@ def _window(
         trivial=rounds == Const(1),
         driver=backward.driver_text,
         fetch=loop.fetch if "range(" in loop.rounds_text else None,
-        rescaled=any(event.kind is EventKind.SCALE_GRADIENT for event in run.events),
+        steps_by_engine=bool(step.driver_text) and step.driver_text == backward.driver_text,
+        scalings=scalings_of(run.events),
+        at_end=idiom is Idiom.GATE and _opens_at_end(step, gate),
+        cleared=cleared_before(backward, step, run.events) if idiom is Idiom.GATE else None,
         traced_steps=traced,
     )
 
@@ -173,6 +177,10 @@ def _written(backward: Event, step: Event, gate: object) -> str:
             inside = guard.place.path == loop.path and loop.span.contains(guard.place.span)
             return guard.test.written if inside else ""
     return ""
+
+
+def _opens_at_end(step: Event, gate: object) -> bool:
+    return any(isinstance(g.test, Boundary) and g.test.at_end and g.place == gate for g in step.guards)
 
 
 def _steps(rounds: Value) -> tuple[str, float | None]:

@@ -52,8 +52,7 @@ class Loss:
     @property
     def is_counted(self) -> bool:
         """Divided by the window's count, here or by the callee."""
-        kinds = (FactorKind.WINDOW_COUNT, FactorKind.GLOBAL_COUNT)
-        return self.term.site.counted or any(f.kind in kinds and f.power < 0 for f in self.term.factors)
+        return self.term.site.counted or any(f.kind in WINDOW_COUNTS and f.power < 0 for f in self.term.factors)
 
     @property
     def place(self) -> Place:
@@ -62,7 +61,9 @@ class Loss:
         return here[-1] if here else self.window.caller
 
 
-_COUNTS = (FactorKind.LOCAL_COUNT, FactorKind.WINDOW_COUNT, FactorKind.GLOBAL_COUNT)
+WINDOW_COUNTS = (FactorKind.WINDOW_COUNT, FactorKind.GLOBAL_COUNT)
+_COUNTS = (FactorKind.LOCAL_COUNT, FactorKind.RUNNING_COUNT, *WINDOW_COUNTS)
+AVERAGING = (Stack.DDP, Stack.FSDP, Stack.ACCELERATE, Stack.DEEPSPEED, Stack.FABRIC)  # gradients, over the ranks
 
 
 def is_plain_mean(term: LossTerm) -> bool:
@@ -72,6 +73,11 @@ def is_plain_mean(term: LossTerm) -> bool:
         and not term.site.counted
         and not any(factor.kind in _COUNTS or _is_share(factor) for factor in term.factors)
     )
+
+
+def is_plain(loss: Loss) -> bool:
+    """No divisor whose meaning is not known: it could be the steps under another name."""
+    return not any(f.power < 0 and f.kind in (FactorKind.OTHER, FactorKind.CONSTANT) for f in loss.term.factors)
 
 
 def losses(facts: FileFacts) -> Iterator[Loss]:
@@ -107,7 +113,8 @@ def _is_share(factor: Factor) -> bool:
 def _is_window(window: Window) -> bool:
     """An inner loop is a window when it says so; any other inner loop may be one over tasks or time."""
     if window.idiom is Idiom.INNER_LOOP:
-        divided = any(is_steps(f, window) for terms in window.losses for term in terms for f in term.factors)
+        factors = [f for terms in window.losses for term in terms for f in term.factors]
+        divided = any(is_steps(f, window) or (f.kind in WINDOW_COUNTS and f.power < 0) for f in factors)
         return divided or bool(_WINDOW_NAME.search(window.steps))
     if window.idiom is Idiom.ACCUMULATE:
         return window.library.answer is not Answer.NO
@@ -156,3 +163,8 @@ def confidence(loss: Loss, *others: Confidence) -> Confidence:
     if loss.window.stack is Stack.DEEPSPEED and loss.window.idiom is Idiom.ENGINE:
         links.append(Confidence.LIKELY)  # the engine's own configuration is not in sight
     return min(links)
+
+
+def rank_confidence(window: Window) -> Confidence:
+    """How sure it is that several ranks run this: a wrapper says so, accelerate and Fabric only allow it."""
+    return Confidence.CERTAIN if window.stack in (Stack.DDP, Stack.FSDP) else Confidence.LIKELY

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
-from ga_lint.facts.model import LOOP_WORDS, Answer, FactorKind, FileFacts, Idiom, Place
+from ga_lint.facts.model import LOOP_WORDS, Answer, FileFacts, Idiom, Place
 from ga_lint.project import Project
-from ga_lint.rules._loops import Loss, confidence, losses, steps_text, trace
+from ga_lint.rules._loops import Loss, confidence, is_plain, losses, steps_text, trace
 from ga_lint.rules.registry import rule
 
 
@@ -25,15 +25,12 @@ def undivided_accumulation(facts: FileFacts, project: Project) -> Iterator[Findi
         window = loss.window
         if window.backward in reported or window.backward in divided or not loss.is_mean or loss.divisions != 0:
             continue
-        if window.library.answer is not Answer.NO or window.rescaled or not _is_plain(loss):
+        if window.divided_after is not None or window.cleared is not None:
+            continue  # GA110, GA109
+        if window.library.answer is not Answer.NO or window.rescaled or not is_plain(loss):
             continue
         reported.add(window.backward)
         yield _finding(loss)
-
-
-def _is_plain(loss: Loss) -> bool:
-    """No divisor whose meaning is not known: it could be the steps under another name."""
-    return not any(f.power < 0 and f.kind in (FactorKind.OTHER, FactorKind.CONSTANT) for f in loss.term.factors)
 
 
 def _finding(loss: Loss) -> Finding:

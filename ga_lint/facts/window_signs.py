@@ -1,0 +1,71 @@
+"""What else happens to the gradients of a window: cleared too early, scaled by hand, the loss divided too late?"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+
+from ga_lint.facts import algebra
+from ga_lint.facts.events import Event, EventKind
+from ga_lint.facts.model import Factor, FactorKind, Place, Scaling, Window
+from ga_lint.facts.values import Boundary, Product
+from ga_lint.syntax.parsed import ParsedFile
+from ga_lint.syntax.text import text_of
+
+BOUNDARY_SETTER = b"set_gradient_accumulation_boundary"
+
+
+def scalings_of(events: Sequence[Event]) -> tuple[Scaling, ...]:
+    """Every place where gradients are multiplied or divided by hand."""
+    found: list[Scaling] = []
+    for event in events:
+        if event.kind is EventKind.SCALE_GRADIENT and isinstance(event.value, Product):
+            factors = tuple(_scaling_factors(event.value, event.value_place))
+            scaling = Scaling(event.place, factors, event.loops[0].place if event.loops else None)
+            if scaling not in found:
+                found.append(scaling)
+    return tuple(found)
+
+
+def _scaling_factors(product: Product, place: Place) -> Iterator[Factor]:
+    for value, text, power in product.factors:
+        factor = algebra.factor_of(value, power, text, place)
+        # At the window's end what was counted so far is the window's count.
+        kind = FactorKind.WINDOW_COUNT if factor.kind is FactorKind.RUNNING_COUNT else factor.kind
+        yield Factor(kind, factor.power, factor.text, factor.place, factor.value)
+
+
+def cleared_before(backward: Event, step: Event, events: Sequence[Event]) -> Place | None:
+    """Where every round of the loop clears the gradients that only some rounds step on."""
+    for event in events:
+        if event.kind is not EventKind.ZERO_GRAD or event.loops != backward.loops or event.scope != backward.scope:
+            continue
+        gated = any(isinstance(guard.test, Boundary) for guard in event.guards if guard not in backward.guards)
+        same = event.driver_text in (step.driver_text, "") or event.driver == step.driver
+        if same and not gated and set(event.guards) <= set(backward.guards):
+            return event.place
+    return None
+
+
+def divided_after(window: Window, parsed: ParsedFile) -> Factor | None:
+    """`loss = loss / steps` on the loss that backward has already run on."""
+    name = window.handed_over_text
+    if not name.isidentifier() or window.backward.path != parsed.path:
+        return None
+    for node in ast.walk(parsed.tree):
+        match node:
+            case ast.AugAssign(target=ast.Name(id=target), op=ast.Div(), value=divisor) if target == name:
+                pass
+            case ast.Assign(
+                targets=[ast.Name(id=target)],
+                value=ast.BinOp(left=ast.Name(id=left), op=ast.Div(), right=divisor),
+            ) if target == left == name:
+                pass
+            case _:
+                continue
+        span = parsed.span_of(node)
+        text = text_of(divisor)
+        is_steps = text == window.steps or algebra.STEPS_NAME.search(text)
+        if is_steps and window.loop.span.contains(span) and span.start > window.backward.span.end:
+            return Factor(FactorKind.STEPS, -1, text, Place(parsed.path, span))
+    return None
