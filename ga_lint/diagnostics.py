@@ -123,4 +123,4 @@ class Diagnostic:
     cell: int | None = None  # in a notebook, where all rows are rows of this cell
     edits: tuple[Edit, ...] = ()
     verified: str | None = None  # the numeric check's verdict on the rewrite
-    extra: Mapping[str, str] = field(default_factory=dict)
+    text: str | None = field(default=None, repr=False, compare=False)  # the whole file, where its rows are the file's

@@ -70,6 +70,7 @@ class Report:
     fail_on: Severity = Severity.INFO
     exit_zero: bool = False
     notes: tuple[str, ...] = field(default=())  # lines for stderr, such as "no Python files found"
+    below: str = ""  # the working folder as CI counts it, from the root of the repository
 
     @property
     def diagnostics(self) -> list[Diagnostic]:

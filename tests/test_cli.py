@@ -15,6 +15,7 @@ from ga_lint.cli.arguments import parse
 from ga_lint.cli.options import COMMANDS, OPTIONS, Kind
 from ga_lint.errors import UsageError
 from testbed.fixtures import ROOT
+from testbed.sarif import validate
 from testbed.shell import BROKEN, HIT, ga_lint, write
 
 FROZEN = """
@@ -23,7 +24,7 @@ check: --select --ignore --extend-select --min-confidence --transformers-version
  --statistics --fail-on --exit-zero --quiet -q --verbose -v --color --config --isolated --show-settings
 fix: --select --ignore --extend-select --min-confidence --transformers-version --exclude --extend-exclude
  --force-exclude --respect-gitignore --no-respect-gitignore --stdin-filename --diff --unsafe-fixes --verify --no-verify
- --verified-only --exit-non-zero-on-fix --output-format --quiet -q --verbose -v --color --config --isolated
+ --verified-only --exit-non-zero-on-fix --output-format --output --quiet -q --verbose -v --color --config --isolated
 verify: --select --ignore --extend-select --transformers-version --exclude --extend-exclude --force-exclude
  --respect-gitignore --no-respect-gitignore --timeout --seed --dtype --device --output-format --quiet -q --verbose -v
  --color --config --isolated
@@ -252,13 +253,6 @@ class TestStreams:
         ran = ga_lint("check", "--output", "json:no/r.json", cwd=tmp_path)
         assert (ran.code, ran.err) == (2, "error: --output: no/r.json cannot be written: No such file or directory\n")
 
-    def test_github_actions_get_annotations_besides(self, tmp_path: Path) -> None:
-        write(tmp_path, {"sub/a.py": BROKEN})
-        env = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(tmp_path)}
-        ran = ga_lint("check", cwd=tmp_path / "sub", env=env)
-        assert ran.out.startswith("a.py:1:7: GA001")
-        assert "\n::error file=sub/a.py,line=1,endLine=1,col=7" in ran.out
-
     def test_statistics(self, tmp_path: Path) -> None:
         write(tmp_path, {"a.py": BROKEN, "b.py": BROKEN})
         assert ga_lint("check", "--statistics", cwd=tmp_path).out == "2  GA001  syntax-error\n"
@@ -287,6 +281,90 @@ class TestStreams:
         assert '"GA002"' not in out
 
 
+class TestInCi:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        write(tmp_path, {"sub/a.py": BROKEN})
+        return tmp_path / "sub"
+
+    def test_github_gets_a_fold_annotations_and_a_summary(self, folder: Path) -> None:
+        summary = folder.parent / "summary.md"
+        summary.write_text("before\n")
+        env = {"GITHUB_ACTIONS": "true", "GITHUB_WORKSPACE": str(folder.parent), "GITHUB_STEP_SUMMARY": str(summary)}
+        lines = ga_lint("check", cwd=folder, env=env).out.splitlines()
+        assert lines[0] == "::group::ga-lint"
+        token = lines[1].removeprefix("::stop-commands::")
+        assert len(token) == 32
+        assert lines[2].startswith("a.py:1:7: GA001")
+        assert lines[-3:-1] == [f"::{token}::", "::endgroup::"]
+        assert lines[-1].startswith("::error file=sub/a.py,line=1,endLine=1,col=7")
+        assert summary.read_text().startswith("before\n## ga-lint: 1 finding\n")
+
+    def test_github_shows_ten_and_stderr_says_so(self, folder: Path) -> None:
+        write(folder, {f"f{i}.py": BROKEN for i in range(12)})
+        ran = ga_lint("check", cwd=folder, env={"GITHUB_ACTIONS": "true"})
+        assert ran.out.count("::error ") == 10
+        assert "GitHub shows 10 annotations of each level for a step; 13 findings in all" in ran.err
+
+    def test_azure(self, folder: Path) -> None:
+        env = {"TF_BUILD": "True", "BUILD_SOURCESDIRECTORY": str(folder.parent)}
+        lines = ga_lint("check", "--output-format", "auto", cwd=folder, env=env).out.splitlines()
+        assert lines[0].startswith("a.py:1:7")
+        assert lines[-1].startswith("##vso[task.logissue type=error;sourcepath=sub/a.py;linenumber=1;")
+
+    def test_gitlab(self, folder: Path) -> None:
+        env = {"GITLAB_CI": "true", "CI_PROJECT_DIR": str(folder.parent)}
+        assert "gl-code-quality-report.json" in ga_lint("check", cwd=folder, env=env).err
+        ran = ga_lint("check", "--output", "gitlab:q.json", cwd=folder, env=env)
+        assert "gl-code-quality" not in ran.err
+        assert json.loads((folder / "q.json").read_text())[0]["location"]["path"] == "sub/a.py"
+
+    def test_a_format_that_was_asked_for_stands_alone(self, folder: Path) -> None:
+        ran = ga_lint("check", "--output-format", "json", cwd=folder, env={"GITHUB_ACTIONS": "true"})
+        assert json.loads(ran.out)[0]["code"] == "GA001"
+
+
+class TestEditsInReports:
+    """What a report says a rewrite changes is what `fix` writes."""
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        write(tmp_path, {"hit.py": HIT, "twin.py": HIT})
+        ga_lint("fix", "--no-verify", "twin.py", cwd=tmp_path)
+        return tmp_path
+
+    def test_json(self, folder: Path) -> None:
+        (found,) = json.loads(ga_lint("check", "--output-format", "json", "hit.py", cwd=folder).out)
+        lines = HIT.splitlines(keepends=True)
+        for edit in reversed(found["fix"]["edits"]):
+            start, end = edit["location"], edit["end_location"]
+            assert start["column"] == end["column"] == 1
+            lines[start["row"] - 1 : end["row"] - 1] = [edit["content"]]
+        assert "".join(lines) == (folder / "twin.py").read_text()
+
+    def test_rdjson(self, folder: Path) -> None:
+        ran = ga_lint("check", "--output-format", "rdjson", "hit.py", cwd=folder)
+        ((suggestion,),) = [found["suggestions"] for found in json.loads(ran.out)["diagnostics"]]
+        first, last = suggestion["range"]["start"]["line"], suggestion["range"]["end"]["line"]
+        lines = HIT.split("\n")
+        lines[first - 1 : last] = suggestion["text"].split("\n") if suggestion["text"] else []
+        assert "\n".join(lines) == (folder / "twin.py").read_text()
+
+    def test_sarif(self, folder: Path) -> None:
+        ran = ga_lint("check", "--output-format", "sarif", "hit.py", cwd=folder)
+        document = json.loads(ran.out)
+        validate(document)
+        (result,) = document["runs"][0]["results"]
+        assert result["fixes"][0]["artifactChanges"][0]["replacements"]
+
+    def test_a_rewrite_that_cannot_be_proved_is_none(self, folder: Path) -> None:
+        path = ROOT / "fixtures" / "GA202-ignored-num-items" / "handed_to_a_helper_that_ignores_it.py"
+        write(folder, {"hit.py": path.read_bytes()})
+        (found,) = json.loads(ga_lint("check", "--output-format", "json", "hit.py", cwd=folder).out)
+        assert found["fix"] is None
+        assert found["fix_refusal"]
+
+
 class TestRule:
     def test_a_page_by_code_and_by_name(self, tmp_path: Path) -> None:
         by_code = ga_lint("rule", "GA101", cwd=tmp_path)
@@ -304,8 +382,8 @@ class TestRule:
         assert all(record["explanation"].startswith(f"# {record['code']} {record['name']}\n") for record in records)
 
     def test_unknown(self, tmp_path: Path) -> None:
-        ran = ga_lint("rule", "GA1O1", cwd=tmp_path)
-        assert (ran.code, ran.err) == (2, "error: no rule matches 'GA1O1'; did you mean 'GA101'?\n")
+        ran = ga_lint("rule", "mean-of-mean", cwd=tmp_path)
+        assert (ran.code, ran.err) == (2, "error: no rule matches 'mean-of-mean'; did you mean 'mean-of-means'?\n")
 
 
 class TestFix:

@@ -44,7 +44,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_light_install_needs_nothing_heavy() -> None:
     names = {requirement.split(">")[0] for requirement in META["dependencies"]}
-    assert names == {"libcst", "pathspec", "rich", "typer"}
+    assert names == {"libcst", "packaging", "pathspec", "rich", "typer"}
 
 
 @pytest.mark.slow

@@ -8,19 +8,20 @@ from pathlib import Path
 
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
-from ga_lint.cli.common import below_workspace, end, finder_of, in_github_actions, paths_of
+from ga_lint.cli.common import below_workspace, end, finder_of, paths_of
+from ga_lint.cli.output import outputs_of, wants_edits, write_outputs
 from ga_lint.config import Config, ConfigFinder
 from ga_lint.diagnostics import Severity
-from ga_lint.engine.run import check, check_text
+from ga_lint.engine.run import check, check_text, checking
 from ga_lint.errors import UsageError
 from ga_lint.outcome import Clean, Report, Skipped
-from ga_lint.report import FORMATS, renderer
+from ga_lint.report import renderer
 from ga_lint.report.text import shown
 
 
 def run(arguments: Arguments) -> int:
     finder = finder_of(arguments)
-    outputs = _outputs(arguments)
+    outputs_of(arguments)  # a mistake there must not cost a whole run
     if arguments.switch("show_settings"):
         return _show_settings(arguments, finder)
     if arguments.switch("show_files"):
@@ -29,69 +30,29 @@ def run(arguments: Arguments) -> int:
         _report(arguments, finder),
         fail_on=Severity(arguments.text("fail_on") or "info"),
         exit_zero=arguments.switch("exit_zero"),
+        below=below_workspace(),
     )
-    _write(report, arguments)
-    for name, path in outputs:
-        try:
-            path.write_text(render(report, name), encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"--output: {path} cannot be written: {error.strerror}") from None
-    return end(report, arguments, _notes(report, arguments))
+    if arguments.switch("statistics"):
+        console.write(renderer("statistics")(report))
+        notes = []
+    else:
+        notes = write_outputs(report, arguments)
+    return end(report, arguments, [*notes, *_notes(report, arguments)])
 
 
 def _report(arguments: Arguments, finder: ConfigFinder) -> Report:
+    visit = checking(edits=wants_edits(arguments))
     if "-" in arguments.words:
         if len(arguments.words) > 1:
             raise UsageError("`-` reads stdin and stands alone; give the paths in a second run")
-        return check_text(Path(arguments.text("stdin_filename") or "-"), sys.stdin.buffer.read(), finder)
+        return check_text(Path(arguments.text("stdin_filename") or "-"), sys.stdin.buffer.read(), finder, visit)
+    force = arguments.switch("force_exclude")
     with console.ProgressBar("Checking") as progress:
-        return check(paths_of(arguments), finder, force_exclude=arguments.switch("force_exclude"), progress=progress)
-
-
-def render(report: Report, name: str) -> str:
-    """The report in the format of that name."""
-    if name == "github":
-        from ga_lint.report import github
-
-        return github.render(report, below_workspace())
-    return renderer(name)(report)
-
-
-def _write(report: Report, arguments: Arguments) -> None:
-    color = console.wants_color(arguments.text("color"))
-    if arguments.switch("statistics"):
-        console.write(renderer("statistics")(report))
-        return
-    match arguments.text("output_format"):
-        case None:
-            if not (arguments.switch("quiet") and not report.diagnostics):
-                console.write_report(render(report, "full"), color=color)
-            if in_github_actions():
-                console.write(render(report, "github"))
-        case "full":
-            console.write_report(render(report, "full"), color=color)
-        case name:
-            console.write(render(report, name))
-
-
-def _outputs(arguments: Arguments) -> list[tuple[str, Path]]:
-    pairs = [item.partition(":") for item in arguments.items("output")]
-    for name, _, path in pairs:
-        if name not in FORMATS or not path:
-            raise UsageError(f"--output takes FORMAT:FILE with one of {', '.join(FORMATS)}, not {name!r}")
-    return [(name, Path(path)) for name, _, path in pairs]
+        return check(paths_of(arguments), finder, visit, force_exclude=force, progress=progress)
 
 
 def _notes(report: Report, arguments: Arguments) -> list[str]:
     notes = []
-    if in_github_actions() or arguments.text("output_format") == "github":
-        from ga_lint.report.github import SHOWN_PER_LEVEL
-
-        if len(report.diagnostics) > SHOWN_PER_LEVEL:
-            notes.append(
-                f"GitHub shows {SHOWN_PER_LEVEL} annotations of each level for a step; "
-                f"all {len(report.diagnostics):,} are in this log"
-            )
     if arguments.switch("verbose"):
         for outcome in report.outcomes:
             match outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,11 +64,20 @@ def end(report: Report, arguments: Arguments, more_notes: Sequence[str] = ()) ->
     return report.exit_code
 
 
-def in_github_actions() -> bool:
-    return os.environ.get("GITHUB_ACTIONS") == "true"
+class Ci(enum.Enum):
+    """A service that we know to run in, by the variable that it sets to true."""
+
+    GITHUB = "GITHUB_ACTIONS"
+    GITLAB = "GITLAB_CI"
+    AZURE = "TF_BUILD"
+
+
+def ci() -> Ci | None:
+    return next((each for each in Ci if os.environ.get(each.value, "").lower() == "true"), None)
 
 
 def below_workspace() -> str:
-    """The working folder, counted from GitHub's checkout; empty where there is none."""
-    workspace = os.environ.get("GITHUB_WORKSPACE")
+    """The working folder, counted from the checkout of the CI; empty where there is none."""
+    names = ("GITHUB_WORKSPACE", "CI_PROJECT_DIR", "BUILD_SOURCESDIRECTORY")
+    workspace = next((os.environ[name] for name in names if os.environ.get(name)), None)
     return Path(os.path.relpath(Path.cwd(), workspace)).as_posix() if workspace else ""

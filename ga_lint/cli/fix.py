@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
-from ga_lint.cli.check import render
-from ga_lint.cli.common import end, finder_of, in_github_actions, paths_of
+from ga_lint.cli.common import below_workspace, end, finder_of, paths_of
 from ga_lint.cli.confirm import Confirmer
+from ga_lint.cli.output import outputs_of, write_outputs
 from ga_lint.engine.fix import FixReport, Policy, fix, fix_text
 from ga_lint.engine.fix_file import Applied
 from ga_lint.engine.write import patch
@@ -23,8 +24,9 @@ from ga_lint.verify import available
 
 
 def run(arguments: Arguments) -> int:
-    if arguments.switch("diff") and arguments.text("output_format"):
+    if arguments.switch("diff") and (arguments.text("output_format") or arguments.items("output")):
         raise UsageError("--diff prints patches and --output-format something else; give one")
+    outputs_of(arguments)  # a mistake there must not cost a whole run
     finder = finder_of(arguments)
     with _confirmer(arguments) as confirm:
         policy = Policy(
@@ -39,14 +41,16 @@ def run(arguments: Arguments) -> int:
             report = fix(
                 paths_of(arguments), finder, policy, force_exclude=arguments.switch("force_exclude"), progress=progress
             )
-    color = console.wants_color(arguments.text("color"))
+    report = replace(report, left=replace(report.left, below=below_workspace()))
+    notes = list(_notes(report, arguments, confirm))
     if arguments.switch("diff"):
+        color = console.wants_color(arguments.text("color"))
         for rewriting in report.rewritten:
             name = rewriting.before.path.as_posix()
             console.write_patch(patch(name, rewriting.before.data, rewriting.after.data), color=color)
     else:
-        _write_left(report, arguments, color=color)
-    code = end(report.left, arguments, list(_notes(report, arguments, confirm)))
+        notes += write_outputs(report.left, arguments)
+    code = end(report.left, arguments, notes)
     changed = report.rewritten and (arguments.switch("diff") or arguments.switch("exit_non_zero_on_fix"))
     return code or (EXIT_FINDINGS if changed else code)
 
@@ -79,18 +83,6 @@ def _fix_stdin(arguments: Arguments, policy: Policy) -> int:
     elif not report.left.failures:  # an editor that ignores exit codes must not be handed half a file
         console.write_bytes(after)
     return end(report.left, arguments, list(_notes(report, arguments, None)))
-
-
-def _write_left(report: FixReport, arguments: Arguments, *, color: bool) -> None:
-    name = arguments.text("output_format") or "full"
-    text = render(report.left, name)
-    if name != "full":
-        console.write(text)
-        return
-    if report.left.diagnostics or not arguments.switch("quiet"):
-        console.write_report(text, color=color)
-    if in_github_actions() and arguments.text("output_format") is None:
-        console.write(render(report.left, "github"))
 
 
 def _notes(report: FixReport, arguments: Arguments, confirm: Confirmer | None) -> Iterator[str]:

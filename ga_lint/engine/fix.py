@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ga_lint.config import ConfigFinder
-from ga_lint.diagnostics import Diagnostic, Finding
+from ga_lint.diagnostics import Diagnostic
 from ga_lint.engine.check_file import check_bytes, check_source
 from ga_lint.engine.fault import Fault
 from ga_lint.engine.fix_file import Confirm, FixOutcome, fix_file
-from ga_lint.engine.proof import Check
+from ga_lint.engine.propose import findings_by
 from ga_lint.engine.run import Progress, visit_files, visit_text
 from ga_lint.engine.scope import Scope
 from ga_lint.engine.write import write_back
-from ga_lint.errors import FixNotApplicable, SourceError
+from ga_lint.errors import SourceError
 from ga_lint.notebook import SUFFIX as NOTEBOOK
-from ga_lint.outcome import Clean, Failed, FileOutcome, Found, Report
-from ga_lint.source import SourceFile, decode
+from ga_lint.outcome import Failed, FileOutcome, Found, Report
+from ga_lint.source import decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +99,6 @@ def fix_bytes(
     if isinstance(left, Found):
         left = Found(path, tuple(_with_refusals(left.diagnostics, rewriting)))
     return left, rewriting
-
-
-def findings_by(scope: Scope) -> Check:
-    """What `check` says about a text, for the fixer's proof."""
-
-    def check(source: SourceFile) -> Sequence[Finding]:
-        match check_source(source, scope):
-            case Found(diagnostics=diagnostics):
-                return [diagnostic.finding for diagnostic in diagnostics]
-            case Clean():
-                return []
-            case outcome:
-                raise FixNotApplicable(f"the rewritten text cannot be checked: {outcome}")
-
-    return check
 
 
 def _with_refusals(diagnostics: Sequence[Diagnostic], rewriting: FixOutcome) -> Iterator[Diagnostic]:

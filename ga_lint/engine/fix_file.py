@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ga_lint.diagnostics import Finding, FixTier
+from ga_lint.diagnostics import Finding, FixRequest, FixTier
 from ga_lint.engine.proof import Check, prove
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers import rewrite
@@ -121,7 +121,7 @@ def _attempt(
     if request is None:
         return Refused(finding, finding.fix_refusal or "there is no rewrite for it")
     try:
-        after = prove(source, rewrite(source, request), finding, findings, check)
+        after = rewritten(source, finding, request, findings, check)
     except FixNotApplicable as refusal:
         return Refused(finding, str(refusal))
     if request.tier is FixTier.DISPLAY:
@@ -135,6 +135,13 @@ def _attempt(
     if request.tier is FixTier.UNSAFE and not policy.unsafe and not confirmed:
         return Refused(finding, f"it changes the gradient by intent; use --unsafe-fixes{_because(answer)}", after)
     return after, None if policy.confirm is None else answer.judgement.value
+
+
+def rewritten(
+    source: SourceFile, finding: Finding, request: FixRequest, findings: Sequence[Finding], check: Check
+) -> SourceFile:
+    """The text without this finding, proved; FixNotApplicable with the reason where that cannot be had."""
+    return prove(source, rewrite(source, request), finding, findings, check)
 
 
 def _because(answer: Answer) -> str:

@@ -11,10 +11,12 @@ from pathlib import Path
 from ga_lint.config import ConfigError, ConfigFinder
 from ga_lint.engine.check_file import check_bytes
 from ga_lint.engine.discover import Discovered, Target, discover
+from ga_lint.engine.known import Known, known_among, without
 from ga_lint.engine.scope import Scope, Scopes
 from ga_lint.errors import SourceError
-from ga_lint.outcome import Failed, FileOutcome, Report
-from ga_lint.source import read_bytes
+from ga_lint.notebook import SUFFIX as NOTEBOOK
+from ga_lint.outcome import Failed, FileOutcome, Found, Report
+from ga_lint.source import decode, read_bytes
 
 SMALL = 1_000_000  # bytes of source that are parsed in 0.07 s
 Visit = Callable[[Path, bytes, Scope, bool], FileOutcome]  # the file, its bytes, its scope, whether it was named
@@ -65,19 +67,34 @@ def visit_text(path: Path, data: bytes, finder: ConfigFinder, visit: Visit) -> R
 
 
 def check(
-    paths: Sequence[Path], finder: ConfigFinder, *, force_exclude: bool = False, progress: Progress | None = None
+    paths: Sequence[Path],
+    finder: ConfigFinder,
+    visit: Visit | None = None,
+    *,
+    force_exclude: bool = False,
+    progress: Progress | None = None,
 ) -> Report:
     """Check every Python file below the paths."""
-    return visit_files(paths, finder, _check, force_exclude=force_exclude, progress=progress)
+    return visit_files(paths, finder, visit or checking(), force_exclude=force_exclude, progress=progress)
 
 
-def check_text(path: Path, data: bytes, finder: ConfigFinder) -> Report:
+def check_text(path: Path, data: bytes, finder: ConfigFinder, visit: Visit | None = None) -> Report:
     """Check one text under the path that it would have."""
-    return visit_text(path, data, finder, _check)
+    return visit_text(path, data, finder, visit or checking())
 
 
-def _check(path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
-    return check_bytes(path, data, scope, named=named)
+def checking(*, edits: bool = False, known: Sequence[Known] = ()) -> Visit:
+    """How `check` looks at a file: with the edits of every rewrite if they are asked for, without what is known."""
+
+    def visit(path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
+        outcome = check_bytes(path, data, scope, named=named)
+        if edits and isinstance(outcome, Found) and path.suffix != NOTEBOOK:
+            from ga_lint.engine.propose import findings_by, with_edits
+
+            outcome = with_edits(decode(path, data), outcome, findings_by(scope))
+        return without(outcome, known_among(known, path, outcome, scope)) if known else outcome
+
+    return visit
 
 
 def _is_small(found: Sequence[Discovered]) -> bool:

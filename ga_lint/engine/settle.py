@@ -77,6 +77,7 @@ def _diagnostics(
             noqa_row=statement.last_row,
             source_line=_line(source, finding.span.start.row),
             context=_context(source, finding),
+            text=source.text,
         )
 
 

@@ -2,41 +2,56 @@
 
 from __future__ import annotations
 
-import posixpath
-from collections.abc import Mapping
-from pathlib import PurePath
+from collections.abc import Mapping, Sequence
 
 from ga_lint.diagnostics import Diagnostic, Severity
-from ga_lint.outcome import Report
+from ga_lint.outcome import Failed, Report
+from ga_lint.report.text import in_cell, repository_path
 
 SHOWN_PER_LEVEL = 10  # of each level, for each step; GitHub drops the rest
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
 
 
-def render(report: Report, below: str = "") -> str:
-    """The commands. `below` is the working folder, counted from the repository's root, where paths must begin."""
-    lines = [_annotation(diagnostic, below) for diagnostic in report.diagnostics]
-    lines += [
-        _command("error", {"file": _path(failure.path, below), "title": "ga-lint"}, failure.error)
-        for failure in report.failures
-    ]
+def render(report: Report) -> str:
+    """The commands, the worst level first."""
+    lines = []
+    for severity, level in _LEVELS.items():
+        failures = report.failures if severity is Severity.ERROR else []
+        found = [diagnostic for diagnostic in report.diagnostics if diagnostic.finding.severity is severity]
+        lines += _that_fit(level, found, failures, report.below)
     return "".join(f"{line}\n" for line in lines)
 
 
-def _annotation(diagnostic: Diagnostic, below: str) -> str:
+def _that_fit(level: str, found: Sequence[Diagnostic], failures: Sequence[Failed], below: str) -> list[str]:
+    """What GitHub has room for: failures, then the surest findings, and a last line that counts the others."""
+    surest = sorted(found, key=lambda diagnostic: -diagnostic.finding.confidence)
+    lines = [_failure(failure, below) for failure in failures]
+    lines += [_annotation(diagnostic, level, below) for diagnostic in surest]
+    if len(lines) <= SHOWN_PER_LEVEL:
+        return lines
+    kept = lines[: SHOWN_PER_LEVEL - 1]
+    more = f"{len(lines) - len(kept):,} more are in the log and in the job summary; GitHub shows {SHOWN_PER_LEVEL}"
+    return [*kept, _command(level, {"title": "ga-lint"}, more)]
+
+
+def _annotation(diagnostic: Diagnostic, level: str, below: str) -> str:
     finding = diagnostic.finding
     start, end = finding.span.start, finding.span.end
-    properties = {"file": _path(diagnostic.path, below), "line": str(start.row), "endLine": str(end.row)}
+    path = repository_path(diagnostic.path, below)
+    properties = {"file": path, "line": str(start.row), "endLine": str(end.row)}
     if diagnostic.cell is not None:  # GitHub counts the rows of the file, which are JSON
-        properties = {"file": _path(diagnostic.path, below), "line": "1", "endLine": "1"}
+        properties = {"file": path, "line": "1", "endLine": "1"}
     elif start.row == end.row:  # GitHub refuses columns of several lines
         properties |= {"col": str(start.column), "endColumn": str(end.column)}
     properties["title"] = f"ga-lint {finding.code} [{finding.name}]"
-    where = "" if diagnostic.cell is None else f"cell {diagnostic.cell}, row {start.row}: "
-    message = f"{where}{finding.message}\neffect: {finding.effect.message}"
+    message = f"{in_cell(diagnostic)}{finding.message}\neffect: {finding.effect.message}"
     if finding.fix is not None:
         message += f"\nfix ({finding.fix.tier.value}): {finding.fix.summary}"
-    return _command(_LEVELS[finding.severity], properties, message)
+    return _command(level, properties, message)
+
+
+def _failure(failure: Failed, below: str) -> str:
+    return _command("error", {"file": repository_path(failure.path, below), "title": "ga-lint"}, failure.error)
 
 
 def _command(level: str, properties: Mapping[str, str], message: str) -> str:
@@ -48,7 +63,3 @@ def _escaped(text: str, more: str = "") -> str:
     for character in f"%\r\n{more}":  # the per cent sign first
         text = text.replace(character, f"%{ord(character):02X}")
     return text
-
-
-def _path(path: PurePath, below: str) -> str:
-    return posixpath.normpath(posixpath.join(below, path.as_posix()))

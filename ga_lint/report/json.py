@@ -14,10 +14,11 @@ Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 
 
 def render(report: Report) -> str:
-    return json.dumps([_finding(diagnostic) for diagnostic in report.diagnostics], indent=2) + "\n"
+    return json.dumps([finding_object(diagnostic) for diagnostic in report.diagnostics], indent=2) + "\n"
 
 
-def _finding(diagnostic: Diagnostic) -> Json:
+def finding_object(diagnostic: Diagnostic) -> Json:
+    """One finding, with ruff's keys first in mind."""
     finding = diagnostic.finding
     return {
         "cell": diagnostic.cell,
@@ -47,7 +48,7 @@ def _finding(diagnostic: Diagnostic) -> Json:
 
 def _fix(diagnostic: Diagnostic) -> Json:
     fix = diagnostic.finding.fix
-    if fix is None:
+    if fix is None or diagnostic.finding.fix_refusal is not None:
         return None
     edits: list[Json] = [_edit(edit) for edit in diagnostic.edits]
     return {"applicability": fix.tier.value, "edits": edits, "message": fix.summary}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import unicodedata
+from pathlib import PurePath
 
 from ga_lint.diagnostics import Diagnostic
 
@@ -21,6 +23,16 @@ def place(diagnostic: Diagnostic) -> str:
     start = diagnostic.finding.span.start
     cell = "" if diagnostic.cell is None else f"cell {diagnostic.cell}:"
     return f"{shown(diagnostic.path)}:{cell}{start.row}:{start.column}"
+
+
+def repository_path(path: PurePath, below: str) -> str:
+    """The path as CI wants it: from the repository's root, with `/`, without `./`."""
+    return posixpath.normpath(posixpath.join(below, path.as_posix()))
+
+
+def in_cell(diagnostic: Diagnostic) -> str:
+    """`cell 3, row 4: ` where the file's own rows are not those of the finding: in a notebook they are JSON's."""
+    return "" if diagnostic.cell is None else f"cell {diagnostic.cell}, row {diagnostic.finding.span.start.row}: "
 
 
 def shown_line(line: str) -> str:

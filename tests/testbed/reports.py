@@ -1,4 +1,4 @@
-"""The two reports that every reporter is tried on: one with everything that can be awkward, and an empty one."""
+"""The reports that every reporter is tried on: all that can be awkward, files that are no Python, and nothing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from ga_lint.diagnostics import (
     Severity,
     Step,
 )
-from ga_lint.outcome import Clean, Failed, Found, Report
+from ga_lint.engine.own_rules import syntax_error
+from ga_lint.outcome import Clean, Failed, Found, Report, Skipped, SkipReason
 from ga_lint.source import Edit, Position, Span
 
 TRAIN, ODD = Path("src/train.py"), Path("odd\x1b[31m,a:b%.py")
@@ -68,12 +69,28 @@ WIDE = Diagnostic(
     fingerprint="4567",
     noqa_row=5,
     source_line="損失 = (\x1b[2J損失  ",
+    text="# 1\n# 2\n損失 = (\x1b[2J損失  \n    + 1\n)\n",
 )
 SAMPLE = Report(
     [
         Found(TRAIN, (MEAN,)),
         Clean(Path("src/clean.py")),
         Failed(ODD, "internal error in GA101: boom\nbang", internal=True, diagnostics=(WIDE,)),
+    ]
+)
+BROKEN = Diagnostic(
+    path=Path("nb/first.ipynb"),
+    finding=syntax_error("'(' was never closed", Position(2, 7)),
+    fingerprint="89ab",
+    noqa_row=2,
+    source_line="print(",
+    cell=3,
+)
+SYNTAX = Report(
+    [
+        Found(BROKEN.path, (BROKEN,)),
+        Skipped(Path("stubs/a.pyi"), SkipReason.STUB),
+        Failed(Path("bin/x.py"), "binary file (null bytes)"),
     ]
 )
 EMPTY = Report([Clean(TRAIN)])

@@ -13,6 +13,7 @@ from testbed.fixtures import FIXTURES, ROOT
 
 BROKEN = "def f(:\n"  # one GA001
 HIT = (FIXTURES / "GA103-double-division" / "plugin_and_division.py").read_text()  # one GA103, certain, safely fixable
+_CI = ("GITHUB_", "GITLAB_", "CI_PROJECT_", "TF_BUILD", "BUILD_SOURCES", "FORCE_COLOR")
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ def write(folder: Path, files: Mapping[str, str | bytes]) -> None:
 
 def ga_lint(*words: str, cwd: Path, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> Ran:
     """Run a command line as a process, without the colours and annotations that a CI would ask for."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("GITHUB_", "FORCE_COLOR"))}
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(_CI)}
     done = subprocess.run(
         [sys.executable, "-m", "ga_lint", *words],
         cwd=cwd,

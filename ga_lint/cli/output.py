@@ -1,0 +1,99 @@
+"""In which forms does a report go where? To stdout, to files, and to the CI that runs us."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections import Counter
+from pathlib import Path
+
+from ga_lint.cli import console
+from ga_lint.cli.arguments import Arguments
+from ga_lint.cli.common import Ci, ci
+from ga_lint.errors import UsageError
+from ga_lint.outcome import Report
+from ga_lint.report import EDITED, FORMATS, renderer
+from ga_lint.report.text import plural
+
+_SUMMARY = "GITHUB_STEP_SUMMARY"
+
+
+def outputs_of(arguments: Arguments) -> list[tuple[str, Path]]:
+    """What `--output` asks for: formats and their files."""
+    pairs = [item.partition(":") for item in arguments.items("output")]
+    for name, _, path in pairs:
+        if name not in FORMATS or not path:
+            raise UsageError(f"--output takes FORMAT:FILE with one of {', '.join(FORMATS)}, not {name!r}")
+    return [(name, Path(path)) for name, _, path in pairs]
+
+
+def wants_edits(arguments: Arguments) -> bool:
+    """Whether a format holds the text of the rewrites; to work it out takes longer than the whole check."""
+    names = {arguments.text("output_format"), *(name for name, _ in outputs_of(arguments))}
+    return not EDITED.isdisjoint(names)
+
+
+def write_outputs(report: Report, arguments: Arguments) -> list[str]:
+    """Write every form of the report that was asked for; what is to be said about it on stderr."""
+    _write(report, arguments)
+    for name, path in outputs_of(arguments):
+        try:
+            # A path that is no UTF-8 must not cost the report.
+            path.write_text(renderer(name)(report), encoding="utf-8", errors="backslashreplace")
+        except OSError as error:
+            raise UsageError(f"--output: {path} cannot be written: {error.strerror}") from None
+    return _notes(report, arguments)
+
+
+def _write(report: Report, arguments: Arguments) -> None:
+    color = console.wants_color(arguments.text("color"))
+    match arguments.text("output_format"):
+        case None | "auto":
+            if not (arguments.switch("quiet") and not report.diagnostics):
+                _write_for(ci(), renderer("full")(report), color=color)
+            _annotate(report)
+        case "full":
+            console.write_report(renderer("full")(report), color=color)
+        case name:
+            console.write(renderer(name)(report))
+
+
+def _write_for(service: Ci | None, text: str, *, color: bool) -> None:
+    """The readable report; in GitHub's log folded, and no line of the user's code is taken for a command there."""
+    if service is not Ci.GITHUB:
+        console.write_report(text, color=color)
+        return
+    token = secrets.token_hex(16)
+    console.write(f"::group::ga-lint\n::stop-commands::{token}\n")
+    console.write_report(text, color=color)
+    console.write(f"::{token}::\n::endgroup::\n")
+
+
+def _annotate(report: Report) -> None:
+    match ci():
+        case Ci.GITHUB:
+            console.write(renderer("github")(report))
+            if summary := os.environ.get(_SUMMARY):
+                try:
+                    with Path(summary).open("a", encoding="utf-8", errors="backslashreplace") as file:
+                        file.write(renderer("markdown")(report))
+                except OSError as error:
+                    console.note(f"the job summary cannot be written: {error.strerror}")
+        case Ci.AZURE:
+            console.write(renderer("azure")(report))
+        case _:
+            pass
+
+
+def _notes(report: Report, arguments: Arguments) -> list[str]:
+    automatic = arguments.text("output_format") in (None, "auto")
+    if arguments.text("output_format") == "github" or (automatic and ci() is Ci.GITHUB):
+        from ga_lint.report.github import SHOWN_PER_LEVEL
+
+        levels = Counter(diagnostic.finding.severity for diagnostic in report.diagnostics)
+        if any(count > SHOWN_PER_LEVEL for count in levels.values()):
+            shown = f"GitHub shows {SHOWN_PER_LEVEL} annotations of each level for a step"
+            return [f"{shown}; {plural(len(report.diagnostics), 'finding')} in all: use the sarif format for more"]
+    if automatic and ci() is Ci.GITLAB and not arguments.items("output"):
+        return ["for merge requests: `--output gitlab:gl-code-quality-report.json` and a codequality artifact"]
+    return []

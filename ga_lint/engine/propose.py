@@ -1,0 +1,72 @@
+"""What would each rewrite change? The edits that reports and editors show, proved like those that are written."""
+
+from __future__ import annotations
+
+import difflib
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ga_lint.diagnostics import Diagnostic, Finding
+from ga_lint.engine.check_file import check_source
+from ga_lint.engine.fault import Fault
+from ga_lint.engine.fix_file import rewritten
+from ga_lint.engine.proof import Check
+from ga_lint.engine.scope import Scope
+from ga_lint.errors import FixNotApplicable
+from ga_lint.outcome import Clean, FileOutcome, Found
+from ga_lint.source import Edit, Position, SourceFile, Span
+
+
+def with_edits(source: SourceFile, outcome: FileOutcome, check: Check) -> FileOutcome:
+    """The outcome with the edits of every finding that has a rewrite, or with the reason why it has none after all.
+
+    `check` says what is wrong with a text; each rewrite stands alone, on the text as it is.
+    """
+    if not isinstance(outcome, Found):
+        return outcome
+    findings = [diagnostic.finding for diagnostic in outcome.diagnostics]
+    return replace(outcome, diagnostics=tuple(_proposed(source, d, findings, check) for d in outcome.diagnostics))
+
+
+def _proposed(source: SourceFile, diagnostic: Diagnostic, findings: Sequence[Finding], check: Check) -> Diagnostic:
+    finding = diagnostic.finding
+    if finding.fix is None or diagnostic.cell is not None:
+        return diagnostic
+    try:
+        after = rewritten(source, finding, finding.fix, findings, check)
+    except FixNotApplicable as refusal:
+        return replace(diagnostic, finding=replace(finding, fix_refusal=str(refusal)))
+    except Exception as error:  # noqa: BLE001 - one rewrite never hides the findings
+        return replace(diagnostic, finding=replace(finding, fix_refusal=Fault.of("rewriting", error).text))
+    return replace(diagnostic, edits=edits_between(source.text, after.text))
+
+
+def findings_by(scope: Scope, leave: frozenset[str] = frozenset()) -> Check:
+    """What `check` says about a text, for the fixer's proof; findings of the fingerprints in `leave` are left alone."""
+
+    def check(source: SourceFile) -> Sequence[Finding]:
+        match check_source(source, scope):
+            case Found(diagnostics=diagnostics):
+                return [each.finding for each in diagnostics if each.fingerprint not in leave]
+            case Clean():
+                return []
+            case outcome:
+                raise FixNotApplicable(f"the rewritten text cannot be checked: {outcome}")
+
+    return check
+
+
+def edits_between(before: str, after: str) -> tuple[Edit, ...]:
+    """Whole lines that make `after` of `before`, in order and apart from one another."""
+    old, new = _lines(before), _lines(after)
+    edits = []
+    for tag, first, last, start, end in difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes():
+        if tag != "equal":
+            edits.append(Edit(Span(Position(first + 1, 1), Position(last + 1, 1)), "".join(new[start:end])))
+    return tuple(edits)
+
+
+def _lines(text: str) -> list[str]:
+    """With their ends; unlike str.splitlines, only where Python's tokenizer ends a line."""
+    return io.StringIO(text, newline="").readlines()

@@ -1,0 +1,62 @@
+"""What do test reports show? JUnit's XML: a suite for each file that is not clean, as ruff writes it."""
+
+from __future__ import annotations
+
+from typing import assert_never
+from xml.sax.saxutils import escape, quoteattr
+
+from ga_lint.diagnostics import Diagnostic
+from ga_lint.outcome import Clean, Failed, FileOutcome, Found, Report, Skipped
+from ga_lint.report.text import in_cell, repository_path, shown
+
+_PACKAGE = "org.ga-lint"
+
+
+def render(report: Report) -> str:
+    suites = [(repository_path(o.path, report.below), cases) for o in report.outcomes if (cases := _cases(o, report))]
+    if not suites:
+        suites = [("ga-lint", ['    <testcase name="No errors found" classname="ga-lint"/>'])]
+    everything = [case for _, cases in suites for case in cases]
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f'<testsuites name="ga-lint" {_counts(everything)}>']
+    for path, cases in suites:
+        lines += [f'  <testsuite name={_quoted(path)} package="{_PACKAGE}" {_counts(cases)}>', *cases, "  </testsuite>"]
+    return "\n".join([*lines, "</testsuites>"]) + "\n"
+
+
+def _cases(outcome: FileOutcome, report: Report) -> list[str]:
+    name = f'name="{_PACKAGE}" classname={_quoted(repository_path(outcome.path, report.below))}'
+    match outcome:
+        case Clean():
+            return []
+        case Skipped(reason=reason):
+            return [f"    <testcase {name}><skipped message={_quoted(reason.value)}/></testcase>"]
+        case Found(diagnostics=diagnostics):
+            return [_case(diagnostic, report.below) for diagnostic in diagnostics]
+        case Failed(error=error, diagnostics=diagnostics):
+            failed = f"    <testcase {name}><error message={_quoted(error)}/></testcase>"
+            return [*(_case(diagnostic, report.below) for diagnostic in diagnostics), failed]
+        case _:
+            assert_never(outcome)
+
+
+def _case(diagnostic: Diagnostic, below: str) -> str:
+    finding, start = diagnostic.finding, diagnostic.finding.span.start
+    name = f'name="{_PACKAGE}.{finding.code}" classname={_quoted(repository_path(diagnostic.path, below))}'
+    place = f'line="{start.row}" column="{start.column}"'
+    message = f"{in_cell(diagnostic)}{finding.message}"
+    text = f"line {start.row}, col {start.column}, {finding.message}; {finding.effect.message}"
+    return (
+        f"    <testcase {name} {place}><failure message={_quoted(message)}>{escape(shown(text))}</failure></testcase>"
+    )
+
+
+def _counts(cases: list[str]) -> str:
+    counts = {"tests": len(cases)}
+    for name, tag in (("failures", "<failure "), ("errors", "<error "), ("skipped", "<skipped ")):
+        counts[name] = sum(tag in case for case in cases)  # user text has no unescaped `<`
+    return " ".join(f'{name}="{count}"' for name, count in counts.items())
+
+
+def _quoted(text: str) -> str:
+    """As an attribute; control characters, which XML cannot hold, are escaped before."""
+    return quoteattr(shown(text))
