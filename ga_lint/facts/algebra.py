@@ -29,6 +29,7 @@ STEPS_NAME = re.compile(
 WORLD_NAME = re.compile(
     r"world_?size|num_processes|num_gpus?|n_gpus?|dp_size|get_world_size|num_replicas", re.IGNORECASE
 )
+_POLICY = re.compile(r"advantage|(^|_|\.)adv\b|reward|ratio\b", re.IGNORECASE)
 _COUNT_KIND = {
     Scale.MICRO_BATCH: FactorKind.LOCAL_COUNT,
     Scale.RUNNING: FactorKind.RUNNING_COUNT,
@@ -144,6 +145,13 @@ def masked(elements: Elements, mask: Value, text: str, place: Place) -> Elements
         mask_from=mask.origin if isinstance(mask, Tensor) else "",
     )
     return replace(elements, site=site)
+
+
+def weighed(elements: Elements, text: str) -> Elements:
+    """Elements times something that is no mask; advantages and ratios make them a policy's objective."""
+    if _POLICY.search(text):
+        return replace(elements, site=replace(elements.site, policy=True))
+    return elements
 
 
 def is_mask(value: Value, text: str) -> bool:

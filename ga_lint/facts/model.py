@@ -85,6 +85,7 @@ class LossSite:
     reduced: Place
     confidence: Confidence
     ignore_index: str | None = None
+    policy: bool = False  # weighted by advantages or probability ratios: a reinforcement-learning objective
     masked: bool = False  # a mask was multiplied in before it was reduced
     shifted: bool | None = None  # None where that is not known
     labels: str | None = None  # the text of the targets, as passed

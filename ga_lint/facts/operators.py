@@ -67,11 +67,11 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
         case ((ast.Mult() | ast.Div()), Elements(), _):
             if algebra.is_mask(right, text_of(node.right)):
                 return algebra.masked(left, right, text_of(node.right), place)
-            return left
+            return algebra.weighed(left, text_of(node.right))
         case ast.Mult(), _, Elements():
             if algebra.is_mask(left, text_of(node.left)):
                 return algebra.masked(right, left, text_of(node.left), place)
-            return right
+            return algebra.weighed(right, text_of(node.left))
         case _, Elements(), _:
             return left
         case _, _, Elements():

@@ -85,6 +85,8 @@ def losses(facts: FileFacts) -> Iterator[Loss]:
     for window in facts.windows:
         if window.trivial or not _is_window(window):
             continue
+        if any(term.site.policy for terms in window.losses for term in terms):
+            continue  # timid: how a policy's tokens are to be weighed is a choice of the method
         seen: list[LossTerm] = []
         for terms in window.losses:
             for term in terms:
