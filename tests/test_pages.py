@@ -86,7 +86,8 @@ def test_the_rewrite_of_bad_code_is_right(page: Page, tmp_path: Path) -> None:
         path.write_text(block.code)
         rewritten.append(fix(Fixture(path, tmp_path)))
         assert rewritten[-1] != block.code, f"{page.path.name}:{block.row} is not rewritten"
-    for result, text in zip(measure(rewritten, ragged=bad[0].ragged, ranks=bad[0].ranks), rewritten, strict=True):
+    results = measure(rewritten, ragged=bad[0].ragged, ranks=bad[0].ranks, rows=bad[0].rows)
+    for result, text in zip(results, rewritten, strict=True):
         assert result.raised is None and result.error < EXACT, f"{result}\n{text}"
 
 
@@ -103,8 +104,8 @@ def _need_what_is_imported(page: Page) -> None:
 def _measured(page: Page) -> list[tuple[float, float, str | None]]:
     from testbed.numeric import measure
 
-    [(ragged, ranks)] = {(block.ragged, block.ranks) for block in page.blocks}
-    results = measure([block.code for block in page.blocks], ragged=ragged, ranks=ranks)
+    [(ragged, ranks, rows)] = {(block.ragged, block.ranks, block.rows) for block in page.blocks}
+    results = measure([block.code for block in page.blocks], ragged=ragged, ranks=ranks, rows=rows)
     return [(m.scale, m.error, m.raised) for m in results]
 
 

@@ -15,6 +15,10 @@ The row of a finding is the row on which its primary location starts:
 
     GA101, GA103  the division by the steps where the user wrote one (in this file), else the backward call
     GA102         the backward call
+    GA104-GA106   the division by the count
+    GA107         where gradients are scaled
+    GA108, GA110  the division by the steps
+    GA109         where gradients are cleared; the backward call of an engine
     GA201         the `def` of the override
     GA202         where the loss is reduced to a mean, if that is in this file; else the first `return` that hands it on
     GA203         the call of super()

@@ -45,9 +45,9 @@ class Measured:
     raised: str | None = None
 
 
-def measure(codes: Sequence[str], *, ragged: bool = True, ranks: int = 1) -> list[Measured]:
+def measure(codes: Sequence[str], *, ragged: bool = True, ranks: int = 1, rows: int = len(RAGGED)) -> list[Measured]:
     """Run each block on the same data."""
-    targets = RAGGED if ragged else EQUAL
+    targets = (RAGGED if ragged else EQUAL)[:rows]
     if ranks == 1:
         return [_measure(code, targets) for code in codes]
     return _measure_on_ranks(codes, ranks)
@@ -65,8 +65,7 @@ def _measured(code: str, targets: Sequence[int]) -> Measured:
     rows = make_rows(targets)
     try:
         if callable(namespace.get("train")):
-            got = run_loop(namespace["train"], rows)
-            wanted = [oracle(TinyLM(), rows[i : i + STEPS]) for i in range(0, len(rows), STEPS)]
+            got, wanted = _run_on_this_rank(namespace["train"], rows)
         else:
             world = int(os.environ.get("WORLD_SIZE", "1"))
             rows = rows[: STEPS * world]
@@ -79,6 +78,18 @@ def _measured(code: str, targets: Sequence[int]) -> Measured:
     gradient, truth = torch.cat(got), torch.cat(wanted)
     scale = (gradient @ truth) / (truth @ truth)
     return Measured(scale.item(), ((gradient - truth).norm() / truth.norm()).item())
+
+
+def _run_on_this_rank(train: Callable[..., object], rows: list[Batch]) -> tuple[list[Tensor], list[Tensor]]:
+    """The gradients of a loop's windows, and the truth. Each of several ranks has one window, and all are one batch."""
+    world, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
+    if world == 1:
+        windows = [rows[i : i + STEPS] for i in range(0, len(rows), STEPS)]
+        return run_loop(train, rows), [oracle(TinyLM(), window) for window in windows]
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo")
+    rows = rows[: STEPS * world]
+    return run_loop(train, rows[STEPS * rank :][:STEPS]), [oracle(TinyLM(), rows)]
 
 
 def make_rows(targets: Sequence[int]) -> list[Batch]:

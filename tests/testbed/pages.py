@@ -4,7 +4,8 @@ A page starts with `# CODE name` and has the headings of `HEADINGS`, in that ord
 whose first line says what it is: ```python bad, ```python good, and how it is measured:
 
     equal      on micro-batches with equal counts (a fault of scale needs no others); ragged ones are the default
-    ranks=2    on two ranks
+    ranks=2    on two ranks, each with one window of a loop's
+    rows=6     on so many micro-batches, so that the last window of a loop is shorter
 
 The table under *Numbers* has one row for each block, in the order of the page: `bad` or `good`, then the scale of the
 gradient and its relative error, as printed numbers or as a bound (`< 1e-6`), or the name of an exception.
@@ -19,6 +20,7 @@ from pathlib import Path
 HEADINGS = (
     "What it does", "Why is this bad?", "Example", "Use instead", "Numbers", "Fix safety", "Known limits", "References",
 )  # fmt: skip
+ALL_ROWS = 8  # two windows of four
 _BLOCK = re.compile(r"^```python (?P<info>[^\n]*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 _TITLE = re.compile(r"\A# (?P<code>GA\d{3}) (?P<name>[a-z-]+)\n")
 _ROW = re.compile(r"^\| (?P<role>bad|good) \| (?P<scale>[^|]*)\|(?P<error>[^|]*)\|$", re.MULTILINE)
@@ -33,6 +35,7 @@ class Block:
     row: int
     ragged: bool
     ranks: int
+    rows: int
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,11 @@ def read_page(path: Path) -> Page:
 def _block(path: Path, text: str, match: re.Match[str]) -> Block:
     role, *options = match["info"].split()
     row = text.count("\n", 0, match.start()) + 1
-    ranks = [int(o.removeprefix("ranks=")) for o in options if o.startswith("ranks=")]
-    if role not in ("bad", "good") or len(options) != len(ranks) + options.count("equal"):
+    numbers = {name: int(value) for name, _, value in (o.partition("=") for o in options if "=" in o)}
+    if role not in ("bad", "good") or not {*options} <= {"equal", *(f"{n}={v}" for n, v in numbers.items())}:
         raise ValueError(f"{path}:{row}: cannot read {match['info']!r}")
-    return Block(role, match["code"], row, ragged="equal" not in options, ranks=ranks[0] if ranks else 1)
+    if not numbers.keys() <= {"ranks", "rows"}:
+        raise ValueError(f"{path}:{row}: cannot read {match['info']!r}")
+    return Block(
+        role, match["code"], row, "equal" not in options, numbers.get("ranks", 1), numbers.get("rows", ALL_ROWS)
+    )
