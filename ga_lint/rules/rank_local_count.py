@@ -1,0 +1,60 @@
+"""GA104: see rules/GA104-rank-local-count.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity, Step
+from ga_lint.facts.model import Answer, Factor, FactorKind, FileFacts, Place, Reduction, Stack
+from ga_lint.project import Project
+from ga_lint.rules._loops import AVERAGING, Loss, confidence, losses, rank_confidence, trace
+from ga_lint.rules.registry import rule
+
+
+@rule(
+    "GA104",
+    "rank-local-count",
+    "the loss is divided by a count of this rank's targets alone, and gradients are averaged over ranks",
+    severity=Severity.WARNING,
+    needles=(b"backward(", b"zero_grad("),
+)
+def rank_local_count(facts: FileFacts, project: Project) -> Iterator[Finding]:
+    reported: set[Place] = set()
+    for loss in losses(facts):
+        ragged = facts.raggedness_of(loss.term.site)
+        if loss.window.stack not in AVERAGING or loss.term.site.reduction is not Reduction.SUM:
+            continue
+        count = _local_count(loss)
+        if count is None or ragged.answer is Answer.NO or count.place in reported:
+            continue
+        reported.add(count.place)
+        if count.place.path == facts.path:
+            yield _finding(loss, count, trace(loss, ragged.evidence))
+
+
+def _local_count(loss: Loss) -> Factor | None:
+    """The divisor that no collective has summed: of the loss, or of the gradients of a plain or wrapped model."""
+    divisors = [f for f in loss.term.factors if f.kind is FactorKind.WINDOW_COUNT and f.power < 0]
+    if loss.window.stack in (Stack.DDP, Stack.FSDP):  # GA107 judges gradients that a library may own
+        divisors += [
+            f for s in loss.window.scalings for f in s.factors if f.kind is FactorKind.WINDOW_COUNT and f.power < 0
+        ]
+    return divisors[0] if divisors else None
+
+
+def _finding(loss: Loss, count: Factor, steps: tuple[Step, ...]) -> Finding:
+    return Finding(
+        code="GA104",
+        name="rank-local-count",
+        severity=Severity.WARNING,
+        confidence=confidence(loss, rank_confidence(loss.window)),
+        message=f"`{count.text}` counts this rank's targets alone, and {loss.window.stack.value} averages the "
+        "gradients over ranks that can hold different numbers of them",
+        span=count.place.span,
+        label="counted on this rank alone",
+        effect=Effect(EffectKind.WEIGHTS, "tokens on ranks with few targets weigh more than those on ranks with many"),
+        scope=loss.window.scope,
+        trace=steps,
+        fix_refusal="the count has to be summed over ranks and the loss multiplied by their number: two places, "
+        "and which process group is meant is not known",
+    )
