@@ -1,0 +1,85 @@
+"""GA105: see rules/GA105-missing-world-factor.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
+from ga_lint.facts.model import Answer, Factor, FactorKind, FileFacts, Idiom, Place, Reduction
+from ga_lint.project import Project
+from ga_lint.rules._loops import AVERAGING, WINDOW_COUNTS, Loss, confidence, losses, rank_confidence, trace
+from ga_lint.rules.registry import rule
+
+# A divisor that says it was counted over all ranks, where the counting itself is not in sight.
+_GLOBAL_NAME = re.compile(r"(^|[._])(all|global|world)_?(num|n|tok|seq|item|target|count|valid)", re.IGNORECASE)
+
+
+@rule(
+    "GA105",
+    "missing-world-factor",
+    "the loss is divided by a count of the whole window, but not multiplied by what the stack divides by",
+    severity=Severity.ERROR,
+    needles=(b"backward(", b"zero_grad("),
+)
+def missing_world_factor(facts: FileFacts, project: Project) -> Iterator[Finding]:
+    reported: set[Place] = set()
+    for loss in losses(facts):
+        count = _count(loss)
+        if loss.window.stack not in AVERAGING or count is None or loss.window.rescaled or loss.term.site.counted:
+            continue
+        missing = _missing(loss, count)
+        if missing and count.place not in reported and count.place.path == facts.path:
+            reported.add(count.place)
+            yield _finding(loss, count, missing)
+
+
+def _count(loss: Loss) -> Factor | None:
+    """The count of the window that divides the loss, by its value or, over all ranks, by its name."""
+    site = loss.term.site
+    for factor in loss.term.factors:
+        if factor.power > 0:
+            continue
+        if factor.kind in WINDOW_COUNTS and site.reduction is Reduction.SUM:
+            return factor
+        if factor.kind is FactorKind.OTHER and _GLOBAL_NAME.search(factor.text):
+            return factor
+    return None
+
+
+def _missing(loss: Loss, count: Factor) -> list[str]:
+    """What the loss should have been multiplied by: the number of ranks, the steps, or both."""
+    missing = []
+    is_global = count.kind is not FactorKind.WINDOW_COUNT
+    if is_global and loss.term.power_of(FactorKind.WORLD) <= 0:
+        missing.append("ranks")
+    divides = loss.window.library.answer is Answer.YES and loss.window.idiom is not Idiom.ENGINE
+    if divides and not loss.by_user and loss.multiplied < 1 and count.kind in WINDOW_COUNTS:
+        missing.append("steps")
+    return missing
+
+
+def _finding(loss: Loss, count: Factor, missing: list[str]) -> Finding:
+    window = loss.window
+    who = {
+        "ranks": f"{window.stack.value} averages the gradients over ranks",
+        "steps": f"{window.library.by} divides by the steps",
+    }
+    what = {"ranks": "the number of ranks", "steps": "the accumulation steps"}
+    factor = {("ranks",): "1/N", ("steps",): "1/GAS", ("ranks", "steps"): "1/(GAS*N)"}[tuple(missing)]
+    known = Confidence.CERTAIN if count.kind in WINDOW_COUNTS else Confidence.LIKELY
+    return Finding(
+        code="GA105",
+        name="missing-world-factor",
+        severity=Severity.ERROR,
+        confidence=confidence(loss, rank_confidence(window) if "ranks" in missing else Confidence.CERTAIN, known),
+        message=f"the loss is divided by `{count.text}`, a count of the whole window, and "
+        f"{' and '.join(who[one] for one in missing)}: it has to be multiplied by "
+        f"{' and '.join(what[one] for one in missing)}",
+        span=count.place.span,
+        label="divided by the whole count",
+        effect=Effect(EffectKind.SCALE, f"gradients are scaled by {factor}", factor),
+        scope=window.scope,
+        trace=trace(loss),
+        fix_refusal="what the number of ranks is called here is not known",
+    )
