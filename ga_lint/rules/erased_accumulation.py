@@ -1,0 +1,75 @@
+"""GA109: see rules/GA109-erased-accumulation.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
+from ga_lint.facts.model import LOOP_WORDS, FileFacts, Idiom, Place, Stack, Window
+from ga_lint.project import Project
+from ga_lint.rules.registry import rule
+
+
+@rule(
+    "GA109",
+    "erased-accumulation",
+    "what the micro-batches before the last one added to the gradients is lost",
+    severity=Severity.ERROR,
+    needles=LOOP_WORDS,
+)
+def erased_accumulation(facts: FileFacts, project: Project) -> Iterator[Finding]:
+    reported: set[Place] = set()
+    for window in facts.windows:
+        if window.trivial or window.idiom is not Idiom.GATE or window.backward in reported:
+            continue
+        if window.cleared is not None and window.cleared.path == facts.path:
+            reported.add(window.backward)
+            yield _cleared(window, window.cleared)
+        elif _is_stepped_by_a_gate_of_its_own(window) and window.backward.path == facts.path:
+            reported.add(window.backward)
+            yield _engine(window)
+
+
+def _is_stepped_by_a_gate_of_its_own(window: Window) -> bool:
+    """The engine is not told of the window, and takes each backward for the last of one."""
+    return window.stack is Stack.DEEPSPEED and not window.sets_boundary and window.steps_by_engine
+
+
+def _cleared(window: Window, place: Place) -> Finding:
+    return Finding(
+        code="GA109",
+        name="erased-accumulation",
+        severity=Severity.ERROR,
+        confidence=Confidence.CERTAIN,
+        message="gradients are cleared on every micro-batch, but stepped on only at the window's end: "
+        "nothing accumulates",
+        span=place.span,
+        label="cleared every time",
+        effect=Effect(EffectKind.WEIGHTS, "only the last micro-batch of a window counts"),
+        scope=window.scope,
+        trace=(
+            Step("gradients are computed here", window.backward.path, window.backward.span),
+            Step("stepped here, once for a window", window.optimizer_step.path, window.optimizer_step.span),
+        ),
+        fix_refusal="whether accumulation or a step on every micro-batch was meant is not known",
+    )
+
+
+def _engine(window: Window) -> Finding:
+    return Finding(
+        code="GA109",
+        name="erased-accumulation",
+        severity=Severity.ERROR,
+        confidence=Confidence.LIKELY,
+        message=f"`{window.driver}.step()` is called once for several `{window.driver}.backward(...)`, and the engine, "
+        "which is not told where a window ends, takes each backward for the last one",
+        span=window.backward.span,
+        label="a window of its own for the engine",
+        effect=Effect(EffectKind.WEIGHTS, "under ZeRO only the last micro-batch of a window counts"),
+        scope=window.scope,
+        trace=(
+            Step("gradients are reduced and kept here", window.backward.path, window.backward.span),
+            Step("stepped here, once for a window", window.optimizer_step.path, window.optimizer_step.span),
+        ),
+        fix_refusal="either the engine is told, by set_gradient_accumulation_boundary, or it steps every time",
+    )
