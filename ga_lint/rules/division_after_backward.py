@@ -1,0 +1,50 @@
+"""GA110: see rules/GA110-division-after-backward.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity, Step
+from ga_lint.facts.model import LOOP_WORDS, Answer, Factor, FileFacts, Place
+from ga_lint.project import Project
+from ga_lint.rules._loops import Loss, confidence, is_plain, losses, steps_text, trace
+from ga_lint.rules.registry import rule
+
+
+@rule(
+    "GA110",
+    "division-after-backward",
+    "the loss is divided by the steps when backward has run already",
+    severity=Severity.ERROR,
+    needles=LOOP_WORDS,
+)
+def division_after_backward(facts: FileFacts, project: Project) -> Iterator[Finding]:
+    divided = {loss.window.backward for loss in losses(facts) if loss.by_user}
+    reported: set[Place] = set()
+    for loss in losses(facts):
+        window, late = loss.window, loss.window.divided_after
+        if late is None or late.place in reported or window.backward in divided or not loss.is_mean:
+            continue
+        if loss.divisions or window.library.answer is not Answer.NO or window.rescaled or not is_plain(loss):
+            continue
+        reported.add(late.place)
+        yield _finding(loss, late)
+
+
+def _finding(loss: Loss, late: Factor) -> Finding:
+    window = loss.window
+    steps = steps_text(window)
+    times = "as many times too large as there are micro-batches" if steps == "several" else f"{steps} times too large"
+    return Finding(
+        code="GA110",
+        name="division-after-backward",
+        severity=Severity.ERROR,
+        confidence=confidence(loss),
+        message=f"the loss is divided by `{late.text}` after backward has run: the gradients were added up undivided",
+        span=late.place.span,
+        label="too late",
+        effect=Effect(EffectKind.SCALE, f"gradients are {times}", "GAS", window.steps_value),
+        scope=window.scope,
+        trace=(*trace(loss), Step("divided here, too late", late.place.path, late.place.span)),
+        fix_refusal="move the division before backward; whether later lines want the divided loss is not known",
+    )
