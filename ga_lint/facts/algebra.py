@@ -138,6 +138,7 @@ def masked(elements: Elements, mask: Value, text: str, place: Place) -> Elements
     level = Level.TOKEN if elements.site.level is Level.UNKNOWN else elements.site.level
     site = replace(
         elements.site,
+        policy=elements.site.policy or bool(_POLICY.search(text)),
         masked=True,
         level=level,
         shifted=elements.site.shifted or (isinstance(mask, Tensor) and mask.shifted) or None,

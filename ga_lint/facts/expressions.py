@@ -55,7 +55,7 @@ def evaluate(run: Interpreter, frame: Frame, state: State, node: ast.expr) -> Va
         case ast.Constant(value=value):
             return Const(value)
         case ast.Name(id=name):
-            known = state.env[name] if name in state.env else run.names.lookup(name, frame.scope)
+            known = state.env[name] if name in state.env else run.names.lookup(name, frame.scope, running=frame.running)
             if isinstance(known, Const) and isinstance(known.value, int | float) and known.text != name:
                 return Const(known.value, name)  # messages and rewrites keep the user's name for a number
             return known

@@ -251,7 +251,7 @@ class Interpreter:
             self.events.append(event)
 
     def module_expression(self, node: ast.expr, scope: Scope) -> Value:
-        frame = Frame(scope, node, "")
+        frame = Frame(scope, node, "", running=False)
         return self.evaluate(frame, State({}), node)
 
 

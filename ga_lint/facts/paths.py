@@ -33,6 +33,7 @@ class Frame:
     node: ast.AST
     name: str  # qualified
     receiver: Value | None = None
+    running: bool = True  # statements run in this scope; False: one expression is looked at from outside
     depth: int = 0
     loops: tuple[Loop, ...] = ()
     contexts: tuple[Context, ...] = ()

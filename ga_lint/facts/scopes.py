@@ -21,8 +21,9 @@ class Scope:
 
     parsed: ParsedFile
     parent: Scope | None = None
-    names: dict[str, Value] = field(default_factory=dict)
+    names: dict[str, Value] = field(default_factory=dict)  # as the path that runs now has them
     cls: Class | None = None  # the class whose body or method this is
+    known: dict[str, Value] = field(default_factory=dict)  # module-level names as their bindings say
 
     @property
     def module(self) -> Scope:
@@ -53,11 +54,16 @@ class Names:
         """The one scope of a module."""
         return self._modules.setdefault(id(parsed), Scope(parsed))
 
-    def lookup(self, name: str, scope: Scope) -> Value:
-        """The value of `name`; an External of that name when nothing in the project binds it."""
+    def lookup(self, name: str, scope: Scope, *, running: bool = False) -> Value:
+        """The value of `name`; an External of that name when nothing in the project binds it.
+
+        `running`: the path that asks runs in `scope` itself and does not have the name; another path's value of it
+        must not be taken.
+        """
         at: Scope | None = scope
         while at is not None:
-            if name in at.names:
+            own = running and at is scope
+            if name in at.names and not own:
                 return at.names[name]
             if at.parent is None:
                 return self._global(name, at)
@@ -141,8 +147,8 @@ class Names:
         return None
 
     def _global(self, name: str, module: Scope, default: bool = True) -> Value:
-        if name in module.names:
-            return module.names[name]
+        if name in module.known:
+            return module.known[name]
         key = (id(module), name)
         if key in self._busy:
             return UNKNOWN
@@ -158,7 +164,7 @@ class Names:
             if not default:
                 return None  # type: ignore[return-value]
             return External(f"builtins.{name}") if hasattr(builtins, name) else External(name)
-        module.names[name] = value = choice(found)
+        module.known[name] = value = choice(found)
         return value
 
     def _bound(self, binding: Binding, scope: Scope, name: str) -> Value:

@@ -235,10 +235,6 @@ def _loop(
     )
     place, whole = run.place(frame, header), run.place(frame, node)
     loop = Loop(run.new_loop_id(), place, whole, source, rounds, rounds_text, fetch, assigned)
-    for assignment in frame.scope.parsed.find(ast.Assign, node):
-        for target in assignment.targets:  # what an earlier loop left under a name that this one binds is not its loss
-            if isinstance(state.env.get(text_of(target)), Loss):
-                del state.env[text_of(target)]
     outer_guards, broken, continued = state.guards, frame.broken, frame.continued
     frame.broken, frame.continued, frame.loops = [], [], (*frame.loops, loop)
     paths = run.execute(frame, node.body, [state])
