@@ -56,7 +56,7 @@ def _initialise(
     if isinstance(node, ast.Lambda) or node in run.running or frame.depth >= MAX_DEPTH:
         return
     inner = Scope(function.scope.parsed, function.scope, {}, function.scope.cls)
-    inside = Frame(inner, node, cls.node.name, function.bound, frame.depth + 1)
+    inside = Frame(inner, node, cls.node.name, function.bound, depth=frame.depth + 1)
     local = State(run.defaults(function, arguments, called=seen))
     self_name = node.args.args[0].arg if node.args.args else "self"
     events = list(run.events)
