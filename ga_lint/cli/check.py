@@ -9,6 +9,7 @@ from pathlib import Path
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.common import below_workspace, end, finder_of, paths_of
+from ga_lint.cli.known import KnownFindings
 from ga_lint.cli.output import outputs_of, wants_edits, write_outputs
 from ga_lint.config import Config, ConfigFinder
 from ga_lint.diagnostics import Severity
@@ -26,8 +27,9 @@ def run(arguments: Arguments) -> int:
         return _show_settings(arguments, finder)
     if arguments.switch("show_files"):
         return _show_files(arguments, finder)
+    known = KnownFindings(arguments)
     report = replace(
-        _report(arguments, finder),
+        _report(arguments, finder, known),
         fail_on=Severity(arguments.text("fail_on") or "info"),
         exit_zero=arguments.switch("exit_zero"),
         below=below_workspace(),
@@ -37,11 +39,12 @@ def run(arguments: Arguments) -> int:
         notes = []
     else:
         notes = write_outputs(report, arguments)
-    return end(report, arguments, [*notes, *_notes(report, arguments)])
+    more, told = known.settle(report)
+    return end(report, arguments, [*notes, *told, *_notes(report, arguments)]) or more
 
 
-def _report(arguments: Arguments, finder: ConfigFinder) -> Report:
-    visit = checking(edits=wants_edits(arguments))
+def _report(arguments: Arguments, finder: ConfigFinder, known: KnownFindings) -> Report:
+    visit = checking(edits=wants_edits(arguments), known=known.reasons)
     if "-" in arguments.words:
         if len(arguments.words) > 1:
             raise UsageError("`-` reads stdin and stands alone; give the paths in a second run")

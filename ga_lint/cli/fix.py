@@ -12,6 +12,7 @@ from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.common import below_workspace, end, finder_of, paths_of
 from ga_lint.cli.confirm import Confirmer
+from ga_lint.cli.known import KnownFindings
 from ga_lint.cli.output import outputs_of, write_outputs
 from ga_lint.engine.fix import FixReport, Policy, fix, fix_text
 from ga_lint.engine.fix_file import Applied
@@ -34,6 +35,7 @@ def run(arguments: Arguments) -> int:
             verified_only=arguments.switch("verified_only"),
             confirm=confirm,
             write=not arguments.switch("diff"),
+            known=KnownFindings(arguments).reasons,
         )
         if "-" in arguments.words:
             return _fix_stdin(arguments, policy)

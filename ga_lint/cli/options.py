@@ -22,6 +22,7 @@ class Panel(enum.Enum):
 
     RULES = "Rules"
     FILES = "Files"
+    BASELINE = "Known findings"
     OUTPUT = "Output"
     FIXING = "Rewriting"
     NUMBERS = "Numeric check"
@@ -89,7 +90,14 @@ OPTIONS = (
     Option("--respect-gitignore", _ALL, "Leave out what .gitignore names (default).", Panel.FILES,
            off="--no-respect-gitignore"),
     Option("--stdin-filename", "check fix", "The path that the text on stdin would have.", Panel.FILES, _TEXT, "FILE"),
+    Option("--diff-base", "check fix", "Only findings that touch a line changed since the merge base with it.",
+           Panel.FILES, _TEXT, "REVISION"),
     Option("--show-files", "check", "List the files that would be checked, and stop.", Panel.FILES),
+
+    Option("--baseline", "check fix", "Leave out the known findings in this file.", Panel.BASELINE, _TEXT, "FILE"),
+    Option("--update-baseline", "check", "Write the findings of this run into it.", Panel.BASELINE),
+    Option("--prune-baseline", "check", "Take entries out of which the fault is gone.", Panel.BASELINE),
+    Option("--error-stale-baseline", "check", "Exit with 1 when there are such entries.", Panel.BASELINE),
 
     Option("--diff", "fix", "Print patches instead of writing.", Panel.FIXING),
     Option("--unsafe-fixes", "fix", "Also write rewrites that change the gradient by intent.", Panel.FIXING),

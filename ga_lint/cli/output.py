@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 from collections import Counter
 from pathlib import Path
 
@@ -63,7 +62,7 @@ def _write_for(service: Ci | None, text: str, *, color: bool) -> None:
     if service is not Ci.GITHUB:
         console.write_report(text, color=color)
         return
-    token = secrets.token_hex(16)
+    token = os.urandom(16).hex()  # user code cannot guess it
     console.write(f"::group::ga-lint\n::stop-commands::{token}\n")
     console.write_report(text, color=color)
     console.write(f"::{token}::\n::endgroup::\n")

@@ -11,8 +11,7 @@ class Fingerprints:
     """The fingerprints of one file's findings: rule, path, enclosing function, statement, and how many were alike."""
 
     def __init__(self, path: Path, root: Path) -> None:
-        absolute = path.absolute()
-        self._path = (absolute.relative_to(root) if absolute.is_relative_to(root) else path).as_posix()
+        self._path = path_in(root, path)
         self._seen: Counter[tuple[str, str, str]] = Counter()
 
     def of(self, code: str, scope: str, statement: str) -> str:
@@ -22,3 +21,9 @@ class Fingerprints:
         self._seen[kind] += 1
         text = "\0".join((code, self._path, scope, statement, str(ordinal)))
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def path_in(root: Path, path: Path) -> str:
+    """The path as fingerprints know it: counted from the project's root, so that no machine's folders are in it."""
+    absolute = path.absolute()
+    return (absolute.relative_to(root) if absolute.is_relative_to(root) else path).as_posix()

@@ -11,6 +11,7 @@ from ga_lint.diagnostics import Diagnostic
 from ga_lint.engine.check_file import check_bytes, check_source
 from ga_lint.engine.fault import Fault
 from ga_lint.engine.fix_file import Confirm, FixOutcome, fix_file
+from ga_lint.engine.known import Known, known_among, without
 from ga_lint.engine.propose import findings_by
 from ga_lint.engine.run import Progress, visit_files, visit_text
 from ga_lint.engine.scope import Scope
@@ -29,6 +30,7 @@ class Policy:
     verified_only: bool = False
     confirm: Confirm | None = None
     write: bool = True
+    known: Sequence[Known] = ()  # reasons to leave findings alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +78,15 @@ def fix_bytes(
 ) -> tuple[FileOutcome, FixOutcome | None]:
     """Rewrite one file as it was read: what is left in it, and the rewriting unless there was nothing to do."""
     outcome = check_bytes(path, data, scope, named=named)
+    leave = known_among(policy.known, outcome, scope)
+    outcome = without(outcome, leave)
     if not isinstance(outcome, Found) or path.suffix == NOTEBOOK:
         return outcome, None
     source = decode(path, data)
     try:
         rewriting = fix_file(
             source,
-            findings_by(scope),
+            findings_by(scope, leave),
             unsafe=policy.unsafe,
             verified_only=policy.verified_only,
             confirm=policy.confirm,
@@ -95,7 +99,7 @@ def fix_bytes(
             write_back(source, rewriting.after)
         except SourceError as error:
             return Failed(path, str(error), diagnostics=outcome.diagnostics), None
-    left = check_source(rewriting.after, scope)
+    left = without(check_source(rewriting.after, scope), leave)
     if isinstance(left, Found):
         left = Found(path, tuple(_with_refusals(left.diagnostics, rewriting)))
     return left, rewriting

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Protocol
 
-from ga_lint.diagnostics import Diagnostic
 from ga_lint.engine.scope import Scope
 from ga_lint.outcome import Clean, Failed, FileOutcome, Found
+
+Analysed = Clean | Found | Failed
 
 
 class Known(Protocol):
     """A reason to leave findings of a file out."""
 
-    def among(self, path: Path, found: Sequence[Diagnostic], scope: Scope) -> frozenset[str]:
-        """The fingerprints of those that are left out. Asked once for each file that was analysed."""
+    def among(self, outcome: Analysed, scope: Scope) -> frozenset[str]:
+        """The fingerprints of those that are left out. Asked once for each file, with all that was found in it."""
 
 
-def known_among(known: Sequence[Known], path: Path, outcome: FileOutcome, scope: Scope) -> frozenset[str]:
+def known_among(known: Sequence[Known], outcome: FileOutcome, scope: Scope) -> frozenset[str]:
     """What every reason together leaves out of this outcome."""
-    if not known or not isinstance(outcome, Clean | Found | Failed):
+    if not known or not isinstance(outcome, Analysed):
         return frozenset()
-    found = () if isinstance(outcome, Clean) else outcome.diagnostics
-    return frozenset().union(*(reason.among(path, found, scope) for reason in known))
+    return frozenset().union(*(reason.among(outcome, scope) for reason in known))
 
 
 def without(outcome: FileOutcome, fingerprints: frozenset[str]) -> FileOutcome:

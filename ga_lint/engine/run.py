@@ -92,7 +92,7 @@ def checking(*, edits: bool = False, known: Sequence[Known] = ()) -> Visit:
             from ga_lint.engine.propose import findings_by, with_edits
 
             outcome = with_edits(decode(path, data), outcome, findings_by(scope))
-        return without(outcome, known_among(known, path, outcome, scope)) if known else outcome
+        return without(outcome, known_among(known, outcome, scope)) if known else outcome
 
     return visit
 

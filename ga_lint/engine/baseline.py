@@ -1,0 +1,118 @@
+"""Which findings were there before, and which of those are gone? Recognised by fingerprint, never by line.
+
+A fingerprint counts how many findings before it were alike, so a second copy of a known fault is a new finding.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ga_lint.config import CONFIDENCES
+from ga_lint.diagnostics import Confidence, Diagnostic
+from ga_lint.engine.fingerprint import path_in
+from ga_lint.engine.known import Analysed
+from ga_lint.engine.scope import Scope
+from ga_lint.errors import UsageError
+from ga_lint.outcome import Clean, Failed
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Entry:
+    """One known finding. The fingerprint decides; the rest is for those who read the file, and says who may judge."""
+
+    path: str  # counted from the project's root
+    code: str
+    scope: str
+    message: str
+    confidence: str
+    fingerprint: str
+
+
+class Baseline:
+    """The known findings, and what the files of this run say about them."""
+
+    def __init__(self, entries: tuple[Entry, ...] = (), *, takes_all: bool = False) -> None:
+        """`takes_all`: every finding of this run is to be known from now on."""
+        self._entries = {entry.fingerprint: entry for entry in entries}
+        self._takes_all = takes_all
+        self._found: dict[str, Entry] = {}
+        self._judged: set[str] = set()  # fingerprints of entries that this run would have found
+
+    def among(self, outcome: Analysed, scope: Scope) -> frozenset[str]:
+        found = () if isinstance(outcome, Clean) else outcome.diagnostics
+        path = path_in(scope.config.root, outcome.path)
+        entries = [_entry(diagnostic, path) for diagnostic in found]
+        self._found |= {entry.fingerprint: entry for entry in entries}
+        if not isinstance(outcome, Failed):
+            self._judge(path, scope)
+        return frozenset(e.fingerprint for e in entries if self._takes_all or e.fingerprint in self._entries)
+
+    def _judge(self, path: str, scope: Scope) -> None:
+        """Entries that would be found here if their fault were there still; those of deleted files likewise."""
+        for entry in self._entries.values():
+            here = entry.path == path or not os.path.lexists(scope.config.root / entry.path)
+            sure = Confidence[entry.confidence.upper()] >= scope.config.min_confidence
+            if here and sure and entry.code in scope.codes:
+                self._judged.add(entry.fingerprint)
+
+    @property
+    def left_out(self) -> int:
+        """How many findings of this run are known."""
+        return len(self._found.keys() & self._entries.keys())
+
+    @property
+    def stale(self) -> list[Entry]:
+        """The entries of which the fault is gone."""
+        return sorted(self._entries[f] for f in self._judged - self._found.keys())
+
+    def pruned(self) -> list[Entry]:
+        """What is left without the stale ones."""
+        return sorted(set(self._entries.values()) - set(self.stale))
+
+    def updated(self) -> list[Entry]:
+        """What is left, and everything that this run found."""
+        return sorted({entry.fingerprint: entry for entry in (*self.pruned(), *self._found.values())}.values())
+
+
+def _entry(diagnostic: Diagnostic, path: str) -> Entry:
+    finding = diagnostic.finding
+    confidence = str(finding.confidence)
+    return Entry(path, finding.code, finding.scope, finding.message, confidence, diagnostic.fingerprint)
+
+
+def read_baseline(path: Path) -> tuple[Entry, ...]:
+    """The entries of a file; UsageError where it is missing or no baseline."""
+    try:
+        document = json.loads(path.read_bytes())
+        if document["version"] != VERSION:
+            raise UsageError(f"{path}: a baseline of version {document['version']}, not {VERSION}; write a new one")
+        return tuple(_checked(item) for item in document["findings"])
+    except FileNotFoundError:
+        raise UsageError(f"{path}: no such baseline; write one with --update-baseline") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{path}: not a baseline ({error}); write a new one with --update-baseline") from None
+
+
+def _checked(item: dict[str, str]) -> Entry:
+    entry = Entry(**item)
+    if entry.confidence not in CONFIDENCES or not all(isinstance(value, str) for value in item.values()):
+        raise ValueError(f"an entry for {entry.path}")
+    return entry
+
+
+def write_baseline(path: Path, entries: list[Entry]) -> None:
+    """One line for each entry, in order, so that a merge and a diff show single findings."""
+    lines = ",\n".join(f"    {json.dumps(dataclasses.asdict(entry))}" for entry in entries)
+    body = f"[\n{lines}\n  ]" if entries else "[]"
+    try:
+        path.write_text(f'{{\n  "version": {VERSION},\n  "findings": {body}\n}}\n', encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from None
