@@ -129,6 +129,7 @@ def loader(count: int) -> torch.utils.data.DataLoader[Batch]:
 def _rank(rank: int, folder: str, texts: dict[str, tuple[str, bool]], count: int) -> None:
     """All loops in one pair of processes: starting them is what takes the time."""
     torch.set_num_threads(1)
+    forget_accelerators()  # of the process that was forked
     # accelerate reads its rank from where a launcher would put it
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(RANKS), ACCELERATE_USE_CPU="true")
     os.environ.update(MASTER_ADDR="localhost", MASTER_PORT="29500")  # asked for, not used: the group exists already
@@ -137,6 +138,14 @@ def _rank(rank: int, folder: str, texts: dict[str, tuple[str, bool]], count: int
     if rank == 0:
         torch.save(seen, Path(folder) / "seen.pt")
     dist.destroy_process_group()
+
+
+def forget_accelerators() -> None:
+    from accelerate.state import AcceleratorState, GradientState, PartialState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()
+    PartialState._reset_state()
 
 
 COUNT = 10  # five micro-batches a rank: a full window and a short one of two

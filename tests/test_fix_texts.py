@@ -203,8 +203,11 @@ REFUSED = {
     "class weights": (", label_smoothing=0.1)", ", weight=self.weights)", "built with weight="),
     "summed already": ("label_smoothing=0.1)", 'reduction="sum")', 'reduced by "sum"'),
     "options by position": ("labels.flatten(), label_smoothing=0.1)", "labels.flatten(), None)", "by position"),
-    "another term": ("# CE\n", "# CE\n        loss = loss + 0.1 * outputs.aux_loss\n", "another term on line 17"),
-    "another term at the end": ("else loss\n", "else loss + outputs.aux_loss\n", "another term on line 18"),
+    "a term that is scaled": (
+        "# CE\n",
+        "# CE\n        loss = loss + outputs.aux_loss / self.args.gradient_accumulation_steps\n",
+        "another term on line 17, which is scaled already",
+    ),
     "part of a sum": ("loss = F.cross", "loss = outputs.aux_loss + F.cross", "part of a larger expression"),
 }
 
@@ -255,14 +258,46 @@ def test_a_conditional_reading_is_one_reading() -> None:
     assert "outputs[0]" not in whole
 
 
-def test_a_term_beside_the_models_loss_is_refused() -> None:
-    text = DELEGATED.format(call="model(**inputs)", use="loss = loss + 0.1 * penalty(outputs)")
-    assert "another term on line 5" in refusal(text, "delegate-loss", call="model(**inputs)", loss="outputs.loss")
+STEPS_LINES = (
+    "        # the Trainer divides no term of a loss that it passes a count for\n"
+    "        steps = self.{steps} if model.training and num_items_in_batch is not None else 1\n"
+)
+WINDOW = STEPS_LINES.format(steps="current_gradient_accumulation_steps")
+
+
+def test_a_term_beside_the_loss_is_divided_by_the_steps() -> None:
+    text = DELEGATED.format(call="model(**inputs)", use="loss = loss + 0.1 * penalty(outputs)  # smooth")
+    fixed = rewritten(text, "delegate-loss", call="model(**inputs)", loss="outputs.loss")
+    assert WINDOW + "        loss = loss + 0.1 * penalty(outputs) / steps  # smooth\n" in fixed
+    text = override("self, model, inputs, **kwargs").replace("return ", "loss = ")
+    text += "        return loss + (one\n                       - other)\n"
+    fixed = rewritten(text, "forward-count", {"steps": "args.gradient_accumulation_steps"}, call=SUPER)
+    assert "inputs, num_items_in_batch=num_items_in_batch)" in fixed  # **kwargs would not name the count
+    older = STEPS_LINES.format(steps="args.gradient_accumulation_steps")
+    assert fixed.endswith(older + "        return loss + (one\n                       - other) / steps\n")
+
+
+def test_terms_in_branches_share_one_line() -> None:
     text = override("self, model, inputs, num_items_in_batch=None").replace("return ", "loss = ")
-    text += "        return loss + penalty\n"
-    assert "another term on line 4" in refusal(text, "forward-count", call=SUPER)
-    text = override("self, model, inputs, num_items_in_batch=None").replace("inputs)\n", "inputs) + penalty\n")
-    assert "another term on line 3" in refusal(text, "forward-count", call=SUPER)
+    text += "        if a:\n            loss += x\n        elif b:\n            loss = y - loss\n        return loss\n"
+    fixed = rewritten(text, "forward-count", call=SUPER)
+    assert fixed.endswith(
+        WINDOW + text[text.index("        if a") :].replace("x\n", "x / steps\n").replace("y -", "y / steps -")
+    )
+
+
+def test_the_loss_keeps_its_terms_under_other_names() -> None:
+    text = override("self, model, inputs, num_items_in_batch=None").replace("return ", "result = ")
+    text += "        steps, _ = result if pair else (result, None)\n"
+    text += "        total = 2 * steps + a + b\n        return total - c\n"
+    fixed = rewritten(text, "forward-count", call=SUPER)
+    assert "total = 2 * steps + a / window_steps + b / window_steps\n        return total - c / window_steps\n" in fixed
+
+
+def test_what_a_training_step_returns_is_only_logged() -> None:
+    text = override("self, model, inputs").replace("compute_loss", "training_step") + "        seen = loss + 1\n"
+    fixed = rewritten(text, "forward-count", call="super().training_step(model, inputs)")
+    assert "steps" not in fixed.replace("training_step", "")
 
 
 def test_a_count_of_none_is_replaced() -> None:

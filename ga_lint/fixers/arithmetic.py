@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.tree import Tree, dotted
+
+Expression = TypeVar("Expression", bound=cst.BaseExpression)
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ def replace_division(edits: Edits, division: Division, factor: str | None) -> No
     outer = edits.tree.parent(whole)
     if factor is None and isinstance(outer, cst.Arg | cst.Assign | cst.Return):
         left = left.with_changes(lpar=[], rpar=[])
-    text = edits.tree.code(left) if factor is None else f"{_tight(edits.tree, left)} * {factor}"
+    text = edits.tree.code(left) if factor is None else f"{factor_text(edits.tree, left)} * {factor}"
     kept = whole.lpar and not (factor is None and _needs_no_parentheses(left, outer))
     edits.replace(whole, f"({text})" if kept or (factor is not None and _binds_tighter(outer, whole)) else text)
 
@@ -107,13 +110,19 @@ def _binds_tighter(outer: cst.CSTNode | None, whole: cst.BaseExpression) -> bool
     )
 
 
-def _tight(tree: Tree, node: cst.BaseExpression) -> str:
+def factor_text(tree: Tree, node: cst.BaseExpression) -> str:
     """The text of a factor: sums and conditionals in parentheses."""
-    text = tree.code(node)
+    return tree.code(as_factor(node))
+
+
+def as_factor(node: Expression) -> Expression:
+    """The node as it may stand beside `*` and `/`."""
     loose = isinstance(node, cst.IfExp | cst.Lambda | cst.BooleanOperation | cst.Comparison | cst.NamedExpr) or (
         isinstance(node, cst.BinaryOperation) and not isinstance(node.operator, _PRODUCTS)
     )
-    return f"({text})" if loose and not node.lpar else text
+    if not loose or node.lpar:
+        return node
+    return node.with_changes(lpar=[cst.LeftParen()], rpar=[cst.RightParen()])
 
 
 _PRODUCTS = (cst.Multiply, cst.Divide, cst.MatrixMultiply, cst.FloorDivide, cst.Modulo, cst.Power)

@@ -19,6 +19,7 @@ from ga_lint.fixers.imports import import_module
 from ga_lint.fixers.reduction import reduce_call
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, receive_count, with_keywords
+from ga_lint.fixers.terms import refuse_other_terms
 
 
 @fixer("count-loss-function")
@@ -35,6 +36,7 @@ def count_loss_function(target: Target, edits: Edits) -> None:
         edits.change(function.params, lambda params: with_keywords(params, keywords))
     torch = import_module(edits, "torch")
     line, loss, tail = bind(edits, function, mean)
+    refuse_other_terms(tree, function, tree.span_of(line).end, loss)
     divided = (
         f"    if {torch}.is_tensor({COUNT}):\n"
         f"        {COUNT} = {COUNT}.to({loss}.device)\n"

@@ -2,7 +2,7 @@
 
 Places: `call`, the `model(**inputs)` call; `loss`, every expression that reads the loss from what it returns
 (`outputs.loss`, `outputs["loss"]`, `outputs[0]`, `model(**inputs).loss`, a conditional between such forms).
-Options: none.
+Options: `steps` (see `terms`).
 
 The other statements stay. super() also owns the rank factor, label smoothing and what later releases will add.
 """
@@ -16,7 +16,7 @@ from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, parameter_name, receive_count
-from ga_lint.fixers.terms import refuse_other_terms
+from ga_lint.fixers.terms import STEPS, divide_other_terms
 from ga_lint.fixers.tree import Tree, fresh_name
 
 
@@ -27,10 +27,8 @@ def delegate_loss(target: Target, edits: Edits) -> None:
     losses = _whole_conditionals(tree, [tree.expression(span) for span in target.spans("loss")])
     function = tree.function_of(call)
     tree.class_of(function)
-    for loss in losses:
-        for text in (tree.code(loss), _assigned(tree, loss)):
-            if text is not None:
-                refuse_other_terms(tree, function, tree.span_of(call).start, text)
+    texts = [text for loss in losses for text in (tree.code(loss), _assigned(tree, loss)) if text is not None]
+    divide_other_terms(edits, function, tree.span_of(call).start, texts, target.option_or("steps", STEPS))
     model, inputs = parameter_name(function, 1), parameter_name(function, 2)
     passed = [model, _inputs(tree, function, call, model, inputs)]
     count = f"{COUNT}={receive_count(edits, function)}"
@@ -44,7 +42,9 @@ def delegate_loss(target: Target, edits: Edits) -> None:
     name = _loss_name(tree, losses)
     edits.change(line.body[0], lambda node: _bind_both(node, name))
     opening = len(f"{name}, {outputs} = super().compute_loss(")
-    edits.replace(call, _delegation([*passed, "return_outputs=True", count], tree.span_of(line).start.column - 1, opening))
+    edits.replace(
+        call, _delegation([*passed, "return_outputs=True", count], tree.span_of(line).start.column - 1, opening)
+    )
     for loss in losses:
         _read_bound(edits, loss, name, outputs)
 

@@ -1,10 +1,10 @@
 """`super()` is called without the count: hand it on (GA201, GA203).
 
-Places: `call`, the `super().compute_loss(...)` or `super().training_step(...)` call. Options: none.
+Places: `call`, the `super().compute_loss(...)` or `super().training_step(...)` call. Options: `steps` (see `terms`).
 
 An override without the parameter gets it too: the two halves always land together. An override that has only
-`**kwargs`, and reads nothing from it, passes `**kwargs` on. Where something is added to the loss afterwards, the fixer
-refuses: that term would stay undivided while the loss no longer is.
+`**kwargs`, and reads nothing from it, passes `**kwargs` on. What is added to the loss afterwards is divided by the
+steps: it would stay undivided while the loss no longer is.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ga_lint.fixers.commas import append_argument
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, kwargs_name, parameters, reads_kwargs, receive_count
-from ga_lint.fixers.terms import refuse_other_terms
+from ga_lint.fixers.terms import STEPS, divide_other_terms
 from ga_lint.fixers.tree import Tree
 
 
@@ -25,15 +25,16 @@ def forward_count(target: Target, edits: Edits) -> None:
     tree = target.tree
     call = tree.find(target.span("call"), cst.Call)
     function = tree.function_of(call)
-    for value in _uses(tree, call):
-        refuse_other_terms(tree, function, tree.span_of(call).end, value)
+    steps = target.option_or("steps", STEPS)
+    trains = call_name(call) == "training_step"  # what it returns is only logged: backward has run
+    added = not trains and divide_other_terms(edits, function, tree.span_of(call).end, _uses(tree, call), steps)
     given = next((arg for arg in call.args if arg.keyword is not None and arg.keyword.value == COUNT), None)
     if given is not None and tree.code(given.value) == "None":
         edits.replace(given.value, receive_count(edits, function))
         return
     if given is not None or any(arg.star == "**" for arg in call.args):
         raise FixNotApplicable("the call passes keyword arguments on already")
-    new = _third_argument(edits, function, call) if call_name(call) == "training_step" else _keyword(edits, function)
+    new = _third_argument(edits, function, call) if trains else _keyword(edits, function, by_name=added)
     append_argument(edits, call, new)
 
 
@@ -50,11 +51,11 @@ def _uses(tree: Tree, call: cst.Call) -> list[str]:
             return [tree.code(call)]
 
 
-def _keyword(edits: Edits, function: cst.FunctionDef) -> cst.Arg:
+def _keyword(edits: Edits, function: cst.FunctionDef, *, by_name: bool) -> cst.Arg:
     """compute_loss receives the count by name, so `**kwargs` holds it where no parameter does."""
     swallowed = kwargs_name(function)
     named = any(param.name.value == COUNT for param in parameters(function))
-    if swallowed and not named and not reads_kwargs(edits.tree, function):
+    if swallowed and not named and not by_name and not reads_kwargs(edits.tree, function):
         return cst.Arg(cst.Name(swallowed), star="**")
     return cst.Arg(cst.Name(receive_count(edits, function)), keyword=cst.Name(COUNT), equal=_TIGHT)
 

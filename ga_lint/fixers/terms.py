@@ -2,31 +2,131 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
-from ga_lint.fixers.tree import Tree
+from ga_lint.fixers.arithmetic import as_factor
+from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.signature import COUNT, parameter_name
+from ga_lint.fixers.tree import Statement, Tree, fresh_name, names_in
 from ga_lint.source import Position
+
+STEPS = "current_gradient_accumulation_steps"  # the window's length, a last shorter one included
+
+
+@dataclass(frozen=True, slots=True)
+class Addition:
+    """A term that is added to the loss: in a sum, or by `+=`."""
+
+    where: cst.CSTNode
+    term: cst.BaseExpression
+
+
+def divide_other_terms(edits: Edits, function: cst.FunctionDef, start: Position, losses: list[str], steps: str) -> bool:
+    """From `start` on, divide what is added to the loss by the number of micro-batches. Was there anything?
+
+    A mean of its own (a penalty, a router's loss) belongs to one forward: without the division its coefficient would
+    be as many times too large as there are micro-batches, since the Trainer divides nothing where it passes a count.
+    """
+    additions = list(_additions(edits.tree, function, start, losses))
+    if not additions:
+        return False
+    tree = edits.tree
+    for addition in additions:
+        if COUNT in names_in(addition.term) or "accumulation_steps" in tree.code(addition.term):
+            row = tree.span_of(addition.term).start.row
+            raise FixNotApplicable(f"the loss gets another term on line {row}, which is scaled already")
+    name = fresh_name(tree, function, "steps", "window_steps")
+    owner, model = parameter_name(function, 0), parameter_name(function, 1)
+    for addition in additions:
+        edits.change(addition.term, lambda term: cst.BinaryOperation(as_factor(term), cst.Divide(), cst.Name(name)))
+    first = _common_statement(tree, function, [addition.where for addition in additions])
+    counted = f"{model}.training and {COUNT} is not None"
+    note = "# the Trainer divides no term of a loss that it passes a count for"
+    edits.insert_before(first, f"{note}\n{name} = {owner}.{steps} if {counted} else 1\n")
+    return True
 
 
 def refuse_other_terms(tree: Tree, function: cst.FunctionDef, start: Position, loss: str) -> None:
     """From `start` on, is something added to the loss? A second term needs a divisor of its own."""
+    for addition in _additions(tree, function, start, [loss]):
+        row = tree.span_of(addition.where).start.row
+        raise FixNotApplicable(f"the loss gets another term on line {row}, which needs a divisor of its own")
+
+
+def _additions(tree: Tree, function: cst.FunctionDef, start: Position, losses: list[str]) -> Iterator[Addition]:
+    """Every term beside the loss, in the order of the text; the loss may take other names on the way."""
+    known = set(losses)
+    found: list[Addition] = []
+
+    def holds(node: cst.CSTNode) -> bool:
+        """The loss itself, a product of it, or a sum that it is a part of."""
+        match node:
+            case cst.BinaryOperation(operator=cst.Multiply() | cst.Divide() | cst.Add() | cst.Subtract()):
+                return holds(node.left) or holds(node.right)
+        return tree.code(node) in known
 
     class Sums(cst.CSTVisitor):
+        def visit_FunctionDef(self, node: cst.FunctionDef) -> bool:
+            return node is function
+
         def visit_BinaryOperation(self, node: cst.BinaryOperation) -> None:
-            if isinstance(node.operator, cst.Add | cst.Subtract):
-                self.look(node, (node.left, node.right))
+            if not isinstance(node.operator, cst.Add | cst.Subtract) or tree.span_of(node).end < start:
+                return
+            left, right = holds(node.left), holds(node.right)
+            if left is not right:
+                found.append(Addition(node, node.right if left else node.left))
 
         def visit_AugAssign(self, node: cst.AugAssign) -> None:
-            if isinstance(node.operator, cst.AddAssign | cst.SubtractAssign):
-                self.look(node, (node.target,))
+            adds = isinstance(node.operator, cst.AddAssign | cst.SubtractAssign)
+            if adds and tree.span_of(node).end >= start and holds(node.target):
+                found.append(Addition(node, node.value))
 
-        def look(self, node: cst.CSTNode, operands: tuple[cst.CSTNode, ...]) -> None:
-            if tree.span_of(node).end >= start and any(_is_loss(tree, operand, loss) for operand in operands):
-                row = tree.span_of(node).start.row
-                raise FixNotApplicable(f"the loss gets another term on line {row}, which needs a divisor of its own")
+        def leave_Assign(self, original_node: cst.Assign) -> None:
+            known.update(_names_of_loss(tree, original_node, known))
 
-    function.body.visit(Sums())
+    function.visit(Sums())
+    yield from sorted(found, key=lambda addition: tree.span_of(addition.term))
+
+
+def _names_of_loss(tree: Tree, assign: cst.Assign, known: set[str]) -> Iterator[str]:
+    """`loss` after `loss, outputs = result if return_outputs else (result, None)`, for a known `result`."""
+    target = assign.targets[0].target
+    first = target.elements[0].value if isinstance(target, cst.Tuple | cst.List) else target
+    if isinstance(first, cst.Name) and any(tree.code(part) in known for part in _parts(assign.value)):
+        yield first.value
+
+
+def _parts(value: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
+    """What an expression may stand for: either side of a conditional, the first of a pair, a factor, a summand."""
+    yield value
+    match value:
+        case cst.IfExp(body=one, orelse=other):
+            yield from _parts(one)
+            yield from _parts(other)
+        case cst.Tuple(elements=[cst.Element(value=first), *_]):
+            yield from _parts(first)
+        case cst.Subscript(value=base, slice=[cst.SubscriptElement(slice=cst.Index(value=cst.Integer(value="0")))]):
+            yield from _parts(base)
+        case cst.BinaryOperation(left=left, right=right):
+            yield from _parts(left)
+            yield from _parts(right)
+        case _:
+            pass
+
+
+def _common_statement(tree: Tree, function: cst.FunctionDef, places: list[cst.CSTNode]) -> Statement:
+    """The innermost statement that comes before all of these places whichever way they are reached."""
+    chains = [[place, *tree.around(place)] for place in places]
+    for block in (node for node in chains[0] if isinstance(node, cst.IndentedBlock)):
+        if all(block in chain for chain in chains):
+            inside = [line for line in block.body if any(line in chain for chain in chains)]
+            assert isinstance(inside[0], Statement)
+            return inside[0]
+    raise FixNotApplicable(f"{function.name.value} has its body on the line of its head")
 
 
 def refuse_sums(tree: Tree, body: cst.CSTNode, loss: cst.BaseExpression) -> None:
@@ -53,10 +153,3 @@ def refuse_sums(tree: Tree, body: cst.CSTNode, loss: cst.BaseExpression) -> None
     sums = Sums()
     body.visit(sums)
     sums.look(loss)
-
-
-def _is_loss(tree: Tree, node: cst.CSTNode, loss: str) -> bool:
-    """The loss itself or a product of it."""
-    if isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Multiply | cst.Divide):
-        return _is_loss(tree, node.left, loss) or _is_loss(tree, node.right, loss)
-    return tree.code(node) == loss

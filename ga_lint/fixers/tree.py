@@ -132,7 +132,11 @@ class Tree:
         newline = self.module.default_newline
         unit = self._indent_around(like)
         parsed = cst.parse_module(_reindent(text, unit).replace("\n", newline), self.module.config_for_parsing)
-        return [statement for statement in parsed.body if isinstance(statement, Statement)]
+        statements = [statement for statement in parsed.body if isinstance(statement, Statement)]
+        if statements and parsed.header:  # LibCST gives comments above the first statement to the module
+            first = statements[0]
+            statements[0] = first.with_changes(leading_lines=[*parsed.header, *first.leading_lines])
+        return statements
 
     def parse_expression(self, text: str) -> cst.BaseExpression:
         return cst.parse_expression(text, self.module.config_for_parsing)

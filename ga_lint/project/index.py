@@ -41,6 +41,11 @@ class Project:
         """Does it count over all ranks by default? None where its release is not known."""
         return self._admits((4, 54))
 
+    @property
+    def knows_window_length(self) -> bool | None:
+        """Does its Trainer say how many micro-batches the running window has? None where its release is not known."""
+        return self._admits((4, 55))
+
     @cached_property
     def transformers(self) -> str | None:
         """The release to judge against: as configured, else what the project asks for."""

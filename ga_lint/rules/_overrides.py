@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from ga_lint.diagnostics import FixRequest, FixTier, Step
@@ -19,6 +20,7 @@ from ga_lint.facts.model import (
     Returned,
     SuperCall,
 )
+from ga_lint.project import Project
 from ga_lint.source import Span
 
 COUNT = "num_items_in_batch"
@@ -84,11 +86,37 @@ def loss_trace(override: Override, term: LossTerm, returned: Returned) -> tuple[
     return tuple(steps)
 
 
-def override_fix(override: Override, terms: list[LossTerm]) -> tuple[FixRequest | None, str | None]:
+def override_fix(override: Override, terms: list[LossTerm], project: Project) -> tuple[FixRequest | None, str | None]:
     """The rewrite that makes an override use the count: forward it, delegate, or divide its own sum."""
     calls = dropped_calls(override)
     if calls:
-        return FixRequest("forward-count", FixTier.SAFE, "forward the count", (("call", calls[0].place.span),)), None
+        return forward_fix(override, calls[0], project), None
+    request, refusal = _own_fix(override, terms)
+    return (None if request is None else _for_release(request, project)), refusal
+
+
+def forward_fix(override: Override, call: SuperCall, project: Project) -> FixRequest:
+    """Hand the count on. That a term super() knows nothing of is then divided by the steps is a choice."""
+    tier = FixTier.UNSAFE if _adds_terms(override) else FixTier.SAFE
+    return _for_release(FixRequest("forward-count", tier, "forward the count", (("call", call.place.span),)), project)
+
+
+def _adds_terms(override: Override) -> bool:
+    return any(
+        len({term.site for term in returned.terms or ()}) > 1
+        and any(term.site.callee == SUPER for term in returned.terms or ())
+        for returned in override.returns
+    )
+
+
+def _for_release(request: FixRequest, project: Project) -> FixRequest:
+    """Before 4.55 the Trainer does not say how long the running window is."""
+    if project.knows_window_length is not False:
+        return request
+    return replace(request, options=(*request.options, ("steps", "args.gradient_accumulation_steps")))
+
+
+def _own_fix(override: Override, terms: list[LossTerm]) -> tuple[FixRequest | None, str | None]:
     if any(term.site.level is Level.SAMPLE for term in terms):
         summary = "let the Trainer divide: model_accepts_loss_kwargs = False"
         return FixRequest("opt-out", FixTier.UNSAFE, summary, (("method", override.function.span),)), None
@@ -131,7 +159,9 @@ def _count(override: Override, term: LossTerm) -> tuple[FixRequest | None, str |
             targets.append(("constructor", site.constructor.span))
     else:
         targets = [("mean", site.reduced.span)]
-    return FixRequest("count-loss", FixTier.UNSAFE, "divide the sum by the count", tuple(targets)), None
+    options = [(name, text) for name, text in (("targets", site.labels), ("ignore_index", site.ignore_index)) if text]
+    request = FixRequest("count-loss", FixTier.UNSAFE, "divide the sum by the count", tuple(targets), tuple(options))
+    return request, None
 
 
 def _inside(place: Place, function: Place) -> bool:

@@ -35,21 +35,23 @@ def ignored_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]:
             continue
         if not trusts_count(override) or override.labels_in_batch is not Answer.YES:
             continue
-        yield from _findings(override)
+        yield from _findings(override, project)
 
 
-def _findings(override: Override) -> Iterator[Finding]:
+def _findings(override: Override, project: Project) -> Iterator[Finding]:
     means = [(r, t) for r, t in returned_terms(override) if is_plain_mean(t) and t.site.callee != SUPER]
     reported: set[Place] = set()
     for returned, term in means:
         place = origin(override, returned, term)
         if place not in reported:
             reported.add(place)
-            yield _finding(override, returned, term, [one for _, one in means])
+            yield _finding(override, returned, term, [one for _, one in means], project)
 
 
-def _finding(override: Override, returned: Returned, term: LossTerm, terms: list[LossTerm]) -> Finding:
-    fix, refusal = override_fix(override, terms)
+def _finding(
+    override: Override, returned: Returned, term: LossTerm, terms: list[LossTerm], project: Project
+) -> Finding:
+    fix, refusal = override_fix(override, terms, project)
     return Finding(
         code="GA202",
         name="ignored-num-items",

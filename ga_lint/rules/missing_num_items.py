@@ -23,12 +23,12 @@ def missing_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]:
         return
     for override in facts.overrides:
         if not receives_count(override) and not override.own_step:
-            yield _finding(override)
+            yield _finding(override, project)
 
 
-def _finding(override: Override) -> Finding:
+def _finding(override: Override, project: Project) -> Finding:
     takes = "passes num_items_in_batch" if override.method == "compute_loss" else "passes a third argument"
-    fix, refusal = override_fix(override, [term for _, term in returned_terms(override)])
+    fix, refusal = override_fix(override, [term for _, term in returned_terms(override)], project)
     return Finding(
         code="GA201",
         name="missing-num-items",

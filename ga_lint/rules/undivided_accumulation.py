@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
-from ga_lint.facts.model import LOOP_WORDS, Answer, FileFacts, Idiom, Place
+from ga_lint.facts.model import LOOP_WORDS, Answer, FileFacts, Idiom, Level, Place, Raggedness
 from ga_lint.project import Project
+from ga_lint.rules._fixes import window_fix
 from ga_lint.rules._loops import Loss, confidence, is_plain, losses, steps_text, trace
 from ga_lint.rules.registry import rule
 
@@ -30,24 +31,34 @@ def undivided_accumulation(facts: FileFacts, project: Project) -> Iterator[Findi
         if window.library.answer is not Answer.NO or window.rescaled or not is_plain(loss):
             continue
         reported.add(window.backward)
-        yield _finding(loss)
+        yield _finding(loss, facts.raggedness_of(loss.term.site))
 
 
-def _finding(loss: Loss) -> Finding:
+def _fix(loss: Loss, ragged: Raggedness) -> FixRequest | None:
+    """The share of the window where the counts differ and it applies; otherwise the steps, which heal the scale."""
+    window = loss.window
+    if ragged.answer is Answer.YES and loss.term.site.level is Level.TOKEN:
+        fix, _ = window_fix(loss)
+        if fix is not None:
+            return fix
+    if not window.steps or window.caller != window.backward:
+        return None
+    return FixRequest(
+        "divide-by-steps",
+        FixTier.UNSAFE,
+        f"divide the loss by `{window.steps}` before backward",
+        targets=(("backward", window.backward.span),),
+        options=(("steps", window.steps),),
+    )
+
+
+def _finding(loss: Loss, ragged: Raggedness) -> Finding:
     window = loss.window
     steps = steps_text(window)
     times = "as many times too large as there are micro-batches" if steps == "several" else f"{steps} times too large"
     # timid: an inner loop that is only known by its name may run over parts that are meant to be summed
     known = Confidence.LIKELY if window.idiom is Idiom.INNER_LOOP else Confidence.CERTAIN
-    fix = None
-    if window.steps and window.caller == window.backward:
-        fix = FixRequest(
-            "divide-by-steps",
-            FixTier.UNSAFE,
-            f"divide the loss by `{window.steps}` before backward",
-            targets=(("backward", window.backward.span),),
-            options=(("steps", window.steps),),
-        )
+    fix = _fix(loss, ragged)
     return Finding(
         code="GA102",
         name="undivided-accumulation",

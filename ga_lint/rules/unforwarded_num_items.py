@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity, Step
 from ga_lint.facts.model import FileFacts, Override, SuperCall
 from ga_lint.project import Project
-from ga_lint.rules._overrides import SUPER, dropped_calls, receives_count, trusts_count
+from ga_lint.rules._overrides import dropped_calls, forward_fix, receives_count, trusts_count
 from ga_lint.rules.registry import rule
 
 
@@ -24,7 +24,7 @@ def unforwarded_num_items(facts: FileFacts, project: Project) -> Iterator[Findin
     for override in facts.overrides:
         if receives_count(override) and trusts_count(override):
             for call in dropped_calls(override):
-                yield _finding(override, call)
+                yield _finding(override, call, project)
 
 
 def _effect(call: SuperCall) -> Effect:
@@ -34,23 +34,7 @@ def _effect(call: SuperCall) -> Effect:
     return Effect(EffectKind.SCALE, "gradients are as many times too large as there are accumulation steps", "GAS")
 
 
-def _adds_terms(override: Override) -> bool:
-    """Is something added to what super() returns?"""
-    return any(
-        len({term.site for term in returned.terms or ()}) > 1
-        and any(term.site.callee == SUPER for term in returned.terms or ())
-        for returned in override.returns
-    )
-
-
-def _fix(override: Override, call: SuperCall) -> tuple[FixRequest | None, str | None]:
-    if _adds_terms(override):
-        return None, "a term is added to super()'s loss, and it would need a divisor of its own"
-    return FixRequest("forward-count", FixTier.SAFE, "forward the count", (("call", call.place.span),)), None
-
-
-def _finding(override: Override, call: SuperCall) -> Finding:
-    fix, refusal = _fix(override, call)
+def _finding(override: Override, call: SuperCall, project: Project) -> Finding:
     consequence = "a mean that nobody divides" if call.method == "compute_loss" else "a mean of means"
     return Finding(
         code="GA203",
@@ -70,6 +54,5 @@ def _finding(override: Override, call: SuperCall) -> Finding:
             ),
             Step("and is not handed on here", call.place.path, call.place.span),
         ),
-        fix=fix,
-        fix_refusal=refusal,
+        fix=forward_fix(override, call, project),
     )
