@@ -370,6 +370,12 @@ def test_names_that_are_taken_are_left_alone() -> None:
 EACH = {
     "forward-count": (override("self, model, inputs"), {}, {"call": SUPER}),
     "drop-division": ("def f(loss):\n    # a\n    loss = loss / n  # b\n    done()\n", {}, {"division": "loss / n"}),
+    "drop-factor": (
+        "def f(loss):\n    # a\n    loss = loss * n  # b\n    done()\n",
+        {"factor": "n"},
+        {"product": "loss * n"},
+    ),
+    "drop-statement": ("class A:\n    # a\n    b = False  # b\n    c = 1\n", {}, {"statement": "b = False"}),
     "divide-by-steps": ("def f(loss):\n    loss.backward()  # a\n", {"steps": "n"}, {"backward": "loss.backward()"}),
     "count-loss": (OWN, {}, {"call": CALL}),
     "count-loss-function": (OWN, {}, {"call": CALL}),

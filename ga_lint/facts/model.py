@@ -242,6 +242,7 @@ class Returned:
 
     place: Place
     terms: tuple[LossTerm, ...] | None
+    sums: tuple[tuple[LossTerm, ...], ...] = ()  # the same, the terms of each sum that it may be together
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +266,7 @@ class Override:
     loss_reads: tuple[tuple[Place, Place], ...] = ()  # (the model call, where the loss is read from its output)
     local_average: bool = False  # the file turns average_tokens_across_devices off
     own_step: bool = False  # only a `training_step` of the project's own calls it
+    counts_itself: bool = False  # its class says what is counted: `_get_num_items_in_batch`
 
 
 # A file without any of these names no loss function.

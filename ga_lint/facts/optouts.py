@@ -21,7 +21,9 @@ def opt_outs(run: Interpreter, cls: Class) -> tuple[Step, ...]:
     parsed = cls.scope.parsed
     for node in ast.walk(parsed.tree):
         match node:
-            case ast.Assign(targets=[ast.Attribute(attr=name)], value=ast.Constant(value=False)) if name in _FLAGS[:2]:
+            case ast.Assign(targets=[ast.Attribute(value=owner, attr=name)], value=ast.Constant(value=False)) if (
+                name in _FLAGS[:2] and not (isinstance(owner, ast.Name) and owner.id == "self")
+            ):
                 steps.append(_step(parsed, node, f"{name} is set to False"))
     return tuple(steps)
 
@@ -35,7 +37,8 @@ def _in_class(cls: Class) -> list[Step]:
                 targets=[ast.Attribute(attr=name) | ast.Name(id=name)], value=ast.Constant(value=bool())
             ) if name in _FLAGS:
                 if node.value.value is False or name == "loss_is_scaled_for_ga":  # type: ignore[attr-defined]
-                    steps.append(_step(parsed, node, f"{name} is set"))
+                    value = node.value.value  # type: ignore[attr-defined]
+                    steps.append(_step(parsed, node, f"{name} is set to {value}"))
             case ast.keyword(arg="compute_loss_func", value=ast.Constant(value=str())):
                 steps.append(_step(parsed, node, "a string is passed as compute_loss_func to disable scaling"))
     return steps

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from ga_lint.facts.events import Event, EventKind
 from ga_lint.facts.interpreter import Interpreter
-from ga_lint.facts.model import LossTerm, Parameter, Place, Returned
+from ga_lint.facts.model import Parameter, Place, Returned
 from ga_lint.facts.values import (
     UNKNOWN,
     Built,
@@ -104,12 +104,9 @@ def name_span(parsed: ParsedFile, method: FunctionNode | ast.Lambda) -> Span:
 
 
 def _returned(place: Place, value: Value) -> Returned:
-    terms: list[LossTerm] = []
-    seen = False
-    for loss in losses_of(value):
-        seen = True
-        terms.extend(term for term in loss.terms if term not in terms)
-    return Returned(place, tuple(terms) if seen else None)
+    sums = tuple(dict.fromkeys(loss.terms for loss in losses_of(value)))
+    terms = tuple(dict.fromkeys(term for one in sums for term in one))
+    return Returned(place, terms if sums else None, sums)
 
 
 def losses_of(value: Value) -> Iterator[Loss]:

@@ -124,6 +124,7 @@ def _override(run: Interpreter, parsed: ParsedFile, cls: Class, method: Function
         loss_reads=tuple(run.loss_reads),
         local_average=_averages_locally(parsed),
         own_step=_has_own_step(run, cls),
+        counts_itself=run.names.method(cls, "_get_num_items_in_batch") is not None,
     )
 
 

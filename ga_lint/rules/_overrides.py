@@ -60,6 +60,28 @@ def is_plain_mean(term: LossTerm) -> bool:
     )
 
 
+def uses_count(term: LossTerm) -> bool:
+    """A sum that the window's count divides, here or in the callee."""
+    return term.site.counted or term.power_of(FactorKind.GLOBAL_COUNT) < 0
+
+
+def uneven_terms(followed: Override | LossFunction | ModelForward) -> Iterator[tuple[Returned, LossTerm]]:
+    """The plain means that are added to a term which does use the count, each once."""
+    seen: set[LossTerm] = set()
+    for returned in followed.returns:
+        for terms in returned.sums:
+            if any(map(uses_count, terms)):
+                for term in terms:
+                    if is_plain_mean(term) and term not in seen:
+                        seen.add(term)
+                        yield returned, term
+
+
+def says(override: Override, words: str) -> Step | None:
+    """Where its class says so: `model_accepts_loss_kwargs is set to False`."""
+    return next((step for step in override.opted_out if step.message == words), None)
+
+
 def dropped_calls(override: Override) -> list[SuperCall]:
     """The calls of super() that do not hand the count on, unless the steps divide what they return."""
     divided = any(term.site.callee == SUPER and term.power_of(FactorKind.STEPS) for _, term in returned_terms(override))

@@ -16,6 +16,7 @@ from ga_lint.rules._overrides import (
     receives_count,
     returned_terms,
     trusts_count,
+    uneven_terms,
 )
 from ga_lint.rules.registry import rule
 
@@ -39,7 +40,9 @@ def ignored_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]:
 
 
 def _findings(override: Override, project: Project) -> Iterator[Finding]:
+    uneven = {term for _, term in uneven_terms(override)}  # GA213: another term of the same sum does use the count
     means = [(r, t) for r, t in returned_terms(override) if is_plain_mean(t) and t.site.callee != SUPER]
+    means = [(r, t) for r, t in means if t not in uneven]
     reported: set[Place] = set()
     for returned, term in means:
         place = origin(override, returned, term)

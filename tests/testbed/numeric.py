@@ -50,7 +50,7 @@ def measure(codes: Sequence[str], *, ragged: bool = True, ranks: int = 1, rows: 
     targets = (RAGGED if ragged else EQUAL)[:rows]
     if ranks == 1:
         return [_measure(code, targets) for code in codes]
-    return _measure_on_ranks(codes, ranks)
+    return _measure_on_ranks(codes, targets, ranks)
 
 
 def _measure(code: str, targets: Sequence[int]) -> Measured:
@@ -201,7 +201,7 @@ def _gradient(parameters: Any) -> Tensor:
     return torch.cat([p.grad.detach().reshape(-1).clone() for p in parameters])
 
 
-def _measure_on_ranks(codes: Sequence[str], ranks: int) -> list[Measured]:
+def _measure_on_ranks(codes: Sequence[str], targets: Sequence[int], ranks: int) -> list[Measured]:
     """The same in processes of their own, joined by gloo. Rank 0 answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -218,7 +218,7 @@ def _measure_on_ranks(codes: Sequence[str], ranks: int) -> list[Measured]:
     ]  # fmt: skip
     for process in processes:
         assert process.stdin is not None
-        process.stdin.write(json.dumps(list(codes)))
+        process.stdin.write(json.dumps({"codes": list(codes), "targets": list(targets)}))
         process.stdin.close()
         process.stdin = None
     outputs = [process.communicate(timeout=240) for process in processes]
@@ -229,7 +229,8 @@ def _measure_on_ranks(codes: Sequence[str], ranks: int) -> list[Measured]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    results = [asdict(_measure(code, RAGGED)) for code in json.load(sys.stdin)]
+    asked = json.load(sys.stdin)
+    results = [asdict(_measure(code, asked["targets"])) for code in asked["codes"]]
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
     print(json.dumps(results))

@@ -1,0 +1,75 @@
+"""GA211: see rules/GA211-contradicted-opt-out.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.facts.model import Factor, FactorKind, FileFacts, LossTerm, Override
+from ga_lint.project import Project
+from ga_lint.rules._overrides import SUPER, returned_terms, says
+from ga_lint.rules.registry import rule
+
+_NO_COUNT = Effect(EffectKind.WEIGHTS, "the window's loss is the mean of its micro-batches' means after all")
+_TWICE = Effect(EffectKind.SCALE, "gradients are as many times too small as there are accumulation steps", "1/GAS")
+_FLAGS = (
+    (
+        "model_accepts_loss_kwargs is set to False",
+        "so the Trainer never passes one",
+        _NO_COUNT,
+    ),
+    ("loss_is_scaled_for_ga is set to False", "so the Trainer divides by the steps as well", _TWICE),
+)
+
+
+@rule(
+    "GA211",
+    "contradicted-opt-out",
+    "a class opts out of the count and divides by it",
+    severity=Severity.WARNING,
+    needles=(b"def compute_loss",),
+)
+def contradicted_opt_out(facts: FileFacts, project: Project) -> Iterator[Finding]:
+    if project.trainer_passes_count is False:
+        return
+    for override in facts.overrides:
+        if override.method != "compute_loss" or override.own_step:
+            continue
+        divided = next(((t, f) for _, t in returned_terms(override) if (f := _division(t))), None)
+        for words, consequence, effect in _FLAGS:
+            flag = says(override, words)
+            if divided is not None and flag is not None:
+                yield _finding(override, *divided, flag, consequence, effect)
+                break
+
+
+def _division(term: LossTerm) -> Factor | None:
+    if term.site.callee == SUPER:
+        return None
+    return next((f for f in term.factors_of(FactorKind.GLOBAL_COUNT) if f.power < 0), None)
+
+
+def _finding(
+    override: Override, term: LossTerm, division: Factor, flag: Step, consequence: str, effect: Effect
+) -> Finding:
+    here = division.place if division.place.path == override.function.path else override.name
+    fix = None
+    if flag.path == override.function.path:
+        fix = FixRequest("drop-statement", FixTier.UNSAFE, "drop the opt-out", (("statement", flag.span),))
+    return Finding(
+        code="GA211",
+        name="contradicted-opt-out",
+        severity=Severity.WARNING,
+        confidence=min(override.confidence, term.site.confidence),
+        message=f"the loss is divided by the count, but {flag.message.replace(' is set to ', ' is ')}, {consequence}",
+        span=here.span,
+        label="divided by the count",
+        effect=effect,
+        scope=override.scope,
+        trace=(
+            Step(flag.message, flag.path, flag.span),
+            Step(f"divided by `{division.text}`", division.place.path, division.place.span),
+        ),
+        fix=fix,
+        fix_refusal=None if fix else "the opt-out stands in another file",
+    )

@@ -1,0 +1,57 @@
+"""GA210: see rules/GA210-half-opt-out.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.facts.model import FileFacts, Override
+from ga_lint.project import Project
+from ga_lint.rules._overrides import SUPER, returned_terms, says
+from ga_lint.rules.registry import rule
+from ga_lint.source import Span
+
+
+@rule(
+    "GA210",
+    "half-opt-out",
+    "loss_is_scaled_for_ga = False beside super().compute_loss, which still multiplies by the ranks",
+    severity=Severity.ERROR,
+    needles=(b"loss_is_scaled_for_ga",),
+)
+def half_opt_out(facts: FileFacts, project: Project) -> Iterator[Finding]:
+    if project.averages_tokens is False:
+        return
+    for override in facts.overrides:
+        flag = says(override, "loss_is_scaled_for_ga is set to False")
+        if flag is None or override.method != "compute_loss" or override.local_average or override.sample_base:
+            continue
+        if any(step.message.endswith("accepts_loss_kwargs is set to False") for step in override.opted_out):
+            continue
+        calls = [call for call in override.super_calls if call.method == "compute_loss"]
+        if calls and any(term.site.callee == SUPER for _, term in returned_terms(override)):
+            yield _finding(override, flag, calls[0].place.span)
+
+
+def _finding(override: Override, flag: Step, span: Span) -> Finding:
+    return Finding(
+        code="GA210",
+        name="half-opt-out",
+        severity=Severity.ERROR,
+        confidence=override.confidence,
+        message="the class says that its loss is a mean, and super() multiplies it by the ranks all the same",
+        span=span,
+        label="multiplied by the ranks in there",
+        effect=Effect(EffectKind.SCALE, "on N ranks gradients are N times too large", "N"),
+        scope=override.scope,
+        trace=(
+            Step(flag.message, flag.path, flag.span),
+            Step("the Trainer multiplies by the ranks wherever a count is passed", override.name.path, span),
+        ),
+        fix=FixRequest(
+            "opt-out",
+            FixTier.SAFE,
+            "opt out of the count as well: model_accepts_loss_kwargs = False",
+            (("method", override.function.span),),
+        ),
+    )

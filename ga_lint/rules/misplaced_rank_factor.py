@@ -1,0 +1,72 @@
+"""GA205: see rules/GA205-misplaced-rank-factor.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.facts.model import (
+    FORWARD_WORDS,
+    LOSS_FUNCTION_WORDS,
+    Factor,
+    FactorKind,
+    FileFacts,
+    LossFunction,
+    LossTerm,
+    ModelForward,
+    Place,
+)
+from ga_lint.project import Project
+from ga_lint.rules._overrides import returned_terms
+from ga_lint.rules.registry import rule
+
+
+@rule(
+    "GA205",
+    "misplaced-rank-factor",
+    "a loss function or a forward multiplies by the ranks, and so does the Trainer",
+    severity=Severity.ERROR,
+    needles=(*LOSS_FUNCTION_WORDS, *FORWARD_WORDS),
+)
+def misplaced_rank_factor(facts: FileFacts, project: Project) -> Iterator[Finding]:
+    if project.averages_tokens is False:
+        return
+    functions: list[LossFunction | ModelForward] = [*facts.loss_functions, *facts.forwards]
+    for function in functions:
+        seen: set[Place] = set()
+        for _, term in returned_terms(function):
+            factor = _rank_factor(term)
+            if factor is not None and factor.place not in seen and factor.place.path == facts.path:
+                seen.add(factor.place)
+                yield _finding(function, term, factor)
+
+
+def _rank_factor(term: LossTerm) -> Factor | None:
+    """The multiplication by the ranks of a loss that the count divides."""
+    counted = term.site.counted or term.power_of(FactorKind.GLOBAL_COUNT) < 0
+    if not counted or term.power_of(FactorKind.WORLD) <= 0:
+        return None
+    return next(factor for factor in term.factors_of(FactorKind.WORLD) if factor.power > 0)
+
+
+def _finding(function: LossFunction | ModelForward, term: LossTerm, factor: Factor) -> Finding:
+    inside = function.function.span.contains(factor.place.span) and function.function.path == factor.place.path
+    targets = (("product", factor.place.span),)
+    fix = FixRequest("drop-factor", FixTier.SAFE, "drop the factor", targets, (("factor", factor.text),))
+    return Finding(
+        code="GA205",
+        name="misplaced-rank-factor",
+        severity=Severity.ERROR,
+        confidence=min(function.confidence, term.site.confidence),
+        message="the loss is multiplied by the ranks here, and the Trainer multiplies what comes back once more",
+        span=factor.place.span,
+        label="multiplied by the ranks",
+        effect=Effect(EffectKind.SCALE, "on N ranks gradients are N times too large", "N"),
+        scope=function.scope,
+        trace=(
+            Step("the Trainer multiplies what this returns by the ranks", function.name.path, function.name.span),
+            Step(f"multiplied by `{factor.text}`", factor.place.path, factor.place.span),
+        ),
+        fix=fix if inside else None,
+        fix_refusal=None if inside else "the factor stands in a helper that others may call",
+    )

@@ -1,0 +1,64 @@
+"""GA213: see rules/GA213-uneven-terms.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity, Step
+from ga_lint.facts.model import (
+    LOSS_FUNCTION_WORDS,
+    FileFacts,
+    LossFunction,
+    LossTerm,
+    ModelForward,
+    Override,
+    Returned,
+)
+from ga_lint.project import Project
+from ga_lint.rules._overrides import trusts_count, uneven_terms
+from ga_lint.rules.registry import rule
+
+
+@rule(
+    "GA213",
+    "uneven-terms",
+    "one term of the loss is divided by the count, another is a mean over the micro-batch",
+    severity=Severity.ERROR,
+    needles=(b"def compute_loss", *LOSS_FUNCTION_WORDS),
+)
+def uneven(facts: FileFacts, project: Project) -> Iterator[Finding]:
+    if project.trainer_passes_count is False:
+        return
+    overrides = [one for one in facts.overrides if one.method == "compute_loss" and trusts_count(one)]
+    followed: list[Override | LossFunction | ModelForward] = [*overrides, *facts.loss_functions, *facts.forwards]
+    for one in followed:
+        for returned, term in uneven_terms(one):
+            yield _finding(one, returned, term)
+
+
+def _finding(one: Override | LossFunction | ModelForward, returned: Returned, term: LossTerm) -> Finding:
+    reduced = term.site.reduced
+    place = reduced if reduced.path == one.function.path else returned.place
+    by_ranks = "" if isinstance(one, Override) else ", and once more for each rank"
+    return Finding(
+        code="GA213",
+        name="uneven-terms",
+        severity=Severity.ERROR,
+        confidence=min(one.confidence, term.site.confidence),
+        message="this term is a mean over the micro-batch, and it is added to one that the window's count divides",
+        span=place.span,
+        label="reduced to a mean here",
+        effect=Effect(
+            EffectKind.SCALE,
+            f"this term weighs as many times too much as there are accumulation steps{by_ranks}",
+            "GAS" if isinstance(one, Override) else "GAS*N",
+        ),
+        scope=one.scope,
+        trace=(
+            *term.site.via,
+            Step("reduced to a mean here", reduced.path, reduced.span),
+            Step("returned in one sum with a term that uses the count", returned.place.path, returned.place.span),
+        ),
+        fix_refusal="a term over tokens joins the sum, one over the whole forward is divided by the steps: which it is "
+        "decides its divisor",
+    )
