@@ -89,10 +89,10 @@ def dropped_calls(override: Override) -> list[SuperCall]:
 
 
 def origin(override: Override, returned: Returned, term: LossTerm) -> Place:
-    """Where to point: the reduction where it stands in this file, else the return."""
+    """Where to point: the reduction where it stands in the override itself, else the return."""
     here = term.site.reduced
     in_model = term.site.callee.endswith("own loss")
-    return returned.place if in_model or here.path != override.function.path else here
+    return returned.place if in_model or not _inside(here, override.function) else here
 
 
 def loss_trace(override: Override, term: LossTerm, returned: Returned) -> tuple[Step, ...]:

@@ -40,7 +40,8 @@ def _division(term: LossTerm) -> Factor | None:
 
 
 def _finding(override: Override, returned: Returned, term: LossTerm, division: Factor) -> Finding:
-    place = division.place if division.place.path == override.function.path else returned.place
+    inside = division.place.path == override.function.path and override.function.span.contains(division.place.span)
+    place = division.place if inside else returned.place
     fix = None
     if place == division.place and override.function.span.contains(place.span):
         fix = FixRequest(
