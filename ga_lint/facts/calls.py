@@ -31,6 +31,7 @@ from ga_lint.facts.values import (
     Value,
     alternatives,
     choice,
+    matters,
 )
 from ga_lint.syntax.text import text_of
 
@@ -191,7 +192,7 @@ def apply(call: Call, callee: Value) -> Value:
                 return losses.loss_of(call, row, callee)
             return _by_name(call)
         case Model():
-            return losses.output_of(call, callee)
+            return _own_output(call, callee) or losses.output_of(call, callee)
         case Elements() | Loss():
             return UNKNOWN
         case _:
@@ -215,8 +216,18 @@ def _construct(call: Call, cls: Class) -> Value:
     return objects.instance(call.run, cls, call.positional, call.named)
 
 
+def _own_output(call: Call, model: Model) -> Value | None:
+    """What the project's own network inside an engine returns, where a loss is in it."""
+    if model.inner is None:
+        return None
+    value = call.run.call(call.frame, model.inner, call.positional, call.named, call.state, call.node)
+    return value if matters(value) else None
+
+
 def _by_name(call: Call) -> Value:
     """A callee of which only the name is known: a model, a criterion, or nothing that matters."""
+    if gradients.record_scaler(call):
+        return UNKNOWN
     name = text_of(call.node.func).rpartition(".")[2]
     if any(isinstance(value, Model) for value in call.positional):
         wrapped = next(value for value in call.positional if isinstance(value, Model))

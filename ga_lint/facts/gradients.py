@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from ga_lint.facts.events import EventKind
+from ga_lint.facts.events import EventKind, Guard
 from ga_lint.facts.values import UNKNOWN, Built, Const, Elements, Instance, Loss, Model, Output, Product, Value
 from ga_lint.syntax.text import text_of
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 MANUAL = "manual_backward"  # of a LightningModule; Fabric's is its `backward`
 _BACKWARD = ("backward", MANUAL)
+_UPDATE = ("update_grad", "need_update")  # of timm's NativeScaler and its copies
 _OPTIMIZER_WORDS = ("optim", "opt", "adam", "sgd")
 
 
@@ -40,6 +41,20 @@ def record_call(call: Call, receiver: Value) -> Value | None:
         record_scaling(call.run, call.frame, call.state, call.node, call.node.args[0], power)
         return UNKNOWN
     return None
+
+
+def record_scaler(call: Call) -> bool:
+    """`loss_scaler(loss, optimizer, update_grad=...)`: backward, then a step under the test that was passed."""
+    passed = next(((k.arg, k.value) for k in call.node.keywords if k.arg in _UPDATE), None)
+    if passed is None or len(call.positional) < 2 or not isinstance(call.positional[0], Loss):
+        return False
+    run, frame, name = call.run, call.frame, text_of(call.node.func)
+    run.record(EventKind.BACKWARD, frame, call.state, call.node, call.positional[0], call.node.args[0])
+    test = run.evaluate(frame, call.state, passed[1])
+    stepped = call.state.fork()
+    stepped.guards = (*stepped.guards, Guard(test, True, text_of(passed[1]), run.place(frame, passed[1])))
+    run.record(EventKind.STEP, frame, stepped, call.node, UNKNOWN, call.node, UNKNOWN, name)
+    return True
 
 
 def is_gradient(text: str) -> bool:

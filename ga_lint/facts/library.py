@@ -245,7 +245,9 @@ def _made(call: Call, name: str, last: str) -> Value:
     if name.endswith("deepspeed.initialize"):
         model = call.argument(None, "model")
         engines: list[Value] = [
-            replace(one, engine=True) if isinstance(one, Model) else Model(engine=True)
+            replace(one, engine=True)
+            if isinstance(one, Model)
+            else Model(engine=True, inner=one if isinstance(one, Instance) else None)
             for one in alternatives(model or UNKNOWN)
         ]
         return Items((choice(engines), UNKNOWN, UNKNOWN, UNKNOWN))

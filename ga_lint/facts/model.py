@@ -205,6 +205,7 @@ class Window:
     at_end: bool = False  # the gate opens at the loader's end too, after a window that may be shorter
     cleared: Place | None = None  # where every round clears the gradients that only some rounds step on
     divided_after: Factor | None = None  # the loss is divided by the steps when backward has run already
+    added_up: bool = False  # the losses of a window are added up, and backward runs once
     steps_by_engine: bool = False  # what runs backward is what steps: `engine.backward(loss)`, `engine.step()`
     mentions_deepspeed: bool = False  # the file speaks of DeepSpeed, which would own the gradients
     sets_boundary: bool = False  # the file tells the DeepSpeed engine itself where a window ends

@@ -119,6 +119,7 @@ class Model:
     head: str | None = field(default=None, compare=False)  # the class or factory it was made by
     shifts: bool | None = None  # does its own loss drop the first label? None where that is not known
     engine: bool = False  # a DeepSpeed engine, which divides by itself
+    inner: Value | None = None  # the project's own network inside it
 
 
 class TensorKind(enum.Enum):

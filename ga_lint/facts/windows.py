@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from ga_lint.facts.events import Context, Event, EventKind, Guard
@@ -22,6 +23,8 @@ from ga_lint.facts.values import (
 )
 from ga_lint.facts.window_signs import cleared_before, scalings_of
 
+# What the losses of a window are divided by, however they were added up; "steps" alone can be steps in time.
+_MICRO_BATCHES = re.compile(r"accum|micro|window|grad|\bgas\b", re.IGNORECASE)
 _STACKS = {
     "accelerate": Stack.ACCELERATE,
     "deepspeed": Stack.DEEPSPEED,
@@ -40,7 +43,7 @@ def windows_of(run: Interpreter, distributed: Stack | None) -> tuple[Window, ...
     for event in run.events:
         if event.kind is not EventKind.BACKWARD or not event.loops or Context.NO_GRAD in event.contexts:
             continue
-        window = _window_of(event, steps)
+        window = _window_of(event, steps) or _added_up(event, steps)
         if window is None:
             continue
         step, idiom, rounds, gate = window
@@ -50,6 +53,18 @@ def windows_of(run: Interpreter, distributed: Stack | None) -> tuple[Window, ...
             if terms not in found.setdefault(key, []):
                 found[key].append(terms)
     return tuple(_window(run, *shapes[key], tuple(found.get(key, ())), distributed) for key in shapes)
+
+
+def _added_up(backward: Event, steps: Sequence[Event]) -> tuple[Event, Idiom, Value, object] | None:
+    """Losses of an inner loop, added up and divided by a number of micro-batches before one backward."""
+    step = next((step for step in steps if step.loops == backward.loops), None)
+    for terms in losses_in(backward.value):
+        for term in terms:
+            deeper = term.site.scope == backward.scope and term.site.depth > len(backward.loops)
+            divisors = [f.text for f in term.factors if f.power < 0 and _MICRO_BATCHES.search(f.text)]
+            if step is not None and deeper and divisors:
+                return step, Idiom.INNER_LOOP, Symbol(divisors[-1]), None
+    return None
 
 
 def losses_in(value: Value) -> list[tuple[LossTerm, ...]]:
@@ -161,6 +176,7 @@ def _window(
         trivial=rounds == Const(1),
         driver=backward.driver_text,
         fetch=loop.fetch if "range(" in loop.rounds_text else None,
+        added_up=idiom is Idiom.INNER_LOOP and gate is None,
         steps_by_engine=bool(step.driver_text) and step.driver_text == backward.driver_text,
         scalings=scalings_of(run.events),
         at_end=idiom is Idiom.GATE and _opens_at_end(step, gate),

@@ -32,6 +32,10 @@ def _refusal(loss: Loss) -> str | None:
     window, site = loss.window, loss.term.site
     if window.stack is Stack.DEEPSPEED:
         return "the DeepSpeed engine divides and steps by its own configuration"
+    if window.added_up:
+        return "the losses of the window are added up before its one backward"
+    if window.rescaled:
+        return "the gradients are scaled by hand after backward"
     if window.stack is Stack.LIGHTNING:
         return "the loop over batches is Lightning's own"
     if window.backward.path != window.loop.path or window.backward != window.caller:

@@ -42,7 +42,14 @@ class Loss:
         by_library = window.library.answer is Answer.YES or (
             window.idiom is Idiom.ACCUMULATE and window.library.answer is Answer.UNKNOWN
         )
-        return len(self.by_user) - self.multiplied + by_library
+        return len(self.by_user) - self.multiplied + by_library + self._scaled_after
+
+    @property
+    def _scaled_after(self) -> int:
+        """Divisions of the gradients by the steps, after backward."""
+        window = self.window
+        powers = {f.power for s in window.scalings for f in s.factors if is_steps(f, window)}
+        return 1 if powers == {-1} else 0
 
     @property
     def is_mean(self) -> bool:
