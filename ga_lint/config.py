@@ -40,6 +40,7 @@ class Flags:
     respect_gitignore: bool | None = None
     min_confidence: Confidence | None = None
     transformers_version: str | None = None
+    ignore_suppressions: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Config:
     min_confidence: Confidence = Confidence.LIKELY
     transformers_version: str | None = None  # None: what the project's own files say
     per_file_ignores: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    ignore_suppressions: bool = False  # look behind the comments; no file can ask for that
     knowledge: Mapping[str, Mapping[str, object]] = field(default_factory=dict, hash=False)
 
     def with_flags(self, flags: Flags) -> Config:
@@ -67,6 +69,7 @@ class Config:
             respect_gitignore=self.respect_gitignore if flags.respect_gitignore is None else flags.respect_gitignore,
             min_confidence=self.min_confidence if flags.min_confidence is None else flags.min_confidence,
             transformers_version=flags.transformers_version or self.transformers_version,
+            ignore_suppressions=flags.ignore_suppressions,
         )
 
 

@@ -14,6 +14,7 @@ from ga_lint.outcome import Clean, Found, Skipped, SkipReason
 from ga_lint.project import Project
 from ga_lint.source import Position, Span, decode
 from ga_lint.syntax.parsed import parse
+from testbed.shell import BROKEN, HIT, ga_lint, write
 
 PLAIN = """\
 def train():
@@ -196,3 +197,89 @@ def test_equal_statements_have_fingerprints_of_their_own() -> None:
     outcome = settle(source, parse(source).tree, [finding("GA101", 1), finding("GA101", 2)], scope, ran=scope.codes)
     assert isinstance(outcome, Found)
     assert len({diagnostic.fingerprint for diagnostic in outcome.diagnostics}) == 2
+
+
+def fixed(text: str, tmp_path: Path) -> str:
+    """The text after `ga-lint fix`, which must have nothing left to say about it."""
+    (tmp_path / "a.py").write_bytes(text.encode())
+    ran = ga_lint("fix", "a.py", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    return (tmp_path / "a.py").read_bytes().decode()
+
+
+class TestRemovingWhatSuppressesNothing:
+    @pytest.mark.parametrize(
+        ("before", "after"),
+        [
+            ("x = 1  # ga-lint: ignore[GA101] equal lengths  \ny = 2\n", "x = 1\ny = 2\n"),
+            ("x = 1  # ga-lint: ignore[GA101]", "x = 1"),
+            ("x = 1\r\n    # ga-lint: ignore[GA101]\r\ny = 2\r\n", "x = 1\r\ny = 2\r\n"),
+            ("x = 1  # type: ignore # ga-lint: ignore[GA101]\n", "x = 1  # type: ignore\n"),
+            ("x = 1  # ga-lint: ignore[GA101] why # type: ignore\n", "x = 1  # type: ignore\n"),
+            ("x = 1  # noqa: GA101, E501 words\n", "x = 1  # noqa: E501 words\n"),
+            ("x = 1  # noqa: GA101\n", "x = 1\n"),
+            ("# ga-lint: disable[GA1]\nx = 1\n", "x = 1\n"),
+            ("x = '# ga-lint: ignore[GA101]'  # ga-lint: ignore\n", "x = '# ga-lint: ignore[GA101]'\n"),
+            ("def f():\n    # ga-lint: ignore[GA101]\n    pass\n", "def f():\n    pass\n"),
+        ],
+    )
+    def test_it_goes_and_nothing_else(self, before: str, after: str, tmp_path: Path) -> None:
+        assert fixed(before, tmp_path) == after
+
+    def test_what_is_used_stays(self, tmp_path: Path) -> None:
+        used = HIT.replace("# expect: GA103", "# ga-lint: ignore[GA103, GA201] why")
+        assert fixed(used, tmp_path) == used.replace("GA103, GA201", "GA103")
+
+    @pytest.mark.parametrize("comment", ["# ga-lint: ignore[GA999]", "# ga-lint: ignroe[GA101]"])
+    def test_a_slip_of_the_pen_is_not_taken_away(self, comment: str, tmp_path: Path) -> None:
+        write(tmp_path, {"a.py": f"x = 1  {comment}\n"})
+        ran = ga_lint("fix", "a.py", cwd=tmp_path)
+        assert ran.code == 1
+        assert "correct the word by hand" in ran.out
+        assert (tmp_path / "a.py").read_text() == f"x = 1  {comment}\n"
+
+
+class TestAddIgnore:
+    def test_everything_is_silenced_and_no_code_changes(self, tmp_path: Path) -> None:
+        write(tmp_path, {"hit.py": HIT.replace("\n", "\r\n"), "broken.py": BROKEN})
+        ran = ga_lint("check", "--add-ignore= equal  lengths", "hit.py", cwd=tmp_path)
+        assert ran.code == 0
+        assert "silenced 1 finding in 1 file" in ran.err
+        line = "            loss /= cfg.accum  # expect: GA103  # ga-lint: ignore[GA103] equal lengths\r\n"
+        assert line.encode() in (tmp_path / "hit.py").read_bytes()
+        assert ga_lint("check", "hit.py", cwd=tmp_path).code == 0
+        again = (tmp_path / "hit.py").read_bytes()
+        assert ga_lint("check", "--add-ignore", "hit.py", cwd=tmp_path).code == 0
+        assert (tmp_path / "hit.py").read_bytes() == again
+        assert ga_lint("check", "--add-ignore", cwd=tmp_path).code == 1  # nothing silences text that is no Python
+
+    def test_a_directive_that_is_there_takes_the_code_in(self, tmp_path: Path) -> None:
+        write(tmp_path, {"hit.py": HIT.replace("# expect: GA103", "# ga-lint: ignore[GA101] why")})
+        ga_lint("check", "--add-ignore", "--select", "GA103", cwd=tmp_path)
+        assert "loss /= cfg.accum  # ga-lint: ignore[GA101, GA103] why\n" in (tmp_path / "hit.py").read_text()
+
+    def test_a_statement_of_many_lines(self, tmp_path: Path) -> None:
+        write(
+            tmp_path,
+            {"hit.py": HIT.replace("loss /= cfg.accum", "loss /= (\n                cfg.accum\n            )")},
+        )
+        assert ga_lint("check", "--add-ignore", cwd=tmp_path).code == 0
+        assert "            )  # expect: GA103  # ga-lint: ignore[GA103]\n" in (tmp_path / "hit.py").read_text()
+
+    def test_not_on_stdin(self, tmp_path: Path) -> None:
+        assert ga_lint("check", "--add-ignore", "-", cwd=tmp_path).code == 2
+
+
+def test_looking_behind_suppressions(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        {
+            "a.py": HIT.replace("# expect: GA103", "# noqa: GA103"),
+            "b.py": f"# ga-lint: file-ignore\n{HIT}",
+            "c.py": "x = 1  # ga-lint: ignore[GA101]\n",
+        },
+    )
+    words = ["check", "--output-format", "concise"]
+    assert [line[:4] for line in ga_lint(*words, cwd=tmp_path).out.splitlines()] == ["c.py"]
+    behind = ga_lint(*words, "--ignore-suppressions", cwd=tmp_path).out
+    assert [line[:4] for line in behind.splitlines()] == ["a.py", "b.py"]

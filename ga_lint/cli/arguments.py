@@ -76,6 +76,10 @@ class _Parser:
             hint = nearest(flag, [*self._on, *self._off]).partition("; known")[0]
             name = self._command.name
             raise UsageError(f"`ga-lint {name}` has no option {flag!r}{hint or f'; see `ga-lint {name} --help`'}")
+        if option.kind is Kind.OPTIONAL:
+            self._switches[option.name] = True
+            self._texts[option.name] = value
+            return
         if option.kind is Kind.SWITCH:
             if equals:
                 raise UsageError(f"{flag} takes no value")

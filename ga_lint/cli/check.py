@@ -13,11 +13,11 @@ from ga_lint.cli.known import KnownFindings
 from ga_lint.cli.output import outputs_of, wants_edits, write_outputs
 from ga_lint.config import Config, ConfigFinder
 from ga_lint.diagnostics import Severity
-from ga_lint.engine.run import check, check_text, checking
+from ga_lint.engine.run import check, check_text, checking, visit_files
 from ga_lint.errors import UsageError
 from ga_lint.outcome import Clean, Report, Skipped
 from ga_lint.report import renderer
-from ga_lint.report.text import shown
+from ga_lint.report.text import plural, shown
 
 
 def run(arguments: Arguments) -> int:
@@ -28,6 +28,8 @@ def run(arguments: Arguments) -> int:
     if arguments.switch("show_files"):
         return _show_files(arguments, finder)
     known = KnownFindings(arguments)
+    if arguments.switch("add_ignore"):
+        return _add_ignores(arguments, finder, known)
     report = replace(
         _report(arguments, finder, known),
         fail_on=Severity(arguments.text("fail_on") or "info"),
@@ -52,6 +54,20 @@ def _report(arguments: Arguments, finder: ConfigFinder, known: KnownFindings) ->
     force = arguments.switch("force_exclude")
     with console.ProgressBar("Checking") as progress:
         return check(paths_of(arguments), finder, visit, force_exclude=force, progress=progress)
+
+
+def _add_ignores(arguments: Arguments, finder: ConfigFinder, known: KnownFindings) -> int:
+    from ga_lint.engine.add_ignore import IgnoreAdder
+
+    if "-" in arguments.words:
+        raise UsageError("--add-ignore writes files; `-` is none")
+    if arguments.switch("ignore_suppressions"):
+        raise UsageError("--add-ignore and --ignore-suppressions contradict each other; give one")
+    adder = IgnoreAdder(" ".join((arguments.text("add_ignore") or "").split()), known.reasons)
+    report = visit_files(paths_of(arguments), finder, adder.visit, force_exclude=arguments.switch("force_exclude"))
+    notes = write_outputs(replace(report, below=below_workspace()), arguments)
+    told = f"silenced {plural(adder.added, 'finding')} in {plural(adder.files, 'file')}"
+    return end(report, arguments, [*notes, told])
 
 
 def _notes(report: Report, arguments: Arguments) -> list[str]:

@@ -37,6 +37,7 @@ def finder_of(arguments: Arguments) -> ConfigFinder:
         respect_gitignore=arguments.switches.get("respect_gitignore"),
         min_confidence=Confidence[confidence.upper()] if confidence else None,
         transformers_version=arguments.text("transformers_version"),
+        ignore_suppressions=arguments.switch("ignore_suppressions"),
     )
     config, isolated = arguments.text("config"), arguments.switch("isolated")
     if config and isolated:

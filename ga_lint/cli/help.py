@@ -64,7 +64,7 @@ def _parameter(option: Option) -> inspect.Parameter:
     match option.kind:
         case Kind.SWITCH:
             annotation = bool
-        case Kind.TEXT:
+        case Kind.TEXT | Kind.OPTIONAL:
             annotation = Literal[option.choices] | None if option.choices else str | None
         case Kind.LIST:
             annotation = list[str]

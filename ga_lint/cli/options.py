@@ -15,6 +15,7 @@ class Kind(enum.Enum):
     SWITCH = "nothing"
     TEXT = "a text, the last one counts"
     LIST = "texts, by comma or repeated"
+    OPTIONAL = "nothing, or a text behind an equals sign"
 
 
 class Panel(enum.Enum):
@@ -23,6 +24,7 @@ class Panel(enum.Enum):
     RULES = "Rules"
     FILES = "Files"
     BASELINE = "Known findings"
+    COMMENTS = "Suppression"
     OUTPUT = "Output"
     FIXING = "Rewriting"
     NUMBERS = "Numeric check"
@@ -98,6 +100,10 @@ OPTIONS = (
     Option("--update-baseline", "check", "Write the findings of this run into it.", Panel.BASELINE),
     Option("--prune-baseline", "check", "Take entries out of which the fault is gone.", Panel.BASELINE),
     Option("--error-stale-baseline", "check", "Exit with 1 when there are such entries.", Panel.BASELINE),
+
+    Option("--ignore-suppressions", "check", "Look behind the comments that silence findings.", Panel.COMMENTS),
+    Option("--add-ignore", "check", "Silence what is found by comments, with a reason if one is given.", Panel.COMMENTS,
+           Kind.OPTIONAL, "[=REASON]"),
 
     Option("--diff", "fix", "Print patches instead of writing.", Panel.FIXING),
     Option("--unsafe-fixes", "fix", "Also write rewrites that change the gradient by intent.", Panel.FIXING),

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ga_lint.diagnostics import Finding, FixRequest, FixTier
+from ga_lint.engine.own_fixes import unsuppress
+from ga_lint.engine.own_rules import UNSUPPRESS
 from ga_lint.engine.proof import Check, prove
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers import rewrite
@@ -126,7 +128,8 @@ def _attempt(
         return Refused(finding, str(refusal))
     if request.tier is FixTier.DISPLAY:
         return Refused(finding, "shown only: whether it is right depends on what the code is for", after)
-    answer = Answer(Judgement.UNKNOWN) if policy.confirm is None else policy.confirm(Trial(finding, source, after))
+    asked = policy.confirm is not None and request.fixer != UNSUPPRESS  # a comment has no gradient
+    answer = policy.confirm(Trial(finding, source, after)) if asked and policy.confirm else Answer(Judgement.UNKNOWN)
     if answer.judgement is Judgement.REFUTED:
         return Refused(finding, f"the numeric check refutes the rewrite: {answer.reason}")
     confirmed = answer.judgement is Judgement.CONFIRMED
@@ -134,14 +137,15 @@ def _attempt(
         return Refused(finding, f"not confirmed numerically{_because(answer)}", after)
     if request.tier is FixTier.UNSAFE and not policy.unsafe and not confirmed:
         return Refused(finding, f"it changes the gradient by intent; use --unsafe-fixes{_because(answer)}", after)
-    return after, None if policy.confirm is None else answer.judgement.value
+    return after, answer.judgement.value if asked else None
 
 
 def rewritten(
     source: SourceFile, finding: Finding, request: FixRequest, findings: Sequence[Finding], check: Check
 ) -> SourceFile:
     """The text without this finding, proved; FixNotApplicable with the reason where that cannot be had."""
-    return prove(source, rewrite(source, request), finding, findings, check)
+    change = unsuppress if request.fixer == UNSUPPRESS else rewrite
+    return prove(source, change(source, request), finding, findings, check)
 
 
 def _because(answer: Answer) -> str:

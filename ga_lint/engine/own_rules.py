@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
 from ga_lint.rules.registry import Rule, all_rules
 from ga_lint.source import Position, Span
 
@@ -31,6 +31,7 @@ UNUSED_SUPPRESSION = Rule(
     needles=(b"ga-lint:", b"noqa: GA"),
     check=_found_elsewhere,
 )
+UNSUPPRESS = "unsuppress"  # place: `directive`, a part of a comment; option: `text`, what is left of it
 _NO_EFFECT = Effect(EffectKind.LOG_ONLY, "none on the gradient")
 
 
@@ -56,7 +57,13 @@ def syntax_error(message: str, position: Position) -> Finding:
     )
 
 
-def unused_suppression(message: str, span: Span) -> Finding:
+def unsuppress_request(directive: Span, left: str) -> FixRequest:
+    """Put `left` in the place of a directive, which goes wholly where nothing is left."""
+    summary = "remove what suppresses nothing"
+    return FixRequest(UNSUPPRESS, FixTier.SAFE, summary, (("directive", directive),), (("text", left),))
+
+
+def unused_suppression(message: str, span: Span, fix: FixRequest | None = None) -> Finding:
     """The finding for a comment that suppresses nothing."""
     return Finding(
         code=UNUSED_SUPPRESSION.code,
@@ -68,5 +75,6 @@ def unused_suppression(message: str, span: Span) -> Finding:
         label="remove it",
         effect=_NO_EFFECT,
         scope="",
-        fix_refusal="remove the comment by hand",
+        fix=fix,
+        fix_refusal=None if fix else "correct the word by hand",
     )

@@ -28,7 +28,8 @@ def settle(
 ) -> FileOutcome:
     """The outcome of a file of which the rules in `ran` say this: suppressions, exceptions and confidence applied."""
     kept = list(findings)
-    if findings or any(marker in source.data for marker in MARKERS):
+    marked = findings or any(marker in source.data for marker in MARKERS)
+    if marked and not scope.config.ignore_suppressions:
         suppressions = read_suppressions(source)
         if suppressions.whole_file:
             return Skipped(source.path, SkipReason.GENERATED)

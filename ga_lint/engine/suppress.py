@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from ga_lint.config import nearest
 from ga_lint.diagnostics import Finding
-from ga_lint.engine.own_rules import UNUSED_SUPPRESSION, known_rules, unused_suppression
+from ga_lint.engine.own_rules import UNUSED_SUPPRESSION, known_rules, unsuppress_request, unused_suppression
 from ga_lint.engine.select import covers
 from ga_lint.rules.registry import Rule
-from ga_lint.source import SourceFile
+from ga_lint.source import Position, SourceFile, Span
 from ga_lint.syntax.comments import Comment, comments
 from ga_lint.syntax.statements import is_blank_or_comment, statement_at
 
@@ -38,6 +38,15 @@ class Directive:
     selectors: tuple[str, ...]
     comment: Comment
     target_row: int  # a row of the statement that is meant: the comment's own, or the next that holds code
+    span: Span  # the part of the comment that is this directive, its reason included
+    text: str
+    codes: tuple[int, int] | None  # where in `text` the selectors stand
+
+    def with_selectors(self, selectors: Sequence[str]) -> str:
+        """The directive's text with other selectors, nothing if there are none."""
+        if self.codes is None or not selectors:
+            return ""
+        return f"{self.text[: self.codes[0]]}{', '.join(selectors)}{self.text[self.codes[1] :]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,24 +75,28 @@ def read_suppressions(source: SourceFile) -> Suppressions:
     directives: list[Directive] = []
     faulty: list[Finding] = []
     for comment in comments(source):
-        for segment in _SEGMENT.findall(comment.text):
-            if ours := _OURS.match(segment):
+        for segment in _SEGMENT.finditer(comment.text):
+            if ours := _OURS.match(segment.group()):
                 if verb := _VERBS.get(ours["verb"]):
-                    directives.append(_directive(verb, ours["codes"], comment, source))
+                    directives.append(_directive(verb, ours, segment.start(), comment, source))
                 else:
                     hint = nearest(ours["verb"], _VERBS)
                     faulty.append(unused_suppression(f"{ours['verb']!r} is no directive{hint}", comment.span))
-            elif noqa := _NOQA.match(segment):
-                directives.append(_directive(Verb.NOQA, (noqa["codes"] or "").upper(), comment, source))
+            elif noqa := _NOQA.match(segment.group()):
+                directives.append(_directive(Verb.NOQA, noqa, segment.start(), comment, source))
     return Suppressions(source, tuple(directives), tuple(faulty))
 
 
-def _directive(verb: Verb, codes: str | None, comment: Comment, source: SourceFile) -> Directive:
+def _directive(verb: Verb, match: re.Match[str], offset: int, comment: Comment, source: SourceFile) -> Directive:
+    text, codes = match.string.rstrip(), match["codes"] or ""
+    start = Position(comment.row, comment.span.start.column + offset)
+    span = Span(start, Position(start.row, start.column + len(text)))
+    selectors = tuple(re.findall(r"[^\s,]+", codes.upper() if verb is Verb.NOQA else codes))
     row = comment.row
     if comment.own_line and verb is not Verb.NOQA:
         below = range(row + 1, len(source.lines) + 1)
         row = next((r for r in below if not is_blank_or_comment(source.lines[r - 1])), row)
-    return Directive(verb, tuple(re.findall(r"[^\s,]+", codes or "")), comment, row)
+    return Directive(verb, selectors, comment, row, span, text, match.span("codes") if codes else None)
 
 
 def suppress(
@@ -144,9 +157,12 @@ def _unused(
         if unknown:
             yield unused_suppression(f"no rule is called {', '.join(unknown)}", directive.comment.span)
         elif idle:
-            yield unused_suppression(f"suppresses nothing: {', '.join(idle)}", directive.comment.span)
+            left = directive.with_selectors([selector for selector in directive.selectors if selector not in idle])
+            fix = unsuppress_request(directive.span, left)
+            yield unused_suppression(f"suppresses nothing: {', '.join(idle)}", directive.comment.span, fix)
         elif _is_idle_and_bare(directive, used, ran):
-            yield unused_suppression("suppresses nothing", directive.comment.span)
+            fix = unsuppress_request(directive.span, "")
+            yield unused_suppression("suppresses nothing", directive.comment.span, fix)
 
 
 def _is_idle_and_bare(directive: Directive, used: set[tuple[Directive, str]], ran: frozenset[str]) -> bool:

@@ -1,0 +1,86 @@
+"""How is everything silenced that a file reports today? By a comment on each statement, which changes no code."""
+
+from __future__ import annotations
+
+import ast
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from ga_lint.diagnostics import Diagnostic
+from ga_lint.engine.check_file import check_bytes, check_source
+from ga_lint.engine.known import Known, known_among, without
+from ga_lint.engine.own_rules import SYNTAX_ERROR, UNUSED_SUPPRESSION
+from ga_lint.engine.scope import Scope
+from ga_lint.engine.suppress import Verb, read_suppressions
+from ga_lint.engine.write import write_back
+from ga_lint.errors import SourceError
+from ga_lint.notebook import SUFFIX as NOTEBOOK
+from ga_lint.outcome import Failed, FileOutcome, Found
+from ga_lint.source import SourceFile, decode
+
+_NEVER = {SYNTAX_ERROR.code, UNUSED_SUPPRESSION.code}  # a comment says nothing about these
+
+
+class IgnoreAdder:
+    """Visits files and silences what is found in them."""
+
+    def __init__(self, reason: str, known: Sequence[Known] = ()) -> None:
+        self._reason = reason
+        self._known = known
+        self.added = 0
+        self.files = 0
+
+    def visit(self, path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
+        """Silence one file's findings; what is left."""
+        outcome = check_bytes(path, data, scope, named=named)
+        leave = known_among(self._known, outcome, scope)
+        outcome = without(outcome, leave)
+        if not isinstance(outcome, Found) or path.suffix == NOTEBOOK:
+            return outcome
+        silenced = [each for each in outcome.diagnostics if each.finding.code not in _NEVER]
+        if not silenced:
+            return outcome
+        source = decode(path, data)
+        after = decode(path, source.encode(with_ignores(source, silenced, self._reason)))
+        left = without(check_source(after, scope), leave)
+        try:
+            _prove(source, after, silenced, left)
+            write_back(source, after)
+        except SourceError as error:
+            return Failed(path, str(error), diagnostics=outcome.diagnostics)
+        self.added += len(silenced)
+        self.files += 1
+        return left
+
+
+def with_ignores(source: SourceFile, silenced: Sequence[Diagnostic], reason: str) -> str:
+    """The text with a directive at the end of each statement; one that is there takes the code in."""
+    codes: dict[int, set[str]] = {}
+    for diagnostic in silenced:
+        codes.setdefault(diagnostic.noqa_row, set()).add(diagnostic.finding.code)
+    there = {d.comment.row: d for d in read_suppressions(source).directives if d.verb is Verb.IGNORE and d.selectors}
+    lines = io.StringIO(source.text, newline="").readlines()
+    for row, new in codes.items():
+        line = lines[row - 1]
+        if row in there:
+            directive = there[row]
+            start, end = directive.span.start.column - 1, directive.span.end.column - 1
+            text = directive.with_selectors([*directive.selectors, *sorted(new)])
+            lines[row - 1] = line[:start] + text + line[end:]
+        else:
+            body = line.rstrip("\r\n")
+            text = f"# ga-lint: ignore[{', '.join(sorted(new))}] {reason}".rstrip()
+            lines[row - 1] = f"{body.rstrip()}  {text}{line[len(body) :]}"
+    return "".join(lines)
+
+
+def _prove(before: SourceFile, after: SourceFile, silenced: Sequence[Diagnostic], left: FileOutcome) -> None:
+    """The comments are comments, and they silence what they should."""
+    rows = {diagnostic.finding.span.start.row for diagnostic in silenced}
+    loud = left.diagnostics if isinstance(left, Found) else ()
+    still = [
+        d.finding.span.start.row for d in loud if d.finding.span.start.row in rows and d.finding.code not in _NEVER
+    ]
+    if still or ast.dump(ast.parse(before.text)) != ast.dump(ast.parse(after.text)):
+        raise SourceError(f"line {min(still or rows)} takes no comment that silences it; left as it was")
