@@ -15,7 +15,7 @@ from ga_lint.syntax.parsed import ParsedFile
 
 SETTING = "accumulate_grad_batches"
 _IN_YAML = re.compile(rf"^[ \t]*{SETTING}[ \t]*:[ \t]*(\d+)", re.MULTILINE)
-_LIBRARY = re.compile(rb"^\s*(?:import|from)\s+(?:lightning|pytorch_lightning)\b", re.MULTILINE)
+_LIBRARY = re.compile(rb"\b(?:import|from)\s+(?:lightning|pytorch_lightning)\b")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
     from ga_lint.facts.paths import Frame
 
+_IGNORING = re.compile(r"-\s*100|ignore_?(ind|id)", re.IGNORECASE)
 _TARGET_WORDS = ("label", "target", "lm_label", "tgt")
 
 
@@ -192,6 +194,9 @@ def _origin(base: Tensor, key: str) -> str:
 
 def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast.Subscript) -> Value:
     """`base[key]`."""
+    picked = _picked(run, frame, base, key, node)
+    if picked is not None:
+        return picked
     match base, key:
         case Choice(values=values), _:
             return choice([subscript(run, frame, one, key, node) for one in values])
@@ -224,6 +229,18 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
             return guess if guess.kind is not TensorKind.OTHER else Symbol(text)
         case _:
             return UNKNOWN
+
+
+def _picked(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast.Subscript) -> Tensor | None:
+    """`targets[targets != -100]`: only the elements that count, as many as there happen to be."""
+    keys = key.values if isinstance(key, Items) else (key,)
+    masks = [one for one in keys if isinstance(one, Tensor) and one.kind is TensorKind.MASK]
+    if not any(_IGNORING.search(mask.text) for mask in masks) or not isinstance(base, Tensor | Unknown | Symbol):
+        return None
+    kept = base if isinstance(base, Tensor) else entry(Tensor(TensorKind.OTHER), text_of(node.value))
+    place = run.place(frame, node)
+    step = Step(f"only positions of `{text_of(node.slice)}` are kept", place.path, place.span)
+    return replace(kept, flat=True, ragged=(*kept.ragged, step))
 
 
 def read_loss(run: Interpreter, frame: Frame, output: Output, node: ast.expr) -> None:

@@ -39,14 +39,20 @@ def loss_of(call: Call, row: LossRow, built: Built | None = None) -> Value:
     run = call.run
     place = run.place(call.frame, call.node)
     given = (built.argument(None, "reduction") if built else call.argument(None, "reduction")) or Const(row.default)
-    labels = call.argument(row.labels, "target", "labels", "targets")
-    logits = call.argument(0, "input", "logits")
+    labels = _telling(call.argument(row.labels, "target", "labels", "targets"))
+    logits = _telling(call.argument(0, "input", "logits"))
     count = call.argument(None, row.count) if row.count else None
     results = []
     for reduction in alternatives(given):
         site = _site(call, row, built, labels, logits, place)
         results.append(_reduced_as(call, site, reduction, row, count))
     return choice(results)
+
+
+def _telling(value: Value | None) -> Value | None:
+    """Of the tensors that it may be, the one that says most: counts that can differ on one path can differ."""
+    tensors = [one for one in alternatives(value) if isinstance(one, Tensor)] if isinstance(value, Choice) else []
+    return max(tensors, key=lambda one: (len(one.ragged), one.flat, one.shifted)) if tensors else value
 
 
 def _reduced_as(call: Call, site: LossSite, reduction: Value, row: LossRow, count: Value | None) -> Value:
