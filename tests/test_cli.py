@@ -25,8 +25,8 @@ check: --select --ignore --extend-select --min-confidence --transformers-version
  --statistics --fail-on --exit-zero --quiet -q --verbose -v --color --config --isolated --show-settings
 fix: --select --ignore --extend-select --min-confidence --transformers-version --exclude --extend-exclude
  --force-exclude --respect-gitignore --no-respect-gitignore --stdin-filename --diff-base --baseline --diff
- --unsafe-fixes --verify --no-verify --verified-only --exit-non-zero-on-fix --output-format --output --quiet -q
- --verbose -v --color --config --isolated
+ --unsafe-fixes --verify --no-verify --verified-only --ask --exit-non-zero-on-fix --output-format --output
+ --quiet -q --verbose -v --color --config --isolated
 verify: --select --ignore --extend-select --transformers-version --exclude --extend-exclude --force-exclude
  --respect-gitignore --no-respect-gitignore --timeout --seed --dtype --device --output-format --quiet -q --verbose -v
  --color --config --isolated

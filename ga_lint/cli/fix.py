@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
+from ga_lint.cli.ask import Asker
 from ga_lint.cli.common import below_workspace, end, finder_of, paths_of
 from ga_lint.cli.confirm import Confirmer
 from ga_lint.cli.known import KnownFindings
@@ -27,6 +28,7 @@ from ga_lint.verify import available
 def run(arguments: Arguments) -> int:
     if arguments.switch("diff") and (arguments.text("output_format") or arguments.items("output")):
         raise UsageError("--diff prints patches and --output-format something else; give one")
+    asker = _asker(arguments)
     outputs_of(arguments)  # a mistake there must not cost a whole run
     finder = finder_of(arguments)
     with _confirmer(arguments) as confirm:
@@ -34,12 +36,14 @@ def run(arguments: Arguments) -> int:
             unsafe=arguments.switch("unsafe_fixes"),
             verified_only=arguments.switch("verified_only"),
             confirm=confirm,
+            ask=asker,
             write=not arguments.switch("diff"),
             known=KnownFindings(arguments).reasons,
         )
         if "-" in arguments.words:
             return _fix_stdin(arguments, policy)
-        with console.ProgressBar("Rewriting") as progress:
+        with console.ProgressBar("Rewriting") as bar:
+            progress = bar if asker is None else None  # a bar would run over the questions
             report = fix(
                 paths_of(arguments), finder, policy, force_exclude=arguments.switch("force_exclude"), progress=progress
             )
@@ -55,6 +59,16 @@ def run(arguments: Arguments) -> int:
     code = end(report.left, arguments, notes)
     changed = report.rewritten and (arguments.switch("diff") or arguments.switch("exit_non_zero_on_fix"))
     return code or (EXIT_FINDINGS if changed else code)
+
+
+def _asker(arguments: Arguments) -> Asker | None:
+    if not arguments.switch("ask"):
+        return None
+    if arguments.switch("diff"):
+        raise UsageError("--diff writes nothing, so there is nothing to --ask; give one")
+    if "-" in arguments.words or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("--ask needs a terminal; `--diff` shows the rewrites without one")
+    return Asker(color=console.wants_color(arguments.text("color")))
 
 
 @contextlib.contextmanager

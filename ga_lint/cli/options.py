@@ -110,6 +110,7 @@ OPTIONS = (
     Option("--verify", "fix", "Check every rewrite numerically (default where torch is installed).", Panel.FIXING,
            off="--no-verify"),
     Option("--verified-only", "fix", "Write only what the numeric check confirms.", Panel.FIXING),
+    Option("--ask", "fix", "Show each rewrite, safe or unsafe, and ask before it is written.", Panel.FIXING),
     Option("--exit-non-zero-on-fix", "fix", "Exit with 1 when a file was rewritten.", Panel.FIXING),
 
     Option("--timeout", "verify", "Time limit for one site (default: 20).", Panel.NUMBERS, _TEXT, "SECONDS"),

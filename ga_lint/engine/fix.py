@@ -10,16 +10,16 @@ from ga_lint.config import ConfigFinder
 from ga_lint.diagnostics import Diagnostic
 from ga_lint.engine.check_file import check_bytes, check_source
 from ga_lint.engine.fault import Fault
-from ga_lint.engine.fix_file import Confirm, FixOutcome, fix_file
+from ga_lint.engine.fix_file import Ask, Confirm, FixOutcome, Refused, fix_file
 from ga_lint.engine.known import Known, known_among, without
-from ga_lint.engine.propose import findings_by
+from ga_lint.engine.propose import edits_between, findings_by
 from ga_lint.engine.run import Progress, visit_files, visit_text
 from ga_lint.engine.scope import Scope
 from ga_lint.engine.write import write_back
 from ga_lint.errors import SourceError
 from ga_lint.notebook import SUFFIX as NOTEBOOK
 from ga_lint.outcome import Failed, FileOutcome, Found, Report
-from ga_lint.source import decode
+from ga_lint.source import SourceFile, decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,7 @@ class Policy:
     unsafe: bool = False
     verified_only: bool = False
     confirm: Confirm | None = None
+    ask: Ask | None = None
     write: bool = True
     known: Sequence[Known] = ()  # reasons to leave findings alone
 
@@ -90,6 +91,7 @@ def fix_bytes(
             unsafe=policy.unsafe,
             verified_only=policy.verified_only,
             confirm=policy.confirm,
+            ask=policy.ask,
         )
     except Exception as error:  # noqa: BLE001 - one file never stops the run
         fault = Fault.of("rewriting", error)
@@ -106,7 +108,17 @@ def fix_bytes(
 
 
 def _with_refusals(diagnostics: Sequence[Diagnostic], rewriting: FixOutcome) -> Iterator[Diagnostic]:
-    reasons = {refused.finding: refused.reason for refused in rewriting.refused}
+    """Why each finding was left, what its rewrite would change, and what the numeric check says about that."""
+    refusals = {refused.finding: refused for refused in rewriting.refused}
     for diagnostic in diagnostics:
-        reason = reasons.get(diagnostic.finding, diagnostic.finding.fix_refusal)
-        yield replace(diagnostic, finding=replace(diagnostic.finding, fix_refusal=reason))
+        refused = refusals.get(diagnostic.finding)
+        yield diagnostic if refused is None else _refused(diagnostic, refused, rewriting.after)
+
+
+def _refused(diagnostic: Diagnostic, refused: Refused, source: SourceFile) -> Diagnostic:
+    return replace(
+        diagnostic,
+        finding=replace(diagnostic.finding, fix_refusal=refused.reason),
+        edits=() if refused.proposed is None else edits_between(source.text, refused.proposed.text),
+        verified=refused.verified,
+    )

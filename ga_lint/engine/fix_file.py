@@ -44,6 +44,7 @@ class Answer:
 
 
 Confirm = Callable[[Trial], Answer]
+Ask = Callable[[Trial, str], bool]  # with the numeric check's word, empty where it was not asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,15 @@ class Applied:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A finding that was not rewritten, and why; `proposed` is the whole text that it would have become."""
+    """A finding that was not rewritten, and why.
+
+    `proposed` is the whole text that it would have become, `verified` what the numeric check says about that.
+    """
 
     finding: Finding
     reason: str
     proposed: SourceFile | None = None
+    verified: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +89,12 @@ def fix_file(
     unsafe: bool = False,
     verified_only: bool = False,
     confirm: Confirm | None = None,
+    ask: Ask | None = None,
 ) -> FixOutcome:
     """Rewrite what can be proved. `check` says what is wrong with a text; `confirm` runs a rewrite on numbers.
 
     Safe rewrites are written, unsafe ones with `unsafe` or when `confirm` has confirmed them, all of them only then
-    with `verified_only`; one that is refuted never is.
+    with `verified_only`; one that is refuted never is. With `ask`, the user decides about safe and unsafe ones.
     """
     current, applied, refused = source, list[Applied](), dict[_Key, Refused]()
     for _ in range(MAX_REWRITES):
@@ -99,7 +105,7 @@ def fix_file(
         if todo is None:
             break
         key, finding = todo
-        result = _attempt(current, finding, findings, check, _Policy(unsafe, verified_only, confirm))
+        result = _attempt(current, finding, findings, check, _Policy(unsafe, verified_only, confirm, ask))
         if isinstance(result, Refused):
             refused[key] = result
         else:
@@ -114,6 +120,7 @@ class _Policy:
     unsafe: bool
     verified_only: bool
     confirm: Confirm | None
+    ask: Ask | None
 
 
 def _attempt(
@@ -128,16 +135,24 @@ def _attempt(
         return Refused(finding, str(refusal))
     if request.tier is FixTier.DISPLAY:
         return Refused(finding, "shown only: whether it is right depends on what the code is for", after)
-    asked = policy.confirm is not None and request.fixer != UNSUPPRESS  # a comment has no gradient
-    answer = policy.confirm(Trial(finding, source, after)) if asked and policy.confirm else Answer(Judgement.UNKNOWN)
+    trial = Trial(finding, source, after)
+    confirm = None if request.fixer == UNSUPPRESS else policy.confirm  # a comment has no gradient
+    answer = Answer(Judgement.UNKNOWN) if confirm is None else confirm(trial)
+    verified = None if confirm is None else answer.judgement.value
     if answer.judgement is Judgement.REFUTED:
-        return Refused(finding, f"the numeric check refutes the rewrite: {answer.reason}")
+        reason = f"the numeric check refutes the rewrite: {answer.reason}"
+        return Refused(finding, reason, verified=verified)
     confirmed = answer.judgement is Judgement.CONFIRMED
     if policy.verified_only and not confirmed:
-        return Refused(finding, f"not confirmed numerically{_because(answer)}", after)
-    if request.tier is FixTier.UNSAFE and not policy.unsafe and not confirmed:
-        return Refused(finding, f"it changes the gradient by intent; use --unsafe-fixes{_because(answer)}", after)
-    return after, answer.judgement.value if asked else None
+        return Refused(finding, f"not confirmed numerically{_because(answer)}", after, verified)
+    if policy.ask is not None:
+        word = "" if verified is None else f"{verified}{_because(answer)}"
+        if not policy.ask(trial, word):
+            return Refused(finding, "declined", after, verified)
+    elif request.tier is FixTier.UNSAFE and not policy.unsafe and not confirmed:
+        reason = f"it changes the gradient by intent; use --unsafe-fixes{_because(answer)}"
+        return Refused(finding, reason, after, verified)
+    return after, verified
 
 
 def rewritten(

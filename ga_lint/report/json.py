@@ -47,8 +47,9 @@ def finding_object(diagnostic: Diagnostic) -> Json:
 
 
 def _fix(diagnostic: Diagnostic) -> Json:
-    fix = diagnostic.finding.fix
-    if fix is None or diagnostic.finding.fix_refusal is not None:
+    """A rewrite that was refused is none, unless `fix` only left it to the user: then it has edits."""
+    fix, refusal = diagnostic.finding.fix, diagnostic.finding.fix_refusal
+    if fix is None or (refusal is not None and not diagnostic.edits):
         return None
     edits: list[Json] = [_edit(edit) for edit in diagnostic.edits]
     return {"applicability": fix.tier.value, "edits": edits, "message": fix.summary}

@@ -1,0 +1,60 @@
+"""`--ask`: does the user want this rewrite?"""
+
+from __future__ import annotations
+
+import enum
+
+from ga_lint.cli import console
+from ga_lint.engine.fix_file import Trial
+from ga_lint.engine.write import patch
+from ga_lint.report.text import shown
+
+
+class _Answer(enum.Enum):
+    YES = "y"
+    NO = "n"
+    ALL = "all"
+    QUIT = "quit"
+
+
+_HELP = "y: this one; n: not this one; all: this and every one after it; quit: none of the rest (default: n)"
+_BY_WORD = {word: answer for answer in _Answer for word in (answer.value, answer.value[0], answer.name.lower())}
+
+
+class Asker:
+    """Shows each rewrite as a diff and asks; `all` and `quit` answer for those that follow."""
+
+    def __init__(self, *, color: bool) -> None:
+        self._color = color
+        self._for_the_rest: bool | None = None
+
+    def __call__(self, trial: Trial, verdict: str) -> bool:
+        """`verdict` is what the numeric check says, empty where it was not asked."""
+        if self._for_the_rest is None:
+            self._show(trial, verdict)
+            answer = _read()
+            if answer in (_Answer.ALL, _Answer.QUIT):
+                self._for_the_rest = answer is _Answer.ALL
+            return answer in (_Answer.YES, _Answer.ALL)
+        return self._for_the_rest
+
+    def _show(self, trial: Trial, verdict: str) -> None:
+        finding, path = trial.finding, trial.before.path
+        console.write(f"\n{shown(path)}:{finding.span.start.row}: {finding.code} {shown(finding.message)}\n")
+        console.write_patch(patch(path.as_posix(), trial.before.data, trial.after.data), color=self._color)
+        tier = finding.fix.tier.value if finding.fix is not None else ""
+        console.write(f"{', '.join(part for part in (tier, verdict) if part)}\n")
+
+
+def _read() -> _Answer:
+    while True:
+        try:
+            word = input("Rewrite it? [y/n/all/quit] ").strip().lower()
+        except EOFError:
+            console.write("\n")
+            return _Answer.QUIT
+        if not word:
+            return _Answer.NO
+        if word in _BY_WORD:
+            return _BY_WORD[word]
+        console.write(f"{_HELP}\n")
