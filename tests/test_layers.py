@@ -34,11 +34,12 @@ MAY_IMPORT = {
     "verify": set(),
     "cli": BASE | {"config", "engine", "report", "rules.registry", "verify"},
     "api": {"config", "diagnostics", "outcome", "engine"},
+    "codemod": {"config", "engine"},
     "__main__": {"cli"},
     "__init__": {"api"},
 }
 ONLY_IN = {
-    "libcst": ("fixers",),
+    "libcst": ("fixers", "codemod"),
     "torch": ("verify.worker",),
     "transformers": ("verify.worker",),
     "accelerate": ("verify.worker",),
