@@ -168,6 +168,8 @@ def _method(call: Call, receiver: Value) -> Value:
     if known is not None:
         return known
     assert isinstance(call.node.func, ast.Attribute)
+    if call.method == "compute_loss" and isinstance(receiver, Instance) and _is_trainers(call, receiver.cls):
+        return losses.loss_of_super(call, isinstance(call.argument(3, COUNT), Count))
     if call.method == "loss_function" and isinstance(receiver, Instance) and _is_heads(call, receiver.cls):
         return losses.loss_of_head(call, receiver.cls)
     callee = call.run.evaluate(call.frame, call.state, call.node.func)
@@ -197,6 +199,12 @@ def apply(call: Call, callee: Value) -> Value:
             return UNKNOWN
         case _:
             return _by_name(call)
+
+
+def _is_trainers(call: Call, cls: Class) -> bool:
+    """Is `self.compute_loss` the Trainer's own?"""
+    named = any(argument.arg == COUNT for argument in call.node.keywords)
+    return call.run.names.method(cls, "compute_loss") is None and (named or len(call.node.args) > 1)
 
 
 def _is_heads(call: Call, cls: Class) -> bool:

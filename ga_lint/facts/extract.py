@@ -6,12 +6,14 @@ import ast
 from dataclasses import replace
 
 from ga_lint.facts.accumulation import deepspeed_trainers
+from ga_lint.facts.counted_labels import local_averages_of
 from ga_lint.facts.forwards import forwards_of, has_forwards
 from ga_lint.facts.gradients import MANUAL
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.lightning import lightning_steps, run_manual_steps
 from ga_lint.facts.loss_functions import loss_functions_of
 from ga_lint.facts.model import (
+    LOCAL_AVERAGE,
     LOOP_WORDS,
     LOSS_FUNCTION_WORDS,
     FileFacts,
@@ -59,6 +61,7 @@ def extract(parsed: ParsedFile, project: Project) -> FileFacts:
         engines,
         loss_functions=_loss_functions(parsed, project, run.knowledge),
         forwards=_forwards(parsed, project, run.knowledge),
+        local_averages=tuple(local_averages_of(parsed)) if LOCAL_AVERAGE in parsed.source.data else (),
         raggedness=tuple((site, raggedness_of(site, signs)) for site in sites),
     )
 

@@ -267,6 +267,8 @@ class Override:
     loss_reads: tuple[tuple[Place, Place], ...] = ()  # (the model call, where the loss is read from its output)
     local_average: bool = False  # the file turns average_tokens_across_devices off
     own_step: bool = False  # only a `training_step` of the project's own calls it
+    backwards: tuple[Returned, ...] = ()  # what its own calls of backward are handed
+    replaced: tuple[Place, ...] = ()  # where it puts other labels into the batch
     counts_itself: bool = False  # its class says what is counted: `_get_num_items_in_batch`
 
 
@@ -305,6 +307,7 @@ class LossFunction:
     confidence: Confidence
 
 
+LOCAL_AVERAGE = b"average_tokens_across_devices"
 HEADS_LOSS = "the head's loss_function"  # the callee of `self.loss_function(...)` in a model of transformers
 # A file without any of these computes no loss in a forward.
 FORWARD_WORDS = (b"loss_fct(", b"loss_function(", b"CrossEntropyLoss(", b"cross_entropy(", b"labels=labels")
@@ -365,6 +368,7 @@ class FileFacts:
     deepspeed_trainers: tuple[DeepSpeedTrainer, ...] = ()
     loss_functions: tuple[LossFunction, ...] = ()
     forwards: tuple[ModelForward, ...] = ()
+    local_averages: tuple[Place, ...] = ()  # `average_tokens_across_devices=False`
     raggedness: tuple[tuple[LossSite, Raggedness], ...] = ()
 
     def raggedness_of(self, site: LossSite) -> Raggedness:

@@ -54,9 +54,9 @@ def follow(
     events = tuple(event for event in run.events[before:] if event.function == place)
     if isinstance(function.node, ast.Lambda):
         body = Place(place.path, function.scope.parsed.span_of(function.node.body))
-        return events, (_returned(body, value),)
+        return events, (returned_as(body, value),)
     returns = (event for event in events if event.kind is EventKind.RETURN)
-    return events, tuple(_returned(event.value_place, event.value) for event in returns)
+    return events, tuple(returned_as(event.value_place, event.value) for event in returns)
 
 
 def classes_of(run: Interpreter, parsed: ParsedFile) -> Iterator[Class]:
@@ -103,7 +103,8 @@ def name_span(parsed: ParsedFile, method: FunctionNode | ast.Lambda) -> Span:
     return Span(Position(start.row, column), Position(start.row, column + len(method.name)))
 
 
-def _returned(place: Place, value: Value) -> Returned:
+def returned_as(place: Place, value: Value) -> Returned:
+    """The losses of a value that is handed over at `place`."""
     sums = tuple(dict.fromkeys(loss.terms for loss in losses_of(value)))
     terms = tuple(dict.fromkeys(term for one in sums for term in one))
     return Returned(place, terms if sums else None, sums)

@@ -6,11 +6,12 @@ import ast
 from dataclasses import dataclass
 
 from ga_lint.diagnostics import Confidence
+from ga_lint.facts.counted_labels import local_averages_of, replaced_labels
 from ga_lint.facts.events import EventKind
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import Answer, Override, Place, Returned, SuperCall
 from ga_lint.facts.optouts import opt_outs
-from ga_lint.facts.received import COUNT, TRAINERS_COUNT, classes_of, follow, name_span, parameter_of
+from ga_lint.facts.received import COUNT, TRAINERS_COUNT, classes_of, follow, name_span, parameter_of, returned_as
 from ga_lint.facts.values import (
     UNKNOWN,
     Class,
@@ -122,8 +123,10 @@ def _override(run: Interpreter, parsed: ParsedFile, cls: Class, method: Function
         sample_base=lineage.per_sample,
         labels_in_batch=_labels_in_batch(cls, method, returns),
         loss_reads=tuple(run.loss_reads),
-        local_average=_averages_locally(parsed),
+        local_average=any(local_averages_of(parsed)),
         own_step=_has_own_step(run, cls),
+        backwards=tuple(returned_as(e.value_place, e.value) for e in events if e.kind is EventKind.BACKWARD),
+        replaced=tuple(replaced_labels(parsed, method)),
         counts_itself=run.names.method(cls, "_get_num_items_in_batch") is not None,
     )
 
@@ -176,19 +179,6 @@ def _holds_batches(method: FunctionNode) -> bool:
         if isinstance(node, ast.Call)
         for keyword in node.keywords
     )
-
-
-def _averages_locally(parsed: ParsedFile) -> bool:
-    """Does the file turn off the count over all ranks?"""
-    for node in ast.walk(parsed.tree):
-        match node:
-            case ast.keyword(arg="average_tokens_across_devices", value=ast.Constant(value=False)):
-                return True
-            case ast.Assign(
-                targets=[ast.Attribute(attr="average_tokens_across_devices")], value=ast.Constant(value=False)
-            ):
-                return True
-    return False
 
 
 def _has_own_step(run: Interpreter, cls: Class) -> bool:

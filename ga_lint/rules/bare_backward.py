@@ -1,0 +1,57 @@
+"""GA219: see rules/GA219-bare-backward.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity, Step
+from ga_lint.facts.model import FileFacts, LossTerm, Override, Place
+from ga_lint.project import Project
+from ga_lint.rules._overrides import is_plain_mean
+from ga_lint.rules.registry import rule
+
+
+@rule(
+    "GA219",
+    "bare-backward",
+    "a training_step override runs backward on a mean that nobody divides by the steps",
+    severity=Severity.ERROR,
+    needles=(b"def training_step",),
+)
+def bare_backward(facts: FileFacts, project: Project) -> Iterator[Finding]:
+    if project.trainer_passes_count is False:
+        return
+    for override in facts.overrides:
+        if override.method != "training_step":
+            continue
+        seen: set[Place] = set()
+        for backward in override.backwards:
+            term = next((t for t in backward.terms or () if is_plain_mean(t)), None)
+            if term is not None and backward.place not in seen:
+                seen.add(backward.place)
+                yield _finding(override, backward.place, term)
+
+
+def _finding(override: Override, place: Place, term: LossTerm) -> Finding:
+    reduced = term.site.reduced
+    return Finding(
+        code="GA219",
+        name="bare-backward",
+        severity=Severity.ERROR,
+        confidence=min(override.confidence, term.site.confidence),
+        message="backward runs on the mean of this micro-batch; the Trainer's own step would have divided it",
+        span=place.span,
+        label="not divided by the window",
+        effect=Effect(EffectKind.SCALE, "gradients are as many times too large as there are accumulation steps", "GAS"),
+        scope=override.scope,
+        trace=(
+            Step(
+                f"{override.cls} reaches {override.base}, whose training_step this replaces",
+                override.name.path,
+                override.name.span,
+            ),
+            Step("a mean over the micro-batch", reduced.path, reduced.span),
+            Step("handed to backward as it is", place.path, place.span),
+        ),
+        fix_refusal="hand the count to `self.compute_loss`, or divide by the window's length: the choice is the loss's",
+    )

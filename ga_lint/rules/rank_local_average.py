@@ -1,0 +1,40 @@
+"""GA218: see rules/GA218-rank-local-average.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
+from ga_lint.facts.model import LOCAL_AVERAGE, FileFacts, Place
+from ga_lint.project import Project
+from ga_lint.rules.registry import rule
+
+
+@rule(
+    "GA218",
+    "rank-local-average",
+    "average_tokens_across_devices=False: each rank divides by its own count",
+    severity=Severity.WARNING,
+    needles=(LOCAL_AVERAGE,),
+)
+def rank_local_average(facts: FileFacts, project: Project) -> Iterator[Finding]:
+    if project.trainer_passes_count is False or any(override.sample_base for override in facts.overrides):
+        return
+    for place in facts.local_averages:
+        yield _finding(place)
+
+
+def _finding(place: Place) -> Finding:
+    return Finding(
+        code="GA218",
+        name="rank-local-average",
+        severity=Severity.WARNING,
+        confidence=Confidence.LIKELY,
+        message="each rank divides by its own count of targets, and the ranks' means are averaged",
+        span=place.span,
+        label="counts on each rank alone",
+        effect=Effect(EffectKind.WEIGHTS, "targets of ranks with few targets weigh more than others"),
+        scope="",
+        trace=(Step("the count over all ranks is turned off", place.path, place.span),),
+        fix_refusal="an override that divides by the count owes the ranks' factor as soon as this is on",
+    )

@@ -1,0 +1,50 @@
+"""GA215: see rules/GA215-replaced-after-count.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
+from ga_lint.facts.model import FileFacts, Override, Place
+from ga_lint.project import Project
+from ga_lint.rules._overrides import returned_terms, trusts_count, uses_count
+from ga_lint.rules.registry import rule
+
+
+@rule(
+    "GA215",
+    "replaced-after-count",
+    "the labels are replaced after the Trainer has counted them",
+    severity=Severity.ERROR,
+    needles=(b"def compute_loss", b"def training_step"),
+)
+def replaced_after_count(facts: FileFacts, project: Project) -> Iterator[Finding]:
+    if project.trainer_passes_count is False:
+        return
+    for override in facts.overrides:
+        counted = any(call.forwards_count for call in override.super_calls) or any(
+            uses_count(term) for _, term in returned_terms(override)
+        )
+        if counted and trusts_count(override) and not override.counts_itself:
+            for place in override.replaced:
+                yield _finding(override, place)
+
+
+def _finding(override: Override, place: Place) -> Finding:
+    return Finding(
+        code="GA215",
+        name="replaced-after-count",
+        severity=Severity.ERROR,
+        confidence=min(override.confidence, Confidence.LIKELY),
+        message="the labels are replaced here, but the count was taken from the batches as they were loaded",
+        span=place.span,
+        label="other targets than were counted",
+        effect=Effect(EffectKind.SCALE, "gradients are scaled by the new number of targets over the old", "targets"),
+        scope=override.scope,
+        trace=(
+            Step("the count that arrives here is of the labels in the batch", override.name.path, override.name.span),
+            Step("the labels are replaced", place.path, place.span),
+        ),
+        fix_refusal="count the labels that are trained on: replace them in the collator, or override "
+        "`get_batch_samples` and count there",
+    )
