@@ -164,10 +164,11 @@ def read_config(path: Path, *, root: Path) -> Config | None:
         if not ours_alone:
             return None
         table = document
-    return _config_from(_Table(shown, "tool.ga-lint", table), path, root)
+    return config_from(Table(shown, "tool.ga-lint", table), path, root)
 
 
-def _config_from(table: _Table, path: Path, root: Path) -> Config:
+def config_from(table: Table, path: Path, root: Path) -> Config:
+    """The settings in our table; ConfigError for a key that it should not have."""
     selection = Selection(
         select=table.strings("select", ("GA",)),
         ignore=table.strings("ignore"),
@@ -189,7 +190,7 @@ def _config_from(table: _Table, path: Path, root: Path) -> Config:
     return config
 
 
-class _Table:
+class Table:
     """A TOML table whose keys are known by being asked for."""
 
     def __init__(self, path: Path, name: str, table: object) -> None:
@@ -232,9 +233,9 @@ class _Table:
             raise self._wrong(key, "true or false")
         return default if value is None else value
 
-    def table(self, key: str) -> _Table:
+    def table(self, key: str) -> Table:
         value = self._get(key)
-        return _Table(self._path, f"{self._name}.{key}", {} if value is None else value)
+        return Table(self._path, f"{self._name}.{key}", {} if value is None else value)
 
     def all_strings(self) -> list[tuple[str, tuple[str, ...]]]:
         return [(key, self.strings(key)) for key in self._table]

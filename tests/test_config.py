@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 from pathlib import Path
+from textwrap import dedent
 
+import jsonschema
 import pytest
 
 from ga_lint.config import Config, ConfigError, ConfigFinder, Flags, Selection, read_config
+from ga_lint.config_schema import DESCRIPTIONS, schema
 from ga_lint.diagnostics import Confidence
 from ga_lint.engine.own_rules import known_rules
 from ga_lint.engine.select import selected
+from ga_lint.knowledge.model import TABLES
+from testbed.schema import SHIPPED, generated
 from testbed.shell import BROKEN, ga_lint, write
 
 ALL = {
@@ -192,3 +199,124 @@ def test_min_confidence(tmp_path: Path) -> None:
     write(tmp_path, {"a.py": loop})
     assert ga_lint("check", cwd=tmp_path).code == 0
     assert "(possible)" in ga_lint("check", "--min-confidence", "possible", cwd=tmp_path).out
+
+
+class TestSchema:
+    def test_the_shipped_one_is_the_readers(self) -> None:
+        assert SHIPPED.read_text(encoding="utf-8") == generated(), "run `python tests/testbed/schema.py`"
+        jsonschema.Draft202012Validator.check_schema(json.loads(generated()))
+
+    def test_it_takes_what_the_reader_takes(self) -> None:
+        table = tomllib.loads(ALL["pyproject.toml"])["tool"]["ga-lint"]
+        jsonschema.validate(table, json.loads(generated()))
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "selct = []",
+            "select = 'GA1'",
+            "respect-gitignore = 1",
+            "min-confidence = 'sure'",
+            "per-file-ignores = {a = 'GA1'}",
+            "knowledge = {heads = {}}",
+            "knowledge = {losses = {'a.b' = {reduction = 'max'}}}",
+            "knowledge = {losses = {'a.b' = {reductoin = 'sum'}}}",
+            "knowledge = {losses = {b = {}}}",
+            "knowledge = {losses = {'a.b' = {labels = 'x'}}}",
+        ],
+    )
+    def test_it_refuses_what_the_reader_refuses(self, text: str, tmp_path: Path) -> None:
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(tomllib.loads(text), json.loads(generated()))
+        write(tmp_path, {"ga-lint.toml": text, "a.py": ""})
+        ran = ga_lint("check", cwd=tmp_path)
+        assert ran.code == 2
+        assert ran.err.startswith("error: ga-lint.toml: ")
+
+    def test_it_describes_every_key_and_no_other(self) -> None:
+        properties = schema()["properties"]
+        assert isinstance(properties, dict)
+        assert {*properties, *TABLES} == set(DESCRIPTIONS)
+
+
+def test_show_settings_prints_a_file_that_says_the_same(tmp_path: Path) -> None:
+    write(tmp_path, {"one/pyproject.toml": ALL["pyproject.toml"], "one/a.py": ""})
+    shown = ga_lint("check", "--show-settings", "one", cwd=tmp_path).out
+    assert shown.startswith(f"# from {tmp_path}/one/pyproject.toml; paths count from {tmp_path}/one\n")
+    write(tmp_path, {"two/ga-lint.toml": shown, "two/a.py": ""})
+    again = ga_lint("check", "--show-settings", "two", cwd=tmp_path).out
+    assert again.replace("two/ga-lint.toml", "one/pyproject.toml").replace("/two", "/one") == shown
+    assert tomllib.loads(shown)["knowledge"]["losses"]["mylib.lm_loss"] == {"reduction": "mean", "level": "token"}
+
+
+class TestProjectKnowledge:
+    """A project says what its own loss is; without that it is a matrix of the project's own operations."""
+
+    LOOP = """\
+        {imported}
+        def train(model, loader, optimizer, collate):
+            for step, batch in enumerate(loader):
+                loss = {call}(model(batch["input_ids"]), batch["labels"]) / 8
+                loss.backward()
+                if (step + 1) % 8 == 0:
+                    optimizer.step()
+                    optimizer.zero_grad()
+    """
+    ROW = """
+        [tool.ga-lint]
+        min-confidence = "possible"
+        [tool.ga-lint.knowledge.losses."mylib.losses.lm_loss"]
+        reduction = "{reduction}"
+    """
+
+    def codes(self, folder: Path, imported: str, call: str, reduction: str | None = None) -> list[str]:
+        row = self.ROW.format(reduction=reduction) if reduction else '[tool.ga-lint]\nmin-confidence = "possible"\n'
+        write(
+            folder,
+            {
+                "pyproject.toml": dedent(row),
+                "mylib/__init__.py": "from .losses import lm_loss as again\n",
+                "mylib/losses.py": "import fast\n\ndef lm_loss(logits, labels):\n    return fast.fused(labels)\n",
+                "train.py": dedent(self.LOOP.format(imported=imported, call=call)),
+            },
+        )
+        ran = ga_lint("check", "--output-format", "json", cwd=folder)
+        return [found["code"] for found in json.loads(ran.out)]
+
+    @pytest.mark.parametrize(
+        ("imported", "call"),
+        [
+            ("from mylib.losses import lm_loss", "lm_loss"),
+            ("import mylib.losses", "mylib.losses.lm_loss"),
+            ("from mylib import losses as ours", "ours.lm_loss"),
+            ("from mylib import again", "again"),
+        ],
+    )
+    def test_a_row_decides(self, imported: str, call: str, tmp_path: Path) -> None:
+        assert self.codes(tmp_path, imported, call) == []
+        assert self.codes(tmp_path, imported, call, "mean") == ["GA101"]
+
+    def test_a_library_that_is_not_there(self, tmp_path: Path) -> None:
+        write(tmp_path, {"pyproject.toml": self.ROW.format(reduction="mean").replace("mylib", "elsewhere")})
+        loop = self.LOOP.format(imported="from elsewhere.losses import lm_loss", call="lm_loss")
+        write(tmp_path, {"train.py": dedent(loop)})
+        assert "GA101" in ga_lint("check", cwd=tmp_path).out
+
+    @pytest.mark.parametrize(
+        ("row", "message"),
+        [
+            ("losses.'a.b'.reductoin = 'sum'", "tool.ga-lint.knowledge.losses.'a.b' has no key 'reductoin'; known are"),
+            ("losses.'a.b'.reduction = 'max'", ".losses.'a.b'.reduction must be one of mean, sum, none"),
+            ("losses.'a.b'.labels = true", ".losses.'a.b'.labels must be a whole number"),
+            ("losses.b.labels = 1", "tool.ga-lint.knowledge.losses.'b': name it with its module, as mylib.losses.b"),
+            ("losses.'a.b' = 1", "tool.ga-lint.knowledge.losses.'a.b' must be a table"),
+            ("heads.x.y = 1", "tool.ga-lint.knowledge has no table 'heads'; known are losses, trainers, collators"),
+        ],
+    )
+    def test_a_mistake_is_one_line(self, row: str, message: str, tmp_path: Path) -> None:
+        write(tmp_path, {"pyproject.toml": f"[tool.ga-lint.knowledge]\n{row}\n", "a.py": "", "b.py": ""})
+        ran = ga_lint("check", cwd=tmp_path)
+        assert ran.code == 2
+        assert ran.err.startswith("error: pyproject.toml: ")
+        assert message in ran.err
+        assert ran.err.count("\n") == 2  # this and the summary

@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "outcome": {"diagnostics"},
     "resources": {"errors"},
     "config": {"diagnostics", "errors"},
+    "config_schema": {"config", "knowledge"},
     "syntax": {"source", "errors"},
     "knowledge": {"errors", "resources"},
     "project": {"source", "errors", "syntax", "knowledge"},

@@ -11,7 +11,7 @@ from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.common import below_workspace, end, finder_of, paths_of
 from ga_lint.cli.known import KnownFindings
 from ga_lint.cli.output import outputs_of, wants_edits, write_outputs
-from ga_lint.config import Config, ConfigFinder
+from ga_lint.config import ConfigFinder
 from ga_lint.diagnostics import Severity
 from ga_lint.engine.run import check, check_text, checking, visit_files
 from ga_lint.errors import UsageError
@@ -96,28 +96,8 @@ def _show_files(arguments: Arguments, finder: ConfigFinder) -> int:
 
 
 def _show_settings(arguments: Arguments, finder: ConfigFinder) -> int:
+    from ga_lint.cli.settings import written
+
     first = paths_of(arguments)[0]
-    config = finder.of_folder(first if first.is_dir() else first.parent)
-    console.write(_settings(config))
+    console.write(written(finder.of_folder(first if first.is_dir() else first.parent)))
     return 0
-
-
-def _settings(config: Config) -> str:
-    import json  # TOML's strings, lists and booleans are JSON's
-
-    from ga_lint.engine.own_rules import known_rules
-    from ga_lint.engine.select import selected
-
-    values: dict[str, object] = {
-        "exclude": [*config.exclude, *config.extend_exclude],
-        "respect-gitignore": config.respect_gitignore,
-        "min-confidence": str(config.min_confidence),
-        "transformers-version": config.transformers_version or "auto",
-        "select": sorted(selected(known_rules(), config.selections)),
-    }
-    lines = [f"# from {config.source or 'the defaults'}; paths count from {config.root}"]
-    lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
-    if config.per_file_ignores:
-        lines.append("[per-file-ignores]")
-        lines += [f"{json.dumps(key)} = {json.dumps(value)}" for key, value in config.per_file_ignores]
-    return "\n".join(lines) + "\n"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ga_lint.config import Config, ConfigError, display_path
 from ga_lint.engine.own_rules import known_rules
@@ -12,6 +14,9 @@ from ga_lint.engine.prefilter import Prefilter
 from ga_lint.engine.select import refuse_unknown, selected
 from ga_lint.errors import UsageError
 from ga_lint.project import Project
+
+if TYPE_CHECKING:
+    from ga_lint.knowledge import ProjectRow
 
 
 @dataclass(frozen=True)
@@ -36,17 +41,29 @@ class Scopes:
 
     def __init__(self) -> None:
         self._scopes: dict[Config, Scope] = {}
-        self._projects: dict[tuple[Path, str | None], Project] = {}
+        self._projects: dict[tuple[Path, str | None, Path | None], Project] = {}
 
     def of(self, config: Config) -> Scope:
         """The scope; ConfigError when the configuration's file names a rule that does not exist."""
         if config not in self._scopes:
             _refuse_unknown_rules(config)
-            key = (config.root, config.transformers_version)
+            key = (config.root, config.transformers_version, config.source if config.knowledge else None)
             if key not in self._projects:
-                self._projects[key] = Project(*key)
+                self._projects[key] = Project(config.root, config.transformers_version, _rows(config))
             self._scopes[config] = Scope(config, self._projects[key])
         return self._scopes[config]
+
+
+def _rows(config: Config) -> Mapping[str, ProjectRow]:
+    """What the configuration says about the project's own callables."""
+    if not config.knowledge or config.source is None:
+        return {}
+    from ga_lint.knowledge import project_rows
+
+    try:
+        return project_rows(config.knowledge)
+    except UsageError as error:
+        raise ConfigError(Path(display_path(config.source)), str(error)) from None
 
 
 def _refuse_unknown_rules(config: Config) -> None:

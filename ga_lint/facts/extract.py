@@ -29,7 +29,7 @@ from ga_lint.facts.trainers import overrides_of
 from ga_lint.facts.values import Class, Function, Instance
 from ga_lint.facts.window_signs import BOUNDARY_SETTER, divided_after
 from ga_lint.facts.windows import windows_of
-from ga_lint.knowledge import Knowledge, load
+from ga_lint.knowledge import Knowledge
 from ga_lint.project import Project
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 
@@ -37,7 +37,7 @@ from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 def extract(parsed: ParsedFile, project: Project) -> FileFacts:
     """All facts of one file, with what they need of the files it imports."""
     project.add(parsed)
-    run = Interpreter(project, load())
+    run = Interpreter(project, project.knowledge)
     signs = FileSigns(parsed, run.knowledge, project)
     windows: tuple[Window, ...] = ()
     if any(word in parsed.source.data for word in LOOP_WORDS):

@@ -10,7 +10,18 @@ from pathlib import Path
 from typing import TypeVar
 
 from ga_lint.errors import UsageError
-from ga_lint.knowledge.model import ByName, CollatorRow, DriverRow, HeadRow, Knowledge, LossRow, TrainerRow
+from ga_lint.knowledge.model import (
+    TABLES,
+    ByName,
+    CollatorRow,
+    DriverRow,
+    HeadRow,
+    Knowledge,
+    LossRow,
+    ProjectRow,
+    TableShape,
+    TrainerRow,
+)
 from ga_lint.resources import rules_folder
 
 NamedRow = TypeVar("NamedRow", LossRow, CollatorRow, TrainerRow, DriverRow)
@@ -30,18 +41,47 @@ def load() -> Knowledge:
     )
 
 
-def extended(base: Knowledge, tables: Mapping[str, Mapping[str, Mapping[str, object]]], origin: Path) -> Knowledge:
-    """`base` and a project's own rows, as they stand under [tool.ga-lint.knowledge] in `origin`."""
-    losses = dict(base.losses.rows)
-    for name, entry in tables.get("losses", {}).items():
-        defaults = {"kind": "function", "level": "token", "default": "mean", "labels": 1, "source": str(origin)}
-        given = {("default" if key == "reduction" else key): value for key, value in entry.items()}
-        losses[name] = _row(LossRow, {"name": name, **defaults, **given}, f"{origin}: knowledge.losses.{name}")
-    trainers = dict(base.trainers.rows)
-    for name, entry in tables.get("trainers", {}).items():
-        row = {"name": name, "source": str(origin), **entry}
-        trainers[name] = _row(TrainerRow, row, f"{origin}: knowledge.trainers.{name}")
-    return dataclasses.replace(base, losses=ByName(losses), trainers=ByName(trainers))
+def project_rows(tables: Mapping[str, Mapping[str, object]]) -> dict[str, ProjectRow]:
+    """A project's own rows, as they stand under [tool.ga-lint.knowledge]; UsageError names table, row and key."""
+    rows: dict[str, ProjectRow] = {}
+    for table, entries in tables.items():
+        if table not in TABLES:
+            raise UsageError(f"tool.ga-lint.knowledge has no table {table!r}; known are {', '.join(TABLES)}")
+        for name, entry in entries.items():
+            place = f"tool.ga-lint.knowledge.{table}.{name!r}"
+            if not isinstance(entry, Mapping):
+                raise UsageError(f"{place} must be a table")
+            if "." not in name:
+                raise UsageError(f"{place}: name it with its module, as mylib.losses.{name}")
+            rows[name] = _project_row(TABLES[table], name, entry, place)
+    return rows
+
+
+def _project_row(shape: TableShape, name: str, entry: Mapping[str, object], place: str) -> ProjectRow:
+    for key, value in entry.items():
+        wanted = shape.keys.get(key)
+        if wanted is None:
+            raise UsageError(f"{place} has no key {key!r}; known are {', '.join(shape.keys)}")
+        if isinstance(wanted, tuple):
+            if value not in wanted:
+                raise UsageError(f"{place}.{key} must be one of {', '.join(wanted)}")
+        elif not isinstance(value, wanted) or isinstance(value, bool):
+            raise UsageError(f"{place}.{key} must be {'a whole number' if wanted is int else 'a string'}")
+    given = {shape.fields.get(key, key): value for key, value in entry.items()}
+    return shape.row(**{"name": name, "source": "the project", **shape.defaults, **given})
+
+
+def with_rows(base: Knowledge, rows: Mapping[str, ProjectRow]) -> Knowledge:
+    """The tables with a project's own rows, which win."""
+    losses = {name: row for name, row in rows.items() if isinstance(row, LossRow)}
+    trainers = {name: row for name, row in rows.items() if isinstance(row, TrainerRow)}
+    collators = {name: row for name, row in rows.items() if isinstance(row, CollatorRow)}
+    return dataclasses.replace(
+        base,
+        losses=ByName({**base.losses.rows, **losses}),
+        trainers=ByName({**base.trainers.rows, **trainers}),
+        collators=ByName({**base.collators.rows, **collators}),
+    )
 
 
 def _by_name(path: Path, key: str, kind: type[NamedRow]) -> ByName[NamedRow]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Generic, TypeVar
 
@@ -62,6 +62,39 @@ class DriverRow:
     source: str
     steps: str | None = None
     plugin: str | None = None
+
+
+ProjectRow = LossRow | TrainerRow | CollatorRow  # what a project can say about its own names
+Values = tuple[str, ...] | type[str] | type[int]
+
+
+@dataclass(frozen=True, slots=True)
+class TableShape:
+    """What a project may write in one table of [tool.ga-lint.knowledge]."""
+
+    row: Callable[..., ProjectRow]
+    keys: Mapping[str, Values]  # what each key admits
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    fields: Mapping[str, str] = field(default_factory=dict)  # keys that the row calls otherwise
+
+
+TABLES: Mapping[str, TableShape] = {
+    "losses": TableShape(
+        LossRow,
+        {
+            "reduction": ("mean", "sum", "none"),
+            "level": ("token", "sample", "element", "shape"),
+            "kind": ("function", "class"),
+            "labels": int,
+            "ignore_index": int,
+            "count": str,
+        },
+        {"kind": "function", "level": "token", "default": "mean", "labels": 1},
+        {"reduction": "default"},
+    ),
+    "trainers": TableShape(TrainerRow, {"loss": ("token", "sample")}),
+    "collators": TableShape(CollatorRow, {"targets": ("pads", "masks", "keeps")}, {"targets": "pads"}),
+}
 
 
 class ByName(Generic[Row]):

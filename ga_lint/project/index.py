@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
 from ga_lint.errors import SourceError
-from ga_lint.knowledge import load
+from ga_lint.knowledge import Knowledge, ProjectRow, load, with_rows
 from ga_lint.source import read_source
 from ga_lint.syntax.bindings import Binding, ImportedName, ModuleBindings, bindings_of
 from ga_lint.syntax.parsed import ParsedFile, ParseFailure, parse
@@ -20,11 +20,17 @@ _FOREIGN = frozenset({"site-packages", "node_modules", "venv", "build", "dist"})
 
 
 class Project:
-    """The files of one repository, parsed on demand and once. Nothing outside `root` is read."""
+    """The files of one repository, parsed on demand and once. Nothing outside `root` is read.
 
-    def __init__(self, root: Path, transformers_version: str | None = None) -> None:
+    `rows`: what the project says about its own callables, as knowledge rows by name; those are not looked into.
+    """
+
+    def __init__(
+        self, root: Path, transformers_version: str | None = None, rows: Mapping[str, ProjectRow] | None = None
+    ) -> None:
         self.root = root.resolve()
         self.transformers_version = transformers_version
+        self._rows = dict(rows or {})
         self._files: dict[Path, ParsedFile | None] = {}
         self._bindings: dict[Path, ModuleBindings] = {}
         self._resolved: dict[Path, Path] = {}
@@ -57,6 +63,21 @@ class Project:
         from ga_lint.project.releases import admits  # `packaging` costs start-up that most runs need not pay
 
         return admits(self.transformers, release)
+
+    @cached_property
+    def knowledge(self) -> Knowledge:
+        """The shipped rows and the project's own."""
+        return with_rows(load(), self._rows) if self._rows else load()
+
+    def described(self, parsed: ParsedFile, name: str) -> ImportedName | None:
+        """How a row of the project's own names what this file calls `name`."""
+        parts = self._resolve(parsed.path).with_suffix("").parts
+        parts = parts[:-1] if parts[-1] == "__init__" else parts
+        for row in self._rows:
+            module, _, last = row.rpartition(".")
+            if last == name and parts[-module.count(".") - 1 :] == tuple(module.split(".")):
+                return ImportedName(module, 0, name)
+        return None
 
     @cached_property
     def libraries(self) -> frozenset[str]:
@@ -93,6 +114,8 @@ class Project:
         """
         if imported.level == 0 and imported.module.partition(".")[0] in self.libraries:
             return None
+        if imported.level == 0 and f"{imported.module}.{imported.name}" in self._rows:
+            return None
         key = (self._resolve(importer).parent, imported.module, imported.level)
         if key not in self._modules:
             self._modules[key] = self._find(*key)
@@ -115,6 +138,9 @@ class Project:
         if (parsed.path, name) in seen:
             return
         seen.add((parsed.path, name))
+        if self._rows and (row := self.described(parsed, name)) is not None:
+            yield parsed, row
+            return
         bindings = self.bindings(parsed)
         for binding in bindings.by_name.get(name, ()):
             if isinstance(binding, ImportedName) and binding.name is not None:
