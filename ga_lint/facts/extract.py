@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import replace
 
 from ga_lint.facts.accumulation import deepspeed_trainers
@@ -32,6 +33,8 @@ from ga_lint.facts.windows import windows_of
 from ga_lint.knowledge import Knowledge
 from ga_lint.project import Project
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+
+MAX_HEIRS = 4  # classes that a method is followed for besides its own
 
 
 def extract(parsed: ParsedFile, project: Project) -> FileFacts:
@@ -92,16 +95,21 @@ def run_loops(run: Interpreter, parsed: ParsedFile) -> None:
         run_manual_steps(run, parsed)
     for node in roots.functions:
         if id(node) not in run.entered:
-            run.run_function(_function(run, parsed, node))
+            for function in _functions(run, parsed, node):
+                run.run_function(function)
 
 
-def _function(run: Interpreter, parsed: ParsedFile, node: FunctionNode) -> Function:
+def _functions(run: Interpreter, parsed: ParsedFile, node: FunctionNode) -> Iterator[Function]:
+    """The function, or the method of its class and of each class of the file that inherits it."""
     scope = run.names.module(parsed)
-    for outer in ast.walk(parsed.tree):
-        if isinstance(outer, ast.ClassDef) and node in outer.body:
-            cls = Class(outer, scope)
-            return Function(node, run.names.scope_of(cls), Instance(cls))
-    return Function(node, scope)
+    classes = [one for one in ast.walk(parsed.tree) if isinstance(one, ast.ClassDef)]
+    owner = next((one for one in classes if node in one.body), None)
+    if owner is None:
+        yield Function(node, scope)
+        return
+    heirs = [one for one in classes if any(isinstance(b, ast.Name) and b.id == owner.name for b in one.bases)]
+    for one in [owner, *heirs[:MAX_HEIRS]]:
+        yield Function(node, run.names.scope_of(Class(owner, scope)), Instance(Class(one, scope)))
 
 
 def _loss_functions(parsed: ParsedFile, project: Project, knowledge: Knowledge) -> tuple[LossFunction, ...]:

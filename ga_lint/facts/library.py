@@ -13,6 +13,7 @@ from ga_lint.facts.model import Level
 from ga_lint.facts.values import (
     UNKNOWN,
     Built,
+    Choice,
     Const,
     Count,
     Elements,
@@ -149,11 +150,21 @@ def _sum(call: Call, source: Value) -> Value:
             return Count(count.what, Scale.WINDOW, text=text_of(call.node))
         case Many(element=Loss() as loss):
             return loss
+        case Many(element=Choice(values=values)):
+            return _added([one for one in values if isinstance(one, Loss)])
         case Items(values=values):
-            return next((value for value in values if isinstance(value, Loss | Count)), UNKNOWN)
+            counts = [value for value in values if isinstance(value, Count)]
+            return counts[0] if counts else _added([one for one in values if isinstance(one, Loss)])
         case Count() | Loss():
             return source
     return UNKNOWN
+
+
+def _added(parts: list[Loss]) -> Value:
+    total = parts[0] if parts else None
+    for part in parts[1:]:
+        total = algebra.added(total, part) if total else part
+    return total or UNKNOWN
 
 
 def _over_ranks(call: Call) -> Value:

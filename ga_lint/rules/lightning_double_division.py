@@ -43,7 +43,8 @@ def _is_setting(factor: Factor, step: LightningStep) -> bool:
 
 def _by_hand(step: LightningStep, factor: Factor) -> Finding:
     # timid: a divisor with a name of its own may be another number than the Trainer's
-    confidence = Confidence.CERTAIN if _SETTING in factor.text else step.accumulation.confidence
+    named = _SETTING in factor.text
+    confidence = Confidence.CERTAIN if named else min(step.accumulation.confidence, Confidence.LIKELY)
     trace = [Step(f"divided by `{factor.text}`", factor.place.path, factor.place.span)]
     if step.accumulation.place is not None:
         place = step.accumulation.place

@@ -12,7 +12,7 @@ from ga_lint.rules._loops import AVERAGING, WINDOW_COUNTS, Loss, confidence, los
 from ga_lint.rules.registry import rule
 
 # A divisor that says it was counted over all ranks, where the counting itself is not in sight.
-_GLOBAL_NAME = re.compile(r"(^|[._])(all|global|world)_?(num|n|tok|seq|item|target|count|valid)", re.IGNORECASE)
+_GLOBAL_NAME = re.compile(r"(^|[._])(all|global|world)_?(num|n_|tok|seq|item|target|count|valid)\w*$", re.IGNORECASE)
 
 
 @rule(
