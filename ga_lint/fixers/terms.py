@@ -39,7 +39,7 @@ def divide_other_terms(edits: Edits, function: cst.FunctionDef, start: Position,
         if COUNT in names_in(addition.term) or "accumulation_steps" in tree.code(addition.term):
             row = tree.span_of(addition.term).start.row
             raise FixNotApplicable(f"the loss gets another term on line {row}, which is scaled already")
-    name = fresh_name(tree, function, "steps", "window_steps")
+    name = fresh_name(tree, function.body, "steps", "window_steps")
     owner, model = parameter_name(function, 0), parameter_name(function, 1)
     for addition in additions:
         edits.change(addition.term, lambda term: cst.BinaryOperation(as_factor(term), cst.Divide(), cst.Name(name)))
