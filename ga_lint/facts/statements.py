@@ -198,12 +198,24 @@ def _branch(
     taken, skipped = state.fork(), state
     taken.guards = (*outer, Guard(value, True, text, place))
     skipped.guards = (*outer, Guard(value, False, text, place))
+    _narrow(taken, test, True)
+    _narrow(skipped, test, False)
     after_body = run.execute(frame, body, [taken])
     after_else = run.execute(frame, orelse, [skipped])
     if after_body and after_else:
         for path in after_body + after_else:
             path.guards = outer
     return joined(after_body + after_else)
+
+
+def _narrow(state: State, test: ast.expr, outcome: bool) -> None:
+    """After `x is None` a value that may be None is it, or is not any more."""
+    match test:
+        case ast.Compare(left=left, ops=[ast.Is() | ast.IsNot() as operator], comparators=[ast.Constant(value=None)]):
+            held = state.env.get(text_of(left))
+            if isinstance(held, Choice) and Const(None) in held.values:
+                is_none = isinstance(operator, ast.Is) is outcome
+                state.env[text_of(left)] = choice([one for one in held.values if (one == Const(None)) is is_none])
 
 
 def _for(run: Interpreter, frame: Frame, state: State, node: ast.For | ast.AsyncFor) -> list[State]:

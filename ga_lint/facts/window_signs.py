@@ -42,9 +42,22 @@ def cleared_before(backward: Event, step: Event, events: Sequence[Event]) -> Pla
             continue
         gated = any(isinstance(guard.test, Boundary) for guard in event.guards if guard not in backward.guards)
         same = event.driver_text in (step.driver_text, "") or event.driver == step.driver
-        if same and not gated and set(event.guards) <= set(backward.guards):
+        every_round = set(event.guards) <= set(backward.guards) & set(step.guards)
+        if same and not gated and every_round:
             return event.place
     return None
+
+
+def is_discarded(backward: Event, step: Event, events: Sequence[Event]) -> bool:
+    """Are these gradients cleared right after, before any step: a pass that only measures something?"""
+    return any(
+        event.kind is EventKind.ZERO_GRAD
+        and event.loops == backward.loops
+        and event.scope == backward.scope == step.scope
+        and backward.place.span < event.place.span < step.place.span
+        and set(event.guards) <= set(backward.guards)
+        for event in events
+    )
 
 
 def divided_after(window: Window, parsed: ParsedFile) -> Factor | None:

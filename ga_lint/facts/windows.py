@@ -21,7 +21,7 @@ from ga_lint.facts.values import (
     Value,
     alternatives,
 )
-from ga_lint.facts.window_signs import cleared_before, scalings_of
+from ga_lint.facts.window_signs import cleared_before, is_discarded, scalings_of
 
 # What the losses of a window are divided by, however they were added up; "steps" alone can be steps in time.
 _MICRO_BATCHES = re.compile(r"accum|micro|window|grad|\bgas\b", re.IGNORECASE)
@@ -44,7 +44,7 @@ def windows_of(run: Interpreter, distributed: Stack | None) -> tuple[Window, ...
         if event.kind is not EventKind.BACKWARD or not event.loops or Context.NO_GRAD in event.contexts:
             continue
         window = _window_of(event, steps) or _added_up(event, steps)
-        if window is None:
+        if window is None or is_discarded(event, window[0], run.events):
             continue
         step, idiom, rounds, gate = window
         key = (event.place, idiom)
