@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 
 from ga_lint.diagnostics import Step
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.values import Class
 from ga_lint.syntax.parsed import ParsedFile
 
-_FLAGS = ("model_accepts_loss_kwargs", "accepts_loss_kwargs", "loss_is_scaled_for_ga")
+SCALED = "loss_is_scaled_for_ga"
+_FLAGS = ("model_accepts_loss_kwargs", "accepts_loss_kwargs", SCALED)
 
 
 def opt_outs(run: Interpreter, cls: Class) -> tuple[Step, ...]:
@@ -31,17 +33,29 @@ def opt_outs(run: Interpreter, cls: Class) -> tuple[Step, ...]:
 def _in_class(cls: Class) -> list[Step]:
     parsed = cls.scope.parsed
     steps: list[Step] = []
-    for node in ast.walk(cls.node):
+    for node, tests in _with_tests(cls.node):
         match node:
             case ast.Assign(
-                targets=[ast.Attribute(attr=name) | ast.Name(id=name)], value=ast.Constant(value=bool())
+                targets=[ast.Attribute(attr=name) | ast.Name(id=name)], value=ast.Constant(value=bool() as value)
             ) if name in _FLAGS:
-                if node.value.value is False or name == "loss_is_scaled_for_ga":  # type: ignore[attr-defined]
-                    value = node.value.value  # type: ignore[attr-defined]
-                    steps.append(_step(parsed, node, f"{name} is set to {value}"))
+                if any(SCALED in test for test in tests):
+                    continue  # only where that flag is set, which says all there is to say
+                if value is False or name == SCALED:
+                    under = " under a condition" if tests else ""
+                    steps.append(_step(parsed, node, f"{name} is set to {value}{under}"))
             case ast.keyword(arg="compute_loss_func", value=ast.Constant(value=str())):
                 steps.append(_step(parsed, node, "a string is passed as compute_loss_func to disable scaling"))
     return steps
+
+
+def _with_tests(node: ast.AST, tests: tuple[str, ...] = ()) -> Iterator[tuple[ast.AST, tuple[str, ...]]]:
+    """Every node below, with the tests of the `if` statements around it."""
+    for child in ast.iter_child_nodes(node):
+        around = tests
+        if isinstance(node, ast.If) and child is not node.test:
+            around = (*tests, ast.unparse(node.test))
+        yield child, around
+        yield from _with_tests(child, around)
 
 
 def _step(parsed: ParsedFile, node: ast.AST, message: str) -> Step:

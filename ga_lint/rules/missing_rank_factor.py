@@ -40,8 +40,7 @@ def _division(term: LossTerm) -> Factor | None:
 
 
 def _finding(override: Override, returned: Returned, term: LossTerm, division: Factor) -> Finding:
-    inside = division.place.path == override.function.path and override.function.span.contains(division.place.span)
-    place = division.place if inside else returned.place
+    place = division.place if division.place.path == override.function.path else returned.place
     fix = None
     if place == division.place and override.function.span.contains(place.span):
         fix = FixRequest(
