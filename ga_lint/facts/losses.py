@@ -83,7 +83,9 @@ def _site(
     named = target is not None and target.kind is TensorKind.LABELS and target.from_batch
     ragged = target.ragged if target else ()
     ignore_text = _text_of(ignore) if ignore is not None else (str(row.ignore_index) if row.ignore_index else None)
-    if ignore is not None and _is_padding(ignore):
+    # timid: a network's own number may never occur in what it is given; a tokenizer's padding id does
+    given = named or not call.frame.name.endswith("forward") or isinstance(ignore, Symbol)
+    if ignore is not None and _is_padding(ignore) and given:
         ragged = (*ragged, Step(f"targets equal to `{ignore_text}` do not count", place.path, place.span))
     if ignore is not None and level is Level.UNKNOWN:
         level = Level.TOKEN  # a whole sample is never ignored
@@ -225,7 +227,8 @@ def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
     site = LossSite(
         f"{text_of(call.node.func)}'s own loss",
         Reduction.SUM if isinstance(count, Count) else Reduction.MEAN,
-        model.level,
+        # What is padded or masked in the labels is tokens, whatever the network is.
+        Level.TOKEN if model.level is Level.UNKNOWN and source and source.ragged else model.level,
         place,
         place,
         Confidence.LIKELY,

@@ -56,8 +56,10 @@ def method(call: Call, receiver: Value) -> Value | None:
     if isinstance(receiver, Model | Instance) and name in _SAME_OBJECT:
         return receiver
     if isinstance(receiver, Output):
-        if name in ("mean", "sum"):
+        if name == "mean":
             return receiver.first
+        if name == "sum":
+            return UNKNOWN
         if name in _SHAPES:
             receiver = Tensor(TensorKind.LOGITS, "logits")
     if name == "scale" and call.positional:  # GradScaler undoes it before the step

@@ -233,7 +233,9 @@ def _stack_and_division(run: Interpreter, backward: Event, idiom: Idiom) -> tupl
     if name in ("engine", "model_engine", "ds_engine", "model", "self"):
         divides = Answer.YES if name.endswith("engine") else Answer.UNKNOWN
         return Stack.DEEPSPEED, LibraryDivision(divides, by="the DeepSpeed engine")
-    return Stack.RAW, LibraryDivision(Answer.NO)
+    # timid: an object of unknown make that runs backward may divide as well
+    known = not name or any(word in name for word in ("optim", "scaler", "autograd", "amp", "torch"))
+    return Stack.RAW, LibraryDivision(Answer.NO if known else Answer.UNKNOWN, by=f"{backward.driver_text}.backward")
 
 
 def _accelerator_division(driver: Built, steps: str, plugin: str) -> LibraryDivision:
