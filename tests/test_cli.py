@@ -30,6 +30,7 @@ fix: --select --ignore --extend-select --min-confidence --transformers-version -
 verify: --select --ignore --extend-select --transformers-version --exclude --extend-exclude --force-exclude
  --respect-gitignore --no-respect-gitignore --timeout --seed --dtype --device --output-format --quiet -q --verbose -v
  --color --config --isolated
+server: --stdio
 rule: --output-format --all --color
 """
 

@@ -33,7 +33,8 @@ MAY_IMPORT = {
     "engine": BASE | {"config", "syntax", "knowledge", "project", "facts", "rules", "fixers"},
     "report": {"outcome", "diagnostics", "source", "resources", "verify.model"},
     "verify": set(),
-    "cli": BASE | {"config", "engine", "report", "rules.registry", "verify"},
+    "cli": BASE | {"config", "engine", "report", "rules.registry", "verify", "lsp"},
+    "lsp": BASE | {"config", "engine"},
     "api": {"config", "diagnostics", "outcome", "engine"},
     "codemod": {"config", "engine"},
     "__main__": {"cli"},
@@ -47,6 +48,8 @@ ONLY_IN = {
     "typer": ("cli.help",),
     "rich": ("cli.console",),
     "pathspec": ("engine.patterns",),
+    "pygls": ("lsp",),
+    "lsprotocol": ("lsp",),
 }
 
 

@@ -70,6 +70,7 @@ COMMANDS = (
     Command("check", "Report losses that gradient accumulation gets wrong.", "PATHS", _PATHS + " `-` reads stdin."),
     Command("fix", "Rewrite what can be proved.", "PATHS", _PATHS + " `-` reads stdin."),
     Command("verify", "Run short numeric checks of the losses and of their rewrites.", "PATHS", _PATHS),
+    Command("server", "Serve an editor as a language server.", "", "None: the editor says what is open."),
     Command("rule", "Show a rule's page.", "RULE", "A code or a name: GA101, mean-of-means."),
 )
 
@@ -134,6 +135,7 @@ OPTIONS = (
     Option("--verbose", _ALL, "Say more about what was done.", Panel.OUTPUT, short="-v"),
     Option("--color", f"{_ALL} rule", "auto, always or never (default: auto).", Panel.OUTPUT, _TEXT, "WHEN", _COLORS),
 
+    Option("--stdio", "server", "Speak over stdin and stdout (what it does anyway).", Panel.SETTINGS),
     Option("--config", _ALL, "Read this file instead of the nearest one.", Panel.SETTINGS, _TEXT, "FILE"),
     Option("--isolated", _ALL, "Read no configuration file.", Panel.SETTINGS),
     Option("--show-settings", "check", "Print the settings for the first path, and stop.", Panel.SETTINGS),

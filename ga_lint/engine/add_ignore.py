@@ -19,7 +19,7 @@ from ga_lint.notebook import SUFFIX as NOTEBOOK
 from ga_lint.outcome import Failed, FileOutcome, Found
 from ga_lint.source import SourceFile, decode
 
-_NEVER = {SYNTAX_ERROR.code, UNUSED_SUPPRESSION.code}  # a comment says nothing about these
+NEVER = {SYNTAX_ERROR.code, UNUSED_SUPPRESSION.code}  # a comment says nothing about these
 
 
 class IgnoreAdder:
@@ -38,7 +38,7 @@ class IgnoreAdder:
         outcome = without(outcome, leave)
         if not isinstance(outcome, Found) or path.suffix == NOTEBOOK:
             return outcome
-        silenced = [each for each in outcome.diagnostics if each.finding.code not in _NEVER]
+        silenced = [each for each in outcome.diagnostics if each.finding.code not in NEVER]
         if not silenced:
             return outcome
         source = decode(path, data)
@@ -79,8 +79,6 @@ def _prove(before: SourceFile, after: SourceFile, silenced: Sequence[Diagnostic]
     """The comments are comments, and they silence what they should."""
     rows = {diagnostic.finding.span.start.row for diagnostic in silenced}
     loud = left.diagnostics if isinstance(left, Found) else ()
-    still = [
-        d.finding.span.start.row for d in loud if d.finding.span.start.row in rows and d.finding.code not in _NEVER
-    ]
+    still = [d.finding.span.start.row for d in loud if d.finding.span.start.row in rows and d.finding.code not in NEVER]
     if still or ast.dump(ast.parse(before.text)) != ast.dump(ast.parse(after.text)):
         raise SourceError(f"line {min(still or rows)} takes no comment that silences it; left as it was")

@@ -1,0 +1,111 @@
+"""What is wrong with a text that an editor holds, and what would cure it? The engine's answers, while they hold."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ga_lint.config import ConfigError, ConfigFinder
+from ga_lint.diagnostics import Diagnostic, FixTier
+from ga_lint.engine.check_file import check_source
+from ga_lint.engine.patterns import Excludes
+from ga_lint.engine.scope import Scope, Scopes
+from ga_lint.errors import SourceError
+from ga_lint.notebook import read_notebook
+from ga_lint.outcome import Failed, FileOutcome, Found, Skipped, SkipReason
+from ga_lint.source import Edit, SourceFile
+
+
+@dataclass(frozen=True)
+class Cure:
+    """Something that an editor can offer for a finding."""
+
+    title: str
+    diagnostic: Diagnostic
+    edits: tuple[Edit, ...]
+    preferred: bool
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """One text and what is wrong with it. `scope` is None where the text could not be analysed."""
+
+    source: SourceFile
+    outcome: FileOutcome
+    scope: Scope | None
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        return self.outcome.diagnostics if isinstance(self.outcome, Found | Failed) else ()
+
+    @cached_property
+    def cures(self) -> tuple[Cure, ...]:
+        """Every rewrite that is proved, and a comment for each finding. LibCST is imported for the first one."""
+        if self.scope is None or not isinstance(self.outcome, Found):
+            return ()
+        from ga_lint.engine.propose import findings_by, with_edits
+
+        proposed = with_edits(self.source, self.outcome, findings_by(self.scope))
+        found = proposed.diagnostics if isinstance(proposed, Found) else ()
+        rewrites = [cure for diagnostic in found if (cure := _rewrite(diagnostic)) is not None]
+        return (*rewrites, *(_silence(self.source, diagnostic) for diagnostic in found if _can_be_silenced(diagnostic)))
+
+
+def _rewrite(diagnostic: Diagnostic) -> Cure | None:
+    fix = diagnostic.finding.fix
+    if fix is None or not diagnostic.edits or fix.tier is FixTier.DISPLAY:
+        return None
+    unsafe = " (changes the gradient by intent)" if fix.tier is FixTier.UNSAFE else ""
+    title = f"{diagnostic.finding.code}: {fix.summary}{unsafe}"
+    return Cure(title, diagnostic, diagnostic.edits, preferred=fix.tier is FixTier.SAFE)
+
+
+def _can_be_silenced(diagnostic: Diagnostic) -> bool:
+    from ga_lint.engine.add_ignore import NEVER
+
+    return diagnostic.cell is None and diagnostic.finding.code not in NEVER
+
+
+def _silence(source: SourceFile, diagnostic: Diagnostic) -> Cure:
+    from ga_lint.engine.add_ignore import with_ignores
+    from ga_lint.engine.propose import edits_between
+
+    edits = edits_between(source.text, with_ignores(source, [diagnostic], ""))
+    return Cure(f"{diagnostic.finding.code}: silence it by a comment", diagnostic, edits, preferred=False)
+
+
+class Analyser:
+    """Answers for one session; what it has read of other files and settings holds until `forget`."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Files on disk may have changed."""
+        self._finder = ConfigFinder()
+        self._scopes = Scopes()
+
+    def of_text(self, path: Path, text: str) -> Analysis:
+        """The analysis of a file as the editor shows it, whatever coding line it has."""
+        return self._of(SourceFile(path, text.encode("utf-8", "surrogatepass"), text, "utf-8", False))
+
+    def of_cells(self, path: Path, cells: Sequence[str | None]) -> Analysis:
+        """The analysis of a notebook: the text of each code cell, None for the others."""
+        kinds = [{"cell_type": "raw" if text is None else "code", "source": text or ""} for text in cells]
+        return self._of(read_notebook(path, json.dumps({"cells": kinds}).encode()))
+
+    def _of(self, source: SourceFile) -> Analysis:
+        try:
+            scope = self._scopes.of(self._finder.of_folder(source.path.parent))
+        except ConfigError as error:
+            return Analysis(source, Failed(source.path, str(error)), None)
+        if Excludes(scope.config).match_anywhere(os.path.abspath(source.path)):
+            return Analysis(source, Skipped(source.path, SkipReason.EXCLUDED), scope)
+        try:
+            return Analysis(source, check_source(source, scope), scope)
+        except SourceError as error:
+            return Analysis(source, Failed(source.path, str(error)), scope)
