@@ -28,7 +28,7 @@ def settle(
 ) -> FileOutcome:
     """The outcome of a file of which the rules in `ran` say this: suppressions, exceptions and confidence applied."""
     kept = list(findings)
-    marked = findings or any(marker in source.data for marker in MARKERS)
+    marked = any(marker in source.data for marker in MARKERS) or (findings and b"noqa" in source.data.lower())
     if marked and not scope.config.ignore_suppressions:
         suppressions = read_suppressions(source)
         if suppressions.whole_file:

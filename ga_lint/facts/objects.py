@@ -87,7 +87,7 @@ def attribute(run: Interpreter, frame: Frame, cls: Class, owner: Instance, name:
     _learn_attributes(run, frame, cls)
     if (id(cls.node), name) in run.heap:
         return run.heap[id(cls.node), name]
-    value = _assigned_elsewhere(run, cls, name)
+    value = None if run.only_with_labels else _assigned_elsewhere(run, cls, name)
     if value is None:
         value = class_attribute(run, cls, name)
     if isinstance(value, Unknown):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import bisect
+import itertools
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -34,6 +36,7 @@ class ParsedFile:
     source: SourceFile
     tree: ast.Module
     _spans: dict[int, Span] = field(default_factory=dict, repr=False)
+    _by_row: dict[type[ast.AST], list[ast.AST]] = field(default_factory=dict, repr=False)
 
     @property
     def path(self) -> Path:
@@ -68,16 +71,23 @@ class ParsedFile:
         return found
 
     def find(self, kind: type[Node], inside: ast.AST | None = None) -> Iterator[Node]:
-        """Every node of one type, in the whole file or among the lines of a definition."""
-        first, last = (inside.lineno, inside.end_lineno) if inside is not None else (0, 1 << 60)  # type: ignore[attr-defined]
-        for node in self.nodes.get(kind, ()):
-            if isinstance(node, kind) and first <= node.lineno <= last:  # type: ignore[attr-defined]
+        """Every node of one type, in the whole file or among the lines of a definition, by row."""
+        nodes = self._by_row.get(kind)
+        if nodes is None:
+            nodes = self._by_row[kind] = sorted(self.nodes.get(kind, ()), key=_row)
+        start = bisect.bisect_left(nodes, _row(inside), key=_row) if inside is not None else 0
+        last = _last_row(inside) if inside is not None else len(self.source.lines) + 1
+        for node in itertools.islice(nodes, start, None):
+            if _row(node) > last:
+                return
+            if isinstance(node, kind):
                 yield node
 
     @cached_property
     def numbers(self) -> dict[str, float]:
         """The numbers that command-line options and configuration fields default to, by name."""
-        return numeric_defaults(self.find(ast.Call), self.find(ast.ClassDef))
+        calls = self.find(ast.Call) if b"add_argument" in self.source.data else ()
+        return numeric_defaults(calls, (node for node in self.tree.body if isinstance(node, ast.ClassDef)))
 
     @cached_property
     def scopes(self) -> dict[int, str]:
@@ -115,3 +125,11 @@ def parse(source: SourceFile) -> ParsedFile:
     except (RecursionError, MemoryError):
         raise SourceError("nested too deeply to be parsed; exclude it") from None
     return ParsedFile(source, tree)
+
+
+def _row(node: ast.AST) -> int:
+    return node.lineno  # type: ignore[attr-defined,no-any-return]
+
+
+def _last_row(node: ast.AST) -> int:
+    return node.end_lineno  # type: ignore[attr-defined,no-any-return]

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from ga_lint.source import SourceFile
 
 
+_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """A simple statement, or the header of a compound one: decorators up to the colon."""
@@ -23,7 +26,7 @@ class Statement:
 
 def statement_at(source: SourceFile, tree: ast.Module | None, row: int) -> Statement:
     """The innermost statement on this row; the row alone where there is no tree or no statement (an `else:`)."""
-    nodes = [] if tree is None else [node for node in ast.walk(tree) if isinstance(node, ast.stmt)]
+    nodes = [] if tree is None else _around(tree, row)
     candidates = [(_rows(source, node), node) for node in nodes]
     around = [(last - first, first, node, last) for (first, last), node in candidates if first <= row <= last]
     if not around:
@@ -32,6 +35,22 @@ def statement_at(source: SourceFile, tree: ast.Module | None, row: int) -> State
     _, first, node, last = min(around, key=lambda found: found[0])
     lines = ast.unparse(node).splitlines()
     return Statement(first, last, next((line for line in lines if not line.startswith("@")), ""))
+
+
+def _around(tree: ast.Module, row: int) -> list[ast.stmt]:
+    """The statements whose whole text covers the row, found by going down the blocks."""
+    found: list[ast.stmt] = []
+    todo: list[ast.AST] = list(tree.body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.stmt):
+            if not _first_row(node) <= row <= (node.end_lineno or node.lineno):
+                continue
+            found.append(node)
+        for block in _BLOCKS:
+            inner = getattr(node, block, ())
+            todo.extend(inner if isinstance(inner, list) else ())
+    return found
 
 
 def is_blank_or_comment(line: str) -> bool:
