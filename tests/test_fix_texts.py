@@ -310,7 +310,14 @@ def test_a_count_of_none_is_replaced() -> None:
     )
 
 
-@pytest.mark.parametrize("call", ["self.model(**inputs)", 'model(inputs["input_ids"])', "model(**batch)"])
+def test_a_training_step_that_leaves_backward_to_others_is_refused() -> None:
+    text = override("self, model, inputs").replace("compute_loss", "training_step")
+    assert "does not run backward itself" in refusal(text, "take-count", method="def training_step")
+
+
+@pytest.mark.parametrize(
+    "call", ["self.model(**inputs)", 'model(inputs["input_ids"])', "model(**batch)", "model(labels=made)"]
+)
 def test_another_call_is_not_delegated(call: str) -> None:
     assert refusal(DELEGATED.format(call=call, use="pass"), "delegate-loss", call=call, loss="outputs.loss")
 
@@ -386,6 +393,11 @@ EACH = {
     ),
     "opt-out-model": (OWN, {}, {"method": "def compute_loss"}),
     "opt-out": (OWN, {}, {"method": "def compute_loss"}),
+    "take-count": (
+        "class A:\n    def training_step(self, m, i):\n        # a\n        self.backward(m)\n        self.x.backward(i)\n",
+        {},
+        {"method": "def training_step"},
+    ),
     "rank-factor": (
         OVERRIDE.format(parameters="self, model, inputs").replace(
             "return super()", "loss = total / num_items_in_batch  # mean\n        return loss or super()"

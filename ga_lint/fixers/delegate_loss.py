@@ -17,7 +17,7 @@ from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, parameter_name, receive_count
 from ga_lint.fixers.terms import STEPS, divide_other_terms
-from ga_lint.fixers.tree import Tree, fresh_name
+from ga_lint.fixers.tree import Tree, fresh_name, names_in
 
 
 @fixer("delegate-loss")
@@ -50,11 +50,15 @@ def delegate_loss(target: Target, edits: Edits) -> None:
 
 
 def _delegation(arguments: list[str], indent: int, opening: int) -> str:
-    """The call; too long for one line, the count goes below the first argument. The line's indent is added later."""
-    text = ", ".join(arguments)
-    if indent + opening + len(text) >= MAX_WIDTH:
-        text = ", ".join(arguments[:-1]) + ",\n" + " " * opening + arguments[-1]
-    return f"super().compute_loss({text})"
+    """The call; what is too long for one line goes below the first argument. The line's indent is added later."""
+    lines = [arguments[0]]
+    for argument in arguments[1:]:
+        if indent + opening + len(f"{lines[-1]}, {argument}") >= MAX_WIDTH:
+            lines.append(argument)
+        else:
+            lines[-1] += f", {argument}"
+    separator = ",\n" + " " * opening
+    return f"super().compute_loss({separator.join(lines)})"
 
 
 def _whole_conditionals(tree: Tree, losses: list[cst.BaseExpression]) -> list[cst.BaseExpression]:
@@ -71,14 +75,52 @@ def _inputs(tree: Tree, function: cst.FunctionDef, call: cst.Call, model: str, i
     """What super() is to receive. A copy where the override reads its inputs again: super() may take labels out."""
     if tree.code(call.func) != model:
         raise FixNotApplicable(f"the loss comes from {tree.code(call.func)}, not from {model}")
-    splat = [arg for arg in call.args if arg.star == "**"]
-    extra = [arg for arg in call.args if not arg.star and arg.keyword is not None]
-    if len(splat) != 1 or tree.code(splat[0].value) != inputs or len(splat) + len(extra) != len(call.args):
+    splat = [tree.code(arg.value) for arg in call.args if arg.star == "**"]
+    pairs = [f'"{arg.keyword.value}": {tree.code(arg.value)}' for arg in call.args if arg.keyword is not None]
+    if len(splat) > 1 or len(splat) + len(pairs) != len(call.args):
         raise FixNotApplicable(f"the model is not called with **{inputs}")
-    if extra:
-        pairs = ", ".join(f'"{arg.keyword.value}": {tree.code(arg.value)}' for arg in extra if arg.keyword)
-        return f"{{**{inputs}, {pairs}}}"
-    return f"{{**{inputs}}}" if _read_after(tree, function, call, inputs) else inputs
+    batch = splat[0] if splat else ""
+    if not splat:
+        _refuse_other_labels(tree, function, {arg.keyword.value: arg.value for arg in call.args if arg.keyword}, inputs)
+    elif batch != inputs:
+        _refuse_other_labels(tree, function, _entries(tree, function, batch), inputs)
+    if pairs:
+        return "{" + ", ".join([f"**{batch}"] * bool(batch) + pairs) + "}"
+    return f"{{**{batch}}}" if _read_after(tree, function, call, batch) else batch
+
+
+def _entries(tree: Tree, function: cst.FunctionDef, name: str) -> dict[str, cst.BaseExpression]:
+    """The entries of a dictionary that the override makes once, as `name = {"input_ids": ..., "labels": ...}`."""
+    bound = [
+        assign
+        for assign in tree.inside(function.body, cst.Assign)
+        if any(name in names_in(each.target) for each in assign.targets)
+    ]
+    match bound:
+        case [cst.Assign(targets=[cst.AssignTarget(target=cst.Name())], value=cst.Dict(elements=elements))]:
+            pairs = [each for each in elements if isinstance(each, cst.DictElement)]
+            if len(pairs) == len(elements) and all(isinstance(each.key, cst.SimpleString) for each in pairs):
+                return {tree.code(each.key).strip("\"'"): each.value for each in pairs}
+        case _:
+            pass
+    raise FixNotApplicable(f"what {name} holds is not written down in one place")
+
+
+def _refuse_other_labels(
+    tree: Tree, function: cst.FunctionDef, entries: dict[str, cst.BaseExpression], inputs: str
+) -> None:
+    """The Trainer counts `inputs["labels"]`; any other labels are not what it has counted."""
+    labels = entries.get("labels")
+    if isinstance(labels, cst.Name):
+        bound = [
+            assign.value
+            for assign in tree.inside(function.body, cst.Assign)
+            if any(labels.value in names_in(each.target) for each in assign.targets)
+        ]
+        labels = bound[0] if len(bound) == 1 else None
+    text = "" if labels is None else tree.code(labels).replace("'", '"')
+    if not text.startswith((f'{inputs}["labels"]', f'{inputs}.get("labels"', f'{inputs}.pop("labels"')):
+        raise FixNotApplicable("the labels that the model receives may not be those that the Trainer has counted")
 
 
 def _read_after(tree: Tree, function: cst.FunctionDef, call: cst.Call, name: str) -> bool:

@@ -117,6 +117,22 @@ def override_fix(override: Override, terms: list[LossTerm], project: Project) ->
     return (None if request is None else _for_release(request, project)), refusal
 
 
+def crash_fix(override: Override, project: Project) -> tuple[FixRequest | None, str | None]:
+    """The rewrite for an override that the Trainer cannot even call.
+
+    Where the loss cannot be divided here, it is left to the Trainer, who divided it when this code was written.
+    """
+    terms = [term for _, term in returned_terms(override)]
+    fix, refusal = override_fix(override, terms, project)
+    if fix is not None or any(term.power_of(FactorKind.STEPS) for term in terms):  # the steps divide already
+        return fix, refusal
+    method = ("method", override.function.span)
+    if override.method == "compute_loss":
+        summary = "take the count and let the Trainer divide by the steps, as before 4.46"
+        return FixRequest("opt-out", FixTier.UNSAFE, summary, (method,)), None
+    return FixRequest("take-count", FixTier.SAFE, "take the third argument", (method,)), None
+
+
 def forward_fix(override: Override, call: SuperCall, project: Project) -> FixRequest:
     """Hand the count on. That a term super() knows nothing of is then divided by the steps is a choice."""
     tier = FixTier.UNSAFE if _adds_terms(override) else FixTier.SAFE

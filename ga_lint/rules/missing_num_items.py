@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity, Step
 from ga_lint.facts.model import FileFacts, Override
 from ga_lint.project import Project
-from ga_lint.rules._overrides import override_fix, receives_count, returned_terms
+from ga_lint.rules._overrides import crash_fix, receives_count
 from ga_lint.rules.registry import rule
 
 
@@ -28,7 +28,7 @@ def missing_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]:
 
 def _finding(override: Override, project: Project) -> Finding:
     takes = "passes num_items_in_batch" if override.method == "compute_loss" else "passes a third argument"
-    fix, refusal = override_fix(override, [term for _, term in returned_terms(override)], project)
+    fix, refusal = crash_fix(override, project)
     return Finding(
         code="GA201",
         name="missing-num-items",
