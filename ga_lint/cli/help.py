@@ -44,7 +44,7 @@ def _described(command: Command) -> Callable[[], None]:
     words = inspect.Parameter(
         "words", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[list[Path], argument]
     )
-    parameters = [words, *(_parameter(option) for option in command.options)]
+    parameters = [*([words] if command.argument else []), *(_parameter(option) for option in command.options)]
     described.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     described.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return described

@@ -57,7 +57,7 @@ class Command:
 
     name: str
     help: str
-    argument: str
+    argument: str  # empty where it takes none
     argument_help: str
 
     @property
@@ -70,7 +70,7 @@ COMMANDS = (
     Command("check", "Report losses that gradient accumulation gets wrong.", "PATHS", _PATHS + " `-` reads stdin."),
     Command("fix", "Rewrite what can be proved.", "PATHS", _PATHS + " `-` reads stdin."),
     Command("verify", "Run short numeric checks of the losses and of their rewrites.", "PATHS", _PATHS),
-    Command("server", "Serve an editor as a language server.", "", "None: the editor says what is open."),
+    Command("server", "Serve an editor as a language server.", "", ""),
     Command("rule", "Show a rule's page.", "RULE", "A code or a name: GA101, mean-of-means."),
 )
 

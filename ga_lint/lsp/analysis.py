@@ -13,6 +13,7 @@ from ga_lint.config import ConfigError, ConfigFinder
 from ga_lint.diagnostics import Diagnostic, FixTier
 from ga_lint.engine.check_file import check_source
 from ga_lint.engine.patterns import Excludes
+from ga_lint.engine.run import collector_paused
 from ga_lint.engine.scope import Scope, Scopes
 from ga_lint.errors import SourceError
 from ga_lint.notebook import read_notebook
@@ -106,6 +107,7 @@ class Analyser:
         if Excludes(scope.config).match_anywhere(os.path.abspath(source.path)):
             return Analysis(source, Skipped(source.path, SkipReason.EXCLUDED), scope)
         try:
-            return Analysis(source, check_source(source, scope), scope)
+            with collector_paused():
+                return Analysis(source, check_source(source, scope), scope)
         except SourceError as error:
             return Analysis(source, Failed(source.path, str(error)), scope)
