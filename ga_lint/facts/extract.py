@@ -40,7 +40,11 @@ MAX_HEIRS = 4  # classes that a method is followed for besides its own
 def extract(parsed: ParsedFile, project: Project) -> FileFacts:
     """All facts of one file, with what they need of the files it imports."""
     project.add(parsed)
-    run = Interpreter(project, project.knowledge)
+    with Interpreter(project, project.knowledge) as run:
+        return _extracted(run, parsed, project)
+
+
+def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFacts:
     signs = FileSigns(parsed, run.knowledge, project)
     windows: tuple[Window, ...] = ()
     if any(word in parsed.source.data for word in LOOP_WORDS):
@@ -52,7 +56,8 @@ def extract(parsed: ParsedFile, project: Project) -> FileFacts:
         steps = tuple(_levelled(step, signs) for step in lightning_steps(run, parsed, project))
     overrides: tuple[Override, ...] = ()
     if b"def compute_loss" in parsed.source.data or b"def training_step" in parsed.source.data:
-        overrides = overrides_of(Interpreter(project, run.knowledge), parsed)
+        with Interpreter(project, project.knowledge) as trainers:
+            overrides = overrides_of(trainers, parsed)
     sites = {term.site for window in windows for terms in window.losses for term in terms}
     sites |= {term.site for step in steps for one in step.returns for term in one.terms or ()}
     engines = tuple(deepspeed_trainers(parsed)) if b"deepspeed" in parsed.source.data else ()
@@ -115,8 +120,12 @@ def _functions(run: Interpreter, parsed: ParsedFile, node: FunctionNode) -> Iter
 def _loss_functions(parsed: ParsedFile, project: Project, knowledge: Knowledge) -> tuple[LossFunction, ...]:
     if not any(word in parsed.source.data for word in LOSS_FUNCTION_WORDS):
         return ()
-    return loss_functions_of(Interpreter(project, knowledge), parsed)
+    with Interpreter(project, knowledge) as run:
+        return loss_functions_of(run, parsed)
 
 
 def _forwards(parsed: ParsedFile, project: Project, knowledge: Knowledge) -> tuple[ModelForward, ...]:
-    return forwards_of(Interpreter(project, knowledge), parsed) if has_forwards(parsed) else ()
+    if not has_forwards(parsed):
+        return ()
+    with Interpreter(project, knowledge) as run:
+        return forwards_of(run, parsed)

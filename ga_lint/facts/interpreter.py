@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 from ga_lint.facts import expressions, statements
 from ga_lint.facts.calling import bind
@@ -59,6 +60,17 @@ class Interpreter:
         self.only_with_labels = False  # calls that are not handed targets or a loss are not followed
         self._budget = MAX_STATEMENTS
         self._loops = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """The collector is paused during a run, so what refers to itself is taken apart by hand."""
+        self.names.forget()
+        self.heap.clear()
+        self.events.clear()
+        self.assigned.clear()
+        self.arguments.clear()
 
     # -- running
 

@@ -25,6 +25,13 @@ class Scope:
     cls: Class | None = None  # the class whose body or method this is
     known: dict[str, Value] = field(default_factory=dict)  # module-level names as their bindings say
 
+    below: list[Scope] = field(default_factory=list, repr=False)  # every scope of this module, itself included
+
+    def __post_init__(self) -> None:
+        if self.parent is not None:
+            self.below = self.parent.below
+        self.below.append(self)
+
     @property
     def module(self) -> Scope:
         scope = self
@@ -52,7 +59,19 @@ class Names:
 
     def module(self, parsed: ParsedFile) -> Scope:
         """The one scope of a module."""
-        return self._modules.setdefault(id(parsed), Scope(parsed))
+        scope = self._modules.get(id(parsed))
+        if scope is None:
+            scope = self._modules[id(parsed)] = Scope(parsed)
+        return scope
+
+    def forget(self) -> None:
+        """Let go of all scopes: their names lead back to them, and a file's tree would stay with them."""
+        for module in self._modules.values():
+            for scope in module.below:
+                scope.names, scope.known = {}, {}
+            module.below.clear()
+        self._modules.clear()
+        self._class_scopes.clear()
 
     def lookup(self, name: str, scope: Scope, *, running: bool = False) -> Value:
         """The value of `name`; an External of that name when nothing in the project binds it.

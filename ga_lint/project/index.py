@@ -19,6 +19,9 @@ _TEXTS = (".py", ".yaml", ".yml")
 _FOREIGN = frozenset({"site-packages", "node_modules", "venv", "build", "dist"})
 
 
+MAX_FILES = 64  # trees kept at a time; a file and all that it leads to are far fewer
+
+
 class Project:
     """The files of one repository, parsed on demand and once. Nothing outside `root` is read.
 
@@ -87,18 +90,27 @@ class Project:
     def add(self, parsed: ParsedFile) -> None:
         """Make a file that is already parsed known under its path (an editor's unsaved text, for one)."""
         key = self._resolve(parsed.path)
-        self._files[key] = parsed
         self._bindings.pop(key, None)
+        self._keep(key, parsed)
 
     def file(self, path: Path) -> ParsedFile | None:
         """The parsed file, or None when it is missing or is not Python."""
         key = self._resolve(path)
         if key not in self._files:
             try:
-                self._files[key] = parse(read_source(path))
+                self._keep(key, parse(read_source(path)))
             except (SourceError, ParseFailure):
-                self._files[key] = None
+                self._keep(key, None)
         return self._files[key]
+
+    def _keep(self, key: Path, parsed: ParsedFile | None) -> None:
+        """Remember a file, and forget the one that was remembered first when there are too many."""
+        self._files.pop(key, None)
+        self._files[key] = parsed
+        if len(self._files) > MAX_FILES:
+            oldest = next(iter(self._files))
+            del self._files[oldest]
+            self._bindings.pop(oldest, None)
 
     def bindings(self, parsed: ParsedFile) -> ModuleBindings:
         """The file's module-level names."""

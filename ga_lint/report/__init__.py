@@ -25,7 +25,8 @@ FORMATS: Mapping[str, str] = {
     "pylint": "lines as pylint prints them",
     "markdown": "a table for a job summary",
 }
-EDITED = frozenset({"json", "json-lines", "sarif", "rdjson"})  # these hold the text of each rewrite
+# These hold the text of each rewrite, which costs a run of LibCST for each finding; `fix --output-format json` has it too.
+EDITED = frozenset({"sarif", "rdjson"})
 
 
 def renderer(name: str) -> Render:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from ga_lint.source import SourceFile
 
-
 _BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
 
 
