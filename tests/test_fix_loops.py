@@ -63,7 +63,41 @@ AMP = """            with torch.autocast("cpu", enabled=False):
                 loss = model(**batch)[0]
             scaler.scale(loss / steps).backward()"""
 
+ENDLESS = """import torch
+
+
+def train(model, loader, optimizer, steps, epochs):
+    batches, seen = iter(loader), 0
+    while seen < len(loader):
+        batch = next(batches)
+        seen += 1
+        loss = model(**batch).loss
+        (loss / steps).backward()
+        if seen % steps == 0 or seen == len(loader):
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1e9)
+            optimizer.step()
+            optimizer.zero_grad()
+"""
+ENDLESS_PLACES = {
+    "loop": "while seen",
+    "division": "loss / steps",
+    "backward": "(loss / steps).backward()",
+    "step": "optimizer.step()",
+}
+
 FORMS = {
+    "drawn without end": Form(ENDLESS, ENDLESS_PLACES),
+    "drawn without end, undivided": Form(
+        ENDLESS.replace("(loss / steps).", "loss."),
+        {"loop": "while seen", "backward": "loss.backward()", "step": "optimizer.step()"},
+    ),
+    "counted micro-batches": Form(
+        ENDLESS.replace("while seen < len(loader):", "for seen in range(1, len(loader) + 1):").replace(
+            "        seen += 1\n", ""
+        ),
+        ENDLESS_PLACES | {"loop": "for seen"},
+        fixer="window-gradients",
+    ),
     "enumerate, flushed": Form(loop("for step, batch in enumerate(loader):", BODY, FLUSH), PLACES),
     "short window carried into the next epoch": Form(
         loop("for step, batch in enumerate(loader):", BODY, "(step + 1) % steps == 0"), PLACES, short=False, epochs=2
@@ -423,6 +457,21 @@ REFUSED = {
         ),
         PLACES,
         "takes no step on it",
+    ),
+    "drawn again in every epoch": (
+        ENDLESS.replace("    while", "    for epoch in range(epochs):\n     while"),
+        ENDLESS_PLACES,
+        "gradients that are left",
+    ),
+    "stepped every time": (
+        ENDLESS.replace("        if seen % steps == 0 or seen == len(loader):\n", "").replace(" " * 12, " " * 8),
+        ENDLESS_PLACES,
+        "does not step under a condition",
+    ),
+    "drawn elsewhere": (
+        ENDLESS.replace("        batch = next(batches)\n", "").replace("seen = iter", "seen = batch, iter"),
+        ENDLESS_PLACES,
+        "batch is not drawn in the loop",
     ),
     "steps change": (
         loop("for step, batch in enumerate(loader):", BODY + "\n            steps = schedule(step)", FLUSH),

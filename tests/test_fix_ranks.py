@@ -57,6 +57,21 @@ def train(model, loader, optimizer, steps):
         optimizer.step()
         optimizer.zero_grad()
 """
+ENDLESS = """import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+
+def train(model, loader, optimizer, steps):
+    model = DistributedDataParallel(model)
+    batches, seen = iter(loader), 0
+    while seen < len(loader):
+        batch, seen = next(batches), seen + 1
+        loss = model(**batch).loss
+        (loss / steps).backward()
+        if seen % steps == 0 or seen == len(loader):
+            optimizer.step()
+            optimizer.zero_grad()
+"""
 ACCELERATE = """from accelerate import Accelerator
 
 
@@ -76,6 +91,12 @@ def fix_ddp(stack: str = "distributed") -> str:
     options = {"stack": stack, "steps": "steps", "labels": 'batch["labels"]', "shifted": "yes"}
     places = {"loop": "for step,", "division": "loss / steps", "step": "optimizer.step()"}
     return rewritten(DDP, "window-share", options, **places)
+
+
+def fix_endless(stack: str = "distributed") -> str:
+    options = {"stack": stack, "steps": "steps", "labels": 'batch["labels"]', "shifted": "yes"}
+    places = {"division": "loss / steps", "backward": "(loss / steps).backward()", "step": "optimizer.step()"}
+    return rewritten(ENDLESS, "window-gradients", options, loop="while seen", **places)
 
 
 def fix_window_list() -> str:
@@ -157,6 +178,9 @@ def on_two_ranks() -> dict[str, list[torch.Tensor]]:
         "DDP": (DDP, False),
         "DDP fixed": (fix_ddp(), False),
         "DDP with a count of its own rank": (fix_ddp("plain"), False),
+        "endless": (ENDLESS, False),
+        "endless fixed": (fix_endless(), False),
+        "endless with a count of its own rank": (fix_endless("plain"), False),
         "list": (WINDOW_LIST, False),
         "list fixed": (fix_window_list(), False),
         "accelerate": (ACCELERATE, True),
@@ -169,7 +193,7 @@ def on_two_ranks() -> dict[str, list[torch.Tensor]]:
         return seen
 
 
-@pytest.mark.parametrize("name", ["DDP", "list", "accelerate"])
+@pytest.mark.parametrize("name", ["DDP", "endless", "list", "accelerate"])
 def test_two_ranks_equal_the_full_batch(name: str) -> None:
     seen = on_two_ranks()
     assert worst(seen[name], expected(COUNT)) > FAR
@@ -177,7 +201,8 @@ def test_two_ranks_equal_the_full_batch(name: str) -> None:
 
 
 def test_a_rank_local_count_would_be_seen() -> None:
-    assert worst(on_two_ranks()["DDP with a count of its own rank"], expected(COUNT)) > FAR
+    for name in ("DDP", "endless"):
+        assert worst(on_two_ranks()[f"{name} with a count of its own rank"], expected(COUNT)) > FAR
 
 
 def test_the_distributed_form_still_runs_alone() -> None:

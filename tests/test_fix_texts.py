@@ -394,7 +394,7 @@ EACH = {
     "opt-out-model": (OWN, {}, {"method": "def compute_loss"}),
     "opt-out": (OWN, {}, {"method": "def compute_loss"}),
     "take-count": (
-        "class A:\n    def training_step(self, m, i):\n        # a\n        self.backward(m)\n        self.x.backward(i)\n",
+        "class A:\n    def training_step(self, m, i):\n        # a\n        self.x.backward(i)\n        m()\n",
         {},
         {"method": "def training_step"},
     ),
@@ -406,6 +406,12 @@ EACH = {
         {"division": "total / num_items_in_batch"},
     ),
     "window-share": (LOOP, LOOP_OPTIONS, LOOP_PLACES),
+    "window-gradients": (
+        "def f(o, n):\n    while g():\n        b = h()\n        # a\n        x(b).backward()\n"
+        "        if n:\n            o.step()\n",
+        {"stack": "plain", "labels": "b"},
+        {"loop": "while g", "backward": "x(b).backward()", "step": "o.step()"},
+    ),
     "window-sum": (
         "def f(window, n):\n    for b in window:\n        loss = g(b) / n  # a\n        loss.backward()\n",
         {"stack": "plain", "labels": "b"},

@@ -82,7 +82,9 @@ def _site(
     target = labels if isinstance(labels, Tensor) else None
     named = target is not None and target.kind is TensorKind.LABELS and target.from_batch
     ragged = target.ragged if target else ()
-    ignore_text = _text_of(ignore) if ignore is not None else (str(row.ignore_index) if row.ignore_index else None)
+    ignore_text = (
+        _text_of(ignore, call) if ignore is not None else (str(row.ignore_index) if row.ignore_index else None)
+    )
     # timid: a network's own number may never occur in what it is given; a tokenizer's padding id does
     given = named or not call.frame.name.endswith("forward") or isinstance(ignore, Symbol)
     if ignore is not None and _is_padding(ignore) and given:
@@ -134,10 +136,11 @@ def _is_padding(value: Value) -> bool:
     return False
 
 
-def _text_of(value: Value) -> str | None:
+def _text_of(value: Value, call: Call) -> str | None:
+    """As it is written, unless that name is one of a helper's own."""
     match value:
         case Const(value=inner, text=text):
-            return text or str(inner)
+            return text if text and not call.frame.depth else str(inner)
         case Symbol(text=text):
             return text
     return None

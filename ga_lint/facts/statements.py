@@ -121,11 +121,21 @@ def _entry_of(name: str, key: str, value: Value) -> Value:
     return replace(value, origin=f'{name}["{key}"]') if isinstance(value, Tensor) else value
 
 
+def _is_nameless_batch(value: Value) -> bool:
+    """A micro-batch that no loop's head has named: `batch = next(batches)`."""
+    match value:
+        case Tensor(kind=TensorKind.BATCH, origin=origin):
+            return not origin
+        case Table(entries=entries):
+            return not any(isinstance(one, Tensor) and one.origin for _, one in entries)
+    return False
+
+
 def assign(run: Interpreter, frame: Frame, state: State, target: ast.expr, value: Value) -> None:
     """Bind a target: a name, an attribute, an element, or several of them."""
     match target:
         case ast.Name(id=name):
-            state.env[name] = value
+            state.env[name] = named(value, target) if frame.loops and _is_nameless_batch(value) else value
         case ast.Attribute():
             state.env[text_of(target)] = value
         case ast.Tuple(elts=targets) | ast.List(elts=targets):

@@ -52,6 +52,19 @@ def counting_of(target: Target, header: Header, passed_as: str) -> Counting:
     return Counting(f"({cut} != {passed_as}).sum()", ignored)
 
 
+def count_text(target: Target) -> str:
+    """The count as a number on the targets' device, where the loop's body has them at hand."""
+    mask = target.option_or("mask", "")
+    labels = mask or target.option("labels")
+    cut = f"{labels}[..., 1:]" if target.option_or("shifted", "no") == "yes" else labels
+    if mask:
+        return f"{cut}.sum().float()"
+    ignored = target.option_or("ignore_index", "-100")
+    if not ignored:
+        raise FixNotApplicable("the loss ignores no targets, so how many there are is not in sight")
+    return f"({cut} != {ignored}).sum().float()"
+
+
 def _refuse_changed_labels(tree: Tree, header: Header, labels: str) -> None:
     """The count is taken before the loop body runs, so nothing in it may change what is a target."""
 

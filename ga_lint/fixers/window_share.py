@@ -1,7 +1,8 @@
 """A mean is averaged over a ragged window: weigh each micro-batch by its share of the window's targets (GA101, GA102).
 
 Places: `loop`, the `for` over micro-batches; `division`, the `loss / steps` to turn into `loss * share`, or `backward`
-where nobody divides by hand; `step`, the call in the loop that steps the optimizer (not for accelerate).
+where nobody divides by hand; `step`, the call in the loop that steps the optimizer (not for accelerate). A `while` is
+handed over to `window_gradients`.
 Options: `steps`; `stack`: "plain" (one process), "distributed" (DDP, FSDP, Fabric: the stack averages over ranks) or
 "accelerate" (the loop runs under `accelerator.accumulate`), with `accelerator`, the object's text; and how targets are
 counted (see `counting`).
@@ -26,6 +27,7 @@ from ga_lint.fixers.imports import distributed_module, import_module
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.terms import refuse_sums
 from ga_lint.fixers.tree import Tree, fresh_name
+from ga_lint.fixers.window_gradients import window_gradients
 from ga_lint.fixers.window_texts import accelerate_text, share_text
 
 _COMMENT = "# this micro-batch's share of the window's targets"
@@ -34,7 +36,12 @@ _COMMENT = "# this micro-batch's share of the window's targets"
 @fixer("window-share")
 def window_share(target: Target, edits: Edits) -> None:
     tree = target.tree
-    header = header_of(tree, tree.find(target.span("loop"), cst.For))
+    loop = tree.find(target.span("loop"), cst.For, cst.While)
+    if isinstance(loop, cst.While):
+        window_gradients(target, edits)
+        return
+    assert isinstance(loop, cst.For)
+    header = header_of(tree, loop)
     division = _division(target, header)
     # The divisor as the user wrote it reads better than what a rule has traced it back to.
     steps = target.option("steps") if division is None else tree.code(division.right)

@@ -73,8 +73,7 @@ def _share_of_window(
     window = loss.window
     if division is not None:
         targets.append(("division", division.span))
-    else:
-        targets.append(("backward", window.backward.span))
+    targets.append(("backward", window.backward.span))
     steps = window.steps
     if window.idiom is Idiom.ACCUMULATE:
         steps = f"{window.driver}.gradient_accumulation_steps"

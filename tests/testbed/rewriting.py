@@ -19,7 +19,7 @@ def source_of(text: str) -> SourceFile:
 
 
 def span_of(parsed: ParsedFile, text: str, nth: int = 0) -> Span:
-    """The nth node (expression or statement) whose text this is; a `for` or `def` by the start of its first line."""
+    """The nth node (expression or statement) whose text this is; a `for`, `while` or `def` by the start of its first line."""
     found: dict[Span, None] = {}
     for node in ast.walk(parsed.tree):
         if hasattr(node, "lineno") and _is(parsed, node, text):
@@ -29,7 +29,7 @@ def span_of(parsed: ParsedFile, text: str, nth: int = 0) -> Span:
 
 def _is(parsed: ParsedFile, node: ast.AST, text: str) -> bool:
     whole = parsed.text_of(node)
-    return whole.startswith(text) if isinstance(node, ast.For | ast.FunctionDef) else whole == text
+    return whole.startswith(text) if isinstance(node, ast.For | ast.While | ast.FunctionDef) else whole == text
 
 
 def request(
