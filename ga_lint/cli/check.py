@@ -13,7 +13,7 @@ from ga_lint.cli.known import KnownFindings
 from ga_lint.cli.output import outputs_of, wants_edits, write_outputs
 from ga_lint.config import ConfigFinder
 from ga_lint.diagnostics import Severity
-from ga_lint.engine.run import check, check_text, checking, visit_files
+from ga_lint.engine.run import PROPOSED, check, check_text, checking, visit_files
 from ga_lint.errors import UsageError
 from ga_lint.outcome import Clean, Report, Skipped
 from ga_lint.report import renderer
@@ -72,6 +72,9 @@ def _add_ignores(arguments: Arguments, finder: ConfigFinder, known: KnownFinding
 
 def _notes(report: Report, arguments: Arguments) -> list[str]:
     notes = []
+    bare = sum(1 for d in report.diagnostics if d.finding.fix and not d.edits and d.finding.fix_refusal is None)
+    if wants_edits(arguments) and bare and len(report.diagnostics) > PROPOSED:
+        notes.append(f"the edits of {plural(bare, 'finding')} are left out; `ga-lint fix --diff` prints them")
     if arguments.switch("verbose"):
         for outcome in report.outcomes:
             match outcome:

@@ -18,6 +18,7 @@ from ga_lint.notebook import SUFFIX as NOTEBOOK
 from ga_lint.outcome import Failed, FileOutcome, Found, Report
 from ga_lint.source import decode, read_bytes
 
+PROPOSED = 200  # findings whose rewrites a machine format holds: a few seconds
 SMALL = 1_000_000  # bytes of source that are parsed in 0.07 s
 Visit = Callable[[Path, bytes, Scope, bool], FileOutcome]  # the file, its bytes, its scope, whether it was named
 Progress = Callable[[int, int], None]  # files done, files in all
@@ -84,13 +85,19 @@ def check_text(path: Path, data: bytes, finder: ConfigFinder, visit: Visit | Non
 
 
 def checking(*, edits: bool = False, known: Sequence[Known] = ()) -> Visit:
-    """How `check` looks at a file: with the edits of every rewrite if they are asked for, without what is known."""
+    """How `check` looks at a file: with the edits of its rewrites if they are asked for, without what is known.
+
+    A rewrite is proved by another look at the file, so only the first `PROPOSED` findings of a run get theirs.
+    """
+    left = PROPOSED
 
     def visit(path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
         outcome = check_bytes(path, data, scope, named=named)
-        if edits and isinstance(outcome, Found) and path.suffix != NOTEBOOK:
+        nonlocal left
+        if edits and left > 0 and isinstance(outcome, Found) and path.suffix != NOTEBOOK:
             from ga_lint.engine.propose import findings_by, with_edits
 
+            left -= len(outcome.diagnostics)
             outcome = with_edits(decode(path, data), outcome, findings_by(scope))
         return without(outcome, known_among(known, outcome, scope)) if known else outcome
 
