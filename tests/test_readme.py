@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from testbed import readme
 
 TEXT = readme.README.read_text(encoding="utf-8")

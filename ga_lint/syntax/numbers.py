@@ -18,8 +18,9 @@ def numeric_defaults(calls: Iterable[ast.Call], classes: Iterable[ast.ClassDef])
     for cls in classes:
         for statement in cls.body:
             match statement:
-                case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as right) | ast.Assign(
-                    targets=[ast.Name(id=name)], value=right
+                case (
+                    ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as right)
+                    | ast.Assign(targets=[ast.Name(id=name)], value=right)
                 ):
                     value = _number(right)
                     if value is not None:
