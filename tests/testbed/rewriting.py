@@ -19,7 +19,7 @@ def source_of(text: str) -> SourceFile:
 
 
 def span_of(parsed: ParsedFile, text: str, nth: int = 0) -> Span:
-    """The nth node (expression or statement) whose text this is; a `for`, `while` or `def` by the start of its first line."""
+    """The nth node whose text this is; a `for`, `while` or `def` by the start of its first line."""
     found: dict[Span, None] = {}
     for node in ast.walk(parsed.tree):
         if hasattr(node, "lineno") and _is(parsed, node, text):
