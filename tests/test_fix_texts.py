@@ -316,6 +316,28 @@ def test_a_training_step_that_leaves_backward_to_others_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("use", "reason"),
+    [
+        ("loss = loss * kept / num_items_in_batch", "scales by the count itself on line 5"),
+        ("outputs['loss'] = loss_of(outputs)", "replaced on line 5"),
+        ("outputs.loss = 2 * outputs.loss", "replaced on line 5"),
+        ("self.labels = inputs.pop('labels')", "labels are taken out"),
+        ("loss = outputs.logits[1] if loss is None else loss", "may return no loss (line 5)"),
+    ],
+)
+def test_a_loss_that_the_override_deals_with_itself_is_not_delegated(use: str, reason: str) -> None:
+    text = DELEGATED.format(call="model(**inputs)", use=use)
+    loss = "outputs.loss"
+    assert reason in refusal(text, "delegate-loss", call="model(**inputs)", loss=loss)
+
+
+def test_a_late_import_is_used() -> None:
+    text = OWN.replace("import os\nimport torch\n", "import os\n")
+    text = text.replace("        labels = inputs", "        import torch\n\n        labels = inputs", 1)
+    assert rewritten(text, "count-loss", call=CALL).count("import torch\n") == text.count("import torch\n")
+
+
+@pytest.mark.parametrize(
     "call", ["self.model(**inputs)", 'model(inputs["input_ids"])', "model(**batch)", "model(labels=made)"]
 )
 def test_another_call_is_not_delegated(call: str) -> None:

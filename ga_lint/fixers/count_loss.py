@@ -37,7 +37,7 @@ def count_loss(target: Target, edits: Edits) -> None:
         raise FixNotApplicable("the place of the loss is not known")
     function = tree.function_of((*calls, *means)[0])
     receive_count(edits, function)
-    names = _Names(import_module(edits, "torch"), parameter_name(function, 0))
+    names = _Names(import_module(edits, "torch", function), parameter_name(function, 0))
     constructors = [tree.find(span, cst.Call) for span in target.spans("constructor")]
     bound: dict[str, Position] = {}
     for call in calls:

@@ -34,7 +34,7 @@ def count_loss_function(target: Target, edits: Edits) -> None:
     keywords = target.option_or("keywords", "")
     if keywords:
         edits.change(function.params, lambda params: with_keywords(params, keywords))
-    torch = import_module(edits, "torch")
+    torch = import_module(edits, "torch", function)
     line, loss, tail = bind(edits, function, mean)
     refuse_other_terms(tree, function, tree.span_of(line).end, loss)
     divided = (

@@ -27,6 +27,7 @@ def delegate_loss(target: Target, edits: Edits) -> None:
     losses = _whole_conditionals(tree, [tree.expression(span) for span in target.spans("loss")])
     function = tree.function_of(call)
     tree.class_of(function)
+    _refuse_own_dealings(tree, function, losses)
     texts = [text for loss in losses for text in (tree.code(loss), _assigned(tree, loss)) if text is not None]
     divide_other_terms(edits, function, tree.span_of(call).start, texts, target.option_or("steps", STEPS))
     model, inputs = parameter_name(function, 1), parameter_name(function, 2)
@@ -47,6 +48,35 @@ def delegate_loss(target: Target, edits: Edits) -> None:
     )
     for loss in losses:
         _read_bound(edits, loss, name, outputs)
+
+
+def _refuse_own_dealings(tree: Tree, function: cst.FunctionDef, losses: list[cst.BaseExpression]) -> None:
+    """Does the override itself scale, replace or miss the model's loss? super()'s loss is another one."""
+    for product in tree.inside(function.body, cst.BinaryOperation):
+        if isinstance(product.operator, cst.Multiply | cst.Divide) and COUNT in names_in(product):
+            row = tree.span_of(product).start.row
+            raise FixNotApplicable(f"the override scales by the count itself on line {row}")
+    names = {name for loss in losses if (name := _assigned(tree, loss)) is not None}
+    read = {tree.code(part) for loss in losses for part in _readings(loss)}
+    for assign in tree.inside(function.body, cst.Assign):
+        if any(tree.code(each.target).replace('"', "'") in _spellings(read) for each in assign.targets):
+            row = tree.span_of(assign).start.row
+            raise FixNotApplicable(f"the model's loss is replaced on line {row}")
+    for test in tree.inside(function.body, cst.Comparison):
+        if tree.code(test) in {f"{name} is None" for name in names | read}:
+            row = tree.span_of(test).start.row
+            raise FixNotApplicable(f"the model may return no loss (line {row}), which super() does not allow")
+
+
+def _readings(loss: cst.BaseExpression) -> tuple[cst.BaseExpression, ...]:
+    return (loss.body, loss.orelse) if isinstance(loss, cst.IfExp) else (loss,)
+
+
+def _spellings(read: set[str]) -> set[str]:
+    """`outputs.loss` and `outputs['loss']` are the same place."""
+    quoted = {text.replace('"', "'") for text in read}
+    bases = {text.removesuffix("['loss']").removesuffix(".loss") for text in quoted}
+    return quoted | {base + ending for base in bases for ending in (".loss", "['loss']")}
 
 
 def _delegation(arguments: list[str], indent: int, opening: int) -> str:
@@ -80,6 +110,9 @@ def _inputs(tree: Tree, function: cst.FunctionDef, call: cst.Call, model: str, i
     if len(splat) > 1 or len(splat) + len(pairs) != len(call.args):
         raise FixNotApplicable(f"the model is not called with **{inputs}")
     batch = splat[0] if splat else ""
+    for quote in "\"'":
+        if batch and f"{batch}.pop({quote}labels{quote}" in tree.code(function.body):
+            raise FixNotApplicable("the labels are taken out of the batch, so super() would find no loss")
     if not splat:
         _refuse_other_labels(tree, function, {arg.keyword.value: arg.value for arg in call.args if arg.keyword}, inputs)
     elif batch != inputs:

@@ -11,9 +11,9 @@ from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.tree import Statement, Tree, dotted
 
 
-def import_module(edits: Edits, name: str) -> str:
-    """The name that stands for this module at the module's level; `import name` is added where none does."""
-    known = imported_as(edits.tree, name)
+def import_module(edits: Edits, name: str, user: cst.CSTNode | None = None) -> str:
+    """The name that stands for this module where `user` stands; `import name` is added where none does."""
+    known = imported_as(edits.tree, name) or (_imported_around(edits.tree, name, user) if user is not None else None)
     if known is None:
         _insert(edits, name)
     return known or name
@@ -37,6 +37,20 @@ def imported_as(tree: Tree, name: str) -> str | None:
                     return plain
                 assert isinstance(alias.asname.name, cst.Name)
                 return alias.asname.name.value
+    return None
+
+
+def _imported_around(tree: Tree, name: str, user: cst.CSTNode) -> str | None:
+    """`name` where a function around the user begins with `import name`, as files do that load it late."""
+    for outer in (user, *tree.around(user)):
+        body = outer.body.body if isinstance(outer, cst.FunctionDef) else ()
+        for line in body:
+            match line:
+                case cst.SimpleStatementLine(body=[cst.Import(names=[*names])]):
+                    if any(dotted(alias.name) == name and alias.asname is None for alias in names):
+                        return name
+                case _:
+                    pass
     return None
 
 

@@ -9,6 +9,7 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import as_factor
+from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.signature import COUNT, parameter_name
 from ga_lint.fixers.tree import Statement, Tree, fresh_name, names_in
@@ -46,7 +47,10 @@ def divide_other_terms(edits: Edits, function: cst.FunctionDef, start: Position,
     first = _common_statement(tree, function, [addition.where for addition in additions])
     counted = f"{model}.training and {COUNT} is not None"
     note = "# the Trainer divides no term of a loss that it passes a count for"
-    edits.insert_before(first, f"{note}\n{name} = {owner}.{steps} if {counted} else 1\n")
+    value = f"{owner}.{steps} if {counted} else 1"
+    if tree.span_of(first).start.column + len(f"{name} = {value}") > MAX_WIDTH:
+        value = f"(\n    {value}\n)"
+    edits.insert_before(first, f"{note}\n{name} = {value}\n")
     return True
 
 
