@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ga_lint.diagnostics import Step
 from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.model import ALL_OFF
 from ga_lint.facts.values import Class
 from ga_lint.syntax.parsed import ParsedFile
 
@@ -44,7 +45,7 @@ def _in_class(cls: Class) -> list[Step]:
                     under = " under a condition" if tests else ""
                     steps.append(_step(parsed, node, f"{name} is set to {value}{under}"))
             case ast.keyword(arg="compute_loss_func", value=ast.Constant(value=str())):
-                steps.append(_step(parsed, node, "a string is passed as compute_loss_func to disable scaling"))
+                steps.append(_step(parsed, node, ALL_OFF))
     return steps
 
 

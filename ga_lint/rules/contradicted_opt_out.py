@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
-from ga_lint.facts.model import Factor, FactorKind, FileFacts, LossTerm, Override
+from ga_lint.facts.model import ALL_OFF, Factor, FactorKind, FileFacts, LossTerm, Override
 from ga_lint.project import Project
 from ga_lint.rules._overrides import SUPER, returned_terms, says
 from ga_lint.rules.registry import rule
@@ -35,7 +35,7 @@ def contradicted_opt_out(facts: FileFacts, project: Project) -> Iterator[Finding
     for override in facts.overrides:
         if override.method != "compute_loss" or override.own_step:
             continue
-        if says(override, "a string is passed as compute_loss_func") is not None:
+        if says(override, ALL_OFF) is not None:
             continue  # all scaling is switched off on purpose: the count is the class's own
         divided = next(((t, f) for _, t in returned_terms(override) if (f := _division(t))), None)
         for words, consequence, effect in _FLAGS:
