@@ -188,7 +188,6 @@ class Window:
     steps_value: float | None
     gate: Place | None  # the test, or the inner loop's header
     loop: Place  # the whole innermost loop statement that holds backward
-    loop_header: Place
     backward: Place  # the call
     caller: Place  # the same, or the call in the loop's own file that leads to it
     handed_over: Place  # the loss as it is handed to backward
@@ -261,7 +260,6 @@ class Override:
     function: Place
     scope: str
     parameter: Parameter
-    reads_count: bool
     returns: tuple[Returned, ...]
     super_calls: tuple[SuperCall, ...]
     opted_out: tuple[Step, ...]  # what keeps the Trainer from passing or trusting a count

@@ -117,10 +117,6 @@ def named(value: Value, target: ast.expr) -> Value:
     return value
 
 
-def _entry_of(name: str, key: str, value: Value) -> Value:
-    return replace(value, origin=f'{name}["{key}"]') if isinstance(value, Tensor) else value
-
-
 def _is_nameless_batch(value: Value) -> bool:
     """A micro-batch that no loop's head has named: `batch = next(batches)`."""
     match value:

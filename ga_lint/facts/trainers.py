@@ -115,7 +115,6 @@ def _override(run: Interpreter, parsed: ParsedFile, cls: Class, method: Function
         function=place,
         scope=parsed.scopes.get(id(method), method.name),
         parameter=parameter_of(parsed, method),
-        reads_count=_reads_count(method),
         returns=returns,
         super_calls=calls,
         opted_out=opt_outs(run, cls),
@@ -151,12 +150,6 @@ def _arguments(method: FunctionNode) -> dict[str, Value]:
     if method.args.vararg is not None and len(names) < 4 and method.name == "training_step":
         values[method.args.vararg.arg] = Items((count,))
     return values
-
-
-def _reads_count(method: FunctionNode) -> bool:
-    return any(isinstance(node, ast.Name) and node.id == COUNT for s in method.body for node in ast.walk(s)) or any(
-        isinstance(node, ast.Constant) and node.value == COUNT for s in method.body for node in ast.walk(s)
-    )
 
 
 def _labels_in_batch(cls: Class, method: FunctionNode, returns: tuple[Returned, ...]) -> Answer:

@@ -163,7 +163,6 @@ def _window(
         value,
         gate,  # type: ignore[arg-type]
         loop.body,
-        loop.place,
         backward.place,
         calls[-1] if calls and backward.place.path != loop.place.path else backward.place,
         backward.value_place,
