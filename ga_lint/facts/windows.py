@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from ga_lint.facts.events import Context, Event, EventKind, Guard
 from ga_lint.facts.gradients import MANUAL
 from ga_lint.facts.interpreter import Interpreter
-from ga_lint.facts.model import Answer, Idiom, LibraryDivision, LossTerm, Stack, Window
+from ga_lint.facts.model import Answer, Idiom, LibraryDivision, LossTerm, Place, Stack, Window
 from ga_lint.facts.values import (
     UNKNOWN,
     Boundary,
@@ -38,7 +38,7 @@ _STACKS = {
 def windows_of(run: Interpreter, distributed: Stack | None) -> tuple[Window, ...]:
     """The windows among the recorded events. `distributed`: the wrapper that the file puts around its model."""
     found: dict[tuple[object, ...], list[tuple[LossTerm, ...]]] = {}
-    shapes: dict[tuple[object, ...], tuple[Event, Event, Idiom, Value, object]] = {}
+    shapes: dict[tuple[object, ...], tuple[Event, Event, Idiom, Value, Place | None]] = {}
     steps = [event for event in run.events if event.kind is EventKind.STEP]
     for event in run.events:
         if event.kind is not EventKind.BACKWARD or not event.loops or Context.NO_GRAD in event.contexts:
@@ -55,7 +55,7 @@ def windows_of(run: Interpreter, distributed: Stack | None) -> tuple[Window, ...
     return tuple(_window(run, *shapes[key], tuple(found.get(key, ())), distributed) for key in shapes)
 
 
-def _added_up(backward: Event, steps: Sequence[Event]) -> tuple[Event, Idiom, Value, object] | None:
+def _added_up(backward: Event, steps: Sequence[Event]) -> tuple[Event, Idiom, Value, Place | None] | None:
     """Losses of an inner loop, added up and divided by a number of micro-batches before one backward."""
     step = next((step for step in steps if step.loops == backward.loops), None)
     for terms in losses_in(backward.value):
@@ -72,7 +72,7 @@ def losses_in(value: Value) -> list[tuple[LossTerm, ...]]:
     return [one.terms for one in alternatives(value) if isinstance(one, Loss)]
 
 
-def _window_of(backward: Event, steps: Sequence[Event]) -> tuple[Event, Idiom, Value, object] | None:
+def _window_of(backward: Event, steps: Sequence[Event]) -> tuple[Event, Idiom, Value, Place | None] | None:
     shared = [(step, _shared_depth(step, backward)) for step in steps]
     same = [step for step, depth in shared if depth == len(backward.loops)]
     if same:
@@ -94,7 +94,7 @@ def _shared_depth(step: Event, backward: Event) -> int:
     return depth
 
 
-def _in_same_loop(backward: Event, steps: list[Event]) -> tuple[Event, Idiom, Value, object] | None:
+def _in_same_loop(backward: Event, steps: list[Event]) -> tuple[Event, Idiom, Value, Place | None] | None:
     accumulates = Context.ACCUMULATE in backward.contexts
     if not accumulates and _stepped_at_once(backward, steps):
         return None
@@ -139,7 +139,7 @@ def _window(
     step: Event,
     idiom: Idiom,
     rounds: Value,
-    gate: object,
+    gate: Place | None,
     losses: tuple[tuple[LossTerm, ...], ...],
     distributed: Stack | None,
 ) -> Window:
@@ -157,21 +157,21 @@ def _window(
         text = next(one.rounds_text for one in backward.loops if one.place == gate)
     calls = [place for place in backward.via if place.path == loop.place.path]
     return Window(
-        idiom,
-        stack,
-        text,
-        value,
-        gate,  # type: ignore[arg-type]
-        loop.body,
-        backward.place,
-        calls[-1] if calls and backward.place.path != loop.place.path else backward.place,
-        backward.value_place,
-        backward.value_text,
-        step.place,
-        losses,
-        library,
-        backward.scope,
-        backward.function,
+        idiom=idiom,
+        stack=stack,
+        steps=text,
+        steps_value=value,
+        gate=gate,
+        loop=loop.body,
+        backward=backward.place,
+        caller=calls[-1] if calls and backward.place.path != loop.place.path else backward.place,
+        handed_over=backward.value_place,
+        handed_over_text=backward.value_text,
+        optimizer_step=step.place,
+        losses=losses,
+        library=library,
+        scope=backward.scope,
+        function=backward.function,
         trivial=rounds == Const(1),
         driver=backward.driver_text,
         fetch=loop.fetch if "range(" in loop.rounds_text else None,
@@ -184,7 +184,7 @@ def _window(
     )
 
 
-def _written(backward: Event, step: Event, gate: object) -> str:
+def _written(backward: Event, step: Event, gate: Place | None) -> str:
     """The steps in the words of the gate, where it stands in the loop: there its names mean what they mean to it."""
     loop = backward.loops[-1].body
     for guard in step.guards:
@@ -194,7 +194,7 @@ def _written(backward: Event, step: Event, gate: object) -> str:
     return ""
 
 
-def _opens_at_end(step: Event, gate: object) -> bool:
+def _opens_at_end(step: Event, gate: Place | None) -> bool:
     return any(isinstance(g.test, Boundary) and g.test.at_end and g.place == gate for g in step.guards)
 
 
