@@ -1,0 +1,100 @@
+"""What can be known about a file? Plain frozen types: spans and texts, never nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ga_lint.facts.model.lightning import (
+    Accumulation,
+    DeepSpeedTrainer,
+    LightningStep,
+)
+from ga_lint.facts.model.losses import (
+    SCALAR,
+    Factor,
+    FactorKind,
+    Level,
+    LossSite,
+    LossTerm,
+    Place,
+    Reduction,
+)
+from ga_lint.facts.model.trainers import (
+    ALL_OFF,
+    FORWARD_WORDS,
+    HEADS_LOSS,
+    LOCAL_AVERAGE,
+    LOSS_FUNCTION_WORDS,
+    LossFunction,
+    LossRole,
+    ModelForward,
+    Override,
+    Parameter,
+    Returned,
+    SuperCall,
+)
+from ga_lint.facts.model.windows import (
+    LOOP_WORDS,
+    Answer,
+    Idiom,
+    LibraryDivision,
+    Raggedness,
+    Scaling,
+    Stack,
+    Window,
+)
+
+__all__ = [
+    "ALL_OFF",
+    "FORWARD_WORDS",
+    "HEADS_LOSS",
+    "LOCAL_AVERAGE",
+    "LOOP_WORDS",
+    "LOSS_FUNCTION_WORDS",
+    "SCALAR",
+    "Accumulation",
+    "Answer",
+    "DeepSpeedTrainer",
+    "Factor",
+    "FactorKind",
+    "FileFacts",
+    "Idiom",
+    "Level",
+    "LibraryDivision",
+    "LightningStep",
+    "LossFunction",
+    "LossRole",
+    "LossSite",
+    "LossTerm",
+    "ModelForward",
+    "Override",
+    "Parameter",
+    "Place",
+    "Raggedness",
+    "Reduction",
+    "Returned",
+    "Scaling",
+    "Stack",
+    "SuperCall",
+    "Window",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """Everything the rules may know about one file."""
+
+    path: Path
+    windows: tuple[Window, ...] = ()
+    overrides: tuple[Override, ...] = ()
+    lightning_steps: tuple[LightningStep, ...] = ()
+    deepspeed_trainers: tuple[DeepSpeedTrainer, ...] = ()
+    loss_functions: tuple[LossFunction, ...] = ()
+    forwards: tuple[ModelForward, ...] = ()
+    local_averages: tuple[Place, ...] = ()  # `average_tokens_across_devices=False`
+    raggedness: tuple[tuple[LossSite, Raggedness], ...] = ()
+
+    def raggedness_of(self, site: LossSite) -> Raggedness:
+        """Whether the counts behind a loss can differ; asked for every site of a window."""
+        return dict(self.raggedness)[site]

@@ -1,0 +1,39 @@
+"""What can be known about a Lightning step and its Trainer?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ga_lint.diagnostics import Confidence
+from ga_lint.facts.model.losses import Place
+from ga_lint.facts.model.trainers import Returned
+from ga_lint.facts.model.windows import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Accumulation:
+    """How many batches a Lightning Trainer accumulates, as far as this file or its project says."""
+
+    answer: Answer  # yes: more than one; unknown: no Trainer in sight
+    confidence: Confidence = Confidence.POSSIBLE
+    steps: str = ""  # as written
+    steps_value: float | None = None
+    place: Place | None = None  # where the number is written
+
+
+@dataclass(frozen=True, slots=True)
+class LightningStep:
+    """The `training_step` of a LightningModule that leaves optimisation to Lightning."""
+
+    function: Place
+    scope: str
+    returns: tuple[Returned, ...]
+    accumulation: Accumulation
+
+
+@dataclass(frozen=True, slots=True)
+class DeepSpeedTrainer:
+    """A Lightning Trainer that accumulates and runs on a DeepSpeed engine."""
+
+    place: Place  # the argument that sets the steps
+    steps_value: float | None

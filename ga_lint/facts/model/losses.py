@@ -1,0 +1,114 @@
+"""What can be known about one loss: where it is reduced, over what, and by what it is divided?"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from pathlib import Path
+
+from ga_lint.diagnostics import Confidence, Step
+from ga_lint.source import Span
+
+SCALAR = "a scalar"  # what is counted where `numel()` of a loss is always 1
+
+
+class Reduction(enum.Enum):
+    """How a loss over many elements becomes one number."""
+
+    MEAN = "mean"
+    SUM = "sum"
+    NONE = "none"
+    UNKNOWN = "unknown"
+
+
+class Level(enum.Enum):
+    """What one element of the loss is: a token, or a whole sample (a sequence, an image, a pair)."""
+
+    TOKEN = "token"
+    SAMPLE = "sample"
+    UNKNOWN = "unknown"
+
+
+class FactorKind(enum.Enum):
+    """What the loss is multiplied or divided by."""
+
+    STEPS = "accumulation steps"
+    LOCAL_COUNT = "this micro-batch's count"
+    RUNNING_COUNT = "the count of the window so far"
+    WINDOW_COUNT = "this rank's count for the window"
+    GLOBAL_COUNT = "the window's count over all ranks"
+    WORLD = "number of ranks"
+    CONSTANT = "constant"
+    OTHER = "something else"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A span in a file."""
+
+    path: Path
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
+class Factor:
+    """One multiplication (`power` 1) or division (`power` -1) of a loss."""
+
+    kind: FactorKind
+    power: int
+    text: str  # as the user wrote it: "args.gradient_accumulation_steps"
+    place: Place  # the whole operation: `loss / steps`, `loss /= steps`
+    value: float | None = None  # where it is literal
+    counted: str = ""  # the text of what a count runs over
+
+    @property
+    def counts_scalar(self) -> bool:
+        """Is it `numel()` of one number, and so 1?"""
+        return self.counted == SCALAR
+
+
+@dataclass(frozen=True, slots=True)
+class LossSite:
+    """Where a loss is computed and reduced.
+
+    `call` is the call that computes it, `reduced` the place where it becomes one number (the same place for
+    `F.cross_entropy`, the `.mean()` or the division for masked means).
+    """
+
+    callee: str  # "torch.nn.functional.cross_entropy", "the model's own loss"
+    reduction: Reduction
+    level: Level
+    call: Place
+    reduced: Place
+    confidence: Confidence
+    ignore_index: str | None = None
+    policy: bool = False  # weighted by advantages or probability ratios: a reinforcement-learning objective
+    masked: bool = False  # a mask was multiplied in before it was reduced
+    shifted: bool | None = None  # None where that is not known
+    labels: str | None = None  # the text of the targets, as passed
+    labels_from: str = ""  # the same, as the loop over micro-batches would write them: `batch["labels"]`
+    mask_from: str = ""  # likewise for the mask
+    weighted: bool = False  # class weights: its mean is not the sum over the number of targets
+    scope: str = ""  # the function that holds the call
+    depth: int = 0  # how many loops are running where it is computed
+    via: tuple[Step, ...] = ()  # through which helpers it came
+    constructor: Place | None = None  # where the loss object was built
+    ragged: tuple[Step, ...] = ()  # why its counts can differ between micro-batches
+    equal: tuple[Step, ...] = ()  # why they cannot
+    named_labels: bool = False  # its targets come under a name of their own, apart from the inputs
+    explicit_ignore: bool = False  # an ignore index was passed
+    counted: bool = False  # the callee was handed the window's count and divides by it
+
+
+@dataclass(frozen=True, slots=True)
+class LossTerm:
+    """One summand of the loss: a reduced loss times factors."""
+
+    site: LossSite
+    factors: tuple[Factor, ...] = ()
+
+    def factors_of(self, kind: FactorKind) -> tuple[Factor, ...]:
+        return tuple(factor for factor in self.factors if factor.kind is kind)
+
+    def power_of(self, kind: FactorKind) -> int:
+        return sum(factor.power for factor in self.factors_of(kind))

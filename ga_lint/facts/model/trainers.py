@@ -1,0 +1,123 @@
+"""What can be known about a class, a function or a model that a Trainer hands its count to?"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from ga_lint.diagnostics import Confidence, Step
+from ga_lint.facts.model.losses import LossTerm, Place
+from ga_lint.facts.model.windows import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """How an override can receive the count."""
+
+    name: str | None  # the parameter that holds it, `num_items_in_batch` or the third of training_step
+    keywords: str | None  # the name of `**kwargs`, if any
+    variadic: str | None  # the name of `*args`, if any
+    place: Place  # the whole signature, from `(` to `)`
+
+
+@dataclass(frozen=True, slots=True)
+class SuperCall:
+    """`super().compute_loss(...)` or `super().training_step(...)` inside an override."""
+
+    method: str
+    place: Place
+    forwards_count: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """One `return` of an override, with the loss terms on one path; `terms` is None where the loss was not seen."""
+
+    place: Place
+    terms: tuple[LossTerm, ...] | None
+    sums: tuple[tuple[LossTerm, ...], ...] = ()  # the same, the terms of each sum that it may be together
+
+
+# What an opt-out says where TRL's trick is used: any value that is not None keeps the Trainer from scaling at all.
+ALL_OFF = "a string is passed as compute_loss_func to disable scaling"
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A `compute_loss` or `training_step` of a class that reaches transformers' Trainer."""
+
+    cls: str
+    base: str  # the external base that it reaches, as resolved
+    method: str
+    name: Place  # the `def` line up to the colon
+    function: Place
+    scope: str
+    parameter: Parameter
+    returns: tuple[Returned, ...]
+    super_calls: tuple[SuperCall, ...]
+    opted_out: tuple[Step, ...]  # what keeps the Trainer from passing or trusting a count
+    confidence: Confidence  # that the class is a Trainer
+    sample_base: bool = False  # its base is known to train on per-sample losses
+    labels_in_batch: Answer = Answer.UNKNOWN
+    loss_reads: tuple[tuple[Place, Place], ...] = ()  # (the model call, where the loss is read from its output)
+    local_average: bool = False  # the file turns average_tokens_across_devices off
+    own_step: bool = False  # only a `training_step` of the project's own calls it
+    backwards: tuple[Returned, ...] = ()  # what its own calls of backward are handed
+    replaced: tuple[Place, ...] = ()  # where it puts other labels into the batch
+    counts_itself: bool = False  # its class says what is counted: `_get_num_items_in_batch`
+
+
+# A file without any of these names no loss function.
+LOSS_FUNCTION_WORDS = (
+    b"compute_loss_func",
+    b"LOSS_MAPPING",
+    b".loss_function = ",
+    b"._loss_function = ",
+    b"def For",
+    b"register_loss",
+    b"loss_map",
+)
+
+
+class LossRole(enum.Enum):
+    """Who calls a loss function."""
+
+    ARGUMENT = "compute_loss_func"  # the Trainer, by keyword; it never divides what comes back
+    MODEL = "loss_function"  # a model's forward, with what it was passed
+    REGISTERED = "registered"  # whoever looks it up in a registry of losses of the project's own
+
+
+@dataclass(frozen=True, slots=True)
+class LossFunction:
+    """A function that computes the loss for a Trainer or for a model that a Trainer trains."""
+
+    role: LossRole
+    called: str  # its name
+    handed_over: Place  # where it is passed, assigned or registered
+    name: Place  # its name on the `def` line
+    function: Place
+    scope: str
+    parameter: Parameter
+    returns: tuple[Returned, ...]
+    confidence: Confidence
+
+
+LOCAL_AVERAGE = b"average_tokens_across_devices"
+HEADS_LOSS = "the head's loss_function"  # the callee of `self.loss_function(...)` in a model of transformers
+# A file without any of these computes no loss in a forward.
+FORWARD_WORDS = (b"loss_fct(", b"loss_function(", b"CrossEntropyLoss(", b"cross_entropy(", b"labels=labels")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelForward:
+    """The `forward` of a model that takes `labels` and returns a loss."""
+
+    cls: str
+    base: str  # what makes it a model that a Trainer trains
+    name: Place  # its name on the `def` line
+    function: Place
+    scope: str
+    parameter: Parameter
+    returns: tuple[Returned, ...]
+    declared: tuple[Step, ...]  # where it is said whether it uses the count
+    confidence: Confidence
