@@ -100,9 +100,12 @@ def _normal(term: LossTerm) -> LossTerm:
     if last.kind is not FactorKind.LOCAL_COUNT:
         return term
     if site.reduction is Reduction.SUM and last.power == -1:
-        return LossTerm(_reduced(site, Reduction.MEAN, last.place), term.factors[:-1])
+        mean = replace(_reduced(site, Reduction.MEAN, last.place), averaged_over=last.counted)
+        return LossTerm(mean, term.factors[:-1])
     if site.reduction is Reduction.MEAN and last.power == 1:
-        return LossTerm(_reduced(site, Reduction.SUM, last.place), term.factors[:-1])
+        undone = last.counted == site.averaged_over
+        total = replace(_reduced(site, Reduction.SUM, last.place), rescaled_by="" if undone else last.counted)
+        return LossTerm(total, term.factors[:-1])
     return term
 
 

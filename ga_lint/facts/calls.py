@@ -11,6 +11,7 @@ from ga_lint.facts.events import EventKind
 from ga_lint.facts.model import Level
 from ga_lint.facts.paths import Frame, State
 from ga_lint.facts.values import (
+    COUNT,
     UNKNOWN,
     Built,
     Class,
@@ -31,6 +32,7 @@ from ga_lint.facts.values import (
     Value,
     alternatives,
     choice,
+    is_missing_count,
     matters,
 )
 from ga_lint.syntax.text import text_of
@@ -42,7 +44,6 @@ _MODEL_NAMES = frozenset(
     "model net network student student_model unwrapped_model raw_model ddp_model model_engine engine policy actor "
     "gpt llm lm transformer base_model decoder".split()
 )
-COUNT = "num_items_in_batch"
 _OVERRIDDEN = ("compute_loss", "training_step")
 _LOSS_NAMES = ("criterion", "loss_fn", "loss_fct", "loss_func", "loss_function", "ce_loss", "xent")
 
@@ -110,6 +111,9 @@ def evaluate_call(run: Interpreter, frame: Frame, state: State, node: ast.Call) 
         return _super_call(call)
     if isinstance(node.func, ast.Attribute):
         receiver = run.evaluate(frame, state, node.func.value)
+        if is_missing_count(receiver):
+            run.record_unguarded(frame, node)
+            return UNKNOWN
         if isinstance(receiver, Super) and call.method in _OVERRIDDEN:
             return _super_call(call)
         results = [_method(call, one) for one in alternatives(receiver)]
@@ -179,6 +183,10 @@ def _method(call: Call, receiver: Value) -> Value:
 def apply(call: Call, callee: Value) -> Value:
     """The value of calling `callee`."""
     run, frame = call.run, call.frame
+    if isinstance(callee, External | Class) and _sets_trainer_up(call):
+        place = run.place(frame, call.node)
+        built = Built(callee.name if isinstance(callee, External) else "", call.positional, call.named, place)
+        run.record(EventKind.TRAINER, frame, call.state, call.node, built, call.node, callee)
     match callee:
         case Function():
             return run.call(frame, callee, call.positional, call.named, call.state, call.node)
@@ -199,6 +207,12 @@ def apply(call: Call, callee: Value) -> Value:
             return UNKNOWN
         case _:
             return _by_name(call)
+
+
+def _sets_trainer_up(call: Call) -> bool:
+    """`Trainer(model=..., args=..., train_dataset=...)`, whatever the class is called."""
+    last = text_of(call.node.func).rpartition(".")[2]
+    return last.endswith("Trainer") or any(name == "train_dataset" for name, _ in call.named)
 
 
 def _is_trainers(call: Call, cls: Class) -> bool:

@@ -40,6 +40,8 @@ def truth(run: Interpreter, frame: Frame, state: State, test: ast.expr, value: V
             one, two = run.evaluate(frame, state, left), run.evaluate(frame, state, right)
             if two == Const(None) and _is_something(one):
                 return isinstance(operator, ast.IsNot)
+        case ast.Call(args=[one, *_]) if isinstance(run.evaluate(frame, state, one), Const) and _asks_for_tensor(test):
+            return False
         case ast.Compare(left=ast.Constant(value="labels"), ops=[ast.In() | ast.NotIn() as operator]):
             return isinstance(operator, ast.In)
         case ast.BoolOp(op=operator, values=operands):
@@ -51,6 +53,12 @@ def truth(run: Interpreter, frame: Frame, state: State, test: ast.expr, value: V
     if isinstance(value, Count) and value.is_trainers:
         return True
     return run.truths.get(text_of(test))
+
+
+def _asks_for_tensor(test: ast.expr) -> bool:
+    """`torch.is_tensor(x)`, `isinstance(x, torch.Tensor)`."""
+    text = text_of(test)
+    return text.startswith(("torch.is_tensor(", "is_tensor(")) or (text.startswith("isinstance(") and "Tensor" in text)
 
 
 def _is_something(value: Value) -> bool:

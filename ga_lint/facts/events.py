@@ -18,6 +18,7 @@ class EventKind(enum.Enum):
     SCALE_GRADIENT = "gradient scaled"
     RETURN = "return"
     SUPER_CALL = "super call"
+    TRAINER = "Trainer built"
 
 
 class Context(enum.Enum):

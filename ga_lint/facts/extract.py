@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
 from dataclasses import replace
 
 from ga_lint.facts.accumulation import deepspeed_trainers
@@ -17,24 +15,25 @@ from ga_lint.facts.model import (
     LOCAL_AVERAGE,
     LOOP_WORDS,
     LOSS_FUNCTION_WORDS,
+    SETUP_WORDS,
+    Arguments,
     FileFacts,
     LightningStep,
     LossFunction,
     ModelForward,
     Override,
+    TrainerSetup,
     Window,
 )
 from ga_lint.facts.raggedness import FileSigns, raggedness_of
-from ga_lint.facts.roots import loop_roots
+from ga_lint.facts.roots import loop_roots, run_roots
+from ga_lint.facts.setups import arguments_of, setups_of
 from ga_lint.facts.trainers import overrides_of
-from ga_lint.facts.values import Class, Function, Instance
 from ga_lint.facts.window_signs import BOUNDARY_SETTER, divided_after
 from ga_lint.facts.windows import windows_of
 from ga_lint.knowledge import Knowledge
 from ga_lint.project import Project
-from ga_lint.syntax.parsed import FunctionNode, ParsedFile
-
-MAX_HEIRS = 4  # classes that a method is followed for besides its own
+from ga_lint.syntax.parsed import ParsedFile
 
 
 def extract(parsed: ParsedFile, project: Project) -> FileFacts:
@@ -60,6 +59,7 @@ def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFa
             overrides = overrides_of(trainers, parsed)
     sites = {term.site for window in windows for terms in window.losses for term in terms}
     sites |= {term.site for step in steps for one in step.returns for term in one.terms or ()}
+    arguments, setups = _setups(parsed, project, run.knowledge)
     engines = tuple(deepspeed_trainers(parsed)) if b"deepspeed" in parsed.source.data else ()
     return FileFacts(
         parsed.path,
@@ -69,6 +69,8 @@ def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFa
         engines,
         loss_functions=_loss_functions(parsed, project, run.knowledge),
         forwards=_forwards(parsed, project, run.knowledge),
+        arguments=arguments,
+        setups=setups,
         local_averages=tuple(local_averages_of(parsed)) if LOCAL_AVERAGE in parsed.source.data else (),
         raggedness=tuple((site, raggedness_of(site, signs)) for site in sites),
     )
@@ -92,29 +94,12 @@ def _levelled(step: LightningStep, signs: FileSigns) -> LightningStep:
 
 def run_loops(run: Interpreter, parsed: ParsedFile) -> None:
     """Follow every function that leads to a backward, from where it is called."""
-    scope = run.names.module(parsed)
     roots = loop_roots(parsed.tree)
     if roots.module:
-        run.run_module(scope)
+        run.run_module(run.names.module(parsed))
     if MANUAL.encode() in parsed.source.data:
         run_manual_steps(run, parsed)
-    for node in roots.functions:
-        if id(node) not in run.entered:
-            for function in _functions(run, parsed, node):
-                run.run_function(function)
-
-
-def _functions(run: Interpreter, parsed: ParsedFile, node: FunctionNode) -> Iterator[Function]:
-    """The function, or the method of its class and of each class of the file that inherits it."""
-    scope = run.names.module(parsed)
-    classes = [one for one in ast.walk(parsed.tree) if isinstance(one, ast.ClassDef)]
-    owner = next((one for one in classes if node in one.body), None)
-    if owner is None:
-        yield Function(node, scope)
-        return
-    heirs = [one for one in classes if any(isinstance(b, ast.Name) and b.id == owner.name for b in one.bases)]
-    for one in [owner, *heirs[:MAX_HEIRS]]:
-        yield Function(node, run.names.scope_of(Class(owner, scope)), Instance(Class(one, scope)))
+    run_roots(run, parsed, replace(roots, module=False))
 
 
 def _loss_functions(parsed: ParsedFile, project: Project, knowledge: Knowledge) -> tuple[LossFunction, ...]:
@@ -129,3 +114,13 @@ def _forwards(parsed: ParsedFile, project: Project, knowledge: Knowledge) -> tup
         return ()
     with Interpreter(project, knowledge) as run:
         return forwards_of(run, parsed)
+
+
+def _setups(
+    parsed: ParsedFile, project: Project, knowledge: Knowledge
+) -> tuple[tuple[Arguments, ...], tuple[TrainerSetup, ...]]:
+    if not any(word in parsed.source.data for word in SETUP_WORDS):
+        return (), ()
+    with Interpreter(project, knowledge) as run:
+        arguments = arguments_of(run, parsed)
+        return arguments, setups_of(run, parsed, arguments)

@@ -14,8 +14,8 @@ from ga_lint.diagnostics import Confidence, Step
 from ga_lint.facts.elements import entry
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import FORWARD_WORDS, ModelForward, Place, Reduction, Returned
-from ga_lint.facts.received import COUNT, TRAINERS_COUNT, classes_of, follow, name_span, parameter_of
-from ga_lint.facts.values import Class, Function, Instance, Table, Tensor, TensorKind, Value
+from ga_lint.facts.received import TRAINERS_COUNT, classes_of, follow, name_span, parameter_of
+from ga_lint.facts.values import COUNT, Class, Function, Instance, Table, Tensor, TensorKind, Value
 from ga_lint.syntax.bindings import ImportedName
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 

@@ -54,6 +54,7 @@ class Interpreter:
         self.heap: dict[tuple[int, str], Value] = {}  # attributes of instances, by class node and name
         self.entered: set[int] = set()  # ids of the functions that were followed
         self.loss_reads: list[tuple[Place, Place]] = []  # where a model's own loss is read from its output
+        self.unguarded: list[Place] = []  # where something is computed with a count that is None
         self.assigned: dict[int, dict[str, list[ast.expr]]] = {}  # attributes that methods set, by class node
         self.arguments: dict[int, tuple[tuple[Value, ...], tuple[tuple[str, Value], ...]]] = {}
         self.running: list[ast.AST] = []
@@ -261,6 +262,11 @@ class Interpreter:
         )
         if event not in self.events:
             self.events.append(event)
+
+    def record_unguarded(self, frame: Frame, node: ast.AST) -> None:
+        """Keep where a missing count is computed with: here, or the call that leads here from another function."""
+        if frame.running:
+            self.unguarded.append(frame.via[0] if frame.via else self.place(frame, node))
 
     def module_expression(self, node: ast.expr, scope: Scope) -> Value:
         frame = Frame(scope, node, "", running=False)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
-from ga_lint.facts import algebra, losses, tensors
+from ga_lint.facts import algebra, losses, raw_losses, tensors
 from ga_lint.facts.elements import element_of, is_ignore_index
 from ga_lint.facts.model import Level
 from ga_lint.facts.values import (
@@ -33,6 +33,7 @@ from ga_lint.facts.values import (
     Value,
     alternatives,
     choice,
+    is_missing_count,
 )
 from ga_lint.syntax.text import text_of
 
@@ -113,6 +114,8 @@ def _builtin(call: Call, name: str) -> Value | None:
     if name in _TRANSPARENT:
         return first
     if name in _NUMBERS:
+        if any(map(is_missing_count, call.positional)):
+            call.run.record_unguarded(call.frame, call.node)
         for value in call.positional:
             if isinstance(value, Count | Product | Loss | Elements):
                 return value
@@ -216,9 +219,16 @@ def _torch(call: Call, last: str) -> Value | None:
             return Tensor(TensorKind.LABELS, ragged=(Step("positions set to -100", place.path, place.span),))
         case "masked_fill" if _fills_ignored(call):
             return Tensor(TensorKind.LABELS, ragged=(Step("positions set to -100", place.path, place.span),))
+        case "pow" | "square" | "abs" if isinstance(first, Tensor) and first.difference:
+            even = last != "pow" or raw_losses.is_even(call.argument(1, "exponent"))
+            return raw_losses.distance(call.run, call.frame, call.node, first) if even else first
+        case "where" if isinstance(chosen := call.argument(1, "input"), Tensor):
+            return chosen
         case "ne" | "eq" if isinstance(first, Tensor):
             return replace(first, kind=TensorKind.MASK, text=text_of(call.node))
     if last in _NUMBERS | _ELEMENTWISE:
+        if any(map(is_missing_count, call.positional)):
+            call.run.record_unguarded(call.frame, call.node)
         for value in call.positional:
             if isinstance(value, Count | Product | Loss | Elements):
                 return value

@@ -15,9 +15,10 @@ from ga_lint.diagnostics import Confidence
 from ga_lint.facts.elements import entry
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import LossFunction, LossRole, Place
-from ga_lint.facts.received import COUNT, TRAINERS_COUNT, follow, name_span, parameter_of
+from ga_lint.facts.received import TRAINERS_COUNT, follow, name_span, parameter_of, unguarded_uses
 from ga_lint.facts.scopes import Scope
 from ga_lint.facts.values import (
+    COUNT,
     UNKNOWN,
     Class,
     Function,
@@ -153,7 +154,8 @@ def _followed(run: Interpreter, parsed: ParsedFile, handed: _Handed, function: F
     if handed.role is not LossRole.ARGUMENT and ("labels" not in own or not {"logits", "outputs"} & set(own)):
         return None
     node, home = function.node, function.scope.parsed
-    _, returns = follow(run, function, _arguments(handed.role, function, own))
+    arguments = _arguments(handed.role, function, own)
+    _, returns = follow(run, function, arguments)
     return LossFunction(
         role=handed.role,
         called="lambda" if isinstance(node, ast.Lambda) else node.name,
@@ -164,6 +166,7 @@ def _followed(run: Interpreter, parsed: ParsedFile, handed: _Handed, function: F
         parameter=parameter_of(home, node),
         returns=returns,
         confidence=_confidence(handed.role, function.node),
+        unguarded=unguarded_uses(run, function, arguments, returns),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ga_lint.diagnostics import Confidence, Step
 from ga_lint.facts.model import HEADS_LOSS, Level, LossSite, LossTerm, Place, Reduction
 from ga_lint.facts.values import (
+    COUNT,
     UNKNOWN,
     Built,
     Choice,
@@ -188,7 +189,7 @@ def loss_of_super(call: Call, forwarded: bool) -> Value:
 def loss_of_head(call: Call, cls: Class) -> Value:
     """`self.loss_function(...)` of a transformers model: a sum over the count where that is handed on."""
     place = call.run.place(call.frame, call.node)
-    counted = isinstance(call.argument(None, "num_items_in_batch"), Count)
+    counted = isinstance(call.argument(None, COUNT), Count)
     labels = call.argument(1, "labels")
     site = LossSite(
         HEADS_LOSS,
@@ -223,7 +224,7 @@ def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
     batch = (unpacked, *call.positional)
     whole = [one for one in batch if isinstance(one, Tensor) and one.kind in (TensorKind.BATCH, TensorKind.LABELS)]
     source = labels if isinstance(labels, Tensor) else (whole[0] if whole else None)
-    count = call.argument(None, "num_items_in_batch")
+    count = call.argument(None, COUNT)
     has_loss = labels is not None or any(name == "**" for name, _ in call.named) or bool(call.positional)
     if not has_loss:
         return Output(model, UNKNOWN, UNKNOWN)

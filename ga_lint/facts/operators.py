@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
-from ga_lint.facts import algebra
+from ga_lint.facts import algebra, raw_losses
 from ga_lint.facts.elements import is_ignore_index
 from ga_lint.facts.paths import Frame, State
 from ga_lint.facts.values import (
@@ -30,6 +30,7 @@ from ga_lint.facts.values import (
     Value,
     alternatives,
     choice,
+    is_missing_count,
 )
 from ga_lint.syntax.text import text_of
 
@@ -43,6 +44,9 @@ def binary(run: Interpreter, frame: Frame, state: State, node: ast.BinOp) -> Val
     if isinstance(node.op, ast.Mod) and not (isinstance(left, Const) and isinstance(left.value, str)):
         text = text_of(node.right)
         return Remainder(right if not isinstance(right, Unknown | Choice) else Symbol(text), text)
+    if is_missing_count(left) or is_missing_count(right):
+        run.record_unguarded(frame, node)
+        return UNKNOWN
     results = [_operation(run, frame, node, one, two) for one in alternatives(left) for two in alternatives(right)]
     return choice(results)
 
@@ -51,6 +55,10 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
     place = run.place(frame, node)
     left = left.first if isinstance(left, Output) else left  # a model whose forward returns the loss itself
     right = right.first if isinstance(right, Output) else right
+    if isinstance(left, Tensor) or isinstance(right, Tensor):
+        raw = raw_losses.arithmetic(run, frame, node, left, right)
+        if raw is not None:
+            return raw
     match node.op, left, right:
         case ast.Add(), Loss(), Loss():
             return algebra.added(left, right)

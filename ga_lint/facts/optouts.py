@@ -21,14 +21,17 @@ def opt_outs(run: Interpreter, cls: Class) -> tuple[Step, ...]:
     for ancestor in run.names.ancestry(cls):
         if isinstance(ancestor, Class):
             steps.extend(_in_class(ancestor))
-    parsed = cls.scope.parsed
+    return (*steps, *declined_for_models(cls.scope.parsed))
+
+
+def declined_for_models(parsed: ParsedFile) -> Iterator[Step]:
+    """`model.accepts_loss_kwargs = False`, `trainer.model_accepts_loss_kwargs = False`, anywhere in the file."""
     for node in ast.walk(parsed.tree):
         match node:
             case ast.Assign(targets=[ast.Attribute(value=owner, attr=name)], value=ast.Constant(value=False)) if (
                 name in _FLAGS[:2] and not (isinstance(owner, ast.Name) and owner.id == "self")
             ):
-                steps.append(_step(parsed, node, f"{name} is set to False"))
-    return tuple(steps)
+                yield _step(parsed, node, f"{name} is set to False")
 
 
 def _in_class(cls: Class) -> list[Step]:

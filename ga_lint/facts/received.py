@@ -7,8 +7,10 @@ from collections.abc import Iterator, Mapping
 
 from ga_lint.facts.events import Event, EventKind
 from ga_lint.facts.interpreter import Interpreter
-from ga_lint.facts.model import Parameter, Place, Returned
+from ga_lint.facts.model import FactorKind, Parameter, Place, Returned
 from ga_lint.facts.values import (
+    COUNT,
+    NO_COUNT,
     UNKNOWN,
     Built,
     Class,
@@ -25,7 +27,6 @@ from ga_lint.facts.values import (
 from ga_lint.source import Position, Span
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 
-COUNT = "num_items_in_batch"
 TRAINERS_COUNT = Count(COUNT, Scale.GLOBAL, text=COUNT)
 # Tests that hold while a Trainer trains on several ranks with the defaults of today; see domain.md 1.2.
 ASSUMED = {
@@ -57,6 +58,37 @@ def follow(
         return events, (returned_as(body, value),)
     returns = (event for event in events if event.kind is EventKind.RETURN)
     return events, tuple(returned_as(event.value_place, event.value) for event in returns)
+
+
+# The same in an evaluation step, where a Trainer before 4.57.1 passes no count.
+_EVALUATING = ASSUMED | dict.fromkeys(
+    ("self.model_accepts_loss_kwargs", "self.is_in_train", "model.training", "self.model.training"), False
+)
+
+
+def unguarded_uses(
+    run: Interpreter, function: Function, arguments: Mapping[str, Value], returns: tuple[Returned, ...]
+) -> tuple[Place, ...]:
+    """Where the function computes with a count that the Trainer may not pass; asked of those that divide by it."""
+    if not any(term.power_of(FactorKind.GLOBAL_COUNT) for one in returns for term in one.terms or ()):
+        return ()
+    run.truths = dict(_EVALUATING)
+    run.unguarded.clear()
+    events, reads = list(run.events), list(run.loss_reads)
+    run.run_function(function, {name: _without_count(value) for name, value in arguments.items()})
+    run.events, run.loss_reads = events, reads
+    return tuple(dict.fromkeys(run.unguarded))
+
+
+def _without_count(value: Value) -> Value:
+    match value:
+        case Count(is_trainers=True):
+            return NO_COUNT
+        case Table(entries=entries):
+            return Table(tuple((name, _without_count(one)) for name, one in entries), value.rest)
+        case Items(values=values):
+            return Items(tuple(map(_without_count, values)))
+    return value
 
 
 def classes_of(run: Interpreter, parsed: ParsedFile) -> Iterator[Class]:

@@ -1,12 +1,20 @@
-"""From where must the code be followed so that every backward is reached with the most context?"""
+"""From where must the code be followed so that every backward, or every Trainer, is reached with the most context?"""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from ga_lint.syntax.parsed import FunctionNode
+from ga_lint.facts.values import Class, Function, Instance
+from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+
+if TYPE_CHECKING:
+    from ga_lint.facts.interpreter import Interpreter
+
+MAX_HEIRS = 4  # classes that a method is followed for besides its own
 
 # Gradients are cleared where a loop is, also when an imported helper runs backward.
 _SINKS = frozenset({"backward", "manual_backward", "zero_grad"})
@@ -14,7 +22,7 @@ _SINKS = frozenset({"backward", "manual_backward", "zero_grad"})
 
 @dataclass(frozen=True, slots=True)
 class Roots:
-    """`module`: the module's own statements lead to a backward. `functions`: callers before those they call."""
+    """`module`: the module's own statements lead there. `functions`: callers before those they call."""
 
     module: bool
     functions: tuple[FunctionNode, ...]
@@ -22,11 +30,16 @@ class Roots:
 
 def loop_roots(tree: ast.Module) -> Roots:
     """Functions that lead to a backward, outermost callers first."""
+    return roots_of(tree, _SINKS)
+
+
+def roots_of(tree: ast.Module, sinks: AbstractSet[str]) -> Roots:
+    """Functions that lead to a call of one of these names, outermost callers first."""
     called: dict[FunctionNode, set[str]] = {}
     for node in ast.walk(tree):
         if isinstance(node, FunctionNode):
             called[node] = set(_called_names(node.body))
-    leading = {node for node, names in called.items() if names & _SINKS}
+    leading = {node for node, names in called.items() if names & sinks}
     while True:
         names = {node.name for node in leading}
         more = {node for node, calls in called.items() if calls & names} - leading
@@ -39,7 +52,7 @@ def loop_roots(tree: ast.Module) -> Roots:
     outermost = [node for node in leading if node.name not in inner_calls]
     rest = [node for node in leading if node not in outermost]
     ordered = sorted(outermost, key=_row) + sorted(rest, key=_row)
-    return Roots(bool(module_calls & (_SINKS | leading_names)), tuple(ordered))
+    return Roots(bool(module_calls & (sinks | leading_names)), tuple(ordered))
 
 
 def _row(node: FunctionNode) -> int:
@@ -59,3 +72,26 @@ def _called_names(body: list[ast.stmt]) -> Iterator[str]:
             elif isinstance(node.func, ast.Attribute):
                 yield node.func.attr
         todo.extend(ast.iter_child_nodes(node))
+
+
+def run_roots(run: Interpreter, parsed: ParsedFile, roots: Roots) -> None:
+    """Follow the module where it leads there, then each function that was not reached on the way."""
+    if roots.module:
+        run.run_module(run.names.module(parsed))
+    for node in roots.functions:
+        if id(node) not in run.entered:
+            for function in _functions(run, parsed, node):
+                run.run_function(function)
+
+
+def _functions(run: Interpreter, parsed: ParsedFile, node: FunctionNode) -> Iterator[Function]:
+    """The function, or the method of its class and of each class of the file that inherits it."""
+    scope = run.names.module(parsed)
+    classes = [one for one in ast.walk(parsed.tree) if isinstance(one, ast.ClassDef)]
+    owner = next((one for one in classes if node in one.body), None)
+    if owner is None:
+        yield Function(node, scope)
+        return
+    heirs = [one for one in classes if any(isinstance(b, ast.Name) and b.id == owner.name for b in one.bases)]
+    for one in [owner, *heirs[:MAX_HEIRS]]:
+        yield Function(node, run.names.scope_of(Class(owner, scope)), Instance(Class(one, scope)))

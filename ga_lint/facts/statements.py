@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,9 @@ from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
+
+
+_CATCHES_NONE = re.compile(r"TypeError|AttributeError|\bException")
 
 
 def execute_statement(run: Interpreter, frame: Frame, state: State, node: ast.stmt) -> list[State]:
@@ -301,7 +305,10 @@ def _context(text: str) -> Context | None:
 
 def _try(run: Interpreter, frame: Frame, state: State, node: ast.Try) -> list[State]:
     before = state.fork()
+    unguarded = len(run.unguarded)
     paths = run.execute(frame, node.body, [state])
+    if any(handler.type is None or _CATCHES_NONE.search(text_of(handler.type)) for handler in node.handlers):
+        del run.unguarded[unguarded:]
     paths = run.execute(frame, node.orelse, paths)
     for handler in node.handlers:
         if handler.type is not None and "TypeError" in text_of(handler.type):

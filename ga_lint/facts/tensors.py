@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
-from ga_lint.facts import algebra, losses
+from ga_lint.facts import algebra, losses, raw_losses
 from ga_lint.facts.elements import entry, is_ignore_index
 from ga_lint.facts.model import SCALAR, Reduction
 from ga_lint.facts.values import (
@@ -165,6 +165,8 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
     place = call.run.place(call.frame, call.node)
     if name in ("get", "pop"):
         return _lookup(call, tensor)
+    if tensor.difference and name in raw_losses.DISTANCES and (name != "pow" or raw_losses.is_even(call.argument(0))):
+        return raw_losses.distance(call.run, call.frame, call.node, tensor)
     if name in ("items", "values"):
         return Many(Items((UNKNOWN, tensor)) if name == "items" else tensor, tensor)
     if name in ("sum", "count_nonzero") and tensor.kind is TensorKind.MASK:

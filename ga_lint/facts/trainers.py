@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
 
-from ga_lint.diagnostics import Confidence
-from ga_lint.facts.counted_labels import local_averages_of, replaced_labels
+from ga_lint.facts.counted_labels import labels_in_batch, local_averages_of, prepared_labels, replaced_labels
 from ga_lint.facts.events import EventKind
 from ga_lint.facts.interpreter import Interpreter
-from ga_lint.facts.model import Answer, Override, Place, Returned, SuperCall
+from ga_lint.facts.lineage import METHODS, Lineage, lineage_of
+from ga_lint.facts.model import Override, Place, SuperCall
 from ga_lint.facts.optouts import opt_outs
-from ga_lint.facts.received import COUNT, TRAINERS_COUNT, classes_of, follow, name_span, parameter_of, returned_as
+from ga_lint.facts.received import (
+    TRAINERS_COUNT,
+    classes_of,
+    follow,
+    name_span,
+    parameter_of,
+    returned_as,
+    unguarded_uses,
+)
 from ga_lint.facts.values import (
+    COUNT,
     UNKNOWN,
     Class,
     Const,
-    External,
     Function,
     Instance,
     Items,
@@ -24,22 +31,9 @@ from ga_lint.facts.values import (
     Table,
     Tensor,
     TensorKind,
-    Unknown,
     Value,
-    alternatives,
 )
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
-
-METHODS = ("compute_loss", "training_step")
-
-
-@dataclass(frozen=True, slots=True)
-class Lineage:
-    """What a class descends from."""
-
-    base: str
-    confidence: Confidence
-    per_sample: bool
 
 
 def overrides_of(run: Interpreter, parsed: ParsedFile) -> tuple[Override, ...]:
@@ -49,58 +43,18 @@ def overrides_of(run: Interpreter, parsed: ParsedFile) -> tuple[Override, ...]:
         methods = [s for s in cls.node.body if isinstance(s, FunctionNode) and s.name in METHODS]
         if not methods:
             continue
-        lineage = _lineage(run, cls)
+        lineage = lineage_of(run, cls)
         if lineage is None:
             continue
         found.extend(_override(run, parsed, cls, method, lineage) for method in methods)
     return tuple(found)
 
 
-def _lineage(run: Interpreter, cls: Class) -> Lineage | None:
-    """The external Trainer that a class reaches, with how sure that is."""
-    per_sample = False
-    unknown_base = False
-    for ancestor in run.names.ancestry(cls):
-        for one in alternatives(ancestor):
-            if isinstance(one, External):
-                row = run.knowledge.trainers.get(one.name)
-                if row is not None:
-                    return Lineage(one.name, Confidence.CERTAIN, per_sample or row.loss == "sample")
-                last = one.name.rpartition(".")[2]
-                if last.endswith("Trainer") and one.name.partition(".")[0] in run.knowledge.libraries:
-                    return Lineage(one.name, Confidence.LIKELY, per_sample)
-                if last.endswith("Trainer") and "." in one.name.lstrip("."):
-                    return Lineage(one.name, Confidence.LIKELY, per_sample) if _looks_like_trainer(cls) else None
-            elif isinstance(one, Unknown):
-                unknown_base = True
-    if unknown_base and _looks_like_trainer(cls):
-        return Lineage("a base class held in a variable", Confidence.LIKELY, per_sample)
-    return _combined(run, cls)
-
-
-def _combined(run: Interpreter, mixin: Class) -> Lineage | None:
-    """A mixin is a Trainer when its module combines it with one."""
-    if mixin.node.bases and not all(ast.unparse(base) in ("object", "ABC") for base in mixin.node.bases):
-        return None
-    for node in ast.walk(mixin.scope.parsed.tree):
-        if isinstance(node, ast.ClassDef) and any(ast.unparse(base) == mixin.node.name for base in node.bases):
-            return _lineage(run, Class(node, mixin.scope)) if node is not mixin.node else None
-    return None
-
-
-def _looks_like_trainer(cls: Class) -> bool:
-    """Does a method of its have the parameters that the Trainer passes?"""
-    for statement in cls.node.body:
-        if isinstance(statement, FunctionNode) and statement.name in METHODS:
-            names = [argument.arg for argument in statement.args.args]
-            if names[1:3] == ["model", "inputs"]:
-                return True
-    return False
-
-
 def _override(run: Interpreter, parsed: ParsedFile, cls: Class, method: FunctionNode, lineage: Lineage) -> Override:
     function = Function(method, run.names.scope_of(cls), Instance(cls))
-    events, returns = follow(run, function, _arguments(method))
+    arguments = _arguments(method)
+    events, returns = follow(run, function, arguments)
+    reads = tuple(run.loss_reads)
     place = Place(parsed.path, parsed.span_of(method))
     calls = tuple(
         SuperCall(event.driver_text, event.place, event.value == Const(True))
@@ -120,13 +74,14 @@ def _override(run: Interpreter, parsed: ParsedFile, cls: Class, method: Function
         opted_out=opt_outs(run, cls),
         confidence=lineage.confidence,
         sample_base=lineage.per_sample,
-        labels_in_batch=_labels_in_batch(cls, method, returns),
-        loss_reads=tuple(run.loss_reads),
+        labels_in_batch=labels_in_batch(cls, method, returns),
+        loss_reads=reads,
         local_average=any(local_averages_of(parsed)),
         own_step=_has_own_step(run, cls),
         backwards=tuple(returned_as(e.value_place, e.value) for e in events if e.kind is EventKind.BACKWARD),
-        replaced=tuple(replaced_labels(parsed, method)),
-        counts_itself=run.names.method(cls, "_get_num_items_in_batch") is not None,
+        replaced=tuple(dict.fromkeys((*replaced_labels(parsed, method), *prepared_labels(run, cls)))),
+        counts_itself=any(run.names.method(cls, name) for name in ("_get_num_items_in_batch", "get_batch_samples")),
+        unguarded=unguarded_uses(run, function, arguments, returns),
     )
 
 
@@ -150,28 +105,6 @@ def _arguments(method: FunctionNode) -> dict[str, Value]:
     if method.args.vararg is not None and len(names) < 4 and method.name == "training_step":
         values[method.args.vararg.arg] = Items((count,))
     return values
-
-
-def _labels_in_batch(cls: Class, method: FunctionNode, returns: tuple[Returned, ...]) -> Answer:
-    """Does the batch hold a key `labels`, without which the Trainer counts nothing?"""
-    for statement in cls.node.body:
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Constant) and node.value in ("labels", "shift_labels"):
-                return Answer.YES
-            if isinstance(node, ast.Attribute) and node.attr == "labels":
-                return Answer.YES
-    own = any(term.site.callee.endswith("own loss") for r in returns if r.terms for term in r.terms)
-    return Answer.YES if own and not _holds_batches(method) else Answer.UNKNOWN
-
-
-def _holds_batches(method: FunctionNode) -> bool:
-    """`model(**inputs["chosen"])`: a batch of batches has no key `labels` of its own."""
-    return any(
-        keyword.arg is None and isinstance(keyword.value, ast.Subscript)
-        for node in ast.walk(method)
-        if isinstance(node, ast.Call)
-        for keyword in node.keywords
-    )
 
 
 def _has_own_step(run: Interpreter, cls: Class) -> bool:

@@ -143,6 +143,7 @@ class Tensor:
     flat: bool = False  # (batch, time, ...) was flattened to (batch * time, ...): its elements are tokens
     from_batch: bool = False  # it stands under a key of its own in the batch
     per_sample: bool = False  # the time axis is gone: its elements are samples
+    difference: bool = False  # predictions less targets, or one model's less another's: squared, it is a loss
     ragged: tuple[Step, ...] = ()
     equal: tuple[Step, ...] = ()
     origin: str = field(default="", compare=False)  # how the loop that yields the batch would write it
@@ -179,7 +180,7 @@ class Count:
 
     @property
     def is_trainers(self) -> bool:
-        return self.what == "num_items_in_batch"
+        return self.what == COUNT
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +295,15 @@ Value = (
     | Boundary
     | Choice
 )
+
+
+COUNT = "num_items_in_batch"  # the Trainer's name for the window's count
+NO_COUNT = Const(None, COUNT)  # what it passes where it has counted nothing
+
+
+def is_missing_count(value: Value) -> bool:
+    """Is this the count where the Trainer passes none?"""
+    return isinstance(value, Const) and value.value is None and value.text == COUNT
 
 
 def choice(values: list[Value]) -> Value:

@@ -20,6 +20,7 @@ from ga_lint.facts.model.losses import (
     Place,
     Reduction,
 )
+from ga_lint.facts.model.setups import SETUP_WORDS, Argument, Arguments, TrainerSetup
 from ga_lint.facts.model.trainers import (
     ALL_OFF,
     FORWARD_WORDS,
@@ -53,8 +54,11 @@ __all__ = [
     "LOOP_WORDS",
     "LOSS_FUNCTION_WORDS",
     "SCALAR",
+    "SETUP_WORDS",
     "Accumulation",
     "Answer",
+    "Argument",
+    "Arguments",
     "DeepSpeedTrainer",
     "Factor",
     "FactorKind",
@@ -77,6 +81,7 @@ __all__ = [
     "Scaling",
     "Stack",
     "SuperCall",
+    "TrainerSetup",
     "Window",
 ]
 
@@ -92,6 +97,8 @@ class FileFacts:
     deepspeed_trainers: tuple[DeepSpeedTrainer, ...] = ()
     loss_functions: tuple[LossFunction, ...] = ()
     forwards: tuple[ModelForward, ...] = ()
+    arguments: tuple[Arguments, ...] = ()
+    setups: tuple[TrainerSetup, ...] = ()
     local_averages: tuple[Place, ...] = ()  # `average_tokens_across_devices=False`
     raggedness: tuple[tuple[LossSite, Raggedness], ...] = ()
 

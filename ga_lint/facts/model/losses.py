@@ -98,6 +98,8 @@ class LossSite:
     named_labels: bool = False  # its targets come under a name of their own, apart from the inputs
     explicit_ignore: bool = False  # an ignore index was passed
     counted: bool = False  # the callee was handed the window's count and divides by it
+    averaged_over: str = ""  # what the count that made it a mean by hand runs over
+    rescaled_by: str = ""  # what the count runs over that a mean was multiplied with to be a sum again
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ class Override:
     backwards: tuple[Returned, ...] = ()  # what its own calls of backward are handed
     replaced: tuple[Place, ...] = ()  # where it puts other labels into the batch
     counts_itself: bool = False  # its class says what is counted: `_get_num_items_in_batch`
+    unguarded: tuple[Place, ...] = ()  # where it computes with the count without asking whether there is one
 
 
 # A file without any of these names no loss function.
@@ -100,6 +101,7 @@ class LossFunction:
     parameter: Parameter
     returns: tuple[Returned, ...]
     confidence: Confidence
+    unguarded: tuple[Place, ...] = ()  # where it computes with the count without asking whether there is one
 
 
 LOCAL_AVERAGE = b"average_tokens_across_devices"

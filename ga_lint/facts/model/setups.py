@@ -1,0 +1,54 @@
+"""What can be known about how a Trainer is set up: its training arguments and the model that it is handed?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ga_lint.diagnostics import Step
+from ga_lint.facts.model.losses import Place
+from ga_lint.facts.model.windows import Answer
+
+SETUP_WORDS = (b"Trainer(", b"gradient_accumulation_steps")  # a file without either sets no Trainer up
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument as it is written, with its number where that is literal."""
+
+    place: Place
+    text: str
+    value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """Training arguments, where they are built: `TrainingArguments(...)`, `SFTConfig(...)`."""
+
+    place: Place
+    called: str
+    steps: Argument | None = None  # gradient_accumulation_steps; 1 where it is not passed
+    smoothing: Argument | None = None  # label_smoothing_factor
+    deepspeed: Argument | None = None
+
+    @property
+    def accumulates(self) -> Answer:
+        """Has a window more than one micro-batch?"""
+        if self.steps is None:
+            return Answer.NO
+        if self.steps.value is None:
+            return Answer.UNKNOWN
+        return Answer.YES if self.steps.value > 1 else Answer.NO
+
+
+@dataclass(frozen=True, slots=True)
+class TrainerSetup:
+    """A Trainer, where it is built, with what is known of its model and of its arguments."""
+
+    place: Place  # the call
+    scope: str
+    trainer: str  # the Trainer that it reaches: "transformers.Trainer"
+    model: Place | None = None  # the argument
+    head: str | None = None  # the class that made the model, as resolved
+    arguments: Arguments | None = None  # None where they were not seen
+    own_loss: bool = False  # its class or an argument replaces the loss of the model
+    opted_out: tuple[Step, ...] = ()  # where the count is declined for it
