@@ -1,0 +1,228 @@
+"""What does the Trainer of a release do with the loss? Rows of rules/knowledge/releases.toml, read when first asked."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import functools
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ga_lint.errors import UsageError
+from ga_lint.resources import rules_folder
+
+_NUMBERS = re.compile(r"\d+(?:\.\d+)*")
+_OWN = ("last", "fault", "faulty_for", "fixed_in")  # never taken over from the row above
+
+
+class CountsFor(enum.Enum):
+    """Whose targets are counted."""
+
+    NOBODY = "nobody"
+    EVERYBODY = "everybody"
+    ACCEPTING = "accepting"
+    ACCEPTING_OR_FUNCTION = "accepting or function"
+
+
+class PassesCount(enum.Enum):
+    """Is compute_loss called with num_items_in_batch?"""
+
+    NO = "no"
+    YES = "yes"
+    INVERTED = "inverted"  # only where the model does not accept it
+
+
+class AcceptsBy(enum.Enum):
+    """Which parameter of its forward makes a model one that accepts loss kwargs."""
+
+    NOTHING = "nothing"
+    LOSS_KWARGS = "loss_kwargs"
+    KWARGS = "kwargs"
+
+
+class Divides(enum.Enum):
+    """When the Trainer divides the loss by the accumulation steps."""
+
+    NEVER = "never"
+    ALWAYS = "always"
+    MULTIPLIES = "multiplies"
+    UNCOUNTED = "uncounted"
+    NOT_ACCEPTING = "not accepting"
+    NOT_ACCEPTING_OR_UNCOUNTED = "not accepting or uncounted"
+
+
+class RankFactor(enum.Enum):
+    """Where the Trainer multiplies the loss by the number of ranks."""
+
+    NOWHERE = "nowhere"
+    ACCEPTING = "accepting"
+    COUNTED = "counted"
+
+
+class ShiftedCount(enum.Enum):
+    """Whose labels are counted without the first."""
+
+    NOBODY = "nobody"
+    EVERYBODY = "everybody"
+    CAUSAL = "causal"
+
+
+class LossFunction(enum.Enum):
+    """What becomes of an assignment to model.loss_function."""
+
+    NONE = "none"  # nothing reads it
+    FIXED = "fixed"  # AttributeError
+    SETTABLE = "settable"
+
+
+class FaultyFor(enum.Enum):
+    """Whom a fault of the release itself hits."""
+
+    EVERYBODY = "everybody"
+    ACCEPTING_MODELS = "accepting models"
+    OTHER_MODELS = "other models"
+    TOKEN_LOSSES = "token losses"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRow:
+    """Consecutive releases of transformers whose Trainer treats the loss alike."""
+
+    first: str
+    source: str
+    counts_for: CountsFor
+    passes_count: PassesCount
+    accepts_by: AcceptsBy
+    accepts_attribute: bool  # is model.accepts_loss_kwargs read?
+    divides: Divides
+    scaled_attribute: bool  # does loss_is_scaled_for_ga decide it where it is set?
+    accelerate_divides: bool
+    deepspeed_divides: bool
+    rank_factor: RankFactor
+    eval_count: bool
+    window_length: bool
+    shifted_count: ShiftedCount
+    smoother_count: bool
+    loss_function: LossFunction
+    averages_tokens: bool | None = None  # the default; None while there is no such argument
+    last: str | None = None  # None: it holds on
+    fault: str | None = None
+    faulty_for: FaultyFor | None = None
+    fixed_in: str | None = None  # the range to require instead
+
+    @property
+    def span(self) -> str:
+        """As it is written in a message: "4.46.2-4.46.3", "4.55.0 and newer"."""
+        if self.last is None:
+            return f"{self.first} and newer"
+        return self.first if self.first == self.last else f"{self.first}-{self.last}"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRow:
+    """Releases of DeepSpeed that do something else with the Trainer's loss than the others."""
+
+    first: str
+    last: str
+    ignores_scale_wrt_gas: bool
+    fault: str
+    fixed_in: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Releases:
+    """The tables: rows from the oldest to the newest, and which releases there are."""
+
+    rows: tuple[ReleaseRow, ...]
+    engines: tuple[EngineRow, ...]
+    known: tuple[str, ...]
+
+    @property
+    def newest(self) -> ReleaseRow:
+        return self.rows[-1]
+
+    def row(self, version: str) -> ReleaseRow:
+        """The row of one release; an older one than the first counts as the first, a newer one as the newest."""
+        wanted = release_of(version)
+        holding = [row for row, first in zip(self.rows, self._firsts, strict=True) if first <= wanted]
+        return holding[-1] if holding else self.rows[0]
+
+    def engine(self, version: str) -> EngineRow | None:
+        """The row of that DeepSpeed, None where it does as it is told."""
+        wanted = release_of(version)
+        return next((row for row in self.engines if release_of(row.first) <= wanted <= release_of(row.last)), None)
+
+    @cached_property
+    def _firsts(self) -> tuple[tuple[int, ...], ...]:
+        return tuple(release_of(row.first) for row in self.rows)
+
+
+def release_of(version: str) -> tuple[int, ...]:
+    """The release numbers of a version, at least three: "v4.46" is (4, 46, 0)."""
+    found = _NUMBERS.search(version)
+    numbers = tuple(int(part) for part in found.group().split(".")) if found else ()
+    return numbers + (0,) * (3 - len(numbers))
+
+
+@functools.cache
+def load_releases() -> Releases:
+    """The shipped tables, read once."""
+    return read_releases(rules_folder() / "knowledge" / "releases.toml")
+
+
+def read_releases(path: Path) -> Releases:
+    """The tables of one file; UsageError names the row that is wrong."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        known = tuple(document["known"]["releases"].split())
+        entries, engines = document["release"], document["engine"]
+    except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
+        raise UsageError(f"{path}: not a table of releases: {error}") from None
+    rows: list[ReleaseRow] = []
+    merged: dict[str, object] = {}
+    for number, entry in enumerate(entries):
+        merged = {key: value for key, value in merged.items() if key not in (*_OWN, "source")} | entry
+        following = entries[number + 1]["first"] if number + 1 < len(entries) else None
+        merged["last"] = _before(following, known) if following else None
+        rows.append(_row(ReleaseRow, merged, f"{path.name}: release {entry.get('first', number + 1)}"))
+    firsts = [release_of(row.first) for row in rows]
+    if firsts != sorted(set(firsts)):
+        raise UsageError(f"{path.name}: the rows do not go from the oldest release to the newest")
+    return Releases(tuple(rows), tuple(_row(EngineRow, entry, f"{path.name}: engine") for entry in engines), known)
+
+
+def _before(version: str, known: tuple[str, ...]) -> str:
+    """The last known release before this one."""
+    return max((other for other in known if release_of(other) < release_of(version)), key=release_of)
+
+
+def _row(kind: type[Any], entry: Mapping[str, object], place: str) -> Any:
+    words = {"ReleaseRow": _ENUMS}.get(kind.__name__, {})
+    fields = {field.name for field in dataclasses.fields(kind)}
+    for key, value in entry.items():
+        if key not in fields:
+            raise UsageError(f"{place}: unknown key {key!r}; known: {', '.join(sorted(fields))}")
+        if key in words and value not in {word.value for word in words[key]}:
+            raise UsageError(f"{place}: {key} must be one of {', '.join(word.value for word in words[key])}")
+    try:
+        return kind(**{key: words[key](value) if key in words else value for key, value in entry.items()})
+    except TypeError as error:
+        raise UsageError(f"{place}: {error}") from None
+
+
+_ENUMS: Mapping[str, type[enum.Enum]] = {
+    "counts_for": CountsFor,
+    "passes_count": PassesCount,
+    "accepts_by": AcceptsBy,
+    "divides": Divides,
+    "rank_factor": RankFactor,
+    "shifted_count": ShiftedCount,
+    "loss_function": LossFunction,
+    "faulty_for": FaultyFor,
+}

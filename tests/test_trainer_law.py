@@ -1,0 +1,182 @@
+"""Does the law compute what was measured? Every cell of tests/data/measured-gradients.toml."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Iterator
+
+import pytest
+
+from ga_lint.knowledge.releases import ReleaseRow, load_releases
+from ga_lint.knowledge.trainer_law import Form, Outcome, Site, Usage, accepts, outcome
+from testbed.fixtures import ROOT
+
+RELEASES = load_releases()
+MEAN_OF_MEANS, RANK_LOCAL = 1.03, 1.014  # the projection on the right gradient of those two wrong weightings
+
+STOCK, PLAIN = "loss_kwargs", None  # how the ** parameter of the model's forward is called
+SITES: dict[str, tuple[Site, Form]] = {
+    "default": (Site.MODEL, Form.COUNT),
+    "noparam": (Site.OVERRIDE_WITHOUT_PARAMETER, Form.MEAN),
+    "ignored": (Site.OVERRIDE, Form.MEAN),
+    "kwignored": (Site.OVERRIDE, Form.MEAN),
+    "used": (Site.OVERRIDE, Form.COUNT),
+    "canon": (Site.OVERRIDE, Form.COUNT_TIMES_RANKS),
+    "outloss": (Site.OVERRIDE, Form.MEAN),
+    "outloss_fwd": (Site.OVERRIDE, Form.COUNT),
+    "super_drop": (Site.SUPER_WITHOUT_COUNT, Form.COUNT),
+    "super_fwd": (Site.SUPER_WITH_COUNT, Form.COUNT),
+    "clf_mean": (Site.FUNCTION, Form.MEAN),
+    "clf_sum": (Site.FUNCTION, Form.COUNT),
+    "smooth": (Site.SMOOTHER, Form.COUNT),
+    "m_nokw": (Site.MODEL, Form.MEAN),
+    "m_nokw_canon": (Site.OVERRIDE, Form.COUNT_TIMES_RANKS),
+    "m_nokw_clf": (Site.FUNCTION, Form.COUNT),
+    "m_named": (Site.MODEL, Form.COUNT),
+    "m_namedattr": (Site.MODEL, Form.COUNT),
+    "m_kwign": (Site.MODEL, Form.MEAN),
+    "m_kwignattr": (Site.MODEL, Form.MEAN),
+    "m_kwuse": (Site.MODEL, Form.COUNT),
+    "lossfn_mean": (Site.LOSS_FUNCTION, Form.MEAN),
+    "lossfn_sum": (Site.LOSS_FUNCTION, Form.COUNT),
+}
+KEYWORDS = {"m_nokw": PLAIN, "m_named": PLAIN, "m_kwign": "kwargs", "m_kwuse": "kwargs"}  # by the name's beginning
+ATTRIBUTES = {"m_namedattr": True, "m_kwignattr": False}
+
+
+def usage_of(scenario: str, row: ReleaseRow, *, ranks: bool = False, averages: bool | None = None) -> Usage:
+    """A scenario as the law is told of it."""
+    name, _, option = scenario.partition("+")
+    site, form = SITES[name]
+    keywords = next((word for start, word in KEYWORDS.items() if name.startswith(start)), STOCK)
+    accepted = accepts(row, keywords, attribute=ATTRIBUTES.get(name), assigned=False if option == "flagF" else None)
+    if form is Form.COUNT_TIMES_RANKS and not accepted:
+        form = Form.COUNT  # the override that was run multiplies for accepting models only
+    scaled = False if option == "scaledF" else None
+    return Usage(site, form, accepted, scaled, averages, ranks=ranks)
+
+
+def cells() -> Iterator[tuple[str, str, int, int, bool | None, str]]:
+    """Scenario, release, steps, ranks, average_tokens_across_devices and what was measured."""
+    path = ROOT / "tests" / "data" / "measured-gradients.toml"
+    for matrix in tomllib.loads(path.read_text(encoding="utf-8"))["matrix"]:
+        averages = matrix.get("average_tokens_across_devices")
+        for scenario, values in matrix["measured"].items():
+            for release, value in zip(matrix["releases"].split(), values.split(), strict=True):
+                if value != "-":
+                    yield scenario, release, matrix["steps"], matrix["ranks"], averages, value
+
+
+def expected(result: Outcome, steps: int, ranks: int) -> float:
+    """The measure that the law's answer stands for."""
+    weights = MEAN_OF_MEANS if result.mean_of_means else RANK_LOCAL if result.rank_local else 1.0
+    return result.scale(steps, ranks) * weights
+
+
+CELLS = list(cells())
+
+
+def test_all_cells_are_there() -> None:
+    assert len(CELLS) == 838
+
+
+@pytest.mark.parametrize("scenario", list(dict.fromkeys(cell[0] for cell in CELLS)))
+def test_the_law_computes_what_was_measured(scenario: str) -> None:
+    wrong = []
+    for name, release, steps, ranks, averages, value in CELLS:
+        if name != scenario:
+            continue
+        row = RELEASES.row(release)
+        result = outcome(usage_of(name, row, ranks=ranks > 1, averages=averages), row)
+        said = result.raises or expected(result, steps, ranks)
+        agrees = (
+            said == value
+            if isinstance(said, str) or value[0].isalpha()
+            else said == pytest.approx(float(value), rel=0.01)
+        )
+        if not agrees:
+            wrong.append((release, ranks, averages, value, said))
+    assert not wrong
+
+
+def train(site: Site, form: Form, release: str, **more: object) -> Outcome:
+    """The outcome of a usage whose model is accepted."""
+    return outcome(dataclasses.replace(Usage(site, form), **more), RELEASES.row(release))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("release", "steps"), [("4.46.0", 1), ("4.47.1", 1), ("4.48.0", 0), ("4.48.3", 1), ("4.52.4", 1), ("4.53.0", 0)]
+)
+def test_without_a_key_labels_nothing_is_counted(release: str, steps: int) -> None:
+    assert train(Site.OVERRIDE, Form.MEAN, release, labels=False).steps == steps
+
+
+@pytest.mark.parametrize(("release", "right"), [("5.14.1", False), ("5.15.0", True)])
+def test_label_smoothing_takes_the_count(release: str, right: bool) -> None:
+    assert train(Site.SMOOTHER, Form.MEAN, release).right == right
+
+
+def test_a_division_by_the_steps_on_top_of_the_trainers() -> None:
+    """Of an accepting model the Trainer divides nothing, so one's own division is the only one."""
+    assert train(Site.OVERRIDE, Form.MEAN_OVER_STEPS, "4.57.6").steps == 0
+    assert train(Site.OVERRIDE, Form.MEAN_OVER_STEPS, "4.57.6", accepted=False).steps == -1
+    assert train(Site.OVERRIDE, Form.MEAN_OVER_STEPS, "4.45.2").steps == -1
+    assert train(Site.OVERRIDE, Form.MEAN_OVER_STEPS, "5.23.0", scaled=True).steps == 0
+
+
+def test_a_rank_factor_where_the_trainer_multiplies_already() -> None:
+    assert train(Site.FUNCTION, Form.COUNT_TIMES_RANKS, "4.57.6", ranks=True).ranks == 1
+    assert train(Site.FUNCTION, Form.COUNT_TIMES_RANKS, "4.57.6").ranks == 0
+
+
+def test_no_branch_for_a_missing_count() -> None:
+    """Up to 4.56 evaluation hands on no count; an unaccepted model gets none in training either from 4.51 on."""
+    assert train(Site.OVERRIDE, Form.COUNT, "4.53.3", guarded=False) == Outcome(eval_raises="TypeError")
+    assert train(Site.OVERRIDE, Form.COUNT, "4.57.6", guarded=False) == Outcome()
+    assert train(Site.OVERRIDE, Form.COUNT, "4.53.3", guarded=False, accepted=False).raises == "TypeError"
+
+
+@pytest.mark.parametrize(
+    ("site", "form", "release", "power"),
+    [
+        (Site.OVERRIDE, Form.COUNT, "4.57.6", -1),
+        (Site.OVERRIDE, Form.COUNT, "4.56.2", 0),
+        (Site.OVERRIDE, Form.COUNT_TIMES_RANKS, "4.57.6", 0),
+        (Site.OVERRIDE, Form.MEAN, "4.57.6", 0),
+        (Site.FUNCTION, Form.MEAN, "4.57.6", 1),
+        (Site.MODEL, Form.MEAN, "4.57.6", 1),
+        (Site.MODEL, Form.COUNT, "4.57.6", 0),
+        (Site.MODEL, Form.COUNT, "4.53.3", 0),
+        (Site.MODEL, Form.COUNT, "4.48.3", 1),
+    ],
+)
+def test_the_loss_that_evaluation_reports(site: Site, form: Form, release: str, power: int) -> None:
+    assert train(site, form, release, ranks=True, averages=True).eval_ranks == power
+
+
+@pytest.mark.parametrize(
+    ("release", "accepted", "steps"),
+    [
+        ("4.29.2", True, 0),
+        ("4.45.2", True, 0),
+        ("4.46.0", True, 0),
+        ("4.46.0", False, 1),
+        ("4.46.3", True, -1),
+        ("4.47.1", False, 0),
+        ("4.48.3", False, -1),
+        ("4.49.0", True, 0),
+        ("5.3.0", True, 0),
+    ],
+)
+def test_under_deepspeed(release: str, accepted: bool, steps: int) -> None:
+    """Read, not run: the engine divides by the steps until it is told not to."""
+    form = Form.COUNT if accepted else Form.MEAN
+    assert train(Site.MODEL, form, release, accepted=accepted, deepspeed=True).steps == steps
+
+
+def test_a_deepspeed_that_does_not_listen() -> None:
+    engine = RELEASES.engine("0.18.3")
+    usage = Usage(Site.MODEL, Form.COUNT, deepspeed=True)
+    assert outcome(usage, RELEASES.row("4.57.6"), engine).steps == -1
+    assert RELEASES.engine("0.18.2") is None and RELEASES.engine("0.18.4") is None
