@@ -17,6 +17,7 @@ from ga_lint.facts.values import (
     Loss,
     Model,
     Output,
+    Symbol,
     Table,
     Tensor,
     TensorKind,
@@ -52,7 +53,18 @@ def truth(run: Interpreter, frame: Frame, state: State, test: ast.expr, value: V
             return None if None in outcomes else not decisive
     if isinstance(value, Count) and value.is_trainers:
         return True
-    return run.truths.get(text_of(test))
+    return run.truths.get(_assumed_text(state, text_of(test)))
+
+
+def _assumed_text(state: State, text: str) -> str:
+    """The test as a method of the Trainer would write it: `trainer.args.x` in a helper that was handed `self`."""
+    first, dot, rest = text.partition(".")
+    match state.env.get(first):
+        case Instance():
+            return f"self{dot}{rest}"
+        case Symbol(text=owner) if owner.startswith("self."):
+            return f"{owner}{dot}{rest}"
+    return text
 
 
 def _asks_for_tensor(test: ast.expr) -> bool:

@@ -215,7 +215,7 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
             return _sliced(Tensor(TensorKind.LOGITS, "logits"), node)
         case Many(element=element), _:
             return base if isinstance(node.slice, ast.Slice) else element
-        case (Tensor(kind=TensorKind.BATCH), Const(value=str() as name)):
+        case (Tensor(kind=TensorKind.BATCH | TensorKind.OTHER), Const(value=str() as name)):
             return entry(base, name)
         case Tensor(), _:
             return _sliced(base, node)

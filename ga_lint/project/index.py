@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ga_lint.errors import SourceError
 from ga_lint.knowledge import Knowledge, ProjectRow, load, with_rows
+from ga_lint.knowledge.releases import ReleaseRow
 from ga_lint.source import read_source
 from ga_lint.syntax.bindings import Binding, ImportedName, ModuleBindings, bindings_of
 from ga_lint.syntax.parsed import ParsedFile, ParseFailure, parse
@@ -61,6 +62,12 @@ class Project:
         from ga_lint.project.releases import requirement_of
 
         return self.transformers_version or requirement_of(self.root, "transformers")
+
+    @cached_property
+    def release(self) -> ReleaseRow:
+        from ga_lint.knowledge.releases import load_releases
+
+        return load_releases().newest
 
     def _admits(self, release: tuple[int, ...]) -> bool | None:
         from ga_lint.project.releases import admits  # `packaging` costs start-up that most runs need not pay

@@ -24,6 +24,7 @@ from ga_lint.project import Project
 from ga_lint.source import Span
 
 COUNT = "num_items_in_batch"
+Fix = tuple[FixRequest | None, str | None]  # the rewrite, or the reason why there is none
 SUPER = "super().compute_loss"
 
 
@@ -92,7 +93,7 @@ def origin(override: Override, returned: Returned, term: LossTerm) -> Place:
     """Where to point: the reduction where it stands in the override itself, else the return."""
     here = term.site.reduced
     in_model = term.site.callee.endswith("own loss")
-    return returned.place if in_model or not _inside(here, override.function) else here
+    return returned.place if in_model or not inside(here, override.function) else here
 
 
 def loss_trace(override: Override, term: LossTerm, returned: Returned) -> tuple[Step, ...]:
@@ -184,7 +185,7 @@ def _delegate(override: Override, terms: list[LossTerm]) -> tuple[FixRequest | N
 
 def _count(override: Override, term: LossTerm) -> tuple[FixRequest | None, str | None]:
     site = term.site
-    if not _inside(site.reduced, override.function):
+    if not inside(site.reduced, override.function):
         return None, "the loss is reduced in a helper that others may call"
     targets: list[tuple[str, Span]]
     if site.masked and "label" not in site.mask_from:
@@ -202,7 +203,7 @@ def _count(override: Override, term: LossTerm) -> tuple[FixRequest | None, str |
     return request, None
 
 
-def _inside(place: Place, function: Place) -> bool:
+def inside(place: Place, function: Place) -> bool:
     return place.path == function.path and function.span.contains(place.span)
 
 

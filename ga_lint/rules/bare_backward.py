@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity, Step
+from ga_lint.diagnostics import Finding, Severity, Step
 from ga_lint.facts.model import FileFacts, LossTerm, Override, Place
 from ga_lint.project import Project
+from ga_lint.rules._effects import by_steps
 from ga_lint.rules._overrides import is_plain_mean
 from ga_lint.rules.registry import rule
 
@@ -29,10 +30,10 @@ def bare_backward(facts: FileFacts, project: Project) -> Iterator[Finding]:
             term = next((t for t in backward.terms or () if is_plain_mean(t)), None)
             if term is not None and backward.place not in seen:
                 seen.add(backward.place)
-                yield _finding(override, backward.place, term)
+                yield _finding(override, backward.place, term, facts)
 
 
-def _finding(override: Override, place: Place, term: LossTerm) -> Finding:
+def _finding(override: Override, place: Place, term: LossTerm, facts: FileFacts) -> Finding:
     reduced = term.site.reduced
     return Finding(
         code="GA219",
@@ -42,7 +43,7 @@ def _finding(override: Override, place: Place, term: LossTerm) -> Finding:
         message="backward runs on the mean of this micro-batch; the Trainer's own step would have divided it",
         span=place.span,
         label="not divided by the window",
-        effect=Effect(EffectKind.SCALE, "gradients are as many times too large as there are accumulation steps", "GAS"),
+        effect=by_steps(1, facts),
         scope=override.scope,
         trace=(
             Step(

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.diagnostics import Effect, Finding, FixRequest, FixTier, Severity, Step
 from ga_lint.facts.model import ALL_OFF, Factor, FactorKind, FileFacts, LossTerm, Override
+from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
+from ga_lint.rules._effects import effect_of
 from ga_lint.rules._overrides import SUPER, returned_terms, says
 from ga_lint.rules.registry import rule
 
-_NO_COUNT = Effect(EffectKind.WEIGHTS, "the window's loss is the mean of its micro-batches' means after all")
-_TWICE = Effect(EffectKind.SCALE, "gradients are as many times too small as there are accumulation steps", "1/GAS")
 _FLAGS = (
-    (
-        "model_accepts_loss_kwargs is set to False",
-        "so the Trainer never passes one",
-        _NO_COUNT,
-    ),
-    ("loss_is_scaled_for_ga is set to False", "so the Trainer divides by the steps as well", _TWICE),
+    ("model_accepts_loss_kwargs is set to False", "so the Trainer never passes one", {"accepted": False}),
+    ("loss_is_scaled_for_ga is set to False", "so the Trainer divides by the steps as well", {"scaled": False}),
 )
 
 
@@ -38,9 +34,10 @@ def contradicted_opt_out(facts: FileFacts, project: Project) -> Iterator[Finding
         if says(override, ALL_OFF) is not None:
             continue  # all scaling is switched off on purpose: the count is the class's own
         divided = next(((t, f) for _, t in returned_terms(override) if (f := _division(t))), None)
-        for words, consequence, effect in _FLAGS:
+        for words, consequence, opted_out in _FLAGS:
             flag = says(override, words)
             if divided is not None and flag is not None:
+                effect = effect_of(Usage(Site.OVERRIDE, Form.COUNT, **opted_out), facts, project)
                 yield _finding(override, *divided, flag, consequence, effect)
                 break
 

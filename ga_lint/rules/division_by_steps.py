@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.diagnostics import Confidence, Finding, FixRequest, FixTier, Severity, Step
 from ga_lint.facts.model import (
     LOSS_FUNCTION_WORDS,
     Factor,
@@ -16,6 +16,7 @@ from ga_lint.facts.model import (
     Place,
 )
 from ga_lint.project import Project
+from ga_lint.rules._effects import by_steps
 from ga_lint.rules._overrides import returned_terms, says, uses_count
 from ga_lint.rules.registry import rule
 
@@ -44,7 +45,7 @@ def division_by_steps(facts: FileFacts, project: Project) -> Iterator[Finding]:
             other = _other_division(one, term, division)
             if other is not None:
                 seen.add(division.place)
-                yield _finding(one, term, division, other)
+                yield _finding(one, term, division, other, facts)
 
 
 def _other_division(one: Override | LossFunction, term: LossTerm, division: Factor) -> str | None:
@@ -58,7 +59,7 @@ def _other_division(one: Override | LossFunction, term: LossTerm, division: Fact
     return None
 
 
-def _finding(one: Override | LossFunction, term: LossTerm, division: Factor, other: str) -> Finding:
+def _finding(one: Override | LossFunction, term: LossTerm, division: Factor, other: str, facts: FileFacts) -> Finding:
     inside = one.function.span.contains(division.place.span)
     fix = FixRequest("drop-division", FixTier.UNSAFE, "drop the division", (("division", division.place.span),))
     return Finding(
@@ -69,7 +70,7 @@ def _finding(one: Override | LossFunction, term: LossTerm, division: Factor, oth
         message=f"the loss is divided by `{division.text}`, and {other}",
         span=division.place.span,
         label="divided by the steps",
-        effect=Effect(EffectKind.SCALE, "gradients are as many times too small as there are steps", "1/GAS"),
+        effect=by_steps(-1, facts),
         scope=one.scope,
         trace=(
             Step(other, one.name.path, one.name.span),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity
+from ga_lint.diagnostics import Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import FORWARD_WORDS, HEADS_LOSS, FileFacts, LossTerm, ModelForward, Place
+from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
+from ga_lint.rules._effects import effect_of
 from ga_lint.rules._forwards import count_fix, means_of, says, trace_of
 from ga_lint.rules.registry import rule
 
@@ -26,10 +28,10 @@ def dropped_loss_kwargs(facts: FileFacts, project: Project) -> Iterator[Finding]
         if takes and not says(forward, False):
             means = list(means_of(forward))
             if means:
-                yield _finding(forward, means)
+                yield _finding(forward, means, facts, project)
 
 
-def _finding(forward: ModelForward, means: list[tuple[Place, LossTerm]]) -> Finding:
+def _finding(forward: ModelForward, means: list[tuple[Place, LossTerm]], facts: FileFacts, project: Project) -> Finding:
     place, term = means[0]
     return Finding(
         code="GA207",
@@ -40,11 +42,7 @@ def _finding(forward: ModelForward, means: list[tuple[Place, LossTerm]]) -> Find
         "so nobody divides by the steps",
         span=place.span,
         label="reduced to a mean here",
-        effect=Effect(
-            EffectKind.SCALE,
-            "gradients are as many times too large as there are accumulation steps, and once more for each rank",
-            "GAS*N",
-        ),
+        effect=effect_of(Usage(Site.MODEL, Form.MEAN, ranks=True), facts, project),
         scope=forward.scope,
         trace=trace_of(forward, term, "takes **kwargs, so the Trainer passes the count and does not divide"),
         fix=_fix(forward, [one for _, one in means]),

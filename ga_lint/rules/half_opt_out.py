@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.diagnostics import Effect, Finding, FixRequest, FixTier, Severity, Step
 from ga_lint.facts.model import FileFacts, Override
+from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
+from ga_lint.rules._effects import effect_of
 from ga_lint.rules._overrides import SUPER, returned_terms, says
 from ga_lint.rules.registry import rule
 from ga_lint.source import Span
@@ -30,10 +32,11 @@ def half_opt_out(facts: FileFacts, project: Project) -> Iterator[Finding]:
             continue
         calls = [call for call in override.super_calls if call.method == "compute_loss"]
         if calls and any(term.site.callee == SUPER for _, term in returned_terms(override)):
-            yield _finding(override, flag, calls[0].place.span)
+            usage = Usage(Site.SUPER_WITH_COUNT, Form.MEAN, scaled=False, ranks=True)
+            yield _finding(override, flag, calls[0].place.span, effect_of(usage, facts, project))
 
 
-def _finding(override: Override, flag: Step, span: Span) -> Finding:
+def _finding(override: Override, flag: Step, span: Span, effect: Effect) -> Finding:
     return Finding(
         code="GA210",
         name="half-opt-out",
@@ -42,7 +45,7 @@ def _finding(override: Override, flag: Step, span: Span) -> Finding:
         message="the class says that its loss is a mean, and super() multiplies it by the ranks all the same",
         span=span,
         label="multiplied by the ranks in there",
-        effect=Effect(EffectKind.SCALE, "on N ranks gradients are N times too large", "N"),
+        effect=effect,
         scope=override.scope,
         trace=(
             Step(flag.message, flag.path, flag.span),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity
+from ga_lint.diagnostics import Effect, Finding, Severity
 from ga_lint.facts.model import Answer, FileFacts, LossTerm, Override, Place, Returned
+from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
+from ga_lint.rules._effects import effect_of
 from ga_lint.rules._overrides import (
     SUPER,
+    Fix,
     is_plain_mean,
     loss_trace,
     origin,
@@ -19,6 +22,8 @@ from ga_lint.rules._overrides import (
     uneven_terms,
 )
 from ga_lint.rules.registry import rule
+
+_USAGE = Usage(Site.OVERRIDE, Form.MEAN)
 
 
 @rule(
@@ -36,10 +41,10 @@ def ignored_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]:
             continue
         if not trusts_count(override) or override.labels_in_batch is not Answer.YES:
             continue
-        yield from _findings(override, project)
+        yield from _findings(override, facts, project)
 
 
-def _findings(override: Override, project: Project) -> Iterator[Finding]:
+def _findings(override: Override, facts: FileFacts, project: Project) -> Iterator[Finding]:
     uneven = {term for _, term in uneven_terms(override)}  # GA213: another term of the same sum does use the count
     means = [(r, t) for r, t in returned_terms(override) if is_plain_mean(t) and t.site.callee != SUPER]
     means = [(r, t) for r, t in means if t not in uneven]
@@ -48,13 +53,11 @@ def _findings(override: Override, project: Project) -> Iterator[Finding]:
         place = origin(override, returned, term)
         if place not in reported:
             reported.add(place)
-            yield _finding(override, returned, term, [one for _, one in means], project)
+            fix = override_fix(override, [one for _, one in means], project)
+            yield _finding(override, returned, term, fix, effect_of(_USAGE, facts, project))
 
 
-def _finding(
-    override: Override, returned: Returned, term: LossTerm, terms: list[LossTerm], project: Project
-) -> Finding:
-    fix, refusal = override_fix(override, terms, project)
+def _finding(override: Override, returned: Returned, term: LossTerm, fix: Fix, effect: Effect) -> Finding:
     return Finding(
         code="GA202",
         name="ignored-num-items",
@@ -64,9 +67,9 @@ def _finding(
         "and will not divide by the steps",
         span=origin(override, returned, term).span,
         label="reduced to a mean here",
-        effect=Effect(EffectKind.SCALE, "gradients are as many times too large as there are accumulation steps", "GAS"),
+        effect=effect,
         scope=override.scope,
         trace=loss_trace(override, term, returned),
-        fix=fix,
-        fix_refusal=refusal,
+        fix=fix[0],
+        fix_refusal=fix[1],
     )

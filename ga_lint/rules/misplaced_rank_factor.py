@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.diagnostics import Finding, FixRequest, FixTier, Severity, Step
 from ga_lint.facts.model import (
     FORWARD_WORDS,
     LOSS_FUNCTION_WORDS,
@@ -12,11 +12,14 @@ from ga_lint.facts.model import (
     FactorKind,
     FileFacts,
     LossFunction,
+    LossRole,
     LossTerm,
     ModelForward,
     Place,
 )
+from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
+from ga_lint.rules._effects import effect_of
 from ga_lint.rules._overrides import returned_terms
 from ga_lint.rules.registry import rule
 
@@ -38,7 +41,7 @@ def misplaced_rank_factor(facts: FileFacts, project: Project) -> Iterator[Findin
             factor = _rank_factor(term)
             if factor is not None and factor.place not in seen and factor.place.path == facts.path:
                 seen.add(factor.place)
-                yield _finding(function, term, factor)
+                yield _finding(function, term, factor, facts, project)
 
 
 def _rank_factor(term: LossTerm) -> Factor | None:
@@ -49,7 +52,14 @@ def _rank_factor(term: LossTerm) -> Factor | None:
     return next(factor for factor in term.factors_of(FactorKind.WORLD) if factor.power > 0)
 
 
-def _finding(function: LossFunction | ModelForward, term: LossTerm, factor: Factor) -> Finding:
+def _usage(function: LossFunction | ModelForward) -> Usage:
+    by_trainer = isinstance(function, LossFunction) and function.role is LossRole.ARGUMENT
+    return Usage(Site.FUNCTION if by_trainer else Site.MODEL, Form.COUNT_TIMES_RANKS, ranks=True)
+
+
+def _finding(
+    function: LossFunction | ModelForward, term: LossTerm, factor: Factor, facts: FileFacts, project: Project
+) -> Finding:
     inside = function.function.span.contains(factor.place.span) and function.function.path == factor.place.path
     targets = (("product", factor.place.span),)
     fix = FixRequest("drop-factor", FixTier.SAFE, "drop the factor", targets, (("factor", factor.text),))
@@ -61,7 +71,7 @@ def _finding(function: LossFunction | ModelForward, term: LossTerm, factor: Fact
         message="the loss is multiplied by the ranks here, and the Trainer multiplies what comes back once more",
         span=factor.place.span,
         label="multiplied by the ranks",
-        effect=Effect(EffectKind.SCALE, "on N ranks gradients are N times too large", "N"),
+        effect=effect_of(_usage(function), facts, project),
         scope=function.scope,
         trace=(
             Step("the Trainer multiplies what this returns by the ranks", function.name.path, function.name.span),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity, Step
+from ga_lint.diagnostics import Finding, Severity, Step
 from ga_lint.facts.model import FileFacts, Override
+from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
+from ga_lint.rules._effects import effect_of
 from ga_lint.rules._overrides import crash_fix, receives_count
 from ga_lint.rules.registry import rule
 
@@ -23,10 +25,10 @@ def missing_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]:
         return
     for override in facts.overrides:
         if not receives_count(override) and not override.own_step:
-            yield _finding(override, project)
+            yield _finding(override, facts, project)
 
 
-def _finding(override: Override, project: Project) -> Finding:
+def _finding(override: Override, facts: FileFacts, project: Project) -> Finding:
     takes = "passes num_items_in_batch" if override.method == "compute_loss" else "passes a third argument"
     fix, refusal = crash_fix(override, project)
     return Finding(
@@ -37,7 +39,7 @@ def _finding(override: Override, project: Project) -> Finding:
         message=f"`{override.method}` cannot take the count: the Trainer {takes} since transformers 4.46",
         span=override.name.span,
         label="no parameter for the count",
-        effect=Effect(EffectKind.TYPE_ERROR, "training stops with a TypeError at the first step"),
+        effect=effect_of(Usage(Site.OVERRIDE_WITHOUT_PARAMETER, Form.MEAN), facts, project),
         scope=override.scope,
         trace=(Step(f"{override.cls} reaches {override.base}", override.name.path, override.name.span),),
         fix=fix,

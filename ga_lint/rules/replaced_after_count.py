@@ -21,13 +21,16 @@ from ga_lint.rules.registry import rule
 def replaced_after_count(facts: FileFacts, project: Project) -> Iterator[Finding]:
     if project.trainer_passes_count is False:
         return
+    reported: set[Place] = set()
     for override in facts.overrides:
         counted = any(call.forwards_count for call in override.super_calls) or any(
             uses_count(term) for _, term in returned_terms(override)
         )
         if counted and trusts_count(override) and not override.counts_itself:
             for place in override.replaced:
-                yield _finding(override, place)
+                if place not in reported and place.path == facts.path:
+                    reported.add(place)
+                    yield _finding(override, place)
 
 
 def _finding(override: Override, place: Place) -> Finding:

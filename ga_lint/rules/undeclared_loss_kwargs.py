@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
+from ga_lint.diagnostics import Confidence, Effect, Finding, Severity
 from ga_lint.facts.model import FORWARD_WORDS, FileFacts, Level, LossTerm, ModelForward, Place
+from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
+from ga_lint.rules._effects import effect_of
 from ga_lint.rules._forwards import count_fix, means_of, says, trace_of
 from ga_lint.rules.registry import rule
 
@@ -27,10 +29,11 @@ def undeclared_loss_kwargs(facts: FileFacts, project: Project) -> Iterator[Findi
             continue
         means = [(place, term) for place, term in means_of(forward) if term.site.level is Level.TOKEN]
         if means:
-            yield _finding(forward, means, unseen=unseen)
+            effect = effect_of(Usage(Site.MODEL, Form.MEAN, accepted=False), facts, project)
+            yield _finding(forward, means, effect, unseen=unseen)
 
 
-def _finding(forward: ModelForward, means: list[tuple[Place, LossTerm]], *, unseen: bool) -> Finding:
+def _finding(forward: ModelForward, means: list[tuple[Place, LossTerm]], effect: Effect, *, unseen: bool) -> Finding:
     place, term = means[0]
     fix = count_fix(forward, [one for _, one in means], add_keywords=True) if unseen else None
     confidence = min(Confidence.LIKELY, forward.confidence, term.site.confidence)
@@ -43,7 +46,7 @@ def _finding(forward: ModelForward, means: list[tuple[Place, LossTerm]], *, unse
         message=f"`{forward.cls}` {why}, so the Trainer passes no count and averages the means of its micro-batches",
         span=place.span,
         label="reduced to a mean here",
-        effect=Effect(EffectKind.WEIGHTS, "targets of micro-batches with few targets weigh more than others"),
+        effect=effect,
         scope=forward.scope,
         trace=trace_of(forward, term, why),
         fix=fix,

@@ -15,6 +15,7 @@ from ga_lint.facts.model import (
     Returned,
 )
 from ga_lint.project import Project
+from ga_lint.rules._effects import steps_of, too_large
 from ga_lint.rules._overrides import trusts_count, uneven_terms
 from ga_lint.rules.registry import rule
 
@@ -33,13 +34,20 @@ def uneven(facts: FileFacts, project: Project) -> Iterator[Finding]:
     followed: list[Override | LossFunction | ModelForward] = [*overrides, *facts.loss_functions, *facts.forwards]
     for one in followed:
         for returned, term in uneven_terms(one):
-            yield _finding(one, returned, term)
+            yield _finding(one, returned, term, _effect(one, facts))
 
 
-def _finding(one: Override | LossFunction | ModelForward, returned: Returned, term: LossTerm) -> Finding:
+def _effect(one: Override | LossFunction | ModelForward, facts: FileFacts) -> Effect:
+    by_ranks = not isinstance(one, Override)  # the Trainer multiplies what the others return
+    message = f"this term's gradient is {too_large(steps_of(facts), by_ranks=by_ranks)}"
+    return Effect(EffectKind.SCALE, message, "GAS*N" if by_ranks else "GAS", None if by_ranks else steps_of(facts))
+
+
+def _finding(
+    one: Override | LossFunction | ModelForward, returned: Returned, term: LossTerm, effect: Effect
+) -> Finding:
     reduced = term.site.reduced
     place = reduced if reduced.path == one.function.path else returned.place
-    by_ranks = "" if isinstance(one, Override) else ", and once more for each rank"
     return Finding(
         code="GA213",
         name="uneven-terms",
@@ -48,11 +56,7 @@ def _finding(one: Override | LossFunction | ModelForward, returned: Returned, te
         message="this term is a mean over the micro-batch, and it is added to one that the window's count divides",
         span=place.span,
         label="reduced to a mean here",
-        effect=Effect(
-            EffectKind.SCALE,
-            f"this term weighs as many times too much as there are accumulation steps{by_ranks}",
-            "GAS" if isinstance(one, Override) else "GAS*N",
-        ),
+        effect=effect,
         scope=one.scope,
         trace=(
             *term.site.via,

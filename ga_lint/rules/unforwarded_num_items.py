@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity, Step
 from ga_lint.facts.model import FileFacts, Override, SuperCall
+from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
+from ga_lint.rules._effects import WEIGHTS, effect_of
 from ga_lint.rules._overrides import dropped_calls, forward_fix, receives_count, trusts_count
 from ga_lint.rules.registry import rule
 
@@ -24,17 +26,17 @@ def unforwarded_num_items(facts: FileFacts, project: Project) -> Iterator[Findin
     for override in facts.overrides:
         if receives_count(override) and trusts_count(override):
             for call in dropped_calls(override):
-                yield _finding(override, call, project)
+                yield _finding(override, call, facts, project)
 
 
-def _effect(call: SuperCall) -> Effect:
+def _effect(call: SuperCall, facts: FileFacts, project: Project) -> Effect:
     """What super() does without the count: compute_loss returns a mean that nobody divides, training_step divides."""
     if call.method == "training_step":
-        return Effect(EffectKind.WEIGHTS, "tokens of short micro-batches weigh more than tokens of long ones")
-    return Effect(EffectKind.SCALE, "gradients are as many times too large as there are accumulation steps", "GAS")
+        return Effect(EffectKind.WEIGHTS, WEIGHTS)
+    return effect_of(Usage(Site.SUPER_WITHOUT_COUNT, Form.COUNT), facts, project)
 
 
-def _finding(override: Override, call: SuperCall, project: Project) -> Finding:
+def _finding(override: Override, call: SuperCall, facts: FileFacts, project: Project) -> Finding:
     consequence = "a mean that nobody divides" if call.method == "compute_loss" else "a mean of means"
     return Finding(
         code="GA203",
@@ -44,7 +46,7 @@ def _finding(override: Override, call: SuperCall, project: Project) -> Finding:
         message=f"`super().{call.method}` is called without the count, so it returns {consequence}",
         span=call.place.span,
         label="the count is dropped here",
-        effect=_effect(call),
+        effect=_effect(call, facts, project),
         scope=override.scope,
         trace=(
             Step(

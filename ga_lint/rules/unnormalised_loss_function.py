@@ -15,16 +15,13 @@ from ga_lint.facts.model import (
     Place,
     Reduction,
 )
+from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
+from ga_lint.rules._effects import effect_of
 from ga_lint.rules._overrides import is_plain_mean, returned_terms
 from ga_lint.rules.registry import rule
 
 _CRASH = Effect(EffectKind.TYPE_ERROR, "training stops with TypeError: unexpected keyword 'num_items_in_batch'")
-_SCALE = Effect(
-    EffectKind.SCALE,
-    "gradients are as many times too large as there are accumulation steps, and once more for each rank",
-    "GAS*N",
-)
 _WHO = {
     LossRole.ARGUMENT: "the Trainer calls this with the window's count and never divides what it returns",
     LossRole.MODEL: "a model calls this with the count that the Trainer passed",
@@ -43,10 +40,10 @@ def unnormalised_loss_function(facts: FileFacts, project: Project) -> Iterator[F
     if project.trainer_passes_count is False:
         return
     for function in facts.loss_functions:
-        yield from _findings(facts, function)
+        yield from _findings(facts, function, project)
 
 
-def _findings(facts: FileFacts, function: LossFunction) -> Iterator[Finding]:
+def _findings(facts: FileFacts, function: LossFunction, project: Project) -> Iterator[Finding]:
     takes_count = function.parameter.name is not None or function.parameter.keywords is not None
     wrong = [(r.place, t) for r, t in returned_terms(function) if _is_wrong(t, takes_count)]
     places: dict[Place, list[LossTerm]] = {}
@@ -55,7 +52,9 @@ def _findings(facts: FileFacts, function: LossFunction) -> Iterator[Finding]:
     if not places and not takes_count and function.role is LossRole.ARGUMENT:
         places[_at_name(facts, function)] = []
     for place, terms in places.items():
-        yield _finding(function, place, terms, [term for _, term in wrong], crashes=_crashes(function, takes_count))
+        crashes = _crashes(function, takes_count)
+        effect = _CRASH if crashes else effect_of(_usage(function), facts, project)
+        yield _finding(function, place, terms, [term for _, term in wrong], effect)
 
 
 def _is_wrong(term: LossTerm, takes_count: bool) -> bool:
@@ -81,8 +80,13 @@ def _at_name(facts: FileFacts, function: LossFunction) -> Place:
     return function.name if function.name.path == facts.path else function.handed_over
 
 
+def _usage(function: LossFunction) -> Usage:
+    by_trainer = function.role is LossRole.ARGUMENT
+    return Usage(Site.FUNCTION if by_trainer else Site.LOSS_FUNCTION, Form.MEAN, ranks=True)
+
+
 def _finding(
-    function: LossFunction, place: Place, terms: list[LossTerm], wrong: list[LossTerm], *, crashes: bool
+    function: LossFunction, place: Place, terms: list[LossTerm], wrong: list[LossTerm], effect: Effect
 ) -> Finding:
     fix, refusal = _fix(function, place, wrong)
     steps = [Step(_WHO[function.role], function.handed_over.path, function.handed_over.span)]
@@ -90,7 +94,7 @@ def _finding(
         steps += [*term.site.via, Step("reduced to a mean here", term.site.reduced.path, term.site.reduced.span)]
     message = (
         f"`{function.called}` has no parameter for the count that it is called with"
-        if crashes
+        if effect is _CRASH
         else f"`{function.called}` returns a mean over this micro-batch, and nobody divides it by the steps"
     )
     return Finding(
@@ -101,7 +105,7 @@ def _finding(
         message=message,
         span=place.span,
         label="reduced to a mean here" if terms else "takes no count",
-        effect=_CRASH if crashes else _SCALE,
+        effect=effect,
         scope=function.scope,
         trace=tuple(steps),
         fix=fix,

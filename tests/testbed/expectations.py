@@ -22,8 +22,14 @@ The row of a finding is the row on which its primary location starts:
     GA201         the `def` of the override
     GA202         where the loss is reduced to a mean, if that is in this file; else the first `return` that hands it on
     GA203         the call of super()
-    GA204         the division by the count
+    GA204         the division by the count, or the call that is handed it, where that is in the override; else the
+                  `return`
+    GA212         where the count is computed with, or the call that leads there
+    GA214         the division by the count, if that is in the function; else the `return`
+    GA217         the Trainer
+    GA220         the call that computes the loss, if that is in the override; else the `return`
     GA301         the number of batches that the Trainer accumulates, if that is in this file; else the `return`
+    GA401-GA403   the argument that sets the steps, the smoothing or the engine
     GA302         the division; for a DeepSpeed strategy the argument that sets the number
 
 When backward runs in a function of another file, the call that leads there takes its place.

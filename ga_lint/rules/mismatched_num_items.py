@@ -1,0 +1,110 @@
+"""GA214: see rules/GA214-mismatched-num-items.md."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
+from ga_lint.facts.model import (
+    FORWARD_WORDS,
+    LOSS_FUNCTION_WORDS,
+    Factor,
+    FactorKind,
+    FileFacts,
+    Level,
+    LossFunction,
+    LossTerm,
+    ModelForward,
+    Override,
+    Place,
+    Reduction,
+    Returned,
+)
+from ga_lint.project import Project
+from ga_lint.rules._overrides import inside, returned_terms, trusts_count
+from ga_lint.rules.registry import rule
+
+_ROWS = re.compile(r"\.size\(0\)|\.shape\[0\]|\blen\(|batch_size|\bbsz\b")
+_POSITIONS = re.compile(r"attention_mask|\.numel\(\)|\.size\(1\)|\.shape\[1\]")
+# timid: what is called so may be the right number, counted where it could not be followed
+_COUNTED = re.compile(r"count|num|n_|tokens|items|valid|target|denom|total|norm", re.IGNORECASE)
+
+
+@rule(
+    "GA214",
+    "mismatched-num-items",
+    "a mean is divided by the count, and what multiplies it is not the number of its targets",
+    severity=Severity.ERROR,
+    needles=(b"def compute_loss", *LOSS_FUNCTION_WORDS, *FORWARD_WORDS),
+)
+def mismatched_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]:
+    if project.trainer_passes_count is False:
+        return
+    overrides = [one for one in facts.overrides if one.method == "compute_loss" and trusts_count(one)]
+    followed: list[Override | LossFunction | ModelForward] = [*overrides, *facts.loss_functions, *facts.forwards]
+    for one in followed:
+        reported: set[Place] = set()
+        for returned, term in returned_terms(one):
+            division = next((f for f in term.factors_of(FactorKind.GLOBAL_COUNT) if f.power < 0), None)
+            why = _mismatch(term) if division is not None else None
+            if division is None or why is None or division.place in reported:
+                continue
+            reported.add(division.place)
+            yield _finding(one, returned, term, division, *why)
+
+
+def _mismatch(term: LossTerm) -> tuple[str, Confidence] | None:
+    """What the mean was multiplied with instead of its targets, and how sure that is."""
+    site = term.site
+    if site.level is Level.SAMPLE:
+        return None  # one target for each sample: rows are what the Trainer counts
+    known = Confidence.LIKELY if site.level is Level.TOKEN else Confidence.POSSIBLE
+    if site.reduction is Reduction.SUM and _POSITIONS.search(site.rescaled_by):
+        return f"`{site.rescaled_by}` also counts positions that are no targets", known
+    if site.reduction is not Reduction.MEAN or site.counted:
+        return None
+    by = [factor for factor in term.factors if factor.power > 0 and factor.kind is FactorKind.OTHER]
+    rows = next((factor for factor in by if _ROWS.search(factor.text)), None)
+    if rows is not None:
+        return f"`{rows.text}` counts rows, not targets", known
+    positions = next((factor for factor in by if _POSITIONS.search(factor.text)), None)
+    if positions is not None:
+        return f"`{positions.text}` also counts positions that are no targets", known
+    if any(_COUNTED.search(factor.text) for factor in by):
+        return None
+    return "its own targets have divided it already", known
+
+
+def _finding(
+    one: Override | LossFunction | ModelForward,
+    returned: Returned,
+    term: LossTerm,
+    division: Factor,
+    why: str,
+    known: Confidence,
+) -> Finding:
+    place = division.place if inside(division.place, one.function) else returned.place
+    reduced = term.site.reduced
+    return Finding(
+        code="GA214",
+        name="mismatched-num-items",
+        severity=Severity.ERROR,
+        confidence=min(known, one.confidence, term.site.confidence),
+        message=f"a mean is divided by the count of the window's targets: {why}",
+        span=place.span,
+        label="divided by the count of targets",
+        effect=Effect(
+            EffectKind.SCALE,
+            "gradients are too small, by another factor for each micro-batch",
+            "factor/targets",
+        ),
+        scope=one.scope,
+        trace=(
+            *term.site.via,
+            Step("the mean over this micro-batch's targets", reduced.path, reduced.span),
+            Step(f"divided by `{division.text}`", division.place.path, division.place.span),
+            Step("returned to the Trainer", returned.place.path, returned.place.span),
+        ),
+        fix_refusal="sum the loss instead of averaging it, or multiply the mean by the number of its targets",
+    )

@@ -1,0 +1,62 @@
+"""GA220: see rules/GA220-uncounted-labels.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
+from ga_lint.facts.model import Answer, FileFacts, Level, LossTerm, Override, Place, Returned
+from ga_lint.project import Project
+from ga_lint.rules._effects import WEIGHTS
+from ga_lint.rules._overrides import inside, receives_count, returned_terms, uses_count
+from ga_lint.rules.registry import rule
+
+
+@rule(
+    "GA220",
+    "uncounted-labels",
+    "the targets stand under another key than `labels`, so the Trainer counts nothing",
+    severity=Severity.WARNING,
+    needles=(b"def compute_loss",),
+)
+def uncounted_labels(facts: FileFacts, project: Project) -> Iterator[Finding]:
+    if project.trainer_passes_count is False:
+        return
+    for override in facts.overrides:
+        if override.method != "compute_loss" or not receives_count(override) or override.counts_itself:
+            continue
+        if override.opted_out or override.sample_base or override.labels_in_batch is not Answer.NO:
+            continue
+        reported: set[Place] = set()
+        for returned, term in returned_terms(override):
+            place = term.site.call if inside(term.site.call, override.function) else returned.place
+            if term.site.level is Level.TOKEN and place not in reported:
+                reported.add(place)
+                yield _finding(override, returned, term, place)
+
+
+def _finding(override: Override, returned: Returned, term: LossTerm, place: Place) -> Finding:
+    key = term.site.labels_from
+    counted = uses_count(term)
+    return Finding(
+        code="GA220",
+        name="uncounted-labels",
+        severity=Severity.WARNING,
+        # Who divides by the count expects one; who returns a mean may know that there is none.
+        confidence=min(override.confidence, Confidence.LIKELY if counted else Confidence.POSSIBLE),
+        message=f"the targets are `{key}`: the Trainer looks for a key `labels`, finds none and passes no count",
+        span=place.span,
+        label="targets that nobody counts",
+        effect=Effect(EffectKind.WEIGHTS, WEIGHTS),
+        scope=override.scope,
+        trace=(
+            Step(
+                f"{override.cls} reaches {override.base}; the count is None here",
+                override.name.path,
+                override.name.span,
+            ),
+            Step(f"the loss is over `{key}`", term.site.call.path, term.site.call.span),
+            Step("returned to the Trainer, which divides it by the steps", returned.place.path, returned.place.span),
+        ),
+        fix_refusal="rename the key to `labels` in the collator, or count it in `_get_num_items_in_batch`",
+    )
