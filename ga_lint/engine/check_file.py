@@ -61,8 +61,9 @@ def _run_rules(
         return [], [], frozenset()
     from ga_lint.facts.extract import extract  # most runs end before they need it
 
+    project = scope.project.beside(parsed.path)
     try:
-        facts = extract(parsed, scope.project)
+        facts = extract(parsed, project)
     except Exception as error:  # noqa: BLE001 - one file never stops the run
         return [], [Fault.of("reading the facts", error)], scope.codes
     findings: list[Finding] = []
@@ -70,7 +71,7 @@ def _run_rules(
     broken: set[str] = set()
     for rule in rules:
         try:
-            findings.extend(rule.check(facts, scope.project))
+            findings.extend(rule.check(facts, project))
         except Exception as error:  # noqa: BLE001 - one rule never hides another
             faults.append(Fault.of(str(rule), error))
             broken.add(rule.code)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ga_lint.errors import SourceError
 from ga_lint.knowledge import Knowledge, ProjectRow, load, with_rows
-from ga_lint.knowledge.releases import ReleaseRow
+from ga_lint.project.required import Required
 from ga_lint.source import read_source
 from ga_lint.syntax.bindings import Binding, ImportedName, ModuleBindings, bindings_of
 from ga_lint.syntax.parsed import ParsedFile, ParseFailure, parse
@@ -23,8 +23,8 @@ _FOREIGN = frozenset({"site-packages", "node_modules", "venv", "build", "dist"})
 MAX_FILES = 64  # trees kept at a time; a file and all that it leads to are far fewer
 
 
-class Project:
-    """The files of one repository, parsed on demand and once. Nothing outside `root` is read.
+class Project(Required):
+    """The files of one repository, parsed on demand and once. No code outside `root` is read.
 
     `rows`: what the project says about its own callables, as knowledge rows by name; those are not looked into.
     """
@@ -32,47 +32,14 @@ class Project:
     def __init__(
         self, root: Path, transformers_version: str | None = None, rows: Mapping[str, ProjectRow] | None = None
     ) -> None:
-        self.root = root.resolve()
-        self.transformers_version = transformers_version
+        super().__init__(root.resolve(), transformers_version)
         self._rows = dict(rows or {})
         self._files: dict[Path, ParsedFile | None] = {}
         self._bindings: dict[Path, ModuleBindings] = {}
         self._resolved: dict[Path, Path] = {}
         self._mentions: dict[bytes, tuple[Path, ...]] = {}
         self._modules: dict[tuple[Path, str, int], Path | None] = {}
-
-    @property
-    def trainer_passes_count(self) -> bool | None:
-        """Does the project's transformers pass `num_items_in_batch`? None where its release is not known."""
-        return self._admits((4, 46))
-
-    @property
-    def averages_tokens(self) -> bool | None:
-        """Does it count over all ranks by default? None where its release is not known."""
-        return self._admits((4, 54))
-
-    @property
-    def knows_window_length(self) -> bool | None:
-        """Does its Trainer say how many micro-batches the running window has? None where its release is not known."""
-        return self._admits((4, 55))
-
-    @cached_property
-    def transformers(self) -> str | None:
-        """The release to judge against: as configured, else what the project asks for."""
-        from ga_lint.project.releases import requirement_of
-
-        return self.transformers_version or requirement_of(self.root, "transformers")
-
-    @cached_property
-    def release(self) -> ReleaseRow:
-        from ga_lint.knowledge.releases import load_releases
-
-        return load_releases().newest
-
-    def _admits(self, release: tuple[int, ...]) -> bool | None:
-        from ga_lint.project.releases import admits  # `packaging` costs start-up that most runs need not pay
-
-        return admits(self.transformers, release)
+        self._walked: list[tuple[Path, ...]] = []
 
     @cached_property
     def knowledge(self) -> Knowledge:
@@ -190,8 +157,13 @@ class Project:
             self._mentions[word] = tuple(path for path in self._texts if _holds(path, word))
         return self._mentions[word]
 
-    @cached_property
+    @property
     def _texts(self) -> tuple[Path, ...]:
+        if not self._walked:
+            self._walked.append(self._walk())
+        return self._walked[0]
+
+    def _walk(self) -> tuple[Path, ...]:
         found: list[Path] = []
         for folder, folders, names in os.walk(self.root):
             folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _FOREIGN)

@@ -1,74 +1,114 @@
-"""Which releases of a library does the project run with? Read from its requirements, metadata or lock."""
+"""Which releases of a library does the project run with, and who says so?"""
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
 
-# Release series of transformers that the rules tell apart, with a last patch release; newer ones count as the last.
-_SERIES = [f"4.{minor}.{patch}" for minor in range(20, 58) for patch in (0, 9)]
-_SERIES += [f"5.{minor}.{patch}" for minor in range(24) for patch in (0, 9)]
-_PINNED = re.compile(r"\d+(?:\.\d+)+")
-
-
-def requirement_of(root: Path, library: str) -> str | None:
-    """What the project asks for ("==4.45.2", ">=4.40,<4.46"); None where it says nothing."""
-    for text in _requirement_lines(root, library):
-        return text
-    return None
+from ga_lint.knowledge.releases import ReleaseRow, load_releases
+from ga_lint.project.requirement import Requirement
+from ga_lint.project.requirement_files import requirements_in
 
 
-def admits(requirement: str | None, release: tuple[int, ...]) -> bool | None:
-    """Does a version of at least `release` fit `requirement`? None where nothing is required."""
-    if not requirement:
-        return None
-    text = requirement.strip()
-    if text[0].isdigit():
-        text = f"=={text}"
+def requirements_of(root: Path, library: str) -> tuple[Requirement, ...]:
+    """What the files of `root` say, most binding first: a lock, a pin, a range, the bare name."""
+    return tuple(sorted(requirements_in(root, library), key=_loose))
+
+
+def requirements_near(folder: Path, root: Path, library: str) -> tuple[Requirement, ...]:
+    """The same for code in `folder`: of the nearest folder above it that says something, in the same repository.
+
+    A lock or pin further up goes first where the nearest range admits it: a workspace has one lock for all its members.
+    """
+    found: tuple[Requirement, ...] = ()
+    for place in _folders(folder, root):
+        here = requirements_of(place, library)
+        if not found:
+            found = here
+        elif here and _narrows(here[0], found[0]):
+            return (*here, *found)
+        if found and found[0].pinned:
+            break
+    return found
+
+
+def _loose(requirement: Requirement) -> tuple[int, list[int]]:
+    """Sorts by how much is left open; of two pins for two environments the newer one is meant."""
+    if not requirement.pinned:
+        return (2 if requirement.specifier else 3), []
+    version = _version(requirement.specifier.lstrip("= "))
+    return (0 if requirement.locked else 1), [-part for part in version.release] if version else []
+
+
+def _narrows(other: Requirement, nearest: Requirement) -> bool:
+    if not nearest.specifier:
+        return bool(other.specifier)
+    version = other.specifier.lstrip("= ")
+    return other.pinned and version in admitted(nearest.specifier, (version,))
+
+
+def _folders(folder: Path, root: Path) -> Iterator[Path]:
+    """From `folder` up to the repository that holds `root`, up to `root` if there is none."""
+    top = next((place for place in (root, *root.parents) if (place / ".git").exists()), root)
+    for place in (folder, *folder.parents) if folder.is_relative_to(root) else (root, *root.parents):
+        yield place
+        if place == top:
+            return
+
+
+def admitted(specifier: str, versions: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of `versions`, and of the specifier's own, that it admits; none where it cannot be read."""
+    text = specifier.strip()
     try:
-        specifiers = SpecifierSet(text)
+        specifiers = SpecifierSet(f"=={text}" if text[:1].isdigit() else text)
     except InvalidSpecifier:
+        return ()
+    written = [clause.version.removesuffix(".*") for clause in specifiers]
+    candidates = dict.fromkeys([*versions, *(version for version in written if _version(version))])
+    return tuple(specifiers.filter(candidates, prereleases=True))
+
+
+def _version(text: str) -> Version | None:
+    try:
+        return Version(text)
+    except InvalidVersion:
         return None
-    candidates = [*_SERIES, *_PINNED.findall(text)]
-    fitting = list(specifiers.filter(candidates))
-    return any(tuple(int(part) for part in version.split(".")[:3]) >= release for version in fitting)
 
 
-def _requirement_lines(root: Path, library: str) -> Iterator[str]:
-    """The specifiers behind the library's name, the most binding file first."""
-    for lock in ("uv.lock", "poetry.lock", "pdm.lock"):
-        yield from _locked(root / lock, library)
-    line = re.compile(rf"^\s*{library}(?:\[[^\]]*\])?\s*((?:[<>=!~]=?|===)[^;#\n]*)", re.MULTILINE | re.IGNORECASE)
-    quoted = re.compile(rf"[\"']{library}(?:\[[^\]]*\])?\s*((?:[<>=!~]=?|===)[^;\"']*)[\"';]", re.IGNORECASE)
-    names = sorted(root.glob("requirements*.txt"))
-    for path, pattern in [(name, line) for name in names] + [
-        (root / "pyproject.toml", quoted),
-        (root / "setup.py", quoted),
-    ]:
-        found = pattern.search(_text(path))
-        if found:
-            yield found.group(1).strip()
+@dataclass(frozen=True)
+class Pins:
+    """What holds for the code of one folder."""
 
+    folder: Path
+    root: Path
+    configured: str | None  # the version or range that the user named
 
-def _locked(path: Path, library: str) -> Iterator[str]:
-    text = _text(path)
-    if not text:
-        return
-    try:
-        packages = tomllib.loads(text).get("package", [])
-    except tomllib.TOMLDecodeError:
-        return
-    for package in packages:
-        if package.get("name") == library and "version" in package:
-            yield f"=={package['version']}"
+    def requirements(self, library: str) -> tuple[Requirement, ...]:
+        """Most binding first."""
+        if library not in self._found:
+            self._found[library] = requirements_near(self.folder, self.root, library)
+        return self._found[library]
 
+    @cached_property
+    def specifier(self) -> str | None:
+        """The releases of transformers to judge against: as configured, else as required; None where nobody says."""
+        required = self.requirements("transformers")
+        return self.configured or (required[0].specifier if required else None) or None
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8") if path.is_file() else ""
-    except (OSError, UnicodeDecodeError):
-        return ""
+    @cached_property
+    def rows(self) -> tuple[ReleaseRow, ...]:
+        """What those releases do, oldest first; empty where it is not known which they are."""
+        if not self.specifier:
+            return ()
+        releases = load_releases()
+        rows = {releases.row(version).first for version in admitted(self.specifier, releases.known)}
+        return tuple(row for row in releases.rows if row.first in rows)
+
+    @cached_property
+    def _found(self) -> dict[str, tuple[Requirement, ...]]:
+        return {}

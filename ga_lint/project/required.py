@@ -1,0 +1,79 @@
+"""Which releases of transformers must the code of this folder work with? What the rules ask about them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from ga_lint.knowledge.releases import ReleaseRow
+    from ga_lint.project.releases import Pins
+    from ga_lint.project.requirement import Requirement
+
+
+class Required:
+    """What a project requires of other libraries. It is read when first asked: most files never are."""
+
+    def __init__(self, root: Path, transformers_version: str | None) -> None:
+        self.root = root
+        self.transformers_version = transformers_version
+        self._folder = root
+        self._views: dict[Path, Self] = {}
+
+    def beside(self, path: Path) -> Self:
+        """The same project, as the code in that file's folder sees it: with the requirements that hold there."""
+        folder = path.resolve().parent
+        if folder == self._folder:
+            return self
+        if folder not in self._views:
+            view = copy.copy(self)
+            view._folder = folder
+            view.__dict__.pop("pins", None)
+            self._views[folder] = view
+        return self._views[folder]
+
+    @cached_property
+    def pins(self) -> Pins:
+        """What this project requires of other libraries; read when first asked, since most files never are."""
+        from ga_lint.project.releases import Pins  # `packaging` costs start-up that most runs need not pay
+
+        return Pins(self._folder, self.root, self.transformers_version)
+
+    def requirement(self, library: str) -> Requirement | None:
+        """The most binding place where the project says which releases of `library` it runs with."""
+        return next(iter(self.pins.requirements(library)), None)
+
+    @property
+    def releases(self) -> tuple[ReleaseRow, ...]:
+        """What the releases of transformers do that the project admits, oldest first; all of them if it names none."""
+        from ga_lint.knowledge.releases import load_releases
+
+        return self.pins.rows or load_releases().rows
+
+    @property
+    def release(self) -> ReleaseRow:
+        """The newest of them."""
+        return self.releases[-1]
+
+    @property
+    def trainer_passes_count(self) -> bool | None:
+        """Does the project's transformers pass `num_items_in_batch`? None where its release is not known."""
+        return self._some(lambda row: row.passes_count.value != "no")
+
+    @property
+    def averages_tokens(self) -> bool | None:
+        """Does it count over all ranks by default? None where its release is not known."""
+        return self._some(lambda row: row.averages_tokens is True)
+
+    @property
+    def knows_window_length(self) -> bool | None:
+        """Does its Trainer say how many micro-batches the running window has? None where its release is not known."""
+        return self._some(lambda row: row.window_length)
+
+    def _some(self, question: Callable[[ReleaseRow], bool]) -> bool | None:
+        """Is it so in one of the releases that the project admits?"""
+        rows = self.pins.rows
+        return any(map(question, rows)) if rows else None
