@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from ga_lint.knowledge.releases import ReleaseRow
+    from ga_lint.knowledge.releases import EngineRow, ReleaseRow
     from ga_lint.project.releases import Pins
     from ga_lint.project.requirement import Requirement
 
@@ -57,6 +57,16 @@ class Required:
     def release(self) -> ReleaseRow:
         """The newest of them."""
         return self.releases[-1]
+
+    @property
+    def engine(self) -> EngineRow | None:
+        """The DeepSpeed that the project pins, where that is one that does what it is told not to."""
+        from ga_lint.knowledge.releases import load_releases
+
+        requirement = self.requirement("deepspeed")
+        if requirement is None or not requirement.pinned:
+            return None
+        return load_releases().engine(requirement.specifier)
 
     @property
     def trainer_passes_count(self) -> bool | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
 from ga_lint.facts.model import (
+    ALL_OFF,
     LOSS_FUNCTION_WORDS,
     Factor,
     FactorKind,
@@ -17,7 +18,7 @@ from ga_lint.facts.model import (
     Place,
 )
 from ga_lint.project import Project
-from ga_lint.rules._overrides import COUNT, Fix, inside, returned_terms
+from ga_lint.rules._overrides import COUNT, Fix, inside, returned_terms, says
 from ga_lint.rules.registry import rule
 
 
@@ -32,6 +33,7 @@ def unguarded_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]
     if project.trainer_passes_count is False:
         return
     overrides = [one for one in facts.overrides if one.method == "compute_loss" and not one.own_step]
+    overrides = [one for one in overrides if says(one, ALL_OFF) is None]  # these are passed a count for every model
     followed: list[Override | LossFunction] = [*overrides, *facts.loss_functions]
     for one in followed:
         if one.unguarded:
@@ -42,15 +44,15 @@ def _without_count(one: Override | LossFunction, project: Project) -> str:
     """When there is none."""
     if isinstance(one, LossFunction) and one.role is not LossRole.ARGUMENT:
         return "a model that is called outside of a Trainer is passed none"
-    before = "" if project.release.eval_count else "in evaluation, "
+    before = "" if all(row.eval_count for row in project.releases) else "in evaluation before transformers 4.57.1, "
     return f"there is none {before}for a model whose forward takes no **kwargs and for batches without `labels`"
 
 
 def _confidence(one: Override | LossFunction, project: Project) -> Confidence:
     """Where evaluation passes a count, only other models and batches are without."""
     outside = isinstance(one, LossFunction) and one.role is not LossRole.ARGUMENT
-    known = project.transformers is not None and project.release.eval_count
-    sure = Confidence.POSSIBLE if known and not outside else Confidence.LIKELY
+    evaluated = all(row.eval_count for row in project.releases)
+    sure = Confidence.POSSIBLE if evaluated and not outside else Confidence.LIKELY
     return min(sure, one.confidence)
 
 

@@ -1,0 +1,23 @@
+"""What do the rules about a project's libraries share? Where it says which releases it runs with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ga_lint.diagnostics import Step
+from ga_lint.facts.model import Place
+from ga_lint.project import Project
+
+
+def requirement_step(project: Project, library: str, otherwise: Place) -> Iterator[Step]:
+    """The line that requires the library; where only the configuration names the release, that is said."""
+    requirement = project.requirement(library)
+    if requirement is not None and not (library == "transformers" and project.transformers_version):
+        verb = "locked" if requirement.locked else "required"
+        path, here = requirement.path, Path.cwd()
+        shown = path.relative_to(here) if path.is_relative_to(here) else path
+        yield Step(f"`{requirement.text}` is {verb}", shown, requirement.span)
+    elif project.transformers_version:
+        text = f"judged against transformers {project.transformers_version}, as configured"
+        yield Step(text, otherwise.path, otherwise.span)
