@@ -427,6 +427,16 @@ EACH = {
         {},
         {"division": "total / num_items_in_batch"},
     ),
+    "guard-count": (
+        "def f(loss, n=None):\n    # a\n    loss = loss / n  # b\n    done()\n",
+        {"count": "n", "targets": "y", "ignore_index": "-100", "form": "branch"},
+        {"division": "loss / n"},
+    ),
+    "decline-count": (
+        "def f(model):\n    # a\n    trainer = Trainer(model, args)  # b\n    done()\n",
+        {},
+        {"model": "model"},
+    ),
     "window-share": (LOOP, LOOP_OPTIONS, LOOP_PLACES),
     "window-gradients": (
         "def f(o, n):\n    while g():\n        b = h()\n        # a\n        x(b).backward()\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,20 @@ FORMS = {
         {"division": ["loss / num_items_in_batch", "loss / num_items_in_batch"]},
         right_alone=True,
     ),
+    "count that may be missing": Form(
+        own(COUNTED.format(value="summed / num_items_in_batch")),
+        "guard-count",
+        {"division": "summed / num_items_in_batch"},
+        right_alone=True,
+        options={"count": "num_items_in_batch", "targets": "targets", "ignore_index": "-100", "form": "branch"},
+    ),
+    "count that may be missing, in a larger expression": Form(
+        own(COUNTED.format(value="1.0 * (summed / num_items_in_batch)")),
+        "guard-count",
+        {"division": "summed / num_items_in_batch"},
+        right_alone=True,
+        options={"count": "num_items_in_batch", "targets": "targets", "ignore_index": "-100", "form": "count"},
+    ),
 }
 
 
@@ -320,13 +335,24 @@ def flat(model: Any) -> Tensor:
     return torch.cat([parameter.detach().reshape(-1).double() for parameter in model.parameters()])
 
 
-def train(text: str, steps: int = STEPS) -> list[Tensor]:
-    """Two optimizer steps of plain SGD; the parameters before and after each."""
+class Plain(torch.nn.Module):
+    """A model whose forward takes no **kwargs, so that the Trainer passes no count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = make_model()
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, labels: Tensor | None = None) -> Any:
+        return self.model(input_ids=input_ids, attention_mask=attention_mask, labels=labels)
+
+
+def train(text: str, steps: int = STEPS, make: Callable[[], Any] = make_model) -> list[Tensor]:
+    """Every optimizer step of plain SGD; the parameters before and after each."""
     import transformers
 
     names: dict[str, Any] = {}
     exec(compile(text, "trainer.py", "exec"), names)
-    model = make_model()
+    model = make()
     seen = [flat(model)]
 
     class Record(transformers.TrainerCallback):
@@ -416,6 +442,18 @@ def test_an_undivided_term_would_be_seen() -> None:
     assert form.fixed.count(".mean() / steps") == 1
     text = form.fixed.replace(".mean() / steps", ".mean()")
     assert error(train(text), [rows()[:STEPS], rows()[STEPS:]], form) > FAR
+
+
+@pytest.mark.parametrize("name", [name for name in FORMS if name.startswith("count that may be missing")])
+def test_without_a_count_the_mean_is_taken(name: str) -> None:
+    """One row a window, and a model that is passed no count: each step is the gradient of its own mean."""
+    form = FORMS[name]
+    with pytest.raises(TypeError):
+        train(form.text, 1, Plain)
+    assert error(train(form.fixed, 1, Plain), [[row] for row in rows()], form) < EXACT
+    assert " != -100" in form.fixed
+    wrong = form.fixed.replace(" != -100", " != 0")
+    assert error(train(wrong, 1, Plain), [[row] for row in rows()], form) > FAR
 
 
 def test_a_class_attribute_would_not_opt_out() -> None:

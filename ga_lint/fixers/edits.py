@@ -101,9 +101,12 @@ class _Apply(cst.CSTTransformer):
             statement = cast(Statement, new)
             if old in edits._removed:
                 orphans.extend(comments_of(statement))
-                continue
-            group = [statement, *edits._after.get(old, [])]
-            if old in edits._before:
+                group = [*edits._before.get(old, []), *edits._after.get(old, [])]  # what takes its place
+                if not group:
+                    continue
+            else:
+                group = [statement, *edits._after.get(old, [])]
+            if old in edits._before and old not in edits._removed:
                 group = [*_placed_above(edits._before[old], statement, *edits._spacing[old]), *group[1:]]
             if orphans:
                 group[0] = group[0].with_changes(leading_lines=[*orphans, *group[0].leading_lines])

@@ -67,7 +67,8 @@ def _fix(one: Override | LossFunction, place: Place) -> Fix:
         return None, "without a count the factor of the ranks has to be left out as well"
     if not factor.text.isidentifier() or not site.labels or site.masked or not site.ignore_index:
         return None, "which targets the sum runs over could not be followed"
-    options = (("count", factor.text), ("targets", site.labels), ("ignore_index", site.ignore_index))
+    form = "branch" if isinstance(one, Override) else "count"
+    options = (("count", factor.text), ("targets", site.labels), ("ignore_index", site.ignore_index), ("form", form))
     targets = (("division", place.span),)
     return FixRequest("guard-count", FixTier.SAFE, "fall back to the mean", targets, options), None
 
