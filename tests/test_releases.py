@@ -178,9 +178,11 @@ def test_where_it_stands(tmp_path: Path) -> None:
     assert not found.pinned and not found.locked
 
 
-def test_a_file_that_is_not_utf_8(tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_bytes("# für das Training\ntransformers==4.45.2\n".encode("latin-1"))
-    assert said(tmp_path) == [("requirements.txt:2", "==4.45.2")]
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8", "utf-8-sig"])
+def test_encodings(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "requirements.txt").write_bytes("# für Übungen\ntransformers==4.45.2\n".encode(encoding))
+    (tmp_path / "constraints.txt").write_bytes("transformers==4.45.2\n".encode(encoding))
+    assert said(tmp_path) == [("requirements.txt:2", "==4.45.2"), ("constraints.txt:1", "==4.45.2")]
 
 
 def test_a_lock_goes_before_a_pin_and_a_pin_before_a_range(tmp_path: Path) -> None:
@@ -247,6 +249,7 @@ class TestFolders:
             },
         )
         project = Project(tmp_path)
+        assert project.trainer_passes_count is True
         old, new = (tmp_path / "examples" / name for name in ("old/src/train.py", "new/train.py"))
         assert project.beside(old).trainer_passes_count is False
         assert project.beside(new).trainer_passes_count is True
