@@ -242,9 +242,9 @@ def options(folder: str, steps: int, averages: str, smoothing: float) -> Trainin
     wanted: dict[str, Any] = {
         "output_dir": folder, "use_cpu": True, "per_device_train_batch_size": 1, "gradient_accumulation_steps": steps,
         "per_device_eval_batch_size": len(TARGETS) // WORLD, "num_train_epochs": 1, "learning_rate": 1.0,
-        "optim": "sgd", "lr_scheduler_type": "constant", "max_grad_norm": 0.0, "save_strategy": "no", "report_to": [], "seed": 0,
-        "disable_tqdm": True, "remove_unused_columns": False, "log_level": "critical", "prediction_loss_only": True,
-        "label_smoothing_factor": smoothing,
+        "optim": "sgd", "lr_scheduler_type": "constant", "max_grad_norm": 0.0, "save_strategy": "no",
+        "report_to": [], "seed": 0, "disable_tqdm": True, "remove_unused_columns": False, "log_level": "critical",
+        "prediction_loss_only": True, "label_smoothing_factor": smoothing,
     }  # fmt: skip
     known = inspect.signature(TrainingArguments.__init__).parameters
     if averages != "default" and "average_tokens_across_devices" in known:
