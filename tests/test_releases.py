@@ -270,6 +270,13 @@ class TestFolders:
         requirement = Project(tmp_path / "packages" / "train").requirement("transformers")
         assert requirement is not None and requirement.place == place
 
+    def test_a_folder_is_read_once(self, tmp_path: Path) -> None:
+        write(tmp_path, {".git/HEAD": "", "uv.lock": UV_LOCK, "a/b.py": "", "c/d.py": ""})
+        project = Project(tmp_path)
+        first = project.beside(tmp_path / "a" / "b.py").requirement("transformers")
+        (tmp_path / "uv.lock").unlink()
+        assert project.beside(tmp_path / "c" / "d.py").requirement("transformers") is first
+
     def test_outside_the_repository_nothing_is_read(self, tmp_path: Path) -> None:
         write(tmp_path, {"requirements.txt": "transformers==4.40.2\n", "mine/.git/HEAD": "", "mine/a.py": ""})
         assert Project(tmp_path / "mine").requirement("transformers") is None
