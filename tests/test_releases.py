@@ -178,7 +178,7 @@ def test_where_it_stands(tmp_path: Path) -> None:
     assert not found.pinned and not found.locked
 
 
-@pytest.mark.parametrize("encoding", ["latin-1", "utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8", "utf-8-sig", "utf-16"])
 def test_encodings(tmp_path: Path, encoding: str) -> None:
     (tmp_path / "requirements.txt").write_bytes("# für Übungen\ntransformers==4.45.2\n".encode(encoding))
     (tmp_path / "constraints.txt").write_bytes("transformers==4.45.2\n".encode(encoding))
@@ -210,9 +210,10 @@ def test_included_files(tmp_path: Path) -> None:
     write(
         tmp_path,
         {
-            "requirements.txt": "-r reqs/base.txt\n-c missing.txt\ntorch\n",
-            "reqs/base.txt": "-r ../requirements.txt\n--constraint=pins.txt\ntransformers>=4.40\n",
+            "requirements.txt": "-r reqs/base.txt\n-c missing.txt\ntorch\ntorch-r reqs/other.txt\n",
+            "reqs/base.txt": "-r ../requirements.txt\n-cpins.txt\ntransformers>=4.40\n",
             "reqs/pins.txt": "transformers==4.45.2\n",
+            "reqs/other.txt": "transformers==4.30.2\n",
         },
     )
     assert said(tmp_path) == [("pins.txt:1", "==4.45.2"), ("base.txt:3", ">=4.40")]
