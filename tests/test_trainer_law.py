@@ -97,6 +97,13 @@ def test_no_branch_for_a_missing_count() -> None:
     assert train(Site.OVERRIDE, Form.COUNT, "4.53.3", guarded=False, accepted=False).raises == "TypeError"
 
 
+def test_a_parameter_without_a_default() -> None:
+    assert train(Site.OVERRIDE, Form.COUNT, "4.45.2", required=True).raises == "TypeError"
+    assert train(Site.OVERRIDE, Form.COUNT, "4.48.0", required=True).raises == "TypeError"
+    assert train(Site.OVERRIDE, Form.COUNT, "4.53.3", required=True) == Outcome(eval_raises="TypeError")
+    assert train(Site.OVERRIDE, Form.COUNT, "4.57.6", required=True) == Outcome()
+
+
 @pytest.mark.parametrize(
     ("site", "form", "release", "power"),
     [
