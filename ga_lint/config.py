@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +19,8 @@ DEFAULT_EXCLUDE = (
     "__pycache__", "__pypackages__", "_build", "buck-out", "build", "dist", "node_modules", "site-packages", "venv",
 )  # fmt: skip
 CONFIDENCES = tuple(str(confidence) for confidence in Confidence)
+_CLAUSE = r"(?:~=|={2,3}|!=|[<>]=?)?\s*v?\d[\w.*+!-]*"
+_RELEASES = re.compile(rf"\s*{_CLAUSE}(?:\s*,\s*{_CLAUSE})*\s*")
 CONFIG_NAMES = ("ga-lint.toml", "pyproject.toml")  # in one folder, the first that says something wins
 
 
@@ -182,7 +185,7 @@ def config_from(table: Table, path: Path, root: Path) -> Config:
         extend_exclude=table.strings("extend-exclude"),
         respect_gitignore=table.boolean("respect-gitignore", default=True),
         min_confidence=Confidence[table.choice("min-confidence", CONFIDENCES, default="likely").upper()],
-        transformers_version=table.text("transformers-version"),
+        transformers_version=table.releases("transformers-version"),
         per_file_ignores=tuple(table.table("per-file-ignores").all_strings()),
         knowledge=table.table("knowledge").all_tables(),
     )
@@ -221,6 +224,12 @@ class Table:
             raise self._wrong(key, "a string")
         return value
 
+    def releases(self, key: str) -> str | None:
+        value = self.text(key)
+        if value is not None and not names_releases(value):
+            raise self._wrong(key, RELEASES_WANTED)
+        return value
+
     def choice(self, key: str, choices: tuple[str, ...], *, default: str) -> str:
         value = self._get(key)
         if value is not None and value not in choices:
@@ -246,6 +255,14 @@ class Table:
     def refuse_other_keys(self) -> None:
         for key in self._table.keys() - set(self._asked):
             raise ConfigError(self._path, f"[{self._name}] has no key {key!r}{nearest(key, self._asked)}")
+
+
+RELEASES_WANTED = "a release, as 4.53.3, or a range, as '>=4.46,<4.54'"
+
+
+def names_releases(text: str) -> bool:
+    """Is it one release or a range of them?"""
+    return _RELEASES.fullmatch(text) is not None
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

@@ -389,6 +389,12 @@ class TestRule:
         assert (ran.code, ran.err) == (2, "error: no rule matches 'mean-of-mean'; did you mean 'mean-of-means'?\n")
 
 
+def test_a_release_that_is_none(tmp_path: Path) -> None:
+    ran = ga_lint("check", "--transformers-version", "newest", cwd=tmp_path)
+    assert ran.code == 2
+    assert ran.err.startswith("error: --transformers-version must be a release, as 4.53.3, or a range")
+
+
 class TestFix:
     def test_written_and_told(self, tmp_path: Path) -> None:
         write(tmp_path, {"hit.py": HIT})

@@ -72,6 +72,10 @@ def test_every_key_is_read(tmp_path: Path) -> None:
             "tool.ga-lint.min-confidence must be one of possible, likely, certain",
         ),
         ("[tool.ga-lint]\ntransformers-version = 4.53", "tool.ga-lint.transformers-version must be a string"),
+        (
+            "[tool.ga-lint]\ntransformers-version = 'newest'",
+            "tool.ga-lint.transformers-version must be a release, as 4.53.3, or a range, as '>=4.46,<4.54'",
+        ),
         ("[tool.ga-lint]\nper-file-ignores = []", "tool.ga-lint.per-file-ignores must be a table"),
         ("[tool.ga-lint.knowledge]\nlosses = 1", "tool.ga-lint.knowledge.losses must be a table"),
         ("[tool]\nga-lint = 3", "tool.ga-lint must be a table"),

@@ -433,7 +433,7 @@ EACH = {
         {"division": "loss / n"},
     ),
     "decline-count": (
-        "def f(model):\n    # a\n    trainer = Trainer(model, args)  # b\n    done()\n",
+        "def f():\n    # a\n    trainer = Trainer(model, args)  # b\n    done()\n",
         {},
         {"model": "model"},
     ),

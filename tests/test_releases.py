@@ -178,9 +178,11 @@ def test_where_it_stands(tmp_path: Path) -> None:
     assert not found.pinned and not found.locked
 
 
-def test_a_file_that_is_not_utf_8(tmp_path: Path) -> None:
-    (tmp_path / "requirements.txt").write_bytes("# für das Training\ntransformers==4.45.2\n".encode("latin-1"))
-    assert said(tmp_path) == [("requirements.txt:2", "==4.45.2")]
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8", "utf-8-sig", "utf-16"])
+def test_encodings(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "requirements.txt").write_bytes("# für Übungen\ntransformers==4.45.2\n".encode(encoding))
+    (tmp_path / "constraints.txt").write_bytes("transformers==4.45.2\n".encode(encoding))
+    assert said(tmp_path) == [("requirements.txt:2", "==4.45.2"), ("constraints.txt:1", "==4.45.2")]
 
 
 def test_a_lock_goes_before_a_pin_and_a_pin_before_a_range(tmp_path: Path) -> None:
@@ -208,9 +210,10 @@ def test_included_files(tmp_path: Path) -> None:
     write(
         tmp_path,
         {
-            "requirements.txt": "-r reqs/base.txt\n-c missing.txt\ntorch\n",
-            "reqs/base.txt": "-r ../requirements.txt\n--constraint=pins.txt\ntransformers>=4.40\n",
+            "requirements.txt": "-r reqs/base.txt\n-c missing.txt\ntorch\ntorch-r reqs/other.txt\n",
+            "reqs/base.txt": "-r ../requirements.txt\n-cpins.txt\ntransformers>=4.40\n",
             "reqs/pins.txt": "transformers==4.45.2\n",
+            "reqs/other.txt": "transformers==4.30.2\n",
         },
     )
     assert said(tmp_path) == [("pins.txt:1", "==4.45.2"), ("base.txt:3", ">=4.40")]
@@ -247,6 +250,7 @@ class TestFolders:
             },
         )
         project = Project(tmp_path)
+        assert project.trainer_passes_count is True
         old, new = (tmp_path / "examples" / name for name in ("old/src/train.py", "new/train.py"))
         assert project.beside(old).trainer_passes_count is False
         assert project.beside(new).trainer_passes_count is True
@@ -266,6 +270,13 @@ class TestFolders:
         )
         requirement = Project(tmp_path / "packages" / "train").requirement("transformers")
         assert requirement is not None and requirement.place == place
+
+    def test_a_folder_is_read_once(self, tmp_path: Path) -> None:
+        write(tmp_path, {".git/HEAD": "", "uv.lock": UV_LOCK, "a/b.py": "", "c/d.py": ""})
+        project = Project(tmp_path)
+        first = project.beside(tmp_path / "a" / "b.py").requirement("transformers")
+        (tmp_path / "uv.lock").unlink()
+        assert project.beside(tmp_path / "c" / "d.py").requirement("transformers") is first
 
     def test_outside_the_repository_nothing_is_read(self, tmp_path: Path) -> None:
         write(tmp_path, {"requirements.txt": "transformers==4.40.2\n", "mine/.git/HEAD": "", "mine/a.py": ""})

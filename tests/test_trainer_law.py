@@ -8,53 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from ga_lint.knowledge.releases import ReleaseRow, load_releases
-from ga_lint.knowledge.trainer_law import Form, Outcome, Site, Usage, accepts, outcome
+from ga_lint.knowledge.releases import load_releases
+from ga_lint.knowledge.trainer_law import Form, Outcome, Site, Usage, outcome
 from testbed.fixtures import ROOT
+from testbed.usages import usage_of
 
 RELEASES = load_releases()
 MEAN_OF_MEANS, RANK_LOCAL = 1.03, 1.014  # the projection on the right gradient of those two wrong weightings
-
-STOCK, PLAIN = "loss_kwargs", None  # how the ** parameter of the model's forward is called
-SITES: dict[str, tuple[Site, Form]] = {
-    "default": (Site.MODEL, Form.COUNT),
-    "noparam": (Site.OVERRIDE_WITHOUT_PARAMETER, Form.MEAN),
-    "ignored": (Site.OVERRIDE, Form.MEAN),
-    "kwignored": (Site.OVERRIDE, Form.MEAN),
-    "used": (Site.OVERRIDE, Form.COUNT),
-    "canon": (Site.OVERRIDE, Form.COUNT_TIMES_RANKS),
-    "outloss": (Site.OVERRIDE, Form.MEAN),
-    "outloss_fwd": (Site.OVERRIDE, Form.COUNT),
-    "super_drop": (Site.SUPER_WITHOUT_COUNT, Form.COUNT),
-    "super_fwd": (Site.SUPER_WITH_COUNT, Form.COUNT),
-    "clf_mean": (Site.FUNCTION, Form.MEAN),
-    "clf_sum": (Site.FUNCTION, Form.COUNT),
-    "smooth": (Site.SMOOTHER, Form.COUNT),
-    "m_nokw": (Site.MODEL, Form.MEAN),
-    "m_nokw_canon": (Site.OVERRIDE, Form.COUNT_TIMES_RANKS),
-    "m_nokw_clf": (Site.FUNCTION, Form.COUNT),
-    "m_named": (Site.MODEL, Form.COUNT),
-    "m_namedattr": (Site.MODEL, Form.COUNT),
-    "m_kwign": (Site.MODEL, Form.MEAN),
-    "m_kwignattr": (Site.MODEL, Form.MEAN),
-    "m_kwuse": (Site.MODEL, Form.COUNT),
-    "lossfn_mean": (Site.LOSS_FUNCTION, Form.MEAN),
-    "lossfn_sum": (Site.LOSS_FUNCTION, Form.COUNT),
-}
-KEYWORDS = {"m_nokw": PLAIN, "m_named": PLAIN, "m_kwign": "kwargs", "m_kwuse": "kwargs"}  # by the name's beginning
-ATTRIBUTES = {"m_namedattr": True, "m_kwignattr": False}
-
-
-def usage_of(scenario: str, row: ReleaseRow, *, ranks: bool = False, averages: bool | None = None) -> Usage:
-    """A scenario as the law is told of it."""
-    name, _, option = scenario.partition("+")
-    site, form = SITES[name]
-    keywords = next((word for start, word in KEYWORDS.items() if name.startswith(start)), STOCK)
-    accepted = accepts(row, keywords, attribute=ATTRIBUTES.get(name), assigned=False if option == "flagF" else None)
-    if form is Form.COUNT_TIMES_RANKS and not accepted:
-        form = Form.COUNT  # the override that was run multiplies for accepting models only
-    scaled = False if option == "scaledF" else None
-    return Usage(site, form, accepted, scaled, averages, ranks=ranks)
 
 
 def cells() -> Iterator[tuple[str, str, int, int, bool | None, str]]:
@@ -135,6 +95,13 @@ def test_no_branch_for_a_missing_count() -> None:
     assert train(Site.OVERRIDE, Form.COUNT, "4.53.3", guarded=False) == Outcome(eval_raises="TypeError")
     assert train(Site.OVERRIDE, Form.COUNT, "4.57.6", guarded=False) == Outcome()
     assert train(Site.OVERRIDE, Form.COUNT, "4.53.3", guarded=False, accepted=False).raises == "TypeError"
+
+
+def test_a_parameter_without_a_default() -> None:
+    assert train(Site.OVERRIDE, Form.COUNT, "4.45.2", required=True).raises == "TypeError"
+    assert train(Site.OVERRIDE, Form.COUNT, "4.48.0", required=True).raises == "TypeError"
+    assert train(Site.OVERRIDE, Form.COUNT, "4.53.3", required=True) == Outcome(eval_raises="TypeError")
+    assert train(Site.OVERRIDE, Form.COUNT, "4.57.6", required=True) == Outcome()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
-from ga_lint.config import ConfigFinder, Flags, Selection
+from ga_lint.config import RELEASES_WANTED, ConfigFinder, Flags, Selection, names_releases
 from ga_lint.diagnostics import Confidence
 from ga_lint.errors import UsageError
 from ga_lint.outcome import Report
@@ -30,13 +30,16 @@ def finder_of(arguments: Arguments) -> ConfigFinder:
     )
     _refuse_unknown_rules(selection)
     confidence = arguments.text("min_confidence")
+    releases = arguments.text("transformers_version")
+    if releases is not None and not names_releases(releases):
+        raise UsageError(f"--transformers-version must be {RELEASES_WANTED}; not {releases!r}")
     flags = Flags(
         selection=selection,
         exclude=arguments.items("exclude") or None,
         extend_exclude=arguments.items("extend_exclude"),
         respect_gitignore=arguments.switches.get("respect_gitignore"),
         min_confidence=Confidence[confidence.upper()] if confidence else None,
-        transformers_version=arguments.text("transformers_version"),
+        transformers_version=releases,
         ignore_suppressions=arguments.switch("ignore_suppressions"),
     )
     config, isolated = arguments.text("config"), arguments.switch("isolated")

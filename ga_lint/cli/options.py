@@ -84,7 +84,7 @@ OPTIONS = (
     Option("--extend-select", _ALL, "Rules to run besides the selected ones.", Panel.RULES, _LIST, "RULES"),
     Option("--min-confidence", "check fix", "Leave out findings below it (default: likely).", Panel.RULES, _TEXT,
            "LEVEL", CONFIDENCES),
-    Option("--transformers-version", _ALL, "The release to judge against (default: what the project asks for).",
+    Option("--transformers-version", _ALL, "The release or range to judge for (default: what the project asks for).",
            Panel.RULES, _TEXT, "VERSION"),
 
     Option("--exclude", _ALL, "Patterns to leave out, instead of the default ones.", Panel.FILES, _LIST, "PATTERNS"),

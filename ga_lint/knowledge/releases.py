@@ -185,11 +185,12 @@ def read_releases(path: Path) -> Releases:
     except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
         raise UsageError(f"{path}: not a table of releases: {error}") from None
     rows: list[ReleaseRow] = []
+    numbers = [(release_of(version), version) for version in known]
     merged: dict[str, object] = {}
     for number, entry in enumerate(entries):
         merged = {key: value for key, value in merged.items() if key not in (*_OWN, "source")} | entry
         following = entries[number + 1]["first"] if number + 1 < len(entries) else None
-        merged["last"] = _before(following, known) if following else None
+        merged["last"] = _before(following, numbers) if following else None
         rows.append(_row(ReleaseRow, merged, f"{path.name}: release {entry.get('first', number + 1)}"))
     firsts = [release_of(row.first) for row in rows]
     if firsts != sorted(set(firsts)):
@@ -197,9 +198,10 @@ def read_releases(path: Path) -> Releases:
     return Releases(tuple(rows), tuple(_row(EngineRow, entry, f"{path.name}: engine") for entry in engines), known)
 
 
-def _before(version: str, known: tuple[str, ...]) -> str:
+def _before(version: str, known: list[tuple[tuple[int, ...], str]]) -> str:
     """The last known release before this one."""
-    return max((other for other in known if release_of(other) < release_of(version)), key=release_of)
+    release = release_of(version)
+    return max(other for other in known if other[0] < release)[1]
 
 
 def _row(kind: type[Any], entry: Mapping[str, object], place: str) -> Any:

@@ -61,6 +61,7 @@ class Usage:
     labels: bool = True  # do the batches have a key `labels`?
     ranks: bool = False  # are there several?
     guarded: bool = True  # does a counting form fall back to the mean where the count is None?
+    required: bool = False  # does the override's parameter lack a default?
     deepspeed: bool = False
 
 
@@ -126,7 +127,7 @@ def outcome(usage: Usage, row: ReleaseRow, engine: EngineRow | None = None) -> O
         ranks=_ranks(usage, row, normalised=normalised, passed=passed) if averaged else 0,
         mean_of_means=not normalised,
         rank_local=normalised and usage.ranks and not averaged,
-        eval_raises="TypeError" if lost and not eval_normalised else "",
+        eval_raises="TypeError" if (lost and not eval_normalised) or (usage.required and not row.eval_count) else "",
         eval_steps=-1 if usage.form is Form.MEAN_OVER_STEPS else 0,
         eval_ranks=_ranks(usage, row, normalised=eval_normalised, passed=evaluated) if averaged else 0,
     )
@@ -137,6 +138,8 @@ def _signature_error(usage: Usage, row: ReleaseRow) -> str:
     unknown = row.passes_count is PassesCount.NO
     if usage.site is Site.OVERRIDE_WITHOUT_PARAMETER:
         return "TypeError" if _passes(usage, row) else ""
+    if usage.required and not _passes(usage, row):
+        return "TypeError"
     if usage.site in (Site.FUNCTION, Site.SUPER_WITH_COUNT):
         return "TypeError" if unknown else ""
     if usage.site is Site.LOSS_FUNCTION and row.loss_function is LossFunction.FIXED:

@@ -20,14 +20,21 @@ def requirements_of(root: Path, library: str) -> tuple[Requirement, ...]:
     return tuple(sorted(requirements_in(root, library), key=_loose))
 
 
-def requirements_near(folder: Path, root: Path, library: str) -> tuple[Requirement, ...]:
+Said = dict[tuple[Path, str], tuple[Requirement, ...]]
+
+
+def requirements_near(folder: Path, root: Path, library: str, said: Said | None = None) -> tuple[Requirement, ...]:
     """The same for code in `folder`: of the nearest folder above it that says something, in the same repository.
 
     A lock or pin further up goes first where the nearest range admits it: a workspace has one lock for all its members.
+    `said`: what folders are known to say; a lock can be megabytes, and every folder of a repository asks for it.
     """
+    said = {} if said is None else said
     found: tuple[Requirement, ...] = ()
     for place in _folders(folder, root):
-        here = requirements_of(place, library)
+        if (place, library) not in said:
+            said[place, library] = requirements_of(place, library)
+        here = said[place, library]
         if not found:
             found = here
         elif here and _narrows(here[0], found[0]):
@@ -87,12 +94,11 @@ class Pins:
     folder: Path
     root: Path
     configured: str | None  # the version or range that the user named
+    said: Said  # shared by all folders of a project
 
     def requirements(self, library: str) -> tuple[Requirement, ...]:
         """Most binding first."""
-        if library not in self._found:
-            self._found[library] = requirements_near(self.folder, self.root, library)
-        return self._found[library]
+        return requirements_near(self.folder, self.root, library, self.said)
 
     @cached_property
     def specifier(self) -> str | None:
@@ -108,7 +114,3 @@ class Pins:
         releases = load_releases()
         rows = {releases.row(version).first for version in admitted(self.specifier, releases.known)}
         return tuple(row for row in releases.rows if row.first in rows)
-
-    @cached_property
-    def _found(self) -> dict[str, tuple[Requirement, ...]]:
-        return {}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from ga_lint.knowledge.releases import EngineRow, ReleaseRow
-    from ga_lint.project.releases import Pins
+    from ga_lint.project.releases import Pins, Said
     from ga_lint.project.requirement import Requirement
 
 
@@ -22,6 +22,7 @@ class Required:
         self.transformers_version = transformers_version
         self._folder = root
         self._views: dict[Path, Self] = {}
+        self._said: Said = {}
 
     def beside(self, path: Path) -> Self:
         """The same project, as the code in that file's folder sees it: with the requirements that hold there."""
@@ -40,7 +41,7 @@ class Required:
         """What this project requires of other libraries; read when first asked, since most files never are."""
         from ga_lint.project.releases import Pins  # `packaging` costs start-up that most runs need not pay
 
-        return Pins(self._folder, self.root, self.transformers_version)
+        return Pins(self._folder, self.root, self.transformers_version, self._said)
 
     def requirement(self, library: str) -> Requirement | None:
         """The most binding place where the project says which releases of `library` it runs with."""

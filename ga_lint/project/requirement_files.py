@@ -19,7 +19,8 @@ from ga_lint.project.requirement import (
 from ga_lint.source import Position, Span
 
 MAX_INCLUDES = 32  # files that requirement files name with -r and -c
-_INCLUDE = re.compile(r"\s*(?:-r|-c|--requirement|--constraint)[\s=]+[\"']?([^\s\"'#]+)")
+_INCLUDE = re.compile(r"^[ \t]*(?:-r|-c|--requirement|--constraint)[ \t=]*[\"']?([^\s\"'#]+)", re.MULTILINE)
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # PowerShell's `pip freeze > requirements.txt`
 _LISTS = (
     "project.dependencies",
     "project.optional-dependencies.*",
@@ -109,7 +110,7 @@ def _text(path: Path) -> str:
     except OSError:
         return ""
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-16" if data.startswith(_UTF_16) else "utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("latin-1")
     return text.replace("\r\n", "\n").replace("\r", "\n")
