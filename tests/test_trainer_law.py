@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
-from collections.abc import Iterator
 
 import pytest
 
 from ga_lint.knowledge.releases import load_releases
 from ga_lint.knowledge.trainer_law import Form, Outcome, Site, Usage, outcome
-from testbed.fixtures import ROOT
-from testbed.usages import usage_of
+from testbed.usages import cells, usage_of
 
 RELEASES = load_releases()
 MEAN_OF_MEANS, RANK_LOCAL = 1.03, 1.014  # the projection on the right gradient of those two wrong weightings
-
-
-def cells() -> Iterator[tuple[str, str, int, int, bool | None, str]]:
-    """Scenario, release, steps, ranks, average_tokens_across_devices and what was measured."""
-    path = ROOT / "tests" / "data" / "measured-gradients.toml"
-    for matrix in tomllib.loads(path.read_text(encoding="utf-8"))["matrix"]:
-        averages = matrix.get("average_tokens_across_devices")
-        for scenario, values in matrix["measured"].items():
-            for release, value in zip(matrix["releases"].split(), values.split(), strict=True):
-                if value != "-":
-                    yield scenario, release, matrix["steps"], matrix["ranks"], averages, value
 
 
 def expected(result: Outcome, steps: int, ranks: int) -> float:

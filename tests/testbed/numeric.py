@@ -4,8 +4,9 @@ The oracle owes nothing to ga-lint: plain torch, float64, the gradient of the me
 in one go. A block's gradient is caught in `optimizer.step()`; the learning rate is zero, so every window starts from
 the same parameters. `scale` is <g, oracle> / <oracle, oracle>, `error` is |g - oracle| / |oracle|.
 
-A block is a loop, `train(model, loader, optimizer, steps)`, or a subclass of transformers' Trainer. A loop sees two
-windows of four micro-batches; a Trainer sees one, on each rank.
+A block is a loop, `train(model, loader, optimizer, steps)`, a subclass of transformers' Trainer, or a function that builds
+a Trainer, `build(config, dataset, collator)`. A loop sees two windows of four micro-batches; a Trainer sees one, on each
+rank.
 """
 
 from __future__ import annotations
@@ -66,6 +67,8 @@ def _measured(code: str, targets: Sequence[int]) -> Measured:
     try:
         if callable(namespace.get("train")):
             got, wanted = _run_on_this_rank(namespace["train"], rows)
+        elif callable(namespace.get("build")):
+            got, wanted = run_built(namespace, rows[:STEPS])
         else:
             world = int(os.environ.get("WORLD_SIZE", "1"))
             rows = rows[: STEPS * world]
@@ -124,26 +127,32 @@ class TinyLM(nn.Module):
         return cast(Tensor, self.head(torch.tanh(self.mix(hidden))))
 
 
-def tiny_llama() -> nn.Module:
-    """The real thing, as small as it gets."""
-    from transformers import LlamaConfig, LlamaForCausalLM
+def tiny_config() -> Any:
+    from transformers import LlamaConfig
 
-    torch.manual_seed(1)
-    config = LlamaConfig(
+    return LlamaConfig(
         vocab_size=VOCABULARY, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, max_position_embeddings=64, use_cache=False, bos_token_id=1, eos_token_id=2,
-        pad_token_id=0,
+        pad_token_id=0, num_labels=VOCABULARY,
     )  # fmt: skip
-    return cast(nn.Module, LlamaForCausalLM(config).double())
 
 
-def oracle(model: nn.Module, rows: Sequence[Batch]) -> Tensor:
-    """The gradient of the mean over all targets of `rows`."""
+def tiny_llama() -> nn.Module:
+    """The real thing, as small as it gets."""
+    from transformers import LlamaForCausalLM
+
+    torch.manual_seed(1)
+    return cast(nn.Module, LlamaForCausalLM(tiny_config()).double())
+
+
+def oracle(model: nn.Module, rows: Sequence[Batch], *, shifts: bool = True) -> Tensor:
+    """The gradient of the mean over all targets of `rows`; `shifts`: each place is to predict the next token."""
     batch = collate(rows)
     output = model(batch["input_ids"])
     logits = output if isinstance(output, Tensor) else output.logits
-    targets = batch["labels"][:, 1:]
-    nll = F.cross_entropy(logits[:, :-1].flatten(0, 1), targets.flatten(), ignore_index=-100, reduction="none")
+    targets = batch["labels"][:, 1:] if shifts else batch["labels"]
+    logits = logits[:, :-1] if shifts else logits
+    nll = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100, reduction="none")
     torch.autograd.backward(nll.sum() / (targets != -100).sum())
     return _gradient(model.parameters())
 
@@ -179,15 +188,36 @@ def run_trainer(trainer_class: Callable[..., Any], rows: list[Batch]) -> list[Te
     model = tiny_llama()
     optimizer = RecordingSGD(model)
     with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(
-            folder, per_device_train_batch_size=1, gradient_accumulation_steps=STEPS, max_steps=1, max_grad_norm=0.0,
-            use_cpu=True, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
-            ddp_backend="gloo" if "RANK" in os.environ else None,
-        )  # fmt: skip
+        arguments = TrainingArguments(folder, gradient_accumulation_steps=STEPS, **arguments_of_a_run())
         trainer_class(
             model=model, args=arguments, train_dataset=rows, data_collator=collate, optimizers=(optimizer, None)
         ).train()
     return optimizer.gradients
+
+
+def arguments_of_a_run() -> dict[str, Any]:
+    """One step, one row in each micro-batch, nothing clipped, saved or logged."""
+    return {
+        "per_device_train_batch_size": 1, "max_steps": 1, "max_grad_norm": 0.0, "use_cpu": True, "report_to": [],
+        "save_strategy": "no", "logging_strategy": "no", "disable_tqdm": True,
+        "ddp_backend": "gloo" if "RANK" in os.environ else None,
+    }  # fmt: skip
+
+
+def run_built(namespace: dict[str, Any], rows: list[Batch]) -> tuple[list[Tensor], list[Tensor]]:
+    """The gradient of a Trainer that the block builds, with its own arguments and head; and the truth."""
+    from transformers import TrainingArguments
+
+    with tempfile.TemporaryDirectory() as folder:
+        namespace["TrainingArguments"] = lambda _, **given: TrainingArguments(folder, **arguments_of_a_run(), **given)
+        torch.manual_seed(1)
+        trainer = namespace["build"](tiny_config(), rows, collate)
+        model = trainer.model.double()
+        trainer.optimizer = RecordingSGD(model)
+        wanted = oracle(model, rows, shifts=False)
+        model.zero_grad()
+        trainer.train()
+    return trainer.optimizer.optimizer.gradients, [wanted]
 
 
 def _trainer_of(namespace: dict[str, Any]) -> Callable[..., Any]:

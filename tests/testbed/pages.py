@@ -6,6 +6,9 @@ whose first line says what it is: ```python bad, ```python good, and how it is m
     equal      on micro-batches with equal counts (a fault of scale needs no others); ragged ones are the default
     ranks=2    on two ranks, each with one window of a loop's
     rows=6     on so many micro-batches, so that the last window of a loop is shorter
+    with=transformers==5.3.0   in a project that requires this release
+    measured=default           with that release, whose number of this name in tests/data/measured-gradients.toml is meant
+    computed=default           with that release, by the law alone: what was read, not run
 
 The table under *Numbers* has one row for each block, in the order of the page: `bad` or `good`, then the scale of the
 gradient and its relative error, as printed numbers or as a bound (`< 1e-6`), or the name of an exception.
@@ -36,6 +39,9 @@ class Block:
     ragged: bool
     ranks: int
     rows: int
+    requirement: str = ""
+    measured: str = ""
+    computed: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,11 +94,17 @@ def read_page(path: Path) -> Page:
 def _block(path: Path, text: str, match: re.Match[str]) -> Block:
     role, *options = match["info"].split()
     row = text.count("\n", 0, match.start()) + 1
-    numbers = {name: int(value) for name, _, value in (o.partition("=") for o in options if "=" in o)}
-    if role not in ("bad", "good") or not {*options} <= {"equal", *(f"{n}={v}" for n, v in numbers.items())}:
-        raise ValueError(f"{path}:{row}: cannot read {match['info']!r}")
-    if not numbers.keys() <= {"ranks", "rows"}:
+    given = {name: value for name, _, value in (option.partition("=") for option in options)}
+    if role not in ("bad", "good") or not given.keys() <= {"equal", "ranks", "rows", "with", "measured", "computed"}:
         raise ValueError(f"{path}:{row}: cannot read {match['info']!r}")
     return Block(
-        role, match["code"], row, "equal" not in options, numbers.get("ranks", 1), numbers.get("rows", ALL_ROWS)
+        role,
+        match["code"],
+        row,
+        "equal" not in given,
+        int(given.get("ranks", 1)),
+        int(given.get("rows", ALL_ROWS)),
+        given.get("with", ""),
+        given.get("measured", ""),
+        given.get("computed", ""),
     )

@@ -1,9 +1,14 @@
-"""What is each scenario of the measured releases, in the terms of the law?"""
+"""What is each scenario of the measured releases, in the terms of the law, and what was measured of it?"""
 
 from __future__ import annotations
 
-from ga_lint.knowledge.releases import ReleaseRow
-from ga_lint.knowledge.trainer_law import Form, Site, Usage, accepts
+import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from ga_lint.knowledge.releases import ReleaseRow, load_releases
+from ga_lint.knowledge.trainer_law import Form, Site, Usage, accepts, outcome
 
 # "m_": a model of one's own: without **kwargs, with them, with the count's parameter alone. "attr": its
 # accepts_loss_kwargs says so; "ign": it ignores the count.
@@ -50,3 +55,30 @@ def usage_of(scenario: str, row: ReleaseRow, *, ranks: bool = False, averages: b
         form = Form.COUNT  # the override that is run multiplies for accepting models only
     scaled = False if option == "scaledF" else None
     return Usage(site, form, accepted, scaled, averages, labels=option != "nolabels", ranks=ranks)
+
+
+def cells() -> Iterator[tuple[str, str, int, int, bool | None, str]]:
+    """Scenario, release, steps, ranks, average_tokens_across_devices and what was measured."""
+    path = Path(__file__).parents[1] / "data" / "measured-gradients.toml"
+    for matrix in tomllib.loads(path.read_text(encoding="utf-8"))["matrix"]:
+        averages = matrix.get("average_tokens_across_devices")
+        for scenario, values in matrix["measured"].items():
+            for release, value in zip(matrix["releases"].split(), values.split(), strict=True):
+                if value != "-":
+                    yield scenario, release, matrix["steps"], matrix["ranks"], averages, value
+
+
+def measured(scenario: str, version: str) -> float:
+    """The scale in one process with four steps."""
+    found = [cell for cell in cells() if cell[:4] == (scenario, version, 4, 1)]
+    return float(found[0][-1])
+
+
+def computed(scenario: str, requirement: str) -> float:
+    """The same by the law, for `transformers==5.23.0` or, on the newest transformers, `deepspeed==0.18.3`."""
+    library, _, version = requirement.partition("==")
+    releases = load_releases()
+    row = releases.row(version) if library == "transformers" else releases.newest
+    engine = releases.engine(version) if library == "deepspeed" else None
+    usage = replace(usage_of(scenario, row), deepspeed=library == "deepspeed")
+    return outcome(usage, row, engine).scale(4)
