@@ -57,10 +57,16 @@ def _scaled_term(term: LossTerm, by: Value, power: int, text: str, place: Place)
 
 
 def product(left: Value, left_text: str, right: Value, right_text: str, power: int) -> Product | None:
-    """`left * right` or `left / right` where a count is among the factors and nothing but counts, steps and ranks."""
+    """`left * right` or `left / right` where a count is among the factors and nothing but counts, steps and ranks.
+
+    The Trainer's own count keeps company with anything: a share is computed with it, whatever is counted beside it.
+    """
     parts = (*_parts(left, left_text, 1), *_parts(right, right_text, power))
     counts = any(isinstance(value, Count | Product) for value in (left, right))
-    known = all(isinstance(value, Count) or _kind_by_name(text) is not FactorKind.OTHER for value, text, _ in parts)
+    trainers = any(isinstance(value, Count) and value.is_trainers for value, _, _ in parts)
+    known = trainers or all(
+        isinstance(value, Count) or _kind_by_name(text) is not FactorKind.OTHER for value, text, _ in parts
+    )
     return Product(parts) if counts and known and len(parts) > 1 else None
 
 
@@ -92,19 +98,19 @@ def _kind_by_name(text: str) -> FactorKind:
     return FactorKind.WORLD if WORLD_NAME.search(text) else FactorKind.OTHER
 
 
-def _normal(term: LossTerm) -> LossTerm:
-    """A mean times its own count is a sum; a sum over its own count is a mean."""
+def _normal(term: LossTerm, at: Place | None = None) -> LossTerm:
+    """A mean times its own count is a sum; a sum over its own count is a mean. `at`: where, if not at that factor."""
     if not term.factors:
         return term
     last, site = term.factors[-1], term.site
     if last.kind is not FactorKind.LOCAL_COUNT:
         return term
     if site.reduction is Reduction.SUM and last.power == -1:
-        mean = replace(_reduced(site, Reduction.MEAN, last.place), averaged_over=last.counted)
+        mean = replace(_reduced(site, Reduction.MEAN, at or last.place), averaged_over=last.counted)
         return LossTerm(mean, term.factors[:-1])
     if site.reduction is Reduction.MEAN and last.power == 1:
         undone = last.counted == site.averaged_over
-        total = replace(_reduced(site, Reduction.SUM, last.place), rescaled_by="" if undone else last.counted)
+        total = replace(_reduced(site, Reduction.SUM, at or last.place), rescaled_by="" if undone else last.counted)
         return LossTerm(total, term.factors[:-1])
     return term
 
@@ -116,7 +122,19 @@ def added(left: Loss, right: Loss) -> Loss:
 
 def reduced(elements: Elements, reduction: Reduction, place: Place) -> Loss:
     """All elements as one number."""
-    return Loss((LossTerm(_reduced(elements.site, reduction, place)),))
+    term = LossTerm(_reduced(elements.site, reduction, place))
+    for factor in elements.factors:
+        term = _normal(replace(term, factors=(*term.factors, factor)), place)
+    return Loss((term,))
+
+
+def each_scaled(elements: Elements, by: Value, power: int, text: str, place: Place) -> Elements:
+    """Every element multiplied with or divided by a count before they are put together; else as it was."""
+    if isinstance(by, Count):
+        return replace(elements, factors=(*elements.factors, factor_of(by, power, text, place)))
+    if power < 0 and elements.site.level is Level.SAMPLE and not isinstance(by, Const):
+        return replace(elements, site=replace(elements.site, per_row=True))
+    return elements
 
 
 def _reduced(site: LossSite, reduction: Reduction, place: Place) -> LossSite:

@@ -250,6 +250,8 @@ def _by_name(call: Call) -> Value:
     """A callee of which only the name is known: a model, a criterion, or nothing that matters."""
     if gradients.record_scaler(call):
         return UNKNOWN
+    if any(isinstance(one, Loss) for one in alternatives(call.argument(None, "loss") or UNKNOWN)):
+        return Table(call.named)
     name = text_of(call.node.func).rpartition(".")[2]
     if any(isinstance(value, Model) for value in call.positional):
         wrapped = next(value for value in call.positional if isinstance(value, Model))
@@ -257,7 +259,7 @@ def _by_name(call: Call) -> Value:
             return wrapped
     if name.lower() in _MODEL_NAMES:
         return losses.output_of(call, Model(Level.UNKNOWN))
-    if name.lower().startswith(_LOSS_NAMES) or name.lower().endswith("criterion"):
+    if name.lower().lstrip("_").startswith(_LOSS_NAMES) or name.lower().endswith("criterion"):
         return losses.guessed_loss(call, name)
     if isinstance(call.node.func, ast.Name):
         return UNKNOWN

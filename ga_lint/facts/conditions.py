@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING
 
 from ga_lint.facts.paths import Frame, State
@@ -27,6 +28,9 @@ from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
+
+
+_OWNER = re.compile(r"(getattr\(|)(\w+)\b")  # who is asked: `trainer` in `getattr(trainer.args, ...)`
 
 
 def truth(run: Interpreter, frame: Frame, state: State, test: ast.expr, value: Value) -> bool | None:
@@ -58,12 +62,14 @@ def truth(run: Interpreter, frame: Frame, state: State, test: ast.expr, value: V
 
 def _assumed_text(state: State, text: str) -> str:
     """The test as a method of the Trainer would write it: `trainer.args.x` in a helper that was handed `self`."""
-    first, dot, rest = text.partition(".")
-    match state.env.get(first):
+    found = _OWNER.match(text)
+    if found is None:
+        return text
+    match state.env.get(found[2]):
         case Instance():
-            return f"self{dot}{rest}"
+            return f"{found[1]}self{text[found.end() :]}"
         case Symbol(text=owner) if owner.startswith("self."):
-            return f"{owner}{dot}{rest}"
+            return f"{found[1]}{owner}{text[found.end() :]}"
     return text
 
 

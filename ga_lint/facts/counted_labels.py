@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator
 
 from ga_lint.facts.interpreter import Interpreter
-from ga_lint.facts.model import Answer, Place, Returned
+from ga_lint.facts.model import Answer, LossSite, Place, Returned
 from ga_lint.facts.values import Class
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 
@@ -22,19 +22,29 @@ def labels_in_batch(cls: Class, method: FunctionNode, returns: tuple[Returned, .
     """Does the batch hold a key `labels`, without which the Trainer counts nothing?"""
     if any(_speaks_of_labels(statement) for statement in cls.node.body):
         return Answer.YES
-    terms = [term for one in returns for term in one.terms or ()]
-    if any(term.site.callee.endswith("own loss") for term in terms) and not _holds_batches(method):
+    sites = {term.site for one in returns for term in one.terms or ()}
+    own = {site for site in sites if site.callee.endswith("own loss")}
+    if any(site.labels_from in ("", *_COUNTED) and _is_unpacked(method, site, cls) for site in own):
         return Answer.YES
-    targets = {term.site.labels_from for term in terms if term.site.named_labels and term.site.labels_from}
-    return Answer.NO if targets and len(targets) == len({term.site.call for term in terms}) else Answer.UNKNOWN
+    targets = {site.labels_from for site in sites if site.named_labels and site.labels_from}
+    return Answer.NO if targets and len(targets) == len({site.call for site in sites}) else Answer.UNKNOWN
+
+
+def _is_unpacked(method: FunctionNode, site: LossSite, cls: Class) -> bool:
+    """`model(**inputs)`, not `model(inputs)`: a model that takes the batch whole is none of transformers'."""
+    parsed = cls.scope.parsed
+    for call in parsed.find(ast.Call, method):
+        if parsed.span_of(call) == site.call.span:
+            return any(keyword.arg in (None, "labels") for keyword in call.keywords)
+    return True
 
 
 def _speaks_of_labels(statement: ast.stmt) -> bool:
     """Is the key read, other than from a part of the batch (`inputs["chosen"]["labels"]`)?"""
     parts = _parts_of_batches(statement)
-    nested = {id(key) for node in ast.walk(statement) if (key := _nested_key(node, parts)) is not None}
+    elsewhere = {id(key) for node in ast.walk(statement) for key in _keys_of_others(node, parts)}
     for node in ast.walk(statement):
-        if isinstance(node, ast.Constant) and node.value in _COUNTED and id(node) not in nested:
+        if isinstance(node, ast.Constant) and node.value in _COUNTED and id(node) not in elsewhere:
             return True
         if isinstance(node, ast.Attribute) and node.attr == "labels":
             return True
@@ -42,24 +52,44 @@ def _speaks_of_labels(statement: ast.stmt) -> bool:
 
 
 def _parts_of_batches(statement: ast.stmt) -> set[str]:
-    """Names that stand for one entry of a batch: `chosen = inputs["chosen"]`."""
-    parts = set()
-    for node in ast.walk(statement):
-        match node:
-            case ast.Assign(
-                targets=[ast.Name(id=name)],
-                value=ast.Subscript(value=ast.Name(), slice=ast.Constant(value=str())),
-            ):
-                parts.add(name)
-            case ast.Assign(
-                targets=[ast.Name(id=name)],
-                value=ast.Call(func=ast.Attribute(value=ast.Name(), attr="pop" | "get"), args=[ast.Constant(), *_]),
-            ):
-                parts.add(name)
-    return parts
+    """Names that stand for one entry of a batch, or for what was made of one: `chosen = inputs["chosen"]`."""
+    parts: set[str] = set()
+    assigned = [node for node in ast.walk(statement) if isinstance(node, ast.Assign)]
+    while True:
+        before = len(parts)
+        for node in assigned:
+            if any(isinstance(target, ast.Name) for target in node.targets) and _is_part(node.value, parts):
+                parts |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        if len(parts) == before:
+            return parts
 
 
-def _nested_key(node: ast.AST, parts: set[str]) -> ast.expr | None:
+def _is_part(value: ast.expr, parts: set[str]) -> bool:
+    match value:
+        case ast.Subscript(value=ast.Name(), slice=ast.Constant(value=str())):
+            return True
+        case ast.Call(func=ast.Attribute(value=ast.Name(), attr="pop" | "get"), args=[ast.Constant(), *_]):
+            return True
+        case ast.Dict(values=values):
+            return bool(values) and any(_read_of(one, parts) is not None for one in values)
+        case ast.DictComp(generators=[ast.comprehension(iter=source), *_]):
+            return any(isinstance(node, ast.Name) and node.id in parts for node in ast.walk(source))
+    return False
+
+
+def _keys_of_others(node: ast.AST, parts: set[str]) -> Iterator[ast.expr]:
+    """Keys that are read from a part of a batch, or that are written."""
+    key = _read_of(node, parts)
+    if key is not None:
+        yield key
+    match node:
+        case ast.Dict(keys=keys):
+            yield from (one for one in keys if one is not None)
+        case ast.DictComp() if _is_part(node, parts):
+            yield from (one for one in ast.walk(node) if isinstance(one, ast.Constant))
+
+
+def _read_of(node: ast.AST, parts: set[str]) -> ast.expr | None:
     """The key of a look-up in a part of a batch."""
     match node:
         case ast.Subscript(value=owner, slice=ast.Constant() as key):
@@ -72,78 +102,73 @@ def _nested_key(node: ast.AST, parts: set[str]) -> ast.expr | None:
     return key if inside else None
 
 
-def _holds_batches(method: FunctionNode) -> bool:
-    """`model(**inputs["chosen"])`: a batch of batches has no key `labels` of its own."""
-    return any(
-        keyword.arg is None and isinstance(keyword.value, ast.Subscript)
-        for node in ast.walk(method)
-        if isinstance(node, ast.Call)
-        for keyword in node.keywords
-    )
-
-
 def replaced_labels(parsed: ParsedFile, method: FunctionNode) -> Iterator[Place]:
-    """`inputs["labels"] = ...`, where that is not what stood there before."""
+    """`inputs["labels"] = ...` in an override, where that is not what stood there before."""
     names = [argument.arg for argument in (*method.args.posonlyargs, *method.args.args)]
-    if len(names) < 3:
-        return
-    batch = names[2]
-    kept = {batch}
-    for node in ast.walk(method):
-        match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) if _is_taken_from(value, kept):
-                kept.add(name)
-    for node in ast.walk(method):
-        match node:
-            case ast.Assign(targets=[ast.Subscript(value=ast.Name(id=name))]) if name != batch:
-                kept.discard(name)  # changed in place: `labels[mask] = -100`
-    for node in ast.walk(method):
-        match node:
-            case ast.Assign(
-                targets=[ast.Subscript(value=ast.Name(id=owner), slice=ast.Constant(value="labels"))], value=value
-            ) if (
-                owner == batch
-                and not _is_taken_from(value, kept)
-                and not (isinstance(value, ast.Name) and value.id in kept)
-            ):
-                yield Place(parsed.path, parsed.span_of(node))
+    if len(names) > 2:
+        yield from _replaced(parsed, method, {names[2]})
 
 
 def prepared_labels(run: Interpreter, cls: Class) -> Iterator[Place]:
-    """Where a `_prepare_inputs` of the project's own, or a method that it calls, makes other labels."""
+    """Where a class's own `_prepare_inputs`, or a method that it calls, makes other labels."""
     todo, seen = ["_prepare_inputs"], set()
     while todo:
         name = todo.pop(0)
         found = run.names.method(cls, name) if name not in seen else None
         seen.add(name)
-        if found is None:
+        if found is None or found[0].scope.parsed is not cls.scope.parsed:
             continue
         owner, method = found
         for node in ast.walk(method):
             match node:
                 case ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr=called)):
                     todo.append(called)
-                case ast.Assign(
-                    targets=[ast.Subscript(value=ast.Name(), slice=ast.Constant(value="labels"))], value=value
-                ) if not _is_the_same(value):
-                    yield Place(owner.scope.parsed.path, owner.scope.parsed.span_of(node))
+        yield from _replaced(owner.scope.parsed, method, None)
 
 
-def _is_the_same(value: ast.expr) -> bool:
-    """Labels that are handed on as they are: read from a batch, moved to a device."""
-    names = {node.id for node in ast.walk(value) if isinstance(node, ast.Name)}
-    return _is_taken_from(value, names)
+def _replaced(parsed: ParsedFile, method: FunctionNode, batches: set[str] | None) -> Iterator[Place]:
+    """Where other labels are put into one of these batches, or into any."""
+    kept = _kept_labels(method)
+    for node in ast.walk(method):
+        match node:
+            case ast.Assign(
+                targets=[ast.Subscript(value=ast.Name(id=owner), slice=ast.Constant(value="labels"))], value=value
+            ) if (batches is None or owner in batches) and not _is_kept(value, kept):
+                yield Place(parsed.path, parsed.span_of(node))
 
 
-def _is_taken_from(value: ast.expr, names: set[str]) -> bool:
-    """`inputs["labels"]`, `inputs.pop("labels")`, moved to a device or not."""
+def _kept_labels(method: FunctionNode) -> set[str]:
+    """Names of the labels as they were, or cut to fewer positions: which targets that drops is not known."""
+    kept: set[str] = set()
+    assigned = [node for node in ast.walk(method) if isinstance(node, ast.Assign)]
+    for _ in range(2):  # a name may get its labels from another
+        for node in assigned:
+            for target in node.targets:
+                if isinstance(target, ast.Name) and _is_kept(node.value, kept):
+                    kept.add(target.id)
+    for node in assigned:
+        for target in node.targets:
+            match target:
+                case ast.Subscript(value=ast.Name(id=name)) if not isinstance(target.slice, ast.Constant):
+                    kept.discard(name)  # changed in place: `labels[mask] = -100`
+    return kept
+
+
+def _is_kept(value: ast.expr, kept: set[str]) -> bool:
+    """`inputs["labels"]`, `inputs.pop("labels")`, moved, copied, padded or cut."""
     match value:
-        case ast.Subscript(value=ast.Name(id=name), slice=ast.Constant(value="labels")):
-            return name in names
-        case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="pop" | "get"), args=[ast.Constant(), *_]):
-            return name in names
+        case ast.Name(id=name):
+            return name in kept
+        case ast.Subscript(slice=ast.Constant(value=str() as key)):
+            return key == "labels"
+        case ast.Subscript(value=inner):
+            return _is_kept(inner, kept)
+        case ast.Call(func=ast.Attribute(attr="pop" | "get"), args=[ast.Constant(value=key), *_]):
+            return key == "labels"
+        case ast.Call(func=ast.Attribute(attr="pad"), args=[inner, *_]):
+            return _is_kept(inner, kept)
         case ast.Call(func=ast.Attribute(value=inner, attr=attribute)) if attribute in _SAME_LABELS:
-            return _is_taken_from(inner, names) or (isinstance(inner, ast.Name) and inner.id in names)
+            return _is_kept(inner, kept)
     return False
 
 

@@ -183,7 +183,8 @@ def _table(run: Interpreter, frame: Frame, state: State, node: ast.Dict) -> Valu
         value = run.evaluate(frame, state, value_node)
         if key is None:
             if isinstance(value, Table):
-                table = Table(tuple({**dict(table.entries), **dict(value.entries)}.items()), value.rest)
+                rest = table.rest if isinstance(value.rest, Unknown) else value.rest
+                table = Table(tuple({**dict(table.entries), **dict(value.entries)}.items()), rest)
             elif isinstance(value, Tensor):
                 table = replace(table, rest=value)
         elif isinstance(key, ast.Constant) and isinstance(key.value, str):

@@ -10,6 +10,7 @@ from ga_lint.facts.forwards import forwards_of, has_forwards
 from ga_lint.facts.gradients import MANUAL
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.lightning import lightning_steps, run_manual_steps
+from ga_lint.facts.lineage import METHODS
 from ga_lint.facts.loss_functions import loss_functions_of
 from ga_lint.facts.model import (
     LOCAL_AVERAGE,
@@ -54,7 +55,7 @@ def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFa
     if b"def training_step" in parsed.source.data:
         steps = tuple(_levelled(step, signs) for step in lightning_steps(run, parsed, project))
     overrides: tuple[Override, ...] = ()
-    if b"def compute_loss" in parsed.source.data or b"def training_step" in parsed.source.data:
+    if any(b"def " + method.encode() in parsed.source.data for method in METHODS):
         with Interpreter(project, project.knowledge) as trainers:
             overrides = overrides_of(trainers, parsed)
     sites = {term.site for window in windows for terms in window.losses for term in terms}

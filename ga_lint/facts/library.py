@@ -58,6 +58,8 @@ def call(call: Call, name: str) -> Value:
         if row.kind == "function":
             return losses.loss_of(call, row)
         return Built(row.name, call.positional, call.named, run.place(call.frame, call.node))
+    if name == "importlib.import_module" and call.positional and isinstance(call.positional[0], Const):
+        return External(str(call.positional[0].value))
     if name.startswith("builtins.") or last in _TRANSPARENT:
         found = _builtin(call, last)
         if found is not None:

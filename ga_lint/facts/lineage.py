@@ -8,10 +8,13 @@ from dataclasses import dataclass
 
 from ga_lint.diagnostics import Confidence
 from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.model import UNKNOWN_BASE
 from ga_lint.facts.values import Class, External, Unknown, alternatives
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 
-METHODS = ("compute_loss", "training_step")
+PREPARES = "_prepare_inputs"
+METHODS = ("compute_loss", "training_step", PREPARES)
+_OF_TRANSFORMERS = (b"import transformers", b"from transformers", b"from trl", b"num_items_in_batch")
 MAX_HOMES = 16  # files that are searched for a class that combines a mixin with a Trainer
 
 
@@ -30,7 +33,7 @@ def lineage_of(run: Interpreter, cls: Class) -> Lineage | None:
     if found is not None or not _takes_what_trainers_pass(cls):
         return found
     if unknown_base:
-        return Lineage("a base class held in a variable", Confidence.LIKELY, False)
+        return Lineage(UNKNOWN_BASE, Confidence.LIKELY, False)
     return _by_heirs(run, cls)
 
 
@@ -50,12 +53,19 @@ def _by_bases(run: Interpreter, cls: Class) -> tuple[Lineage | None, bool]:
 def _external(run: Interpreter, cls: Class, name: str) -> Lineage | None:
     row = run.knowledge.trainers.get(name)
     if row is not None:
-        return Lineage(name, Confidence.CERTAIN, row.loss == "sample") if row.loss != "own" else None
+        return Lineage(name, Confidence.CERTAIN, row.loss == "sample")
     if not name.rpartition(".")[2].endswith("Trainer"):
         return None
-    known_library = name.partition(".")[0] in run.knowledge.libraries
-    elsewhere = "." in name.lstrip(".") and _takes_what_trainers_pass(cls)
-    return Lineage(name, Confidence.LIKELY, False) if known_library or elsewhere else None
+    root = name.partition(".")[0]
+    if root in run.knowledge.foreign_trainers:
+        return None
+    if root in run.knowledge.libraries:
+        return Lineage(name, Confidence.LIKELY, False)
+    if "." not in name.lstrip(".") or not _takes_what_trainers_pass(cls):
+        return None
+    # timid: a package that is not here may have a Trainer of its own, unless the file speaks of transformers
+    speaks = any(word in cls.scope.parsed.source.data for word in _OF_TRANSFORMERS)
+    return Lineage(name, Confidence.LIKELY if speaks else Confidence.POSSIBLE, False)
 
 
 def _takes_what_trainers_pass(cls: Class) -> bool:
@@ -63,7 +73,7 @@ def _takes_what_trainers_pass(cls: Class) -> bool:
     for statement in cls.node.body:
         if isinstance(statement, FunctionNode) and statement.name in METHODS:
             names = [argument.arg for argument in statement.args.args]
-            if names[1:3] == ["model", "inputs"]:
+            if names[1:3] == ["model", "inputs"] or statement.name == PREPARES:
                 return True
     return False
 

@@ -81,6 +81,8 @@ def _named_in(node: ast.AST) -> Iterator[tuple[LossRole, ast.expr | FunctionNode
     match node:
         case ast.keyword(arg="compute_loss_func", value=value):
             yield LossRole.ARGUMENT, value
+        case ast.Assign(targets=[ast.Attribute(attr="compute_loss_func")], value=value):
+            yield LossRole.ARGUMENT, value
         case ast.Assign(targets=[ast.Attribute(attr="loss_function" | "_loss_function")], value=value):
             yield LossRole.MODEL, value
         case ast.Assign(targets=[ast.Subscript(value=registry)], value=value) if _is_registry(registry):

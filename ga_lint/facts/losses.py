@@ -222,15 +222,16 @@ def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
     if isinstance(unpacked, Table):
         labels = dict(unpacked.entries).get("labels", labels)
     batch = (unpacked, *call.positional)
-    whole = [one for one in batch if isinstance(one, Tensor) and one.kind in (TensorKind.BATCH, TensorKind.LABELS)]
+    kinds = (TensorKind.BATCH, TensorKind.LABELS, TensorKind.OTHER)
+    whole = [one for one in batch if isinstance(one, Tensor) and one.kind in kinds]
     source = labels if isinstance(labels, Tensor) else (whole[0] if whole else None)
-    count = call.argument(None, COUNT)
+    count = next((one for _, one in call.named if _holds_count(one)), call.argument(None, COUNT))
     has_loss = labels is not None or any(name == "**" for name, _ in call.named) or bool(call.positional)
     if not has_loss:
         return Output(model, UNKNOWN, UNKNOWN)
     site = LossSite(
         f"{text_of(call.node.func)}'s own loss",
-        Reduction.SUM if isinstance(count, Count) else Reduction.MEAN,
+        Reduction.SUM if _holds_count(count) else Reduction.MEAN,
         # What is padded or masked in the labels is tokens, whatever the network is.
         Level.TOKEN if model.level is Level.UNKNOWN and source and source.ragged else model.level,
         place,
@@ -241,10 +242,20 @@ def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
         shifted=model.shifts,
         ragged=source.ragged if source else (),
         equal=source.equal if source else (),
-        counted=isinstance(count, Count),
+        counted=_holds_count(count),
         scope=call.frame.name,
         depth=len(call.frame.loops),
         named_labels=True,
     )
     loss = Loss((LossTerm(site),))
     return Output(model, loss, loss)
+
+
+def _holds_count(value: Value | None) -> bool:
+    """The Trainer's count, or a dictionary of keyword arguments that it is in under another name."""
+    match value:
+        case Count():
+            return True
+        case Table(entries=entries):
+            return any(isinstance(one, Count) and one.is_trainers for _, one in entries)
+    return False

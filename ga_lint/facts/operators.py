@@ -75,6 +75,8 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
         case ((ast.Mult() | ast.Div()), Elements(), _):
             if algebra.is_mask(right, text_of(node.right)):
                 return algebra.masked(left, right, text_of(node.right), place)
+            power = 1 if isinstance(node.op, ast.Mult) else -1
+            left = algebra.each_scaled(left, right, power, text_of(node.right), place)
             return algebra.weighed(left, text_of(node.right))
         case ast.Mult(), _, Elements():
             if algebra.is_mask(left, text_of(node.left)):

@@ -32,12 +32,21 @@ TRAINERS_COUNT = Count(COUNT, Scale.GLOBAL, text=COUNT)
 ASSUMED = {
     "self.args.average_tokens_across_devices": True,
     "getattr(self.args, 'average_tokens_across_devices', False)": True,
+    "getattr(self.args, 'average_tokens_across_devices', True)": True,
     "self.model_accepts_loss_kwargs": True,
     "self.is_in_train": True,
     "model.training": True,
     "self.model.training": True,
     "self.accelerator.num_processes > 1": True,
     "self.args.world_size > 1": True,
+    "self.args.gradient_accumulation_steps > 1": True,  # a division by 1 is none
+    "self.args.gradient_accumulation_steps != 1": True,
+    "self.deepspeed is None": True,
+    "self.is_deepspeed_enabled": False,
+    "self.deepspeed": False,
+    "self.use_apex": False,
+    "self.use_amp": False,
+    "is_sagemaker_mp_enabled()": False,
     "dist.is_initialized()": True,
     "torch.distributed.is_initialized()": True,
 }

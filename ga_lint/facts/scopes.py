@@ -182,9 +182,15 @@ class Names:
         if not found:
             if not default:
                 return None  # type: ignore[return-value]
-            return External(f"builtins.{name}") if hasattr(builtins, name) else External(name)
+            return External(f"builtins.{name}") if hasattr(builtins, name) else self._starred(name, module)
         module.known[name] = value = choice(found)
         return value
+
+    def _starred(self, name: str, module: Scope) -> External:
+        """A name that nothing binds: of a known library where the module takes all names of one."""
+        stars = (star.module for star in self.project.bindings(module.parsed).stars if star.level == 0)
+        known = next((star for star in stars if star.partition(".")[0] in self.project.libraries), None)
+        return External(f"{known}.{name}" if known else name)
 
     def _bound(self, binding: Binding, scope: Scope, name: str) -> Value:
         match binding:

@@ -13,6 +13,7 @@ from ga_lint.facts.elements import element_of, is_ignore_index, unpacked
 from ga_lint.facts.events import Context, EventKind, Guard, Loop
 from ga_lint.facts.paths import Frame, State, joined
 from ga_lint.facts.values import (
+    COUNT,
     UNKNOWN,
     Boundary,
     Choice,
@@ -159,6 +160,8 @@ def _assign_element(run: Interpreter, frame: Frame, state: State, target: ast.Su
     if isinstance(key, Const) and isinstance(key.value, str):
         if isinstance(base, Table):
             state.env[text] = base.put(key.value, value)
+        elif key.value == COUNT and isinstance(base, Tensor):
+            state.env[text] = Table(((COUNT, value),), base)
         else:
             state.env[text_of(target)] = value
     elif isinstance(base, Table):

@@ -7,7 +7,7 @@ import ast
 from ga_lint.facts.counted_labels import labels_in_batch, local_averages_of, prepared_labels, replaced_labels
 from ga_lint.facts.events import EventKind
 from ga_lint.facts.interpreter import Interpreter
-from ga_lint.facts.lineage import METHODS, Lineage, lineage_of
+from ga_lint.facts.lineage import METHODS, PREPARES, Lineage, lineage_of
 from ga_lint.facts.model import Override, Place, SuperCall
 from ga_lint.facts.optouts import opt_outs
 from ga_lint.facts.received import (
@@ -56,6 +56,7 @@ def _override(run: Interpreter, parsed: ParsedFile, cls: Class, method: Function
     events, returns = follow(run, function, arguments)
     reads = tuple(run.loss_reads)
     place = Place(parsed.path, parsed.span_of(method))
+    prepares = method.name == PREPARES
     calls = tuple(
         SuperCall(event.driver_text, event.place, event.value == Const(True))
         for event in events
@@ -79,7 +80,7 @@ def _override(run: Interpreter, parsed: ParsedFile, cls: Class, method: Function
         local_average=any(local_averages_of(parsed)),
         own_step=_has_own_step(run, cls),
         backwards=tuple(returned_as(e.value_place, e.value) for e in events if e.kind is EventKind.BACKWARD),
-        replaced=tuple(dict.fromkeys((*replaced_labels(parsed, method), *prepared_labels(run, cls)))),
+        replaced=tuple(dict.fromkeys(prepared_labels(run, cls) if prepares else replaced_labels(parsed, method))),
         counts_itself=any(run.names.method(cls, name) for name in ("_get_num_items_in_batch", "get_batch_samples")),
         unguarded=unguarded_uses(run, function, arguments, returns),
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
-from ga_lint.facts.model import Level, LossSite, LossTerm, Place
+from ga_lint.facts.model import Factor, Level, LossSite, LossTerm, Place
 
 if TYPE_CHECKING:
     from ga_lint.facts.scopes import Scope
@@ -192,6 +192,7 @@ class Elements:
 
     site: LossSite
     inner: int = 0
+    factors: tuple[Factor, ...] = ()  # what each of them was multiplied with or divided by
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from ga_lint.knowledge.model import (
     ByName,
     CollatorRow,
     DriverRow,
+    ForeignRow,
     HeadRow,
     Knowledge,
     LossRow,
@@ -25,7 +26,7 @@ from ga_lint.knowledge.model import (
 from ga_lint.resources import rules_folder
 
 NamedRow = TypeVar("NamedRow", LossRow, CollatorRow, TrainerRow, DriverRow)
-Row = TypeVar("Row", LossRow, HeadRow, CollatorRow, TrainerRow, DriverRow)
+Row = TypeVar("Row", LossRow, HeadRow, CollatorRow, TrainerRow, DriverRow, ForeignRow)
 
 
 @functools.cache
@@ -38,6 +39,7 @@ def load() -> Knowledge:
         collators=_by_name(folder / "collators.toml", "collator", CollatorRow),
         trainers=_by_name(folder / "trainers.toml", "trainer", TrainerRow),
         drivers=_by_name(folder / "stacks.toml", "driver", DriverRow),
+        foreign=tuple(_rows(folder / "trainers.toml", "foreign", ForeignRow)),
     )
 
 

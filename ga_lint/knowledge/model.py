@@ -53,6 +53,14 @@ class TrainerRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignRow:
+    """A library with a Trainer that is not transformers'."""
+
+    library: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class DriverRow:
     """An object that drives backward."""
 
@@ -121,6 +129,12 @@ class Knowledge:
     collators: ByName[CollatorRow]
     trainers: ByName[TrainerRow]
     drivers: ByName[DriverRow]
+    foreign: tuple[ForeignRow, ...] = ()
+
+    @cached_property
+    def foreign_trainers(self) -> frozenset[str]:
+        """The root packages whose Trainers are none of transformers'."""
+        return frozenset(row.library for row in self.foreign)
 
     @cached_property
     def libraries(self) -> frozenset[str]:

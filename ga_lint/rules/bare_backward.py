@@ -8,7 +8,7 @@ from ga_lint.diagnostics import Finding, Severity, Step
 from ga_lint.facts.model import FileFacts, LossTerm, Override, Place
 from ga_lint.project import Project
 from ga_lint.rules._effects import by_steps
-from ga_lint.rules._overrides import is_plain_mean
+from ga_lint.rules._overrides import is_plain_mean, receives_count
 from ga_lint.rules.registry import rule
 
 
@@ -23,7 +23,7 @@ def bare_backward(facts: FileFacts, project: Project) -> Iterator[Finding]:
     if project.trainer_passes_count is False:
         return
     for override in facts.overrides:
-        if override.method != "training_step":
+        if override.method != "training_step" or not receives_count(override):  # GA201: it does not get that far
             continue
         seen: set[Place] = set()
         for backward in override.backwards:

@@ -26,7 +26,7 @@ from ga_lint.rules._overrides import inside, returned_terms, trusts_count
 from ga_lint.rules.registry import rule
 
 _ROWS = re.compile(r"\.size\(0\)|\.shape\[0\]|\blen\(|batch_size|\bbsz\b")
-_POSITIONS = re.compile(r"attention_mask|\.numel\(\)|\.size\(1\)|\.shape\[1\]")
+_POSITIONS = re.compile(r"attention_mask|input_ids|\.numel\(\)|\.size\(1\)|\.shape\[1\]")
 # timid: what is called so may be the right number, counted where it could not be followed
 _COUNTED = re.compile(r"count|num|n_|tokens|items|valid|target|denom|total|norm", re.IGNORECASE)
 
@@ -57,11 +57,16 @@ def mismatched_num_items(facts: FileFacts, project: Project) -> Iterator[Finding
 def _mismatch(term: LossTerm) -> tuple[str, Confidence] | None:
     """What the mean was multiplied with instead of its targets, and how sure that is."""
     site = term.site
-    if site.level is Level.SAMPLE:
+    if site.level is Level.SAMPLE and not site.per_row:
         return None  # one target for each sample: rows are what the Trainer counts
-    known = Confidence.LIKELY if site.level is Level.TOKEN else Confidence.POSSIBLE
+    tokens = site.level is Level.TOKEN and (site.shifted or site.ragged or site.callee.endswith("own loss"))
+    known = Confidence.LIKELY if tokens else Confidence.POSSIBLE
     if site.reduction is Reduction.SUM and _POSITIONS.search(site.rescaled_by):
         return f"`{site.rescaled_by}` also counts positions that are no targets", known
+    if site.reduction is Reduction.SUM and site.per_row:
+        return "means over rows are summed, not targets", Confidence.LIKELY
+    if site.reduction is Reduction.SUM and site.shifted and site.rescaled_by and "1:" not in site.rescaled_by:
+        return f"`{site.rescaled_by}` also counts the first label, which nothing predicts", Confidence.POSSIBLE
     if site.reduction is not Reduction.MEAN or site.counted:
         return None
     by = [factor for factor in term.factors if factor.power > 0 and factor.kind is FactorKind.OTHER]

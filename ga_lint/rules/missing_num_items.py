@@ -12,6 +12,8 @@ from ga_lint.rules._effects import effect_of
 from ga_lint.rules._overrides import crash_fix, receives_count
 from ga_lint.rules.registry import rule
 
+_PASSED = ("compute_loss", "training_step")
+
 
 @rule(
     "GA201",
@@ -24,8 +26,13 @@ def missing_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]:
     if project.trainer_passes_count is False:
         return
     for override in facts.overrides:
-        if not receives_count(override) and not override.own_step:
+        if override.method in _PASSED and not receives_count(override) and not _spared(override):
             yield _finding(override, facts, project)
+
+
+def _spared(override: Override) -> bool:
+    """Only a `training_step` of the project's own calls this `compute_loss`, and in its own way."""
+    return override.own_step and override.method == "compute_loss"
 
 
 def _finding(override: Override, facts: FileFacts, project: Project) -> Finding:

@@ -78,7 +78,7 @@ def _finding(
         code="GA204",
         name="missing-rank-factor",
         severity=Severity.ERROR,
-        confidence=min(override.confidence, term.site.confidence),
+        confidence=override.confidence if by.division else min(override.confidence, term.site.confidence),
         message="the loss is divided by the count over all ranks, and the ranks' average divides once more",
         span=place.span,
         label="divided by the count of all ranks" if place == by.place else "returned without the rank factor",

@@ -16,15 +16,17 @@ from ga_lint.rules.registry import rule
     "replaced-after-count",
     "the labels are replaced after the Trainer has counted them",
     severity=Severity.ERROR,
-    needles=(b"def compute_loss", b"def training_step"),
+    needles=(b"def compute_loss", b"def training_step", b"def _prepare_inputs"),
 )
 def replaced_after_count(facts: FileFacts, project: Project) -> Iterator[Finding]:
     if project.trainer_passes_count is False:
         return
     reported: set[Place] = set()
     for override in facts.overrides:
-        counted = any(call.forwards_count for call in override.super_calls) or any(
-            uses_count(term) for _, term in returned_terms(override)
+        counted = (
+            override.method == "_prepare_inputs"
+            or any(call.forwards_count for call in override.super_calls)
+            or any(uses_count(term) for _, term in returned_terms(override))
         )
         if counted and trusts_count(override) and not override.counts_itself:
             for place in override.replaced:

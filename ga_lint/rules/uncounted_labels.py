@@ -30,14 +30,14 @@ def uncounted_labels(facts: FileFacts, project: Project) -> Iterator[Finding]:
         reported: set[Place] = set()
         for returned, term in returned_terms(override):
             place = term.site.call if inside(term.site.call, override.function) else returned.place
-            if term.site.level is Level.TOKEN and place not in reported:
+            if term.site.level is not Level.SAMPLE and place not in reported:
                 reported.add(place)
                 yield _finding(override, returned, term, place)
 
 
 def _finding(override: Override, returned: Returned, term: LossTerm, place: Place) -> Finding:
     key = term.site.labels_from
-    counted = uses_count(term)
+    counted = uses_count(term) and term.site.level is Level.TOKEN
     return Finding(
         code="GA220",
         name="uncounted-labels",

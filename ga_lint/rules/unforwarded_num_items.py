@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity, Step
-from ga_lint.facts.model import FileFacts, Override, SuperCall
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
+from ga_lint.facts.model import UNKNOWN_BASE, FileFacts, Override, SuperCall
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import WEIGHTS, effect_of
@@ -42,7 +42,8 @@ def _finding(override: Override, call: SuperCall, facts: FileFacts, project: Pro
         code="GA203",
         name="unforwarded-num-items",
         severity=Severity.ERROR,
-        confidence=override.confidence,
+        # A base that is only known at run time may be another override, one that needs no count.
+        confidence=Confidence.POSSIBLE if override.base == UNKNOWN_BASE else override.confidence,
         message=f"`super().{call.method}` is called without the count, so it returns {consequence}",
         span=call.place.span,
         label="the count is dropped here",

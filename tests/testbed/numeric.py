@@ -4,9 +4,9 @@ The oracle owes nothing to ga-lint: plain torch, float64, the gradient of the me
 in one go. A block's gradient is caught in `optimizer.step()`; the learning rate is zero, so every window starts from
 the same parameters. `scale` is <g, oracle> / <oracle, oracle>, `error` is |g - oracle| / |oracle|.
 
-A block is a loop, `train(model, loader, optimizer, steps)`, a subclass of transformers' Trainer, or a function that builds
-a Trainer, `build(config, dataset, collator)`. A loop sees two windows of four micro-batches; a Trainer sees one, on each
-rank.
+A block is a loop, `train(model, loader, optimizer, steps)`, a subclass of transformers' Trainer, or a function that
+builds a Trainer, `build(config, dataset, collator)`. A loop sees two windows of four micro-batches; a Trainer sees one,
+on each rank.
 """
 
 from __future__ import annotations

@@ -99,6 +99,7 @@ class LossSite:
     explicit_ignore: bool = False  # an ignore index was passed
     counted: bool = False  # the callee was handed the window's count and divides by it
     averaged_over: str = ""  # what the count that made it a mean by hand runs over
+    per_row: bool = False  # each row's tokens were averaged before the rows were put together
     rescaled_by: str = ""  # what the count runs over that a mean was multiplied with to be a sum again
 
 

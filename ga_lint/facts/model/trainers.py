@@ -38,13 +38,15 @@ class Returned:
     sums: tuple[tuple[LossTerm, ...], ...] = ()  # the same, the terms of each sum that it may be together
 
 
+UNKNOWN_BASE = "a base class held in a variable"
+
 # What an opt-out says where TRL's trick is used: any value that is not None keeps the Trainer from scaling at all.
 ALL_OFF = "a string is passed as compute_loss_func to disable scaling"
 
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A `compute_loss` or `training_step` of a class that reaches transformers' Trainer."""
+    """A `compute_loss`, `training_step` or `_prepare_inputs` of a class that reaches transformers' Trainer."""
 
     cls: str
     base: str  # the external base that it reaches, as resolved
