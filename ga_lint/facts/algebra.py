@@ -81,7 +81,7 @@ def factor_of(by: Value, power: int, text: str, place: Place) -> Factor:
     match by:
         case Count(scale=scale, what=what):
             kind = FactorKind.OTHER if what == SCALAR else _COUNT_KIND[scale]
-            return Factor(kind, power, text, place, counted=what)
+            return Factor(kind, power, text, place, counted=what, shifted=by.shifted)
         case Const(value=bool()):
             return Factor(FactorKind.OTHER, power, text, place)
         case Const(value=int() | float() as number):
@@ -110,7 +110,9 @@ def _normal(term: LossTerm, at: Place | None = None) -> LossTerm:
         return LossTerm(mean, term.factors[:-1])
     if site.reduction is Reduction.MEAN and last.power == 1:
         undone = last.counted == site.averaged_over
-        total = replace(_reduced(site, Reduction.SUM, at or last.place), rescaled_by="" if undone else last.counted)
+        total = _reduced(site, Reduction.SUM, at or last.place)
+        if not undone:
+            total = replace(total, rescaled_by=last.counted, rescaled_shifted=last.shifted)
         return LossTerm(total, term.factors[:-1])
     return term
 

@@ -116,9 +116,19 @@ def evaluate_call(run: Interpreter, frame: Frame, state: State, node: ast.Call) 
             return UNKNOWN
         if isinstance(receiver, Super) and call.method in _OVERRIDDEN:
             return _super_call(call)
+        if isinstance(receiver, Super) and call.method == "forward" and (head := _head_above(run, receiver.cls)):
+            return losses.output_of(call, Model(Level(run.knowledge.head_level(head)), head))
         results = [_method(call, one) for one in alternatives(receiver)]
         return choice(results)
     return choice([apply(call, callee) for callee in alternatives(run.evaluate(frame, state, node.func))])
+
+
+def _head_above(run: Interpreter, cls: Class) -> str | None:
+    """The stock head whose forward `super()` reaches, unless a class of the project's own stands between."""
+    if run.names.method(cls, "forward", after=cls) is not None:
+        return None
+    names = (one.name for base in run.names.ancestry(cls) for one in alternatives(base) if isinstance(one, External))
+    return next((name for name in names if run.knowledge.head_level(name)), None)
 
 
 def _merged(value: Value) -> Value:

@@ -49,7 +49,7 @@ def _names(method: FunctionNode) -> list[str]:
 
 def _speaks_of_loss(parsed: ParsedFile, method: FunctionNode) -> bool:
     lines = parsed.source.lines[method.body[0].lineno - 1 : method.end_lineno]
-    return any("loss" in line for line in lines)
+    return any("loss" in line or "super().forward(" in line for line in lines)
 
 
 def _model_kind(
@@ -65,7 +65,8 @@ def _model_kind(
         return "a head of transformers", Confidence.LIKELY
     if _is_handed_to_a_trainer(parsed, cls.node.name):
         return "a model that is handed to a Trainer", Confidence.CERTAIN
-    if not _from_transformers(run, parsed) or not any(base.endswith("Module") for base in bases):
+    named = bool(_HEAD.search(cls.node.name)) and "GenerationMixin" in bases and method.args.kwarg is not None
+    if not any(base.endswith("Module") for base in bases) or not (named or _from_transformers(run, parsed)):
         return None
     returns_loss = any(
         (isinstance(n, ast.Constant) and n.value == "loss") or (isinstance(n, ast.keyword) and n.arg == "loss")

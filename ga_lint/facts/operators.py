@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
-from ga_lint.facts import algebra, raw_losses
+from ga_lint.facts import added_terms, algebra, raw_losses
 from ga_lint.facts.elements import is_ignore_index
 from ga_lint.facts.paths import Frame, State
 from ga_lint.facts.values import (
@@ -63,9 +63,9 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
         case ast.Add(), Loss(), Loss():
             return algebra.added(left, right)
         case ((ast.Add() | ast.Sub()), Loss(), _):
-            return left
+            return added_terms.with_unknown(run, frame, left, right, node.right)
         case ((ast.Add() | ast.Sub()), _, Loss()):
-            return right
+            return added_terms.with_unknown(run, frame, right, left, node.left)
         case ast.Mult(), Loss(), _:
             return algebra.scaled(left, right, 1, text_of(node.right), place)
         case ast.Mult(), _, Loss():

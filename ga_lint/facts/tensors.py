@@ -172,7 +172,10 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
     if name in ("sum", "count_nonzero") and tensor.kind is TensorKind.MASK:
         axis = call.argument(0, "dim", "axis")
         per_sample = isinstance(axis, Const) and isinstance(axis.value, int) and axis.value != 0
-        return UNKNOWN if per_sample else Count(tensor.text, Scale.MICRO_BATCH, text=text, depth=len(call.frame.loops))
+        if per_sample:
+            return UNKNOWN
+        depth = len(call.frame.loops)
+        return Count(tensor.text, Scale.MICRO_BATCH, text=text, depth=depth, shifted=tensor.shifted)
     if name == "numel":
         return Count(f"{call.receiver_text}.numel()", Scale.MICRO_BATCH, text=text, depth=len(call.frame.loops))
     if name in ("ne", "eq", "gt", "ge", "lt", "not_equal"):

@@ -177,6 +177,7 @@ class Count:
     per_rank: bool = False  # divided by the number of ranks
     depth: int = 0  # how many loops are running where it is counted
     text: str = ""
+    shifted: bool = False  # the first label was left out
 
     @property
     def is_trainers(self) -> bool:

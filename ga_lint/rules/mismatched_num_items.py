@@ -65,7 +65,7 @@ def _mismatch(term: LossTerm) -> tuple[str, Confidence] | None:
         return f"`{site.rescaled_by}` also counts positions that are no targets", known
     if site.reduction is Reduction.SUM and site.per_row:
         return "means over rows are summed, not targets", Confidence.LIKELY
-    if site.reduction is Reduction.SUM and site.shifted and site.rescaled_by and "1:" not in site.rescaled_by:
+    if site.reduction is Reduction.SUM and site.shifted and site.rescaled_by and not site.rescaled_shifted:
         return f"`{site.rescaled_by}` also counts the first label, which nothing predicts", Confidence.POSSIBLE
     if site.reduction is not Reduction.MEAN or site.counted:
         return None

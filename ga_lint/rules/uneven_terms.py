@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity, Step
 from ga_lint.facts.model import (
+    ADDED_TERM,
+    FORWARD_WORDS,
     LOSS_FUNCTION_WORDS,
     FileFacts,
     LossFunction,
@@ -25,7 +27,7 @@ from ga_lint.rules.registry import rule
     "uneven-terms",
     "one term of the loss is divided by the count, another is a mean over the micro-batch",
     severity=Severity.ERROR,
-    needles=(b"def compute_loss", *LOSS_FUNCTION_WORDS),
+    needles=(b"def compute_loss", *LOSS_FUNCTION_WORDS, *FORWARD_WORDS),
 )
 def uneven(facts: FileFacts, project: Project) -> Iterator[Finding]:
     if project.trainer_passes_count is False:
@@ -46,21 +48,22 @@ def _effect(one: Override | LossFunction | ModelForward, facts: FileFacts) -> Ef
 def _finding(
     one: Override | LossFunction | ModelForward, returned: Returned, term: LossTerm, effect: Effect
 ) -> Finding:
-    reduced = term.site.reduced
+    reduced, added = term.site.reduced, term.site.callee == ADDED_TERM
+    what = "comes in with every micro-batch" if added else "is a mean over the micro-batch"
     place = reduced if reduced.path == one.function.path else returned.place
     return Finding(
         code="GA213",
         name="uneven-terms",
         severity=Severity.ERROR,
         confidence=min(one.confidence, term.site.confidence),
-        message="this term is a mean over the micro-batch, and it is added to one that the window's count divides",
+        message=f"this term {what}, and it is added to one that the window's count divides",
         span=place.span,
-        label="reduced to a mean here",
+        label="added once for every micro-batch" if added else "reduced to a mean here",
         effect=effect,
         scope=one.scope,
         trace=(
             *term.site.via,
-            Step("reduced to a mean here", reduced.path, reduced.span),
+            Step("comes in here" if added else "reduced to a mean here", reduced.path, reduced.span),
             Step("returned in one sum with a term that uses the count", returned.place.path, returned.place.span),
         ),
         fix_refusal="a term over tokens joins the sum, one over the whole forward is divided by the steps: which it is "

@@ -11,6 +11,7 @@ from ga_lint.facts.model.lightning import (
     LightningStep,
 )
 from ga_lint.facts.model.losses import (
+    ADDED_TERM,
     SCALAR,
     Factor,
     FactorKind,
@@ -48,6 +49,7 @@ from ga_lint.facts.model.windows import (
 )
 
 __all__ = [
+    "ADDED_TERM",
     "ALL_OFF",
     "FORWARD_WORDS",
     "HEADS_LOSS",

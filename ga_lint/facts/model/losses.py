@@ -9,6 +9,7 @@ from pathlib import Path
 from ga_lint.diagnostics import Confidence, Step
 from ga_lint.source import Span
 
+ADDED_TERM = "a term of its own"  # the callee of what is added to a loss and not known to be one
 SCALAR = "a scalar"  # what is counted where `numel()` of a loss is always 1
 
 
@@ -60,6 +61,7 @@ class Factor:
     place: Place  # the whole operation: `loss / steps`, `loss /= steps`
     value: float | None = None  # where it is literal
     counted: str = ""  # the text of what a count runs over
+    shifted: bool = False  # the count leaves the first label out
 
     @property
     def counts_scalar(self) -> bool:
@@ -101,6 +103,7 @@ class LossSite:
     averaged_over: str = ""  # what the count that made it a mean by hand runs over
     per_row: bool = False  # each row's tokens were averaged before the rows were put together
     rescaled_by: str = ""  # what the count runs over that a mean was multiplied with to be a sum again
+    rescaled_shifted: bool = False  # that count leaves the first label out
 
 
 @dataclass(frozen=True, slots=True)
