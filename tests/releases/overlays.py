@@ -59,5 +59,6 @@ def _pip(release: str, folder: str, *words: str) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotInstalled(f"transformers {release}: {error}") from None
     if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()
-        raise NotInstalled(f"transformers {release}: {' '.join(lines)[-400:] or 'pip failed'}")
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or ["pip failed"]
+        reason = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1])
+        raise NotInstalled(f"transformers {release}: {reason}")
