@@ -171,6 +171,16 @@ def _super_call(call: Call) -> Value:
     return losses.loss_of_super(call, forwarded)
 
 
+def _original_call(call: Call, name: str) -> Value:
+    """`original(model, inputs, ...)`, where `original` is what was `trainer.compute_loss` or `Trainer.compute_loss`."""
+    of_class = name.rpartition(".")[0].rpartition(".")[2][:1].isupper()
+    count = call.argument(3 + of_class, COUNT)
+    forwarded = isinstance(count, Count) or any(one == "**" for one, _ in call.named)
+    text = "compute_loss"
+    call.run.record(EventKind.SUPER_CALL, call.frame, call.state, call.node, Const(forwarded), call.node, UNKNOWN, text)
+    return losses.loss_of_super(call, forwarded)
+
+
 def _method(call: Call, receiver: Value) -> Value:
     """`receiver.method(...)`: what it does to gradients, to tensors, or the call of an attribute."""
     done = gradients.record_call(call, receiver)
@@ -198,6 +208,8 @@ def apply(call: Call, callee: Value) -> Value:
         built = Built(callee.name if isinstance(callee, External) else "", call.positional, call.named, place)
         run.record(EventKind.TRAINER, frame, call.state, call.node, built, call.node, callee)
     match callee:
+        case Symbol(text=name) | External(name=name) if name.endswith(".compute_loss"):
+            return _original_call(call, name)
         case Function():
             return run.call(frame, callee, call.positional, call.named, call.state, call.node)
         case Class():

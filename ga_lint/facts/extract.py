@@ -10,13 +10,15 @@ from ga_lint.facts.forwards import forwards_of, has_forwards
 from ga_lint.facts.gradients import MANUAL
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.lightning import lightning_steps, run_manual_steps
-from ga_lint.facts.lineage import METHODS
+from ga_lint.facts.lineage import PREPARES
 from ga_lint.facts.loss_functions import loss_functions_of
 from ga_lint.facts.model import (
     LOCAL_AVERAGE,
     LOOP_WORDS,
     LOSS_FUNCTION_WORDS,
+    LOSS_OVERRIDE_WORDS,
     SETUP_WORDS,
+    STEP_OVERRIDE_WORDS,
     Arguments,
     FileFacts,
     LightningStep,
@@ -35,6 +37,8 @@ from ga_lint.facts.windows import windows_of
 from ga_lint.knowledge import Knowledge
 from ga_lint.project import Project
 from ga_lint.syntax.parsed import ParsedFile
+
+_OVERRIDE_WORDS = (*LOSS_OVERRIDE_WORDS, *STEP_OVERRIDE_WORDS, b"def " + PREPARES.encode())
 
 
 def extract(parsed: ParsedFile, project: Project) -> FileFacts:
@@ -55,7 +59,9 @@ def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFa
     if b"def training_step" in parsed.source.data:
         steps = tuple(_levelled(step, signs) for step in lightning_steps(run, parsed, project))
     overrides: tuple[Override, ...] = ()
-    if any(b"def " + method.encode() in parsed.source.data for method in METHODS):
+    if any(
+        word in parsed.source.data for word in (*LOSS_OVERRIDE_WORDS, *STEP_OVERRIDE_WORDS, b"def " + PREPARES.encode())
+    ):
         with Interpreter(project, project.knowledge) as trainers:
             overrides = overrides_of(trainers, parsed)
     sites = {term.site for window in windows for terms in window.losses for term in terms}

@@ -59,6 +59,7 @@ class Interpreter:
         self.arguments: dict[int, tuple[tuple[Value, ...], tuple[tuple[str, Value], ...]]] = {}
         self.running: list[ast.AST] = []
         self.only_with_labels = False  # calls that are not handed targets or a loss are not followed
+        self.made: list[ast.ClassDef] = []  # classes that no file holds, kept so that their ids stay their own
         self._budget = MAX_STATEMENTS
         self._loops = 0
 

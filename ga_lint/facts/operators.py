@@ -107,6 +107,10 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
             if named and isinstance(number, Const):  # a default of the script, not a fixed number
                 return Symbol(text_of(node), number.value)  # type: ignore[arg-type]
             return number
+        case ast.Mult(), Tensor(kind=TensorKind.MASK), Tensor(kind=TensorKind.LOGITS | TensorKind.LOG_PROBS):
+            return right
+        case ast.Mult(), Tensor(kind=TensorKind.LOGITS | TensorKind.LOG_PROBS), Tensor(kind=TensorKind.MASK):
+            return left
         case ast.Mult(), Tensor(kind=TensorKind.MASK), _:
             return left
         case ast.Mult(), _, Tensor(kind=TensorKind.MASK):

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Iterator
 
+from ga_lint.facts.algebra import STEPS_NAME
 from ga_lint.facts.counted_labels import labels_in_batch, local_averages_of, prepared_labels, replaced_labels
 from ga_lint.facts.events import EventKind
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.lineage import METHODS, PREPARES, Lineage, lineage_of
 from ga_lint.facts.model import Override, Place, SuperCall
 from ga_lint.facts.optouts import opt_outs
+from ga_lint.facts.patches import Patch, annotated_type, patches_of
 from ga_lint.facts.received import (
     TRAINERS_COUNT,
     classes_of,
@@ -37,7 +41,7 @@ from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 
 
 def overrides_of(run: Interpreter, parsed: ParsedFile) -> tuple[Override, ...]:
-    """Every `compute_loss` and `training_step` of a class that reaches transformers' Trainer."""
+    """Every override in a class that reaches transformers' Trainer, and what is assigned in the place of one."""
     found: list[Override] = []
     for cls in classes_of(run, parsed):
         methods = [s for s in cls.node.body if isinstance(s, FunctionNode) and s.name in METHODS]
@@ -46,17 +50,41 @@ def overrides_of(run: Interpreter, parsed: ParsedFile) -> tuple[Override, ...]:
         lineage = lineage_of(run, cls)
         if lineage is None:
             continue
-        found.extend(_override(run, parsed, cls, method, lineage) for method in methods)
+        found.extend(_override(run, cls, method, lineage) for method in methods)
+    found.extend(_assigned(run, parsed))
     return tuple(found)
 
 
-def _override(run: Interpreter, parsed: ParsedFile, cls: Class, method: FunctionNode, lineage: Lineage) -> Override:
-    function = Function(method, run.names.scope_of(cls), Instance(cls))
-    arguments = _arguments(method)
+def _assigned(run: Interpreter, parsed: ParsedFile) -> Iterator[Override]:
+    """`Trainer.compute_loss = f` is read as a class that has `f` as its own method."""
+    for patch in patches_of(run, parsed, METHODS[:2]):
+        if patch.function.scope.parsed is not parsed:
+            continue
+        base = patch.owner if patch.bound else None
+        known = annotated_type(run, patch)
+        if base is None and known is None:
+            continue
+        bases: list[ast.expr] = [base or ast.Name((known.name if known else "").rpartition(".")[2], ast.Load())]
+        node = ast.ClassDef(patch.node.name, bases, [], [patch.node], [])
+        cls = Class(ast.copy_location(node, patch.node), patch.scope)
+        run.made.append(node)
+        lineage = lineage_of(run, cls)
+        if lineage is not None:
+            yield _override(run, cls, patch.node, lineage, patch)
+
+
+def _override(
+    run: Interpreter, cls: Class, method: FunctionNode, lineage: Lineage, patch: Patch | None = None
+) -> Override:
+    parsed = cls.scope.parsed
+    name = patch.method if patch else method.name
+    bound = patch is None or patch.bound
+    scope = patch.function.scope if patch else run.names.scope_of(cls)
+    function = Function(method, scope, Instance(cls) if bound else None)
+    arguments = _arguments(method, name, bound)
     events, returns = follow(run, function, arguments)
     reads = tuple(run.loss_reads)
-    place = Place(parsed.path, parsed.span_of(method))
-    prepares = method.name == PREPARES
+    prepares = name == PREPARES
     calls = tuple(
         SuperCall(event.driver_text, event.place, event.value == Const(True))
         for event in events
@@ -65,9 +93,9 @@ def _override(run: Interpreter, parsed: ParsedFile, cls: Class, method: Function
     return Override(
         cls=cls.node.name,
         base=lineage.base,
-        method=method.name,
+        method=name,
         name=Place(parsed.path, name_span(parsed, method)),
-        function=place,
+        function=Place(parsed.path, parsed.span_of(method)),
         scope=parsed.scopes.get(id(method), method.name),
         parameter=parameter_of(parsed, method),
         returns=returns,
@@ -83,12 +111,27 @@ def _override(run: Interpreter, parsed: ParsedFile, cls: Class, method: Function
         replaced=tuple(dict.fromkeys(prepared_labels(run, cls) if prepares else replaced_labels(parsed, method))),
         counts_itself=any(run.names.method(cls, name) for name in ("_get_num_items_in_batch", "get_batch_samples")),
         unguarded=unguarded_uses(run, function, arguments, returns),
+        steps_by_itself=_steps_by_itself(method),
     )
 
 
-def _arguments(method: FunctionNode) -> dict[str, Value]:
+def _steps_by_itself(method: FunctionNode) -> bool:
+    """Does the method step an optimizer, or speak of the window that it divides by?"""
+    text = ast.unparse(method)
+    return ".step()" in text or any(STEPS_NAME.search(line) for line in _without_returns(text))
+
+
+def _without_returns(text: str) -> Iterator[str]:
+    """The lines but those that only say what is logged: `return loss.detach() / steps`."""
+    for line in text.splitlines()[1:]:
+        if not line.strip().startswith("return"):
+            yield from re.findall(r"[\w.]+", line)
+
+
+def _arguments(method: FunctionNode, method_name: str, bound: bool) -> dict[str, Value]:
     """What the Trainer passes: a model, a batch, and the window's count by name or in `**kwargs`."""
     names = [argument.arg for argument in (*method.args.posonlyargs, *method.args.args, *method.args.kwonlyargs)]
+    names = names if bound else ["self", *names]
     count = TRAINERS_COUNT
     values: dict[str, Value] = {}
     if len(names) > 1:
@@ -99,11 +142,11 @@ def _arguments(method: FunctionNode) -> dict[str, Value]:
         values["return_outputs"] = UNKNOWN
     if COUNT in names:
         values[COUNT] = count
-    elif method.name == "training_step" and len(names) > 3:
+    elif method_name == "training_step" and len(names) > 3:
         values[names[3]] = count
     elif method.args.kwarg is not None:
         values[method.args.kwarg.arg] = Table(((COUNT, count),))
-    if method.args.vararg is not None and len(names) < 4 and method.name == "training_step":
+    if method.args.vararg is not None and len(names) < 4 and method_name == "training_step":
         values[method.args.vararg.arg] = Items((count,))
     return values
 

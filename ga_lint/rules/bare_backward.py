@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Finding, Severity, Step
-from ga_lint.facts.model import FileFacts, LossTerm, Override, Place
+from ga_lint.diagnostics import Confidence, Finding, Severity, Step
+from ga_lint.facts.model import STEP_OVERRIDE_WORDS, FileFacts, LossTerm, Override, Place
 from ga_lint.project import Project
 from ga_lint.rules._effects import by_steps
 from ga_lint.rules._overrides import is_plain_mean, receives_count
@@ -17,7 +17,7 @@ from ga_lint.rules.registry import rule
     "bare-backward",
     "a training_step override runs backward on a mean that nobody divides by the steps",
     severity=Severity.ERROR,
-    needles=(b"def training_step",),
+    needles=STEP_OVERRIDE_WORDS,
 )
 def bare_backward(facts: FileFacts, project: Project) -> Iterator[Finding]:
     if project.trainer_passes_count is False:
@@ -28,19 +28,21 @@ def bare_backward(facts: FileFacts, project: Project) -> Iterator[Finding]:
         seen: set[Place] = set()
         for backward in override.backwards:
             term = next((t for t in backward.terms or () if is_plain_mean(t)), None)
-            if term is not None and backward.place not in seen:
+            unknown = backward.terms is None and not override.steps_by_itself and override.parameter.name is not None
+            if (term is not None or unknown) and backward.place not in seen:
                 seen.add(backward.place)
                 yield _finding(override, backward.place, term, facts)
 
 
-def _finding(override: Override, place: Place, term: LossTerm, facts: FileFacts) -> Finding:
-    reduced = term.site.reduced
+def _finding(override: Override, place: Place, term: LossTerm | None, facts: FileFacts) -> Finding:
+    reduced = term.site.reduced if term else None
+    what = "the mean of this micro-batch" if term else "the loss of this micro-batch, and nothing divides it"
     return Finding(
         code="GA219",
         name="bare-backward",
         severity=Severity.ERROR,
-        confidence=min(override.confidence, term.site.confidence),
-        message="backward runs on the mean of this micro-batch; the Trainer's own step would have divided it",
+        confidence=min(override.confidence, term.site.confidence if term else Confidence.LIKELY),
+        message=f"backward runs on {what}; the Trainer's own step would have divided it",
         span=place.span,
         label="not divided by the window",
         effect=by_steps(1, facts),
@@ -51,7 +53,7 @@ def _finding(override: Override, place: Place, term: LossTerm, facts: FileFacts)
                 override.name.path,
                 override.name.span,
             ),
-            Step("a mean over the micro-batch", reduced.path, reduced.span),
+            *([Step("a mean over the micro-batch", reduced.path, reduced.span)] if reduced else []),
             Step("handed to backward as it is", place.path, place.span),
         ),
         fix_refusal="hand the count to `self.compute_loss`, or divide by the window's length: the choice is the loss's",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Effect, Finding, FixRequest, FixTier, Severity, Step
-from ga_lint.facts.model import ALL_OFF, Factor, FactorKind, FileFacts, LossTerm, Override
+from ga_lint.facts.model import ALL_OFF, LOSS_OVERRIDE_WORDS, Factor, FactorKind, FileFacts, LossTerm, Override
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
@@ -23,7 +23,7 @@ _FLAGS = (
     "contradicted-opt-out",
     "a class opts out of the count and divides by it",
     severity=Severity.WARNING,
-    needles=(b"def compute_loss",),
+    needles=LOSS_OVERRIDE_WORDS,
 )
 def contradicted_opt_out(facts: FileFacts, project: Project) -> Iterator[Finding]:
     if project.trainer_passes_count is False:

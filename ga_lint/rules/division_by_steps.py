@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ga_lint.diagnostics import Confidence, Finding, FixRequest, FixTier, Severity, Step
 from ga_lint.facts.model import (
     LOSS_FUNCTION_WORDS,
+    LOSS_OVERRIDE_WORDS,
     Factor,
     FactorKind,
     FileFacts,
@@ -29,7 +30,7 @@ _REAL_WINDOW = "current_gradient_accumulation_steps"  # who writes this knows wh
     "division-by-steps",
     "the loss is divided by the steps although the count or the Trainer already does that",
     severity=Severity.ERROR,
-    needles=(b"def compute_loss", *LOSS_FUNCTION_WORDS),
+    needles=(*LOSS_OVERRIDE_WORDS, *LOSS_FUNCTION_WORDS),
 )
 def division_by_steps(facts: FileFacts, project: Project) -> Iterator[Finding]:
     if project.trainer_passes_count is False:

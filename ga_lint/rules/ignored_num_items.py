@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Effect, Finding, Severity
-from ga_lint.facts.model import Answer, FileFacts, LossTerm, Override, Place, Returned
+from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, Answer, FileFacts, LossTerm, Override, Place, Returned
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
@@ -31,7 +31,7 @@ _USAGE = Usage(Site.OVERRIDE, Form.MEAN)
     "ignored-num-items",
     "an override takes the count and returns a mean all the same",
     severity=Severity.ERROR,
-    needles=(b"def compute_loss",),
+    needles=LOSS_OVERRIDE_WORDS,
 )
 def ignored_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]:
     if project.trainer_passes_count is False:

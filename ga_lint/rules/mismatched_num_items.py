@@ -9,6 +9,7 @@ from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severit
 from ga_lint.facts.model import (
     FORWARD_WORDS,
     LOSS_FUNCTION_WORDS,
+    LOSS_OVERRIDE_WORDS,
     Factor,
     FactorKind,
     FileFacts,
@@ -36,7 +37,7 @@ _COUNTED = re.compile(r"count|num|n_|tokens|items|valid|target|denom|total|norm"
     "mismatched-num-items",
     "a mean is divided by the count, and what multiplies it is not the number of its targets",
     severity=Severity.ERROR,
-    needles=(b"def compute_loss", *LOSS_FUNCTION_WORDS, *FORWARD_WORDS),
+    needles=(*LOSS_OVERRIDE_WORDS, *LOSS_FUNCTION_WORDS, *FORWARD_WORDS),
 )
 def mismatched_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]:
     if project.trainer_passes_count is False:

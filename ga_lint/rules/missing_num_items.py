@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Finding, Severity, Step
-from ga_lint.facts.model import FileFacts, Override
+from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, STEP_OVERRIDE_WORDS, FileFacts, Override
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
@@ -20,7 +20,7 @@ _PASSED = ("compute_loss", "training_step")
     "missing-num-items",
     "an override has no parameter for the count that the Trainer passes",
     severity=Severity.ERROR,
-    needles=(b"def compute_loss", b"def training_step"),
+    needles=(*LOSS_OVERRIDE_WORDS, *STEP_OVERRIDE_WORDS),
 )
 def missing_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]:
     if project.trainer_passes_count is False:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ga_lint.diagnostics import Effect, Finding, FixRequest, FixTier, Severity, Step
-from ga_lint.facts.model import FactorKind, FileFacts, LossTerm, Override, Place, Returned
+from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, FactorKind, FileFacts, LossTerm, Override, Place, Returned
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
@@ -28,7 +28,7 @@ class _Normalised:
     "missing-rank-factor",
     "the count over all ranks divides, and nobody multiplies by the ranks",
     severity=Severity.ERROR,
-    needles=(b"def compute_loss",),
+    needles=LOSS_OVERRIDE_WORDS,
 )
 def missing_rank_factor(facts: FileFacts, project: Project) -> Iterator[Finding]:
     if project.averages_tokens is False:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
-from ga_lint.facts.model import FileFacts, Override, Place
+from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, STEP_OVERRIDE_WORDS, FileFacts, Override, Place
 from ga_lint.project import Project
 from ga_lint.rules._overrides import returned_terms, trusts_count, uses_count
 from ga_lint.rules.registry import rule
@@ -16,7 +16,7 @@ from ga_lint.rules.registry import rule
     "replaced-after-count",
     "the labels are replaced after the Trainer has counted them",
     severity=Severity.ERROR,
-    needles=(b"def compute_loss", b"def training_step", b"def _prepare_inputs"),
+    needles=(*LOSS_OVERRIDE_WORDS, *STEP_OVERRIDE_WORDS, b"def _prepare_inputs"),
 )
 def replaced_after_count(facts: FileFacts, project: Project) -> Iterator[Finding]:
     if project.trainer_passes_count is False:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
-from ga_lint.facts.model import Answer, FileFacts, Level, LossTerm, Override, Place, Returned
+from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, Answer, FileFacts, Level, LossTerm, Override, Place, Returned
 from ga_lint.project import Project
 from ga_lint.rules._effects import WEIGHTS
 from ga_lint.rules._overrides import inside, receives_count, returned_terms, uses_count
@@ -17,7 +17,7 @@ from ga_lint.rules.registry import rule
     "uncounted-labels",
     "the targets stand under another key than `labels`, so the Trainer counts nothing",
     severity=Severity.WARNING,
-    needles=(b"def compute_loss",),
+    needles=LOSS_OVERRIDE_WORDS,
 )
 def uncounted_labels(facts: FileFacts, project: Project) -> Iterator[Finding]:
     if project.trainer_passes_count is False:

@@ -9,6 +9,7 @@ from ga_lint.facts.model import (
     ADDED_TERM,
     FORWARD_WORDS,
     LOSS_FUNCTION_WORDS,
+    LOSS_OVERRIDE_WORDS,
     FileFacts,
     LossFunction,
     LossTerm,
@@ -27,7 +28,7 @@ from ga_lint.rules.registry import rule
     "uneven-terms",
     "one term of the loss is divided by the count, another is a mean over the micro-batch",
     severity=Severity.ERROR,
-    needles=(b"def compute_loss", *LOSS_FUNCTION_WORDS, *FORWARD_WORDS),
+    needles=(*LOSS_OVERRIDE_WORDS, *LOSS_FUNCTION_WORDS, *FORWARD_WORDS),
 )
 def uneven(facts: FileFacts, project: Project) -> Iterator[Finding]:
     if project.trainer_passes_count is False:

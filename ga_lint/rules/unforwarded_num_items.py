@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
-from ga_lint.facts.model import UNKNOWN_BASE, FileFacts, Override, SuperCall
+from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, STEP_OVERRIDE_WORDS, UNKNOWN_BASE, FileFacts, Override, SuperCall
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import WEIGHTS, effect_of
@@ -18,7 +18,7 @@ from ga_lint.rules.registry import rule
     "unforwarded-num-items",
     "an override takes the count and does not hand it on to super()",
     severity=Severity.ERROR,
-    needles=(b"def compute_loss", b"def training_step"),
+    needles=(*LOSS_OVERRIDE_WORDS, *STEP_OVERRIDE_WORDS),
 )
 def unforwarded_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]:
     if project.trainer_passes_count is False:

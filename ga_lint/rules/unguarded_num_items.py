@@ -8,6 +8,7 @@ from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequ
 from ga_lint.facts.model import (
     ALL_OFF,
     LOSS_FUNCTION_WORDS,
+    LOSS_OVERRIDE_WORDS,
     Factor,
     FactorKind,
     FileFacts,
@@ -27,7 +28,7 @@ from ga_lint.rules.registry import rule
     "unguarded-num-items",
     "the loss is divided by a count that the Trainer does not always pass",
     severity=Severity.ERROR,
-    needles=(b"def compute_loss", *LOSS_FUNCTION_WORDS),
+    needles=(*LOSS_OVERRIDE_WORDS, *LOSS_FUNCTION_WORDS),
 )
 def unguarded_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]:
     if project.trainer_passes_count is False:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity, Step
 from ga_lint.facts.model import (
     LOSS_FUNCTION_WORDS,
+    LOSS_OVERRIDE_WORDS,
     FactorKind,
     FileFacts,
     LossFunction,
@@ -26,7 +27,7 @@ from ga_lint.rules.registry import rule
     "weighted-count",
     "a class-weighted sum is divided by a plain count of targets",
     severity=Severity.ERROR,
-    needles=(b"def compute_loss", *LOSS_FUNCTION_WORDS),
+    needles=(*LOSS_OVERRIDE_WORDS, *LOSS_FUNCTION_WORDS),
 )
 def weighted_count(facts: FileFacts, project: Project) -> Iterator[Finding]:
     if project.trainer_passes_count is False:

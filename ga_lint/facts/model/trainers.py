@@ -38,6 +38,9 @@ class Returned:
     sums: tuple[tuple[LossTerm, ...], ...] = ()  # the same, the terms of each sum that it may be together
 
 
+# A file without any of these overrides nothing that computes a loss, or nothing that steps.
+LOSS_OVERRIDE_WORDS = (b"def compute_loss", b".compute_loss = ")
+STEP_OVERRIDE_WORDS = (b"def training_step", b".training_step = ")
 UNKNOWN_BASE = "a base class held in a variable"
 
 # What an opt-out says where TRL's trick is used: any value that is not None keeps the Trainer from scaling at all.
@@ -68,6 +71,7 @@ class Override:
     replaced: tuple[Place, ...] = ()  # where it puts other labels into the batch
     counts_itself: bool = False  # its class says what is counted: `_get_num_items_in_batch`
     unguarded: tuple[Place, ...] = ()  # where it computes with the count without asking whether there is one
+    steps_by_itself: bool = False  # it steps an optimizer, or names the steps outside of what it returns
 
 
 # A file without any of these names no loss function.
