@@ -6,15 +6,16 @@ Four rows, one a micro-batch, four accumulation steps. The noise is off: the mod
 from __future__ import annotations
 
 import enum
-import itertools
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 import transformers
 
 ROWS = 4  # and accumulation steps
-TOLERANCE = 1e-4  # float32 through a whole model; the kinds lie at least 1e-2 apart, which `kind_of` checks
+TOLERANCE = 1e-4  # float32 through a whole model
+APART = 1e-2  # what must lie between two descriptions
 Row = Mapping[str, torch.Tensor]
 
 
@@ -85,17 +86,23 @@ def distance(found: torch.Tensor, wanted: torch.Tensor) -> float:
     return float((found - wanted).norm() / wanted.norm())
 
 
-def scale(found: torch.Tensor, wanted: torch.Tensor) -> float:
-    return float(found @ wanted / (wanted @ wanted))
+@dataclass(frozen=True)
+class Wanted:
+    """What the window's gradient is in each description; with equal counts the first two are one."""
 
+    gradients: Mapping[Kind, torch.Tensor]
 
-def kinds_of(model: torch.nn.Module, rows: Sequence[Row], found: torch.Tensor) -> list[Kind]:
-    """Each description that fits `found`; with equal counts the first two are one."""
-    singles = torch.stack([plain(model, [row]) for row in rows])
-    wanted = {Kind.EXACT: plain(model, rows), Kind.WEIGHTS: singles.mean(0), Kind.STEPS: singles.sum(0)}
-    assert all(
-        distance(wanted[a], wanted[b]) > 1e-2
-        for a, b in itertools.combinations(Kind, 2)
-        if {a, b} != {Kind.EXACT, Kind.WEIGHTS}
-    ), "the rows can't tell the kinds apart"
-    return [kind for kind, gradient in wanted.items() if distance(found, gradient) < TOLERANCE]
+    @classmethod
+    def of(cls, model: torch.nn.Module, rows: Sequence[Row]) -> Wanted:
+        singles = torch.stack([plain(model, [row]) for row in rows])
+        wanted = {Kind.EXACT: plain(model, rows), Kind.WEIGHTS: singles.mean(0), Kind.STEPS: singles.sum(0)}
+        assert all(distance(wanted[Kind.STEPS], wanted[kind]) > APART for kind in (Kind.EXACT, Kind.WEIGHTS))
+        return cls(wanted)
+
+    def fitting(self, found: torch.Tensor) -> list[Kind]:
+        return [kind for kind, gradient in self.gradients.items() if distance(found, gradient) < TOLERANCE]
+
+    def scale(self, found: torch.Tensor) -> float:
+        """How many times the exact gradient is in it."""
+        exact = self.gradients[Kind.EXACT]
+        return float(found @ exact / (exact @ exact))

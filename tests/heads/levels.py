@@ -31,6 +31,7 @@ _BY_END = {
     "TextToSpectrogram": "token",
     "TextToSpeech": "token",
     "TextToText": "token",
+    "TextToWaveform": "token",
     "WithLMHeadModel": "token",
     "EntityClassification": "sample",
     "EntityPairClassification": "sample",
@@ -41,8 +42,10 @@ _BY_END = {
     "ImageClassificationLearned": "sample",
     "ImagesAndTextClassification": "sample",
     "TDT": "sample",
+    "TableQuestionAnswering": "sample",
     "VideoClassification": "sample",
     "VideoGrounding": "sample",
+    "VisualQuestionAnswering": "sample",
     "VisualReasoning": "sample",
     "XVector": "sample",
 }

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ga_lint.resources import rules_folder
+from heads.levels import level_of
 from heads.package import Package
 from heads.reading import Reading, Verdict, read
 from heads.table import Scan, render
@@ -69,6 +70,8 @@ def main(folders: list[str]) -> None:
         for name, reading in sorted(read_heads.items()):
             if reading.verdict in (Verdict.UNKNOWN, Verdict.MIXED):
                 print(f"    {reading.verdict}: {name}: {reading.why}")
+        for name in (*one.heads, *one.shares):
+            level_of(name)  # one without a level stops the command here, not after the last release
         scans.append(one)
     TABLE.write_text(render(scans), encoding="utf-8")
 

@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from ga_lint.knowledge import head_drops_count  # noqa: E402
-from heads.lab import ROWS, Kind, kinds_of, plain, scale, trained  # noqa: E402
+from heads.lab import ROWS, TOLERANCE, Kind, Wanted, trained  # noqa: E402
 from heads.tiny import BERT, DROPPERS, EXACT, WEIGHTS, Head  # noqa: E402
 
 RELEASE = tuple(int(part) for part in transformers.__version__.split(".")[:2])
@@ -22,38 +22,34 @@ def by_name(heads: tuple[Head, ...]) -> pytest.MarkDecorator:
 
 
 @by_name(DROPPERS)
-def test_a_head_of_the_table_sums_its_rows(head: Head, tmp_path: Path) -> None:
-    model, even, uneven = head.build(), head.rows(ragged=False), head.rows(ragged=head.labels != "sample")
+def test_a_head_of_the_table_sums_its_rows_and_the_opt_out_cures_it(head: Head, tmp_path: Path) -> None:
+    model, even, uneven = head.build(), head.rows(ragged=False), head.rows(ragged=True)
+    wanted = Wanted.of(model, even)
     found = trained(model, even, tmp_path)
-    assert scale(found, plain(model, even)) == pytest.approx(ROWS, rel=1e-4)
-    assert kinds_of(model, even, found) == [Kind.STEPS]
-    assert kinds_of(model, uneven, trained(model, uneven, tmp_path)) == [Kind.STEPS]
+    assert wanted.fitting(found) == [Kind.STEPS]
+    assert wanted.scale(found) == pytest.approx(ROWS, rel=TOLERANCE)
+    if head.labels != "sample":
+        wanted = Wanted.of(model, uneven)
+        assert wanted.fitting(trained(model, uneven, tmp_path)) == [Kind.STEPS]
+    model.accepts_loss_kwargs = False  # what the Trainer asks when it is built
+    cured = wanted.fitting(trained(model, uneven, tmp_path))
+    assert cured == ([Kind.EXACT, Kind.WEIGHTS] if head.labels == "sample" else [Kind.WEIGHTS])
     row = head_drops_count(head.name, RELEASE)
     assert row is not None and row.level == ("sample" if head.labels == "sample" else "token")
-
-
-@by_name(DROPPERS)
-def test_the_opt_out_of_the_model_cures_it(head: Head, tmp_path: Path) -> None:
-    model, even, uneven = head.build(), head.rows(ragged=False), head.rows(ragged=True)
-    model.accepts_loss_kwargs = False
-    found = trained(model, even, tmp_path)
-    assert scale(found, plain(model, even)) == pytest.approx(1, rel=1e-4)
-    assert kinds_of(model, even, found) == [Kind.EXACT, Kind.WEIGHTS]
-    if head.labels != "sample":  # then the scale is right and the weights of the tokens are not
-        assert kinds_of(model, uneven, trained(model, uneven, tmp_path)) == [Kind.WEIGHTS]
 
 
 @by_name(EXACT)
 def test_a_head_that_uses_the_count_is_not_in_the_table(head: Head, tmp_path: Path) -> None:
     model, rows = head.build(), head.rows(ragged=True)
-    assert Kind.EXACT in kinds_of(model, rows, trained(model, rows, tmp_path))
+    fitting = Wanted.of(model, rows).fitting(trained(model, rows, tmp_path))
+    assert fitting == ([Kind.EXACT, Kind.WEIGHTS] if head.labels == "sample" else [Kind.EXACT])
     assert head_drops_count(head.name, RELEASE) is None
 
 
 @by_name(WEIGHTS)
 def test_a_head_that_opts_out_is_not_in_the_table(head: Head, tmp_path: Path) -> None:
     model, rows = head.build(), head.rows(ragged=True)
-    assert kinds_of(model, rows, trained(model, rows, tmp_path)) == [Kind.WEIGHTS]
+    assert Wanted.of(model, rows).fitting(trained(model, rows, tmp_path)) == [Kind.WEIGHTS]
     assert head_drops_count(head.name, RELEASE) is None
 
 
@@ -67,4 +63,4 @@ def test_keywords_make_the_difference(tmp_path: Path) -> None:
     head = Head("BertForTokenClassification", BERT)
     model, rows = head.build(), head.rows(ragged=True)
     model.__class__ = Named
-    assert kinds_of(model, rows, trained(model, rows, tmp_path)) == [Kind.WEIGHTS]
+    assert Wanted.of(model, rows).fitting(trained(model, rows, tmp_path)) == [Kind.WEIGHTS]
