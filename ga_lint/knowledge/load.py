@@ -59,7 +59,7 @@ def dropped_counts() -> DroppedCounts:
 
 
 def head_drops_count(name: str, release: tuple[int, ...] | None = None) -> HeadRange | None:
-    """Does that stock head ignore the count in that release? In the newest range of releases where none is known."""
+    """Does that stock head ignore the count in that release (None: in the newest)? The range that says so."""
     return dropped_counts().at(name, release)
 
 

@@ -68,11 +68,9 @@ class DroppedCounts:
         return next((self.ranges[part] for part in reversed(parts) if part in self.ranges), ())
 
     def at(self, name: str, release: tuple[int, ...] | None) -> HeadRange | None:
-        """The range that holds for a release; for an unknown one the newest range."""
-        ranges = self.of(name)
-        if release is None:
-            return ranges[-1] if ranges else None
-        return next((one for one in ranges if one.holds(release)), None)
+        """The range that holds for a release; an unknown one is taken for the newest."""
+        holding = (one for one in self.of(name) if (one.before is None if release is None else one.holds(release)))
+        return next(holding, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ga_lint.knowledge import dropped_counts, head_drops_count
+from ga_lint.knowledge import DroppedCounts, HeadRange, dropped_counts, head_drops_count
 from heads import scan
 from heads.table import Scan, render
 from testbed.fixtures import ROOT
@@ -31,6 +31,15 @@ def test_a_llama_head_dropped_it_earlier() -> None:
     row = head_drops_count("LlamaForSequenceClassification", (4, 57, 6))
     assert row is not None and row.level == "sample"
     assert head_drops_count("LlamaForCausalLM") is None
+
+
+def test_an_unknown_release_is_the_newest() -> None:
+    once = HeadRange("Thing", "token", (4, 54), (5, 1), "here")
+    again = HeadRange("Thing", "token", (5, 3), None, "here")
+    assert DroppedCounts({"Thing": (once, again)}).at("Thing", None) is again
+    assert DroppedCounts({"Thing": (once,)}).at("Thing", None) is None
+    assert DroppedCounts({"Thing": (once, again)}).at("Thing", (5, 2, 9)) is None
+    assert DroppedCounts({"Thing": (once, again)}).at("Thing", (5, 0, 9)) is once
 
 
 def test_a_factory_names_its_class() -> None:
