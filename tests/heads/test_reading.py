@@ -58,25 +58,28 @@ def head(loss: str, **parts: str) -> str:
     return HEAD.format(**{**DEFAULTS, "loss": loss, **parts})
 
 
-@pytest.mark.parametrize(
-    ("model", "verdict"),
-    [
-        (head(USES), Verdict.USES),
-        (head(DROPS), Verdict.DROPS),
-        (head(OWN), Verdict.DROPS),
-        (head(OWN, passed=", **kwargs"), Verdict.DROPS),
-        (head(POPPED), Verdict.USES),
-        (head(OTHER), Verdict.DROPS),
-        (head(CHOSEN), Verdict.CONFIG),
-        (head("pass"), Verdict.NONE),
-        (head(f"{USES}\n            aux_loss = CrossEntropyLoss()(logits, labels)"), Verdict.MIXED),
-        (head(DROPS, keywords="mask=None"), Verdict.UNCOUNTED),
-        (head(DROPS, extra="accepts_loss_kwargs = False"), Verdict.UNCOUNTED),
-        (head(DROPS, keywords="mask=None", extra="accepts_loss_kwargs = True"), Verdict.DROPS),
-        (head(OWN, annotation="list[dict]"), Verdict.UNCOUNTED),
-        (head(USES).replace("ThingForCausalLM", "ThingForCTC"), Verdict.DROPS),
-    ],
-)
+CASES = {
+    "hands the keywords on": (head(USES), Verdict.USES),
+    "hands nothing on": (head(DROPS), Verdict.DROPS),
+    "a loss of torch": (head(OWN), Verdict.DROPS),
+    "the keywords go to the network": (head(OWN, passed=", **kwargs"), Verdict.DROPS),
+    "takes the count out of the keywords": (head(POPPED), Verdict.USES),
+    "takes another key out of them": (head(OTHER), Verdict.DROPS),
+    "the configuration chooses the reduction": (head(CHOSEN), Verdict.CONFIG),
+    "computes no loss": (head("pass"), Verdict.NONE),
+    "a second loss without it": (
+        head(f"{USES}\n            aux_loss = CrossEntropyLoss()(logits, labels)"),
+        Verdict.MIXED,
+    ),
+    "no keywords": (head(DROPS, keywords="mask=None"), Verdict.UNCOUNTED),
+    "opts out": (head(DROPS, extra="accepts_loss_kwargs = False"), Verdict.UNCOUNTED),
+    "opts in": (head(DROPS, keywords="mask=None", extra="accepts_loss_kwargs = True"), Verdict.DROPS),
+    "labels in a list": (head(OWN, annotation="list[dict]"), Verdict.UNCOUNTED),
+    "a loss function without a count": (head(USES).replace("ThingForCausalLM", "ThingForCTC"), Verdict.DROPS),
+}
+
+
+@pytest.mark.parametrize(("model", "verdict"), CASES.values(), ids=CASES)
 def test_one_class(tmp_path: Path, model: str, verdict: Verdict) -> None:
     (reading,) = readings(package(tmp_path, "5.0.0", model)).values()
     assert reading.verdict is verdict, reading.why
