@@ -55,9 +55,9 @@ def scan(folder: Path) -> tuple[Scan, dict[str, Reading]]:
         heads = frozenset(name for name, reading in read_heads.items() if reading.verdict is Verdict.DROPS)
         shares = {}
         for auto, names in package.auto_mappings().items():
-            labelled = {name for name in names if name in read_heads}
-            if auto.startswith("AutoModelFor") and labelled & heads:
-                shares[auto] = (len(labelled & heads), len(labelled))
+            dropping = heads.intersection(names)
+            if auto.startswith("AutoModelFor") and dropping:
+                shares[auto] = (len(dropping), len(names))
         return Scan(package.release, heads, shares), read_heads
 
 
