@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from ga_lint.errors import UsageError
 from ga_lint.knowledge.model import (
@@ -15,10 +15,13 @@ from ga_lint.knowledge.model import (
     ByName,
     CollatorRow,
     DriverRow,
+    DroppedCounts,
     ForeignRow,
+    HeadRange,
     HeadRow,
     Knowledge,
     LossRow,
+    Minor,
     ProjectRow,
     TableShape,
     TrainerRow,
@@ -41,6 +44,46 @@ def load() -> Knowledge:
         drivers=_by_name(folder / "stacks.toml", "driver", DriverRow),
         foreign=tuple(_rows(folder / "trainers.toml", "foreign", ForeignRow)),
     )
+
+
+@functools.cache
+def dropped_counts() -> DroppedCounts:
+    """The stock heads that ignore the count. Not part of `load`: only a rule that met a Trainer with a head asks."""
+    path = rules_folder() / "knowledge" / "dropped_counts.toml"
+    ranges: dict[str, list[HeadRange]] = {}
+    try:
+        tables = tomllib.loads(path.read_text(encoding="utf-8"))
+        for one in (*_of_classes(tables["heads"]), *_of_automatic_classes(tables["auto"])):
+            ranges.setdefault(one.name, []).append(one)
+    except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path}: not a table of [[heads]] and [[auto]] rows: {error!r}") from None
+    return DroppedCounts({name: tuple(sorted(each, key=lambda one: one.since)) for name, each in ranges.items()})
+
+
+def head_drops_count(name: str, release: tuple[int, ...] | None = None) -> HeadRange | None:
+    """Does that stock head ignore the count in that release (None: in the newest)? The range that says so."""
+    return dropped_counts().at(name, release)
+
+
+def _of_classes(rows: Iterable[Mapping[str, Any]]) -> Iterator[HeadRange]:
+    for row in rows:
+        since, before = _minor(row["since"]), _minor(row["before"]) if "before" in row else None
+        for level in ("token", "sample"):
+            for name in row.get(level, ()):
+                yield HeadRange(name, level, since, before, row["source"])
+
+
+def _of_automatic_classes(rows: Iterable[Mapping[str, Any]]) -> Iterator[HeadRange]:
+    for row in rows:
+        ends = [*(_minor(since) for since, _, _ in row["shares"][1:]), None]
+        for (since, dropping, heads), before in zip(row["shares"], ends, strict=True):
+            if dropping:
+                yield HeadRange(row["name"], row["level"], _minor(since), before, row["source"], dropping, heads)
+
+
+def _minor(text: str) -> Minor:
+    major, minor = text.split(".")
+    return int(major), int(minor)
 
 
 def project_rows(tables: Mapping[str, Mapping[str, object]]) -> dict[str, ProjectRow]:

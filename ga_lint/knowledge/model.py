@@ -34,6 +34,45 @@ class HeadRow:
     shifts: bool | None = None  # does its loss drop the first label? None where heads of that name differ
 
 
+Minor = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadRange:
+    """A stock head whose loss ignores the count that it is handed, and releases of transformers in which it does."""
+
+    name: str
+    level: str  # what one element of its loss is: "token" or "sample"
+    since: Minor
+    before: Minor | None  # the first minor release that does not; None where the newest one read still does
+    source: str
+    dropping: int = 1  # of an automatic class: how many of the heads that it may build
+    heads: int = 1
+
+    def holds(self, release: tuple[int, ...]) -> bool:
+        """Is the release in this range? A newer one than was read is like the newest."""
+        return self.since <= release[:2] and (self.before is None or release[:2] < self.before)
+
+
+@dataclass(frozen=True, slots=True)
+class DroppedCounts:
+    """Which stock heads ignore the count."""
+
+    ranges: Mapping[str, tuple[HeadRange, ...]]  # by class name, oldest first
+
+    def of(self, name: str) -> tuple[HeadRange, ...]:
+        """The ranges of the head that `name` names: a class, alone or with transformers' module, or a factory of it."""
+        parts = name.split(".")
+        if len(parts) > 1 and parts[0] != "transformers" and parts[0] not in self.ranges:
+            return ()
+        return next((self.ranges[part] for part in reversed(parts) if part in self.ranges), ())
+
+    def at(self, name: str, release: tuple[int, ...] | None) -> HeadRange | None:
+        """The range that holds for a release; an unknown one is taken for the newest."""
+        holding = (one for one in self.of(name) if (one.before is None if release is None else one.holds(release)))
+        return next(holding, None)
+
+
 @dataclass(frozen=True, slots=True)
 class CollatorRow:
     """A collator and what it does with targets."""
