@@ -37,6 +37,9 @@ def forwards_of(run: Interpreter, parsed: ParsedFile) -> tuple[ModelForward, ...
         method = next((s for s in cls.node.body if isinstance(s, FunctionNode) and s.name == "forward"), None)
         if method is None or "labels" not in _names(method) or not _speaks_of_loss(parsed, method):
             continue
+        head = run.knowledge.head(cls.node.name)
+        if head is not None and head.listed:
+            continue
         kind = _model_kind(run, parsed, cls, method)
         if kind is not None:
             found.append(_forward(run, parsed, cls, method, kind))

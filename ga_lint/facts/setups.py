@@ -107,11 +107,22 @@ def _setup(run: Interpreter, parsed: ParsedFile, event: Event, known: dict[Place
         place=event.place,
         scope=event.scope,
         trainer=trainer,
+        model=_model_place(parsed, event, plain),
         head=next(_heads(model), None),
         arguments=next(_known(arguments, known), None),
         own_loss=own_loss or built.argument(None, "compute_loss_func") is not None,
         opted_out=opted_out,
     )
+
+
+def _model_place(parsed: ParsedFile, event: Event, plain: bool) -> Place | None:
+    """Where the model is handed over."""
+    for call in parsed.find(ast.Call):
+        if parsed.span_of(call) == event.place.span:
+            named = (keyword.value for keyword in call.keywords if keyword.arg == "model")
+            node = next(named, call.args[0] if plain and call.args else None)
+            return Place(parsed.path, parsed.span_of(node)) if node is not None else None
+    return None
 
 
 def _heads(model: Value) -> Iterator[str]:

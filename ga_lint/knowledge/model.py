@@ -32,6 +32,7 @@ class HeadRow:
     level: str
     source: str
     shifts: bool | None = None  # does its loss drop the first label? None where heads of that name differ
+    listed: bool = False  # its labels are a list of dictionaries, which the Trainer cannot count: it divides by itself
 
 
 Minor = tuple[int, int]

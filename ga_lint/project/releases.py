@@ -10,7 +10,7 @@ from pathlib import Path
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
-from ga_lint.knowledge.releases import ReleaseRow, load_releases
+from ga_lint.knowledge.releases import ReleaseRow, load_releases, release_of
 from ga_lint.project.requirement import Requirement
 from ga_lint.project.requirement_files import requirements_in
 
@@ -109,8 +109,16 @@ class Pins:
     @cached_property
     def rows(self) -> tuple[ReleaseRow, ...]:
         """What those releases do, oldest first; empty where it is not known which they are."""
-        if not self.specifier:
-            return ()
         releases = load_releases()
-        rows = {releases.row(version).first for version in admitted(self.specifier, releases.known)}
+        rows = {releases.row(version).first for version in self.versions}
         return tuple(row for row in releases.rows if row.first in rows)
+
+    @cached_property
+    def versions(self) -> tuple[str, ...]:
+        """Those releases; empty where it is not known which they are."""
+        return admitted(self.specifier, load_releases().known) if self.specifier else ()
+
+    @property
+    def newest(self) -> tuple[int, ...] | None:
+        """The newest of them."""
+        return max(map(release_of, self.versions), default=None)
