@@ -46,10 +46,22 @@ def with_unknown(run: Interpreter, frame: Frame, loss: Loss, other: Value, node:
 def _texts(frame: Frame, node: ast.expr) -> Iterator[str]:
     """The term as it is written, and what its names are assigned in this function."""
     yield text_of(node)
-    names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+    names = set(_operands(node))
     for statement in ast.walk(frame.node):
         if isinstance(statement, ast.Assign | ast.AugAssign | ast.AnnAssign) and statement.value is not None:
             targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
             assigned = {one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)}
             if assigned & names:
                 yield text_of(statement.value)
+
+
+def _operands(node: ast.expr) -> Iterator[str]:
+    """The names that the term is computed from, those that a call is handed left out."""
+    match node:
+        case ast.Name(id=name):
+            yield name
+        case ast.BinOp(left=left, right=right):
+            yield from _operands(left)
+            yield from _operands(right)
+        case ast.UnaryOp(operand=inner) | ast.Call(func=ast.Attribute(value=inner)):
+            yield from _operands(inner)

@@ -67,7 +67,8 @@ def _handed_over(parsed: ParsedFile) -> Iterator[_Handed]:
         node, outer, cls = todo.pop(0)
         for child in ast.iter_child_nodes(node):
             for role, expression in _named_in(child):
-                yield _Handed(role, expression, child, outer, cls)
+                if role is not LossRole.ARGUMENT or not _calls_it_itself(child, cls):
+                    yield _Handed(role, expression, child, outer, cls)
             if isinstance(child, FunctionNode):
                 if _is_heads_loss(child):
                     by_signature.append(_Handed(LossRole.MODEL, child, child, outer, cls))
@@ -102,6 +103,14 @@ def _named_in(node: ast.AST) -> Iterator[tuple[LossRole, ast.expr | FunctionNode
                 called = decorator.func if isinstance(decorator, ast.Call) else decorator
                 if _REGISTERS.match(_last_name(called)):
                     yield LossRole.REGISTERED, node
+
+
+def _calls_it_itself(node: ast.AST, cls: ast.ClassDef | None) -> bool:
+    """`self.compute_loss_func = f` in a class whose own `compute_loss` calls it as it likes."""
+    if not isinstance(node, ast.Assign) or cls is None:
+        return False
+    own = next((one for one in cls.body if isinstance(one, FunctionNode) and one.name == "compute_loss"), None)
+    return own is not None and "super().compute_loss" not in ast.unparse(own)
 
 
 def _is_registry(node: ast.expr) -> bool:

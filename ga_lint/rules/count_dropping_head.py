@@ -43,9 +43,9 @@ def _confidence(setup: TrainerSetup, head: HeadRange) -> Confidence:
 
 
 def _fix(setup: TrainerSetup, project: Project) -> Fix:
-    """Decline the count, where every admitted release then divides by the steps, once."""
-    if any(outcome(_DECLINED, row).steps or not row.accepts_attribute for row in project.pins.rows):
-        return None, "some release that the project admits does something else with a model that declines the count"
+    """Decline the count, where the release then divides by the steps, once."""
+    if outcome(_DECLINED, project.release).steps or not project.release.accepts_attribute:
+        return None, f"transformers {project.release.span} does something else with a model that declines the count"
     if setup.model is None:
         return None, "the model has no name before the Trainer is built"
     summary = "let the Trainer divide: model.accepts_loss_kwargs = False"
