@@ -11,7 +11,7 @@ from ga_lint.facts.counted_labels import labels_in_batch, local_averages_of, pre
 from ga_lint.facts.events import EventKind
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.lineage import METHODS, PREPARES, Lineage, lineage_of
-from ga_lint.facts.model import Override, Place, SuperCall
+from ga_lint.facts.model import Answer, Override, Place, Reduction, Returned, SuperCall
 from ga_lint.facts.optouts import opt_outs
 from ga_lint.facts.patches import Patch, annotated_type, patches_of
 from ga_lint.facts.received import (
@@ -23,6 +23,7 @@ from ga_lint.facts.received import (
     returned_as,
     unguarded_uses,
 )
+from ga_lint.facts.trained_models import accepts_count
 from ga_lint.facts.values import (
     COUNT,
     UNKNOWN,
@@ -112,7 +113,14 @@ def _override(
         counts_itself=any(run.names.method(cls, name) for name in ("_get_num_items_in_batch", "get_batch_samples")),
         unguarded=unguarded_uses(run, function, arguments, returns),
         steps_by_itself=_steps_by_itself(method),
+        accepted=accepts_count(run, cls) if _may_be_wrong(returns, calls) else Answer.UNKNOWN,
     )
+
+
+def _may_be_wrong(returns: tuple[Returned, ...], calls: tuple[SuperCall, ...]) -> bool:
+    """Is there anything to say of it? Only then it is worth asking what it trains."""
+    dropped = any(not call.forwards_count for call in calls)
+    return dropped or any(term.site.reduction is Reduction.MEAN for one in returns for term in one.terms or ())
 
 
 def _steps_by_itself(method: FunctionNode) -> bool:

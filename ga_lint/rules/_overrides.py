@@ -38,7 +38,8 @@ def receives_count(override: Override) -> bool:
 
 def trusts_count(override: Override) -> bool:
     """Does the Trainer count the batch and leave the division to this class?"""
-    return not override.opted_out and not override.sample_base and override.labels_in_batch is not Answer.NO
+    counted = override.labels_in_batch is not Answer.NO and override.accepted is not Answer.NO
+    return counted and not override.opted_out and not override.sample_base
 
 
 def returned_terms(override: Override | LossFunction | ModelForward) -> Iterator[tuple[Returned, LossTerm]]:

@@ -37,13 +37,14 @@ def uncounted_labels(facts: FileFacts, project: Project) -> Iterator[Finding]:
 
 def _finding(override: Override, returned: Returned, term: LossTerm, place: Place) -> Finding:
     key = term.site.labels_from
-    counted = uses_count(term) and term.site.level is Level.TOKEN
+    # Who divides by the count expects one; a batch of batches has labels as a language model takes them. Others who
+    # return a mean may know that there is none.
+    sure = key.endswith('["labels"]') or (uses_count(term) and term.site.level is Level.TOKEN)
     return Finding(
         code="GA220",
         name="uncounted-labels",
         severity=Severity.WARNING,
-        # Who divides by the count expects one; who returns a mean may know that there is none.
-        confidence=min(override.confidence, Confidence.LIKELY if counted else Confidence.POSSIBLE),
+        confidence=min(override.confidence, Confidence.LIKELY if sure else Confidence.POSSIBLE),
         message=f"the targets are `{key}`: the Trainer looks for a key `labels`, finds none and passes no count",
         span=place.span,
         label="targets that nobody counts",

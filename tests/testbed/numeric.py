@@ -133,7 +133,7 @@ def tiny_config() -> Any:
     return LlamaConfig(
         vocab_size=VOCABULARY, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
         num_key_value_heads=2, max_position_embeddings=64, use_cache=False, bos_token_id=1, eos_token_id=2,
-        pad_token_id=0, num_labels=VOCABULARY,
+        pad_token_id=0, num_labels=VOCABULARY, classifier_dropout=0.0,
     )  # fmt: skip
 
 

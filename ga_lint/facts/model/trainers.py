@@ -71,6 +71,7 @@ class Override:
     replaced: tuple[Place, ...] = ()  # where it puts other labels into the batch
     counts_itself: bool = False  # its class says what is counted: `_get_num_items_in_batch`
     unguarded: tuple[Place, ...] = ()  # where it computes with the count without asking whether there is one
+    accepted: Answer = Answer.UNKNOWN  # is the model that it trains one that takes the count?
     steps_by_itself: bool = False  # it steps an optimizer, or names the steps outside of what it returns
 
 
