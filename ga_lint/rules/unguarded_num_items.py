@@ -34,7 +34,8 @@ def unguarded_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]
     if project.trainer_passes_count is False:
         return
     overrides = [one for one in facts.overrides if one.method == "compute_loss" and not one.own_step]
-    overrides = [one for one in overrides if says(one, ALL_OFF) is None]  # these are passed a count for every model
+    # A class with a function for the Trainer to call is passed a count for every model, one that counts by itself always.
+    overrides = [one for one in overrides if says(one, ALL_OFF) is None and not one.counts_itself]
     followed: list[Override | LossFunction] = [*overrides, *facts.loss_functions]
     for one in followed:
         if one.unguarded:
