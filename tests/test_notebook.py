@@ -144,3 +144,25 @@ class TestFormats:
         assert run.code == 1
         assert (here / "n.ipynb").read_bytes() == before
         assert "notebooks are not rewritten" in ga_lint("fix", "--diff", "--no-verify", "n.ipynb", cwd=here).err
+
+
+TRAINER = """
+class Recipe(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        outputs = model(**inputs)
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+"""
+ARGUMENTS = 'args = TrainingArguments("out", gradient_accumulation_steps=8)\ntrainer = Recipe(model, args)\n'
+
+
+def test_a_trainer_over_several_cells(here: Path) -> None:
+    """The import, the class and the steps stand in cells of their own."""
+    imports = "!pip install transformers\nfrom transformers import Trainer, TrainingArguments\n"
+    [one] = found(here, notebook(imports, TRAINER, "%%time\nprint('cell magic')\n", ARGUMENTS))
+    assert (one.finding.code, one.cell, one.finding.span.start.row) == ("GA202", 2, 5)
+    assert one.finding.effect.message == "gradients are 8 times too large"
+
+
+def test_a_trainer_of_another_library_in_a_notebook_is_silent(here: Path) -> None:
+    imports = "from setfit import Trainer, TrainingArguments\n"
+    assert not found(here, notebook(imports, TRAINER, ARGUMENTS))

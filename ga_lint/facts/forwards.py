@@ -14,13 +14,16 @@ from ga_lint.diagnostics import Confidence, Step
 from ga_lint.facts.elements import entry
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import FORWARD_WORDS, ModelForward, Place, Reduction, Returned
+from ga_lint.facts.patches import patches_of
 from ga_lint.facts.received import TRAINERS_COUNT, classes_of, follow, name_span, parameter_of
+from ga_lint.facts.scopes import Scope
 from ga_lint.facts.values import COUNT, Class, Function, Instance, Table, Tensor, TensorKind, Value
 from ga_lint.syntax.bindings import ImportedName
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 
 _HEAD = re.compile(r"PreTrainedModel$|LMHeadModel$|For[A-Z][A-Za-z]+$|GenericFor")
 _FLAG = "accepts_loss_kwargs"
+_OF_LOSS = ("loss", "cross_entropy", "CrossEntropy", "super().forward(")
 
 
 def has_forwards(parsed: ParsedFile) -> bool:
@@ -43,7 +46,24 @@ def forwards_of(run: Interpreter, parsed: ParsedFile) -> tuple[ModelForward, ...
         kind = _model_kind(run, parsed, cls, method)
         if kind is not None:
             found.append(_forward(run, parsed, cls, method, kind))
+    found.extend(_assigned(run, parsed))
     return tuple(found)
+
+
+def _assigned(run: Interpreter, parsed: ParsedFile) -> Iterator[ModelForward]:
+    """`LlamaForCausalLM.forward = f`, `model.forward = MethodType(f, model)`: read as a class that has `f`."""
+    seen: set[int] = set()
+    for patch in patches_of(run, parsed, ("forward",)):
+        own = patch.function.scope.parsed is parsed and patch.bound and id(patch.node) not in seen
+        if not own or "labels" not in _names(patch.node) or not _speaks_of_loss(parsed, patch.node):
+            continue
+        seen.add(id(patch.node))
+        owner = ast.unparse(patch.owner).rpartition(".")[2]
+        if _HEAD.search(owner) or _from_transformers(run, parsed):
+            node = ast.ClassDef(owner, [patch.owner] if owner[:1].isupper() else [], [], [patch.node], [])
+            run.made.append(node)
+            cls = Class(ast.copy_location(node, patch.node), patch.scope)
+            yield _forward(run, parsed, cls, patch.node, (owner, Confidence.LIKELY), patch.function.scope)
 
 
 def _names(method: FunctionNode) -> list[str]:
@@ -52,7 +72,7 @@ def _names(method: FunctionNode) -> list[str]:
 
 def _speaks_of_loss(parsed: ParsedFile, method: FunctionNode) -> bool:
     lines = parsed.source.lines[method.body[0].lineno - 1 : method.end_lineno]
-    return any("loss" in line or "super().forward(" in line for line in lines)
+    return any(word in line for line in lines for word in _OF_LOSS)
 
 
 def _model_kind(
@@ -126,9 +146,14 @@ def _is_handed_to_a_trainer(parsed: ParsedFile, name: str) -> bool:
 
 
 def _forward(
-    run: Interpreter, parsed: ParsedFile, cls: Class, method: FunctionNode, kind: tuple[str, Confidence]
+    run: Interpreter,
+    parsed: ParsedFile,
+    cls: Class,
+    method: FunctionNode,
+    kind: tuple[str, Confidence],
+    scope: Scope | None = None,
 ) -> ModelForward:
-    function = Function(method, run.names.scope_of(cls), Instance(cls))
+    function = Function(method, scope or run.names.scope_of(cls), Instance(cls))
     _, returns = follow(run, function, _arguments(method))
     return ModelForward(
         cls=cls.node.name,

@@ -34,7 +34,7 @@ def unguarded_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]
     if project.trainer_passes_count is False:
         return
     overrides = [one for one in facts.overrides if one.method == "compute_loss" and not one.own_step]
-    # A class with a function for the Trainer to call is passed a count for every model, one that counts by itself always.
+    # A class with a function for the Trainer to call is passed a count for every model, one that counts itself always.
     overrides = [one for one in overrides if says(one, ALL_OFF) is None and not one.counts_itself]
     followed: list[Override | LossFunction] = [*overrides, *facts.loss_functions]
     for one in followed:
