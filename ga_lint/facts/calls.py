@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ga_lint.facts import gradients, library, losses, objects, tensors
+from ga_lint.facts import gradients, library, losses, objects, tensors, trainer_calls
 from ga_lint.facts.events import EventKind
 from ga_lint.facts.model import Level
 from ga_lint.facts.paths import Frame, State
@@ -15,7 +15,6 @@ from ga_lint.facts.values import (
     UNKNOWN,
     Built,
     Class,
-    Const,
     Count,
     Elements,
     External,
@@ -24,7 +23,6 @@ from ga_lint.facts.values import (
     Items,
     Loss,
     Model,
-    Super,
     Symbol,
     Table,
     Tensor,
@@ -44,7 +42,6 @@ _MODEL_NAMES = frozenset(
     "model net network student student_model unwrapped_model raw_model ddp_model model_engine engine policy actor "
     "gpt llm lm transformer base_model decoder".split()
 )
-_OVERRIDDEN = ("compute_loss", "training_step")
 _LOSS_NAMES = ("criterion", "loss_fn", "loss_fct", "loss_func", "loss_function", "ce_loss", "xent")
 
 
@@ -107,28 +104,16 @@ def evaluate_call(run: Interpreter, frame: Frame, state: State, node: ast.Call) 
     call = Call(run, frame, state, node, tuple(positional), tuple(named))
     if isinstance(node.func, ast.Name) and node.func.id == "super":
         return objects.super_value(run, frame)
-    if _is_super_call(node):
-        return _super_call(call)
+    if trainer_calls.is_super_call(node):
+        return trainer_calls.super_call(call)
     if isinstance(node.func, ast.Attribute):
         receiver = run.evaluate(frame, state, node.func.value)
         if is_missing_count(receiver):
             run.record_unguarded(frame, node)
             return UNKNOWN
-        if isinstance(receiver, Super) and call.method in _OVERRIDDEN:
-            return _super_call(call)
-        if isinstance(receiver, Super) and call.method == "forward" and (head := _head_above(run, receiver.cls)):
-            return losses.output_of(call, Model(Level(run.knowledge.head_level(head)), head))
         results = [_method(call, one) for one in alternatives(receiver)]
         return choice(results)
     return choice([apply(call, callee) for callee in alternatives(run.evaluate(frame, state, node.func))])
-
-
-def _head_above(run: Interpreter, cls: Class) -> str | None:
-    """The stock head whose forward `super()` reaches, unless a class of the project's own stands between."""
-    if run.names.method(cls, "forward", after=cls) is not None:
-        return None
-    names = (one.name for base in run.names.ancestry(cls) for one in alternatives(base) if isinstance(one, External))
-    return next((name for name in names if run.knowledge.head_level(name)), None)
 
 
 def _merged(value: Value) -> Value:
@@ -140,49 +125,11 @@ def _merged(value: Value) -> Value:
     return Table(tuple((key, choice([table.get(key) for table in tables])) for key in keys), tables[0].rest)
 
 
-def _is_super_call(node: ast.Call) -> bool:
-    """`super().compute_loss(...)`, or the base class's method by name: `Trainer.compute_loss(self, ...)`."""
-    if not isinstance(node.func, ast.Attribute) or node.func.attr not in _OVERRIDDEN:
-        return False
-    owner = node.func.value
-    if isinstance(owner, ast.Call) and isinstance(owner.func, ast.Name) and owner.func.id == "super":
-        return True
-    return bool(node.args) and isinstance(node.args[0], ast.Name) and node.args[0].id == "self"
-
-
-def _super_call(call: Call) -> Value:
-    """Record whether the count is handed on; the value is what the base's method makes of it."""
-    assert isinstance(call.node.func, ast.Attribute)
-    by_name = bool(call.node.args) and text_of(call.node.args[0]) == "self"
-    method = call.method
-    position = (2 if method == "training_step" else 3) + by_name
-    count = call.argument(position, COUNT)
-    unpacked = [value for name, value in call.named if name == "**"]
-    passes_rest = bool(unpacked) or any(isinstance(argument, ast.Starred) for argument in call.node.args)
-    forwarded = isinstance(count, Count) or (count is not None and count != Const(None)) or passes_rest
-    call.run.record(
-        EventKind.SUPER_CALL, call.frame, call.state, call.node, Const(forwarded), call.node, UNKNOWN, method
-    )
-    callee = call.run.evaluate(call.frame, call.state, call.node.func)
-    if isinstance(callee, Function):
-        return apply(call, callee)
-    if method == "training_step":
-        return UNKNOWN
-    return losses.loss_of_super(call, forwarded)
-
-
-def _original_call(call: Call, name: str) -> Value:
-    """`original(model, inputs, ...)`, where `original` is what was `trainer.compute_loss` or `Trainer.compute_loss`."""
-    of_class = name.rpartition(".")[0].rpartition(".")[2][:1].isupper()
-    count = call.argument(3 + of_class, COUNT)
-    forwarded = isinstance(count, Count) or any(one == "**" for one, _ in call.named)
-    text = "compute_loss"
-    call.run.record(EventKind.SUPER_CALL, call.frame, call.state, call.node, Const(forwarded), call.node, UNKNOWN, text)
-    return losses.loss_of_super(call, forwarded)
-
-
 def _method(call: Call, receiver: Value) -> Value:
     """`receiver.method(...)`: what it does to gradients, to tensors, or the call of an attribute."""
+    own = trainer_calls.by_method(call, receiver)
+    if own is not None:
+        return own
     done = gradients.record_call(call, receiver)
     if done is not None:
         return done
@@ -192,9 +139,13 @@ def _method(call: Call, receiver: Value) -> Value:
     if known is not None:
         return known
     assert isinstance(call.node.func, ast.Attribute)
-    if call.method == "compute_loss" and isinstance(receiver, Instance) and _is_trainers(call, receiver.cls):
+    if (
+        call.method == "compute_loss"
+        and isinstance(receiver, Instance)
+        and trainer_calls.is_trainers(call, receiver.cls)
+    ):
         return losses.loss_of_super(call, isinstance(call.argument(3, COUNT), Count))
-    if call.method == "loss_function" and isinstance(receiver, Instance) and _is_heads(call, receiver.cls):
+    if call.method == "loss_function" and isinstance(receiver, Instance) and trainer_calls.is_heads(call, receiver.cls):
         return losses.loss_of_head(call, receiver.cls)
     callee = call.run.evaluate(call.frame, call.state, call.node.func)
     return choice([apply(call, one) for one in alternatives(callee)])
@@ -203,13 +154,13 @@ def _method(call: Call, receiver: Value) -> Value:
 def apply(call: Call, callee: Value) -> Value:
     """The value of calling `callee`."""
     run, frame = call.run, call.frame
-    if isinstance(callee, External | Class) and _sets_trainer_up(call):
+    if isinstance(callee, External | Class) and trainer_calls.sets_trainer_up(call):
         place = run.place(frame, call.node)
         built = Built(callee.name if isinstance(callee, External) else "", call.positional, call.named, place)
         run.record(EventKind.TRAINER, frame, call.state, call.node, built, call.node, callee)
     match callee:
         case Symbol(text=name) | External(name=name) if name.endswith(".compute_loss"):
-            return _original_call(call, name)
+            return trainer_calls.original_call(call, name)
         case Function():
             return run.call(frame, callee, call.positional, call.named, call.state, call.node)
         case Class():
@@ -229,27 +180,6 @@ def apply(call: Call, callee: Value) -> Value:
             return UNKNOWN
         case _:
             return _by_name(call)
-
-
-def _sets_trainer_up(call: Call) -> bool:
-    """`Trainer(model=..., args=..., train_dataset=...)`, whatever the class is called."""
-    last = text_of(call.node.func).rpartition(".")[2]
-    return last.endswith("Trainer") or any(name == "train_dataset" for name, _ in call.named)
-
-
-def _is_trainers(call: Call, cls: Class) -> bool:
-    """Is `self.compute_loss` the Trainer's own?"""
-    named = any(argument.arg == COUNT for argument in call.node.keywords)
-    return call.run.names.method(cls, "compute_loss") is None and (named or len(call.node.args) > 1)
-
-
-def _is_heads(call: Call, cls: Class) -> bool:
-    """Is `loss_function` the property of transformers' models, not an attribute of the class's own?"""
-    found = call.run.names.method(cls, "loss_function")
-    if found is not None:
-        return found[0].node.name == "PreTrainedModel"
-    own = objects.attribute(call.run, call.frame, cls, Instance(cls), "loss_function", "self.loss_function")
-    return isinstance(own, Symbol | Unknown | External)
 
 
 def _construct(call: Call, cls: Class) -> Value:

@@ -26,8 +26,8 @@ def labels_in_batch(cls: Class, method: FunctionNode, returns: tuple[Returned, .
     own = {site for site in sites if site.callee.endswith("own loss")}
     if any(site.labels_from in ("", *_COUNTED) and _is_unpacked(method, site, cls) for site in own):
         return Answer.YES
-    targets = {site.labels_from for site in sites if site.named_labels and site.labels_from}
-    return Answer.NO if targets and len(targets) == len({site.call for site in sites}) else Answer.UNKNOWN
+    targets = {site.labels_from for site in sites if site.named_labels}
+    return Answer.NO if targets and targets.isdisjoint(("", *_COUNTED)) else Answer.UNKNOWN
 
 
 def _is_unpacked(method: FunctionNode, site: LossSite, cls: Class) -> bool:

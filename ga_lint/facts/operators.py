@@ -52,13 +52,21 @@ def binary(run: Interpreter, frame: Frame, state: State, node: ast.BinOp) -> Val
 
 
 def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, right: Value) -> Value:
-    place = run.place(frame, node)
     left = left.first if isinstance(left, Output) else left  # a model whose forward returns the loss itself
     right = right.first if isinstance(right, Output) else right
     if isinstance(left, Tensor) or isinstance(right, Tensor):
         raw = raw_losses.arithmetic(run, frame, node, left, right)
         if raw is not None:
             return raw
+    for group in (_of_losses, _of_elements, _of_counts):
+        value = group(run, frame, node, left, right)
+        if value is not None:
+            return value
+    return _of_tensors(run, frame, node, left, right)
+
+
+def _of_losses(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, right: Value) -> Value | None:
+    place = run.place(frame, node)
     match node.op, left, right:
         case ast.Add(), Loss(), Loss():
             return algebra.added(left, right)
@@ -72,12 +80,18 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
             return algebra.scaled(right, left, 1, text_of(node.left), place)
         case ((ast.Div() | ast.FloorDiv()), Loss(), _):
             return algebra.scaled(left, right, -1, text_of(node.right), place)
+    return None
+
+
+def _of_elements(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, right: Value) -> Value | None:
+    place = run.place(frame, node)
+    match node.op, left, right:
         case ((ast.Mult() | ast.Div()), Elements(), _):
-            if algebra.is_mask(right, text_of(node.right)):
-                return algebra.masked(left, right, text_of(node.right), place)
+            text = text_of(node.right)
+            if algebra.is_mask(right, text):
+                return algebra.masked(left, right, text, place)
             power = 1 if isinstance(node.op, ast.Mult) else -1
-            left = algebra.each_scaled(left, right, power, text_of(node.right), place)
-            return algebra.weighed(left, text_of(node.right))
+            return algebra.weighed(algebra.each_scaled(left, right, power, text, place), text)
         case ast.Mult(), _, Elements():
             if algebra.is_mask(left, text_of(node.left)):
                 return algebra.masked(right, left, text_of(node.left), place)
@@ -86,6 +100,11 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
             return left
         case _, _, Elements():
             return right
+    return None
+
+
+def _of_counts(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, right: Value) -> Value | None:
+    match node.op, left, right:
         case ast.Div(), Const(value=1 | 1.0), _:
             inverse = right if isinstance(right, Product) else Product(((right, text_of(node.right), 1),))
             return Product(tuple((factor, text, -power) for factor, text, power in inverse.factors))
@@ -95,9 +114,7 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
             left, text_of(node.left), right, text_of(node.right), 1 if isinstance(node.op, ast.Mult) else -1
         ):
             return product
-        case ((ast.Add() | ast.Sub() | ast.Mult() | ast.Div() | ast.FloorDiv()), Product(), _):
-            return left
-        case ((ast.Add() | ast.Sub() | ast.Mult() | ast.Div() | ast.FloorDiv()), Count(), _):
+        case ((ast.Add() | ast.Sub() | ast.Mult() | ast.Div() | ast.FloorDiv()), (Product() | Count()), _):
             return left
         case ((ast.Add() | ast.Mult()), _, Count()):
             return right
@@ -107,20 +124,21 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
             if named and isinstance(number, Const):  # a default of the script, not a fixed number
                 return Symbol(text_of(node), number.value)  # type: ignore[arg-type]
             return number
+    return None
+
+
+def _of_tensors(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, right: Value) -> Value:
+    match node.op, left, right:
         case ast.Mult(), Tensor(kind=TensorKind.MASK), Tensor(kind=TensorKind.LOGITS | TensorKind.LOG_PROBS):
             return right
         case ast.Mult(), Tensor(kind=TensorKind.LOGITS | TensorKind.LOG_PROBS), Tensor(kind=TensorKind.MASK):
             return left
-        case ast.Mult(), Tensor(kind=TensorKind.MASK), _:
+        case ((ast.Mult() | ast.BitAnd() | ast.BitOr()), Tensor(kind=TensorKind.MASK), _):
             return left
-        case ast.Mult(), _, Tensor(kind=TensorKind.MASK):
+        case ((ast.Mult() | ast.BitAnd() | ast.BitOr()), _, Tensor(kind=TensorKind.MASK)):
             return right
         case ((ast.Add() | ast.Mult()), _, _):
             return _combined(run, frame, node, left, right)
-        case ((ast.BitAnd() | ast.BitOr()), Tensor(kind=TensorKind.MASK), _):
-            return left
-        case ((ast.BitAnd() | ast.BitOr()), _, Tensor(kind=TensorKind.MASK)):
-            return right
         case _, Tensor(), _:
             return left
         case _, _, Tensor():

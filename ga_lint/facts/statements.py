@@ -8,9 +8,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
-from ga_lint.facts import conditions, gradients
-from ga_lint.facts.elements import element_of, is_ignore_index, unpacked
-from ga_lint.facts.events import Context, EventKind, Guard, Loop
+from ga_lint.facts import conditions, gradients, loops
+from ga_lint.facts.elements import is_ignore_index, unpacked
+from ga_lint.facts.events import Context, EventKind, Guard
 from ga_lint.facts.paths import Frame, State, joined
 from ga_lint.facts.values import (
     COUNT,
@@ -31,7 +31,6 @@ from ga_lint.facts.values import (
     Tensor,
     TensorKind,
     Value,
-    alternatives,
     choice,
 )
 from ga_lint.syntax.bindings import imported_names
@@ -66,9 +65,9 @@ def execute_statement(run: Interpreter, frame: Frame, state: State, node: ast.st
         case ast.If():
             return _branch(run, frame, state, node.test, node.body, node.orelse)
         case ast.For() | ast.AsyncFor():
-            return _for(run, frame, state, node)
+            return loops.follow_for(run, frame, state, node)
         case ast.While():
-            return _while(run, frame, state, node)
+            return loops.follow_while(run, frame, state, node)
         case ast.With() | ast.AsyncWith():
             return _with(run, frame, state, node)
         case ast.Try():
@@ -229,58 +228,6 @@ def _narrow(state: State, test: ast.expr, outcome: bool) -> None:
             if isinstance(held, Choice) and Const(None) in held.values:
                 is_none = isinstance(operator, ast.Is) is outcome
                 state.env[text_of(left)] = choice([one for one in held.values if (one == Const(None)) is is_none])
-
-
-def _for(run: Interpreter, frame: Frame, state: State, node: ast.For | ast.AsyncFor) -> list[State]:
-    source = run.evaluate(frame, state, node.iter)
-    rounds, text = _rounds(source, node.iter)
-    assign(run, frame, state, node.target, named(element_of(run, frame, source, node.target), node.target))
-    return _loop(run, frame, state, node, source, rounds, text)
-
-
-def _while(run: Interpreter, frame: Frame, state: State, node: ast.While) -> list[State]:
-    run.evaluate(frame, state, node.test)
-    return _loop(run, frame, state, node, UNKNOWN, UNKNOWN, "")
-
-
-def _loop(
-    run: Interpreter,
-    frame: Frame,
-    state: State,
-    node: ast.For | ast.AsyncFor | ast.While,
-    source: Value,
-    rounds: Value,
-    rounds_text: str,
-) -> list[State]:
-    header = node.iter if isinstance(node, ast.For | ast.AsyncFor) else node.test
-    drawn = node.body[0] if isinstance(node.body[0], ast.Assign) else None
-    fetch = run.place(frame, drawn) if drawn is not None else None
-    assigned = frozenset(
-        text_of(target) for statement in node.body if isinstance(statement, ast.Assign) for target in statement.targets
-    )
-    place, whole = run.place(frame, header), run.place(frame, node)
-    loop = Loop(run.new_loop_id(), place, whole, source, rounds, rounds_text, fetch, assigned)
-    outer_guards, broken, continued = state.guards, frame.broken, frame.continued
-    frame.broken, frame.continued, frame.loops = [], [], (*frame.loops, loop)
-    paths = run.execute(frame, node.body, [state])
-    frame.loops = frame.loops[:-1]
-    paths = joined(paths + frame.continued + frame.broken)
-    frame.broken, frame.continued = broken, continued
-    for path in paths:
-        path.guards = outer_guards
-        for name, value in path.env.items():
-            if isinstance(value, Count) and value.loop == loop.id:
-                path.env[name] = replace(value, scale=Scale.WINDOW, loop=0)
-    return run.execute(frame, node.orelse, joined(paths)) if node.orelse else joined(paths)
-
-
-def _rounds(source: Value, node: ast.expr) -> tuple[Value, str]:
-    for one in alternatives(source):
-        if isinstance(one, Many) and one.steps is not None:
-            return one.steps, text_of(node)
-        if isinstance(one, Items):
-            return Const(len(one.values)), text_of(node)
-    return UNKNOWN, text_of(node)
 
 
 def _with(run: Interpreter, frame: Frame, state: State, node: ast.With | ast.AsyncWith) -> list[State]:

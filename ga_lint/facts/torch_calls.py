@@ -1,0 +1,106 @@
+"""What does a function of torch's give?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ga_lint.diagnostics import Step
+from ga_lint.facts import algebra, losses, raw_losses, tensors
+from ga_lint.facts.elements import is_ignore_index
+from ga_lint.facts.values import (
+    UNKNOWN,
+    Built,
+    Const,
+    Count,
+    Elements,
+    Items,
+    Loss,
+    Many,
+    Product,
+    Scale,
+    Symbol,
+    Tensor,
+    TensorKind,
+    Value,
+    is_missing_count,
+)
+from ga_lint.syntax.text import text_of
+
+if TYPE_CHECKING:
+    from ga_lint.facts.calls import Call
+
+NUMBERS = frozenset("int float max min abs round clamp clamp_min as_tensor tensor ceil maximum".split())
+_ELEMENTWISE = frozenset("exp clamp log min max minimum maximum where neg nan_to_num softplus logsigmoid".split())
+
+
+def call(call: Call, last: str) -> Value | None:
+    first = call.positional[0] if call.positional else UNKNOWN
+    place = call.run.place(call.frame, call.node)
+    match last:
+        case "DataLoader":
+            return Built("torch.utils.data.DataLoader", call.positional, call.named, place)
+        case "sum" | "mean" if isinstance(first, Elements):
+            return tensors.reduce(call, first, last, call.argument(1, "dim", "axis"))
+        case "mean" | "stack" | "cat" if isinstance(first, Many) and isinstance(first.element, Loss | Elements):
+            return first.element
+        case "sum" | "count_nonzero" if isinstance(first, Tensor) and first.kind is TensorKind.MASK:
+            return Count(first.text, Scale.MICRO_BATCH, text=text_of(call.node), depth=len(call.frame.loops))
+        case "sum" | "mean" if isinstance(first, Loss | Count):
+            return first
+        case "div" if isinstance(first, Loss) and len(call.positional) > 1:
+            return algebra.scaled(first, call.positional[1], -1, text_of(call.node.args[1]), place)
+        case "mul" if isinstance(first, Loss) and len(call.positional) > 1:
+            return algebra.scaled(first, call.positional[1], 1, text_of(call.node.args[1]), place)
+        case "log_softmax" | "softmax":
+            return (
+                replace(first, kind=TensorKind.LOG_PROBS) if isinstance(first, Tensor) else Tensor(TensorKind.LOG_PROBS)
+            )
+        case "gather" if isinstance(first, Tensor) and first.kind is TensorKind.LOG_PROBS:
+            return losses.log_probs(call)
+        case "pad_sequence":
+            return _padded(call, first)
+        case "full" | "full_like" | "pad" | "new_full" if _fills_ignored(call):
+            return Tensor(TensorKind.LABELS, ragged=(Step("filled with -100", place.path, place.span),))
+        case "where" if _fills_ignored(call):
+            return Tensor(TensorKind.LABELS, ragged=(Step("positions set to -100", place.path, place.span),))
+        case "masked_fill" if _fills_ignored(call):
+            return Tensor(TensorKind.LABELS, ragged=(Step("positions set to -100", place.path, place.span),))
+        case "pow" | "square" | "abs" if isinstance(first, Tensor) and first.difference:
+            even = last != "pow" or raw_losses.is_even(call.argument(1, "exponent"))
+            return raw_losses.distance(call.run, call.frame, call.node, first) if even else first
+        case "where" if isinstance(chosen := call.argument(1, "input"), Tensor):
+            return chosen
+        case "ne" | "eq" if isinstance(first, Tensor):
+            return replace(first, kind=TensorKind.MASK, text=text_of(call.node))
+    if last in NUMBERS | _ELEMENTWISE:
+        if any(map(is_missing_count, call.positional)):
+            call.run.record_unguarded(call.frame, call.node)
+        for value in call.positional:
+            if isinstance(value, Count | Product | Loss | Elements):
+                return value
+    for value in (*call.positional, *(v for _, v in call.named)):
+        if isinstance(value, Items | Many) and last in ("stack", "cat", "tensor", "as_tensor", "concat"):
+            inside = list(value.values) if isinstance(value, Items) else [value.element]
+            ragged = [one for one in inside if isinstance(one, Tensor) and one.ragged]
+            return (
+                ragged[0] if ragged else (inside[0] if inside and isinstance(inside[0], Tensor | Elements) else UNKNOWN)
+            )
+        if isinstance(value, Tensor) and last in ("stack", "cat", "tensor", "as_tensor", "LongTensor", "from_numpy"):
+            return value
+    return None
+
+
+def _padded(call: Call, first: Value) -> Value:
+    place = call.run.place(call.frame, call.node)
+    step = Step("rows of different lengths padded here", place.path, place.span)
+    kind = TensorKind.LABELS if _fills_ignored(call) else TensorKind.OTHER
+    inherited = first.ragged if isinstance(first, Tensor) else ()
+    return Tensor(kind, ragged=(*inherited, step))
+
+
+def _fills_ignored(call: Call) -> bool:
+    return any(
+        isinstance(value, Const | Symbol) and is_ignore_index(value)
+        for value in (*call.positional, *(value for _, value in call.named))
+    )

@@ -1,0 +1,119 @@
+"""Which calls lead to transformers' own code: a Trainer's method, a head's forward or loss, a Trainer's constructor?"""
+
+from __future__ import annotations
+
+import ast
+from typing import TYPE_CHECKING
+
+from ga_lint.facts import calls, losses, objects
+from ga_lint.facts.events import EventKind
+from ga_lint.facts.model import Level
+from ga_lint.facts.values import (
+    COUNT,
+    UNKNOWN,
+    Class,
+    Const,
+    Count,
+    External,
+    Function,
+    Instance,
+    Model,
+    Super,
+    Symbol,
+    Unknown,
+    Value,
+    alternatives,
+)
+from ga_lint.syntax.text import text_of
+
+if TYPE_CHECKING:
+    from ga_lint.facts.calls import Call
+    from ga_lint.facts.interpreter import Interpreter
+
+OVERRIDDEN = ("compute_loss", "training_step")
+
+
+def by_method(call: Call, receiver: Value) -> Value | None:
+    """What a method of transformers' own gives, where the receiver leads to one."""
+    match receiver, call.method:
+        case Super(), ("compute_loss" | "training_step"):
+            return super_call(call)
+        case Super(cls=cls), "forward":
+            head = head_above(call.run, cls)
+            if head is not None:
+                return losses.output_of(call, Model(Level(call.run.knowledge.head_level(head)), head))
+        case Instance(cls=cls), "compute_loss" if is_trainers(call, cls):
+            return losses.loss_of_super(call, isinstance(call.argument(3, COUNT), Count))
+        case Instance(cls=cls), "loss_function" if is_heads(call, cls):
+            return losses.loss_of_head(call, cls)
+    return None
+
+
+def is_super_call(node: ast.Call) -> bool:
+    """`super().compute_loss(...)`, or the base class's method by name: `Trainer.compute_loss(self, ...)`."""
+    if not isinstance(node.func, ast.Attribute) or node.func.attr not in OVERRIDDEN:
+        return False
+    owner = node.func.value
+    if isinstance(owner, ast.Call) and isinstance(owner.func, ast.Name) and owner.func.id == "super":
+        return True
+    return bool(node.args) and isinstance(node.args[0], ast.Name) and node.args[0].id == "self"
+
+
+def super_call(call: Call) -> Value:
+    """Record whether the count is handed on; the value is what the base's method makes of it."""
+    assert isinstance(call.node.func, ast.Attribute)
+    by_name = bool(call.node.args) and text_of(call.node.args[0]) == "self"
+    method = call.method
+    position = (2 if method == "training_step" else 3) + by_name
+    count = call.argument(position, COUNT)
+    unpacked = [value for name, value in call.named if name == "**"]
+    passes_rest = bool(unpacked) or any(isinstance(argument, ast.Starred) for argument in call.node.args)
+    forwarded = isinstance(count, Count) or (count is not None and count != Const(None)) or passes_rest
+    call.run.record(
+        EventKind.SUPER_CALL, call.frame, call.state, call.node, Const(forwarded), call.node, UNKNOWN, method
+    )
+    callee = call.run.evaluate(call.frame, call.state, call.node.func)
+    if isinstance(callee, Function):
+        return calls.apply(call, callee)
+    if method == "training_step":
+        return UNKNOWN
+    return losses.loss_of_super(call, forwarded)
+
+
+def original_call(call: Call, name: str) -> Value:
+    """`original(model, inputs, ...)`, where `original` is what was `trainer.compute_loss` or `Trainer.compute_loss`."""
+    of_class = name.rpartition(".")[0].rpartition(".")[2][:1].isupper()
+    count = call.argument(3 + of_class, COUNT)
+    forwarded = isinstance(count, Count) or any(one == "**" for one, _ in call.named)
+    text = "compute_loss"
+    call.run.record(EventKind.SUPER_CALL, call.frame, call.state, call.node, Const(forwarded), call.node, UNKNOWN, text)
+    return losses.loss_of_super(call, forwarded)
+
+
+def head_above(run: Interpreter, cls: Class) -> str | None:
+    """The stock head whose forward `super()` reaches, unless a class of the project's own stands between."""
+    if run.names.method(cls, "forward", after=cls) is not None:
+        return None
+    names = (one.name for base in run.names.ancestry(cls) for one in alternatives(base) if isinstance(one, External))
+    return next((name for name in names if run.knowledge.head_level(name)), None)
+
+
+def sets_trainer_up(call: Call) -> bool:
+    """`Trainer(model=..., args=..., train_dataset=...)`, whatever the class is called."""
+    last = text_of(call.node.func).rpartition(".")[2]
+    return last.endswith("Trainer") or any(name == "train_dataset" for name, _ in call.named)
+
+
+def is_trainers(call: Call, cls: Class) -> bool:
+    """Is `self.compute_loss` the Trainer's own?"""
+    named = any(argument.arg == COUNT for argument in call.node.keywords)
+    return call.run.names.method(cls, "compute_loss") is None and (named or len(call.node.args) > 1)
+
+
+def is_heads(call: Call, cls: Class) -> bool:
+    """Is `loss_function` the property of transformers' models, not an attribute of the class's own?"""
+    found = call.run.names.method(cls, "loss_function")
+    if found is not None:
+        return found[0].node.name == "PreTrainedModel"
+    own = objects.attribute(call.run, call.frame, cls, Instance(cls), "loss_function", "self.loss_function")
+    return isinstance(own, Symbol | Unknown | External)
