@@ -221,6 +221,18 @@ FORMS = {
         {"call": "super().compute_loss(model, inputs, return_outputs=True)"},
         penalised=True,
     ),
+    "the count is handed to the model": Form(
+        """    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        outputs = model(**inputs, num_items_in_batch=num_items_in_batch)
+        return (outputs.loss, outputs) if return_outputs else outputs.loss
+""",
+        "delegate-loss",
+        {
+            "call": "model(**inputs, num_items_in_batch=num_items_in_batch)",
+            "loss": ["outputs.loss", "outputs.loss"],
+        },
+        right_alone=True,
+    ),
     "a term beside the model's loss": Form(
         f"""    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
         outputs = model(**inputs)
@@ -473,6 +485,7 @@ ON_RANKS = (
     "super without the count, **kwargs",
     "a term beside super's loss",
     "per-row loss opts out",
+    "the count is handed to the model",
     "count without the ranks",
     "count without the ranks, in a condition",
     "count without the ranks, where it is returned",

@@ -105,9 +105,10 @@ def _inputs(tree: Tree, function: cst.FunctionDef, call: cst.Call, model: str, i
     """What super() is to receive. A copy where the override reads its inputs again: super() may take labels out."""
     if tree.code(call.func) != model:
         raise FixNotApplicable(f"the loss comes from {tree.code(call.func)}, not from {model}")
-    splat = [tree.code(arg.value) for arg in call.args if arg.star == "**"]
-    pairs = [f'"{arg.keyword.value}": {tree.code(arg.value)}' for arg in call.args if arg.keyword is not None]
-    if len(splat) > 1 or len(splat) + len(pairs) != len(call.args):
+    arguments = [arg for arg in call.args if arg.keyword is None or arg.keyword.value != COUNT]  # super() has the count
+    splat = [tree.code(arg.value) for arg in arguments if arg.star == "**"]
+    pairs = [f'"{arg.keyword.value}": {tree.code(arg.value)}' for arg in arguments if arg.keyword is not None]
+    if len(splat) > 1 or len(splat) + len(pairs) != len(arguments):
         raise FixNotApplicable(f"the model is not called with **{inputs}")
     batch = splat[0] if splat else ""
     for quote in "\"'":

@@ -165,13 +165,13 @@ def _own_fix(override: Override, terms: list[LossTerm]) -> tuple[FixRequest | No
     if any(term.site.reduced.path != override.function.path for term in terms):
         return None, "the loss is reduced in another file"
     if all(term.site.callee.endswith("own loss") for term in terms):
-        return _delegate(override, terms)
+        return delegate_fix(override, terms)
     if len({term.site for term in terms}) > 1 or any(term.factors for term in terms):
         return None, "the loss has several terms, and each needs a divisor of its own"
     return _count(override, terms[0])
 
 
-def _delegate(override: Override, terms: list[LossTerm]) -> tuple[FixRequest | None, str | None]:
+def delegate_fix(override: Override, terms: list[LossTerm]) -> tuple[FixRequest | None, str | None]:
     sites = {term.site for term in terms}
     reads = dict(override.loss_reads)
     if len(sites) > 1:

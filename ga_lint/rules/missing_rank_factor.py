@@ -10,7 +10,7 @@ from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, FactorKind, FileFacts, Loss
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
-from ga_lint.rules._overrides import SUPER, Fix, inside, returned_terms, trusts_count
+from ga_lint.rules._overrides import SUPER, Fix, delegate_fix, inside, returned_terms, trusts_count
 from ga_lint.rules.registry import rule
 
 
@@ -61,9 +61,11 @@ def _normalised(term: LossTerm) -> _Normalised | None:
     return None
 
 
-def _fix(override: Override, by: _Normalised) -> Fix:
+def _fix(override: Override, term: LossTerm, by: _Normalised) -> Fix:
+    if not by.division and term.site.callee.endswith("own loss"):
+        return delegate_fix(override, [term])  # super() does both
     if not by.division:
-        return None, "super() does both: let it compute the loss, with the count"
+        return None, "what divides is called here, and the factor may be owed elsewhere"
     if not inside(by.place, override.function):
         return None, "the division stands in a helper that others may call"
     request = FixRequest("rank-factor", FixTier.SAFE, "multiply by the ranks", (("division", by.place.span),))
@@ -73,7 +75,7 @@ def _fix(override: Override, by: _Normalised) -> Fix:
 def _finding(
     override: Override, returned: Returned, term: LossTerm, place: Place, by: _Normalised, effect: Effect
 ) -> Finding:
-    fix, refusal = _fix(override, by)
+    fix, refusal = _fix(override, term, by)
     return Finding(
         code="GA204",
         name="missing-rank-factor",

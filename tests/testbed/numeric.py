@@ -67,15 +67,19 @@ def _measured(code: str, targets: Sequence[int]) -> Measured:
     try:
         if callable(namespace.get("train")):
             got, wanted = _run_on_this_rank(namespace["train"], rows)
-        elif callable(namespace.get("build")):
-            got, wanted = run_built(namespace, rows[:STEPS])
         else:
             world = int(os.environ.get("WORLD_SIZE", "1"))
             rows = rows[: STEPS * world]
+            if callable(namespace.get("build")):
+                return _compared(*run_built(namespace, rows))
             got = run_trainer(_trainer_of(namespace), rows)
             wanted = [oracle(tiny_llama(), rows)]
     except TypeError as error:
         return Measured(raised=type(error).__name__)
+    return _compared(got, wanted)
+
+
+def _compared(got: list[Tensor], wanted: list[Tensor]) -> Measured:
     if len(got) != len(wanted):
         raise AssertionError(f"{len(got)} optimizer steps, not {len(wanted)}")
     gradient, truth = torch.cat(got), torch.cat(wanted)
