@@ -6,7 +6,7 @@ import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ga_lint.facts import algebra, losses, torch_calls
+from ga_lint.facts import algebra, engines, losses, torch_calls
 from ga_lint.facts.elements import element_of
 from ga_lint.facts.model import Level
 from ga_lint.facts.values import (
@@ -191,14 +191,7 @@ def _made(call: Call, name: str, last: str) -> Value:
     run = call.run
     place = run.place(call.frame, call.node)
     if name.endswith("deepspeed.initialize"):
-        model = call.argument(None, "model")
-        engines: list[Value] = [
-            replace(one, engine=True)
-            if isinstance(one, Model)
-            else Model(engine=True, inner=one if isinstance(one, Instance) else None)
-            for one in alternatives(model or UNKNOWN)
-        ]
-        return Items((choice(engines), UNKNOWN, UNKNOWN, UNKNOWN))
+        return engines.engine(call)
     if last == "partial" and call.positional:
         return _partial(call)
     known = run.knowledge.collators.get(name) or run.knowledge.drivers.get(name) or run.knowledge.trainers.get(name)

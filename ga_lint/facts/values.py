@@ -120,6 +120,7 @@ class Model:
     shifts: bool | None = None  # does its own loss drop the first label? None where that is not known
     engine: bool = False  # a DeepSpeed engine, which divides by itself
     inner: Value | None = None  # the project's own network inside it
+    steps: Value | None = None  # what the engine divides by; None where its configuration is not in sight
 
 
 class TensorKind(enum.Enum):

@@ -212,7 +212,7 @@ def _steps(rounds: Value) -> tuple[str, float | None]:
 def _stack_and_division(run: Interpreter, backward: Event, idiom: Idiom) -> tuple[Stack, LibraryDivision]:
     for driver in alternatives(backward.driver):
         if isinstance(driver, Model) and driver.engine:
-            return Stack.DEEPSPEED, LibraryDivision(Answer.YES, by="the DeepSpeed engine")
+            return Stack.DEEPSPEED, _engine_division(driver)
         if isinstance(driver, Built):
             row = run.knowledge.drivers.get(driver.name)
             if row is None:
@@ -235,6 +235,14 @@ def _stack_and_division(run: Interpreter, backward: Event, idiom: Idiom) -> tupl
     # timid: an object of unknown make that runs backward may divide as well
     known = not name or any(word in name for word in ("optim", "scaler", "autograd", "amp", "torch"))
     return Stack.RAW, LibraryDivision(Answer.NO if known else Answer.UNKNOWN, by=f"{backward.driver_text}.backward")
+
+
+def _engine_division(driver: Model) -> LibraryDivision:
+    if driver.steps == Const(1):
+        return LibraryDivision(Answer.NO, by="the DeepSpeed engine")
+    text, value = _steps(driver.steps or UNKNOWN)
+    by = f"the DeepSpeed engine ({text} steps in its configuration)" if text else "the DeepSpeed engine"
+    return LibraryDivision(Answer.YES, text, value, by)
 
 
 def _accelerator_division(driver: Built, steps: str, plugin: str) -> LibraryDivision:

@@ -169,7 +169,8 @@ def confidence(loss: Loss, *others: Confidence) -> Confidence:
     links = [loss.term.site.confidence, *others]
     if loss.window.library.answer is Answer.UNKNOWN:
         links.append(Confidence.LIKELY)
-    if loss.window.stack is Stack.DEEPSPEED and loss.window.idiom is Idiom.ENGINE:
+    configured = bool(loss.window.library.steps)
+    if loss.window.stack is Stack.DEEPSPEED and loss.window.idiom is Idiom.ENGINE and not configured:
         links.append(Confidence.LIKELY)  # the engine's own configuration is not in sight
     return min(links)
 
