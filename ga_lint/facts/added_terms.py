@@ -33,7 +33,7 @@ def with_unknown(run: Interpreter, frame: Frame, loss: Loss, other: Value, node:
         return loss
     counts = isinstance(other, Tensor) and other.kind in (TensorKind.LABELS, TensorKind.MASK)
     unknown = isinstance(other, Unknown | Symbol | Tensor) and not counts
-    if not frame.running or not unknown or _CONSTANT.search(text_of(node)):
+    if not frame.running or not unknown or _CONSTANT.search(text_of(node)) or _is_accumulator(frame, node):
         return loss
     if any(STEPS_NAME.search(text) or _SPARED.search(text) for text in _texts(frame, node)):
         return loss
@@ -65,3 +65,15 @@ def _operands(node: ast.expr) -> Iterator[str]:
             yield from _operands(right)
         case ast.UnaryOp(operand=inner) | ast.Call(func=ast.Attribute(value=inner)):
             yield from _operands(inner)
+
+
+def _is_accumulator(frame: Frame, node: ast.expr) -> bool:
+    """`total` in `total = total + loss`, which starts as zeros."""
+    if not isinstance(node, ast.Name):
+        return False
+    for statement in ast.walk(frame.node):
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=ast.BinOp() as value) if name == node.id:
+                if node in (value.left, value.right):
+                    return True
+    return False

@@ -42,6 +42,7 @@ _MODEL_NAMES = frozenset(
     "model net network student student_model unwrapped_model raw_model ddp_model model_engine engine policy actor "
     "gpt llm lm transformer base_model decoder".split()
 )
+_LOSS_ENDS = ("_loss_fn", "_loss_fct", "_loss_func", "criterion")
 _LOSS_NAMES = ("criterion", "loss_fn", "loss_fct", "loss_func", "loss_function", "ce_loss", "xent")
 
 
@@ -204,6 +205,8 @@ def _by_name(call: Call) -> Value:
         return UNKNOWN
     if any(isinstance(one, Loss) for one in alternatives(call.argument(None, "loss") or UNKNOWN)):
         return Table(call.named)
+    if len(call.positional) == 1 and isinstance(rows := call.positional[0], Tensor) and rows.per_sample:
+        return rows  # a layer on top of one vector for each row
     name = text_of(call.node.func).rpartition(".")[2]
     if any(isinstance(value, Model) for value in call.positional):
         wrapped = next(value for value in call.positional if isinstance(value, Model))
@@ -211,7 +214,11 @@ def _by_name(call: Call) -> Value:
             return wrapped
     if name.lower() in _MODEL_NAMES:
         return losses.output_of(call, Model(Level.UNKNOWN))
-    if name.lower().lstrip("_").startswith(_LOSS_NAMES) or name.lower().endswith("criterion"):
+    if (
+        name.lower().lstrip("_").startswith(_LOSS_NAMES)
+        or name.lower().endswith(_LOSS_ENDS)
+        or name.lower().endswith("criterion")
+    ):
         return losses.guessed_loss(call, name)
     if isinstance(call.node.func, ast.Name):
         return UNKNOWN

@@ -20,7 +20,9 @@ _SAME_LABELS = ("to", "long", "contiguous", "clone", "cuda")
 
 def labels_in_batch(cls: Class, method: FunctionNode, returns: tuple[Returned, ...]) -> Answer:
     """Does the batch hold a key `labels`, without which the Trainer counts nothing?"""
-    if any(_speaks_of_labels(statement) for statement in cls.node.body):
+    # An override that takes its labels from a part of the batch decides; what its helpers call so is that part's.
+    nested = _reads_parts(method)
+    if any(_speaks_of_labels(one) for one in ([method] if nested else cls.node.body)):
         return Answer.YES
     sites = {term.site for one in returns for term in one.terms or ()}
     own = {site for site in sites if site.callee.endswith("own loss")}
@@ -49,6 +51,12 @@ def _speaks_of_labels(statement: ast.stmt) -> bool:
         if isinstance(node, ast.Attribute) and node.attr == "labels":
             return True
     return False
+
+
+def _reads_parts(method: FunctionNode) -> bool:
+    parts = _parts_of_batches(method)
+    keys = (_read_of(node, parts) for node in ast.walk(method))
+    return any(isinstance(key, ast.Constant) and key.value in _COUNTED for key in keys)
 
 
 def _parts_of_batches(statement: ast.stmt) -> set[str]:

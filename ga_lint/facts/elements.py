@@ -223,6 +223,8 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
             return algebra.masked(base, key, text_of(node.slice), run.place(frame, node))
         case Elements(), _:
             return base
+        case ((Unknown() | Symbol()), Items()) if _is_one_position(node):
+            return Tensor(TensorKind.OTHER, text_of(node), per_sample=True)
         case ((Unknown() | Symbol() | Built() | Instance()), Const(value=str() as name)):
             text = f"{base.text}.{name}" if isinstance(base, Symbol) else text_of(node)
             guess = entry(Tensor(TensorKind.OTHER), name)
@@ -261,8 +263,20 @@ def output_attribute(run: Interpreter, frame: Frame, output: Output, name: str, 
     return UNKNOWN
 
 
+def _is_one_position(node: ast.Subscript) -> bool:
+    """`hidden[:, 0]`, `hidden[:, -1, :]`: one vector for each row."""
+    match node.slice:
+        case ast.Tuple(elts=[ast.Slice(lower=None, upper=None), ast.Constant(value=int()), *_]):
+            return True
+        case ast.Tuple(elts=[ast.Slice(lower=None, upper=None), ast.UnaryOp(operand=ast.Constant(value=int())), *_]):
+            return True
+    return False
+
+
 def _sliced(base: Tensor, node: ast.Subscript) -> Tensor:
     """`labels[..., 1:]` and `logits[:, :-1]` shift; any other index only selects."""
+    if _is_one_position(node) and base.kind is not TensorKind.LABELS:
+        return replace(base, per_sample=True)
     parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     for part in parts:
         if isinstance(part, ast.Slice):

@@ -96,7 +96,10 @@ def _model_kind(
         for s in method.body
         for n in ast.walk(s)
     )
-    return ("a model with a head's signature", Confidence.LIKELY) if returns_loss else None
+    # timid: nobody in this project builds a Trainer, so a loop of its own may train it
+    trained = bool(run.project.mentioning(b"Trainer("))
+    known = Confidence.LIKELY if trained else Confidence.POSSIBLE
+    return ("a model with a head's signature", known) if returns_loss else None
 
 
 def _base_names(node: ast.ClassDef, parsed: ParsedFile) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ga_lint.diagnostics import Confidence
 from ga_lint.facts.interpreter import Interpreter
@@ -30,6 +30,8 @@ class Lineage:
 def lineage_of(run: Interpreter, cls: Class) -> Lineage | None:
     """The external Trainer that a class reaches, by its own bases or by those of a class that mixes it in."""
     found, unknown_base = _by_bases(run, cls)
+    if found is not None and run.names.method(cls, "_inner_training_loop") is not None:
+        return replace(found, confidence=Confidence.POSSIBLE)  # a loop of its own calls what it likes
     if found is not None or not _takes_what_trainers_pass(cls):
         return found
     if unknown_base:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 
+from ga_lint.diagnostics import Confidence
+from ga_lint.facts.algebra import factor_of
 from ga_lint.facts.events import Event, EventKind
 from ga_lint.facts.interpreter import Interpreter
-from ga_lint.facts.model import FactorKind, Parameter, Place, Returned
+from ga_lint.facts.model import FactorKind, Level, LossSite, LossTerm, Parameter, Place, Reduction, Returned
 from ga_lint.facts.values import (
     COUNT,
     NO_COUNT,
@@ -19,6 +21,7 @@ from ga_lint.facts.values import (
     Items,
     Loss,
     Output,
+    Product,
     Scale,
     Table,
     Value,
@@ -146,22 +149,33 @@ def name_span(parsed: ParsedFile, method: FunctionNode | ast.Lambda) -> Span:
 
 def returned_as(place: Place, value: Value) -> Returned:
     """The losses of a value that is handed over at `place`."""
-    sums = tuple(dict.fromkeys(loss.terms for loss in losses_of(value)))
+    sums = tuple(dict.fromkeys(loss.terms for loss in losses_of(value, place)))
     terms = tuple(dict.fromkeys(term for one in sums for term in one))
     return Returned(place, terms if sums else None, sums)
 
 
-def losses_of(value: Value) -> Iterator[Loss]:
+def losses_of(value: Value, place: Place) -> Iterator[Loss]:
     """The losses that a returned value may be: `loss`, `(loss, outputs)`, `outputs`, `{"loss": loss}`."""
     for one in alternatives(value):
         match one:
             case Loss():
                 yield one
+            case Product(factors=factors) if any(
+                isinstance(f, Count) and f.is_trainers and p < 0 for f, _, p in factors
+            ):
+                yield _divided(factors, place)
             case Items(values=(first, *_)):
-                yield from losses_of(first)
+                yield from losses_of(first, place)
             case Output():
-                yield from losses_of(one.loss)
+                yield from losses_of(one.loss, place)
             case Table():
-                yield from losses_of(one.get("loss"))
+                yield from losses_of(one.get("loss"), place)
             case Built():  # a dataclass of transformers' or of the project's dependencies
-                yield from losses_of(one.argument(0, "loss") or UNKNOWN)
+                yield from losses_of(one.argument(0, "loss") or UNKNOWN, place)
+
+
+def _divided(factors: tuple[tuple[Value, str, int], ...], place: Place) -> Loss:
+    """Something that could not be followed, divided by the count."""
+    text = next((text for value, text, power in factors if power > 0 and not isinstance(value, Count)), "the loss")
+    site = LossSite(text, Reduction.UNKNOWN, Level.UNKNOWN, place, place, Confidence.POSSIBLE)
+    return Loss((LossTerm(site, tuple(factor_of(by, power, text, place) for by, text, power in factors)),))

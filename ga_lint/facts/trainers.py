@@ -61,17 +61,25 @@ def _assigned(run: Interpreter, parsed: ParsedFile) -> Iterator[Override]:
     for patch in patches_of(run, parsed, METHODS[:2]):
         if patch.function.scope.parsed is not parsed:
             continue
-        base = patch.owner if patch.bound else None
-        known = annotated_type(run, patch)
-        if base is None and known is None:
+        base = patch.owner if patch.bound else _type_of(run, patch)
+        if base is None:
             continue
-        bases: list[ast.expr] = [base or ast.Name((known.name if known else "").rpartition(".")[2], ast.Load())]
-        node = ast.ClassDef(patch.node.name, bases, [], [patch.node], [])
+        node = ast.ClassDef(patch.node.name, [base], [], [patch.node], [])
         cls = Class(ast.copy_location(node, patch.node), patch.scope)
         run.made.append(node)
         lineage = lineage_of(run, cls)
         if lineage is not None:
             yield _override(run, cls, patch.node, lineage, patch)
+
+
+def _type_of(run: Interpreter, patch: Patch) -> ast.expr | None:
+    """What the patched object is: as annotated, or by its name and by what its function takes."""
+    known = annotated_type(run, patch)
+    if known is not None and known.name.endswith("Trainer"):
+        return ast.Name(known.name.rpartition(".")[2], ast.Load())
+    names = [argument.arg for argument in (*patch.node.args.args, *patch.node.args.kwonlyargs)]
+    called_so = ast.unparse(patch.owner).lower().endswith("trainer") and COUNT in names
+    return ast.Attribute(ast.Name("transformers", ast.Load()), "Trainer", ast.Load()) if called_so else None
 
 
 def _override(

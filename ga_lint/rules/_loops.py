@@ -21,7 +21,9 @@ from ga_lint.facts.model import (
 )
 
 # A mean times one of these is a share of the window already: whatever it is called, it is not the steps.
-_SHARE = re.compile(r"share|weight|frac|portion|token|count|num_items|valid|n_items|numel", re.IGNORECASE)
+_SHARE = re.compile(
+    r"share|weight|frac|portion|token|count|num_items|valid|n_items|numel|\blen\(.*/|/.*batch_size", re.IGNORECASE
+)
 STEPS_WORD = re.compile(r"(^|[._])steps$", re.IGNORECASE)
 _WINDOW_NAME = re.compile(r"accum|micro|window|chunk|gas\b|grad", re.IGNORECASE)
 
