@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ga_lint.config import display_path
 from ga_lint.diagnostics import Diagnostic, Finding, Step
 from ga_lint.engine.own_rules import UNUSED_SUPPRESSION, known_rules
 from ga_lint.engine.scope import Scope
@@ -66,7 +67,7 @@ def _diagnostics(
     from ga_lint.syntax.statements import statement_at
 
     fingerprints = Fingerprints(source.path, scope.config.root)
-    for finding in findings:
+    for finding in (_as_shown(source, one) for one in findings):
         if isinstance(source, NotebookSource):
             yield _in_notebook(source, tree, finding, fingerprints)
             continue
@@ -80,6 +81,17 @@ def _diagnostics(
             context=_context(source, finding),
             text=source.text,
         )
+
+
+def _as_shown(source: SourceFile, finding: Finding) -> Finding:
+    """Other files that the trace speaks of were found by their real paths."""
+    if all(step.path == source.path for step in finding.trace):
+        return finding
+    trace = tuple(
+        step if step.path == source.path else replace(step, path=Path(display_path(step.path)))
+        for step in finding.trace
+    )
+    return replace(finding, trace=trace)
 
 
 def _in_notebook(

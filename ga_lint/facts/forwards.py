@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from ga_lint.diagnostics import Confidence, Step
 from ga_lint.facts.elements import entry
 from ga_lint.facts.interpreter import Interpreter
-from ga_lint.facts.model import FORWARD_WORDS, ModelForward, Place, Reduction, Returned
+from ga_lint.facts.model import FORWARD_WORDS, Level, ModelForward, Place, Reduction, Returned
 from ga_lint.facts.patches import patches_of
 from ga_lint.facts.received import TRAINERS_COUNT, classes_of, follow, name_span, parameter_of
 from ga_lint.facts.scopes import Scope
@@ -168,6 +168,7 @@ def _forward(
         returns=returns,
         declared=_declared(run, parsed, cls) if any(map(_has_mean, returns)) else (),
         confidence=kind[1],
+        level=Level(run.knowledge.head_level(cls.node.name) or "unknown"),
     )
 
 

@@ -39,7 +39,7 @@ def loss_of(call: Call, row: LossRow, built: Built | None = None) -> Value:
     """The value of calling a loss that is known."""
     run = call.run
     place = run.place(call.frame, call.node)
-    given = (built.argument(None, "reduction") if built else call.argument(None, "reduction")) or Const(row.default)
+    given = _reduction(built or call) or Const(row.default)
     labels = _telling(call.argument(row.labels, "target", "labels", "targets"))
     logits = _telling(call.argument(0, "input", "logits"))
     count = call.argument(None, row.count) if row.count else None
@@ -48,6 +48,15 @@ def loss_of(call: Call, row: LossRow, built: Built | None = None) -> Value:
         site = _site(call, row, built, labels, logits, place)
         results.append(_reduced_as(call, site, reduction, row, count))
     return choice(results)
+
+
+def _reduction(given: Built | Call) -> Value | None:
+    """As it is passed, today or by the names that torch had before 0.4.1."""
+    if given.argument(None, "reduce") == Const(False):
+        return Const("none")
+    if given.argument(None, "size_average") == Const(False):
+        return Const("sum")
+    return given.argument(None, "reduction")
 
 
 def _telling(value: Value | None) -> Value | None:

@@ -133,6 +133,11 @@ def _of_tensors(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, ri
             return right
         case ast.Mult(), Tensor(kind=TensorKind.LOGITS | TensorKind.LOG_PROBS), Tensor(kind=TensorKind.MASK):
             return left
+        case ast.Mult(), Tensor(kind=TensorKind.MASK), (Unknown() | Symbol() | Tensor()):
+            both = isinstance(right, Tensor) and right.kind is TensorKind.MASK
+            return left if both else replace(left, text=text_of(node))  # weights, of which some are zero
+        case ast.Mult(), (Unknown() | Symbol() | Tensor()), Tensor(kind=TensorKind.MASK):
+            return replace(right, text=text_of(node))
         case ((ast.Mult() | ast.BitAnd() | ast.BitOr()), Tensor(kind=TensorKind.MASK), _):
             return left
         case ((ast.Mult() | ast.BitAnd() | ast.BitOr()), _, Tensor(kind=TensorKind.MASK)):

@@ -23,7 +23,9 @@ from ga_lint.facts.values import (
     Output,
     Product,
     Scale,
+    Symbol,
     Table,
+    Unknown,
     Value,
     alternatives,
 )
@@ -151,7 +153,19 @@ def returned_as(place: Place, value: Value) -> Returned:
     """The losses of a value that is handed over at `place`."""
     sums = tuple(dict.fromkeys(loss.terms for loss in losses_of(value, place)))
     terms = tuple(dict.fromkeys(term for one in sums for term in one))
-    return Returned(place, terms if sums else None, sums)
+    return Returned(place, terms if sums else None, sums, _partly(value))
+
+
+def _partly(value: Value) -> bool:
+    """Is there a path on which the loss is not known to be one?"""
+    for one in alternatives(value):
+        match one:
+            case Items(values=(first, *_)):
+                if _partly(first):
+                    return True
+            case Unknown() | Symbol():
+                return True
+    return False
 
 
 def losses_of(value: Value, place: Place) -> Iterator[Loss]:

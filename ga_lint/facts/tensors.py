@@ -135,6 +135,8 @@ def _elements_method(call: Call, elements: Elements, name: str) -> Value:
     if name in ("mul", "mul_", "masked_select", "masked_fill", "masked_fill_") and call.positional:
         text = text_of(call.node.args[0])
         if algebra.is_mask(call.positional[0], text):
+            if "fill" in name:  # what the mask selects is what does not count
+                text = text[1:] if text.startswith("~") else f"not {text}"
             return algebra.masked(elements, call.positional[0], text, call.run.place(call.frame, call.node))
     return elements
 

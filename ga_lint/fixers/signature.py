@@ -67,7 +67,12 @@ def _with_count(params: cst.Parameters) -> cst.Parameters:
 def with_keywords(params: cst.CSTNode, name: str) -> cst.Parameters:
     """`**kwargs` at the end."""
     assert isinstance(params, cst.Parameters)
-    return params.with_changes(star_kwarg=cst.Param(cst.Name(name)))
+    field = "kwonly_params" if params.kwonly_params else "params"
+    named = list(params.kwonly_params or params.params)
+    if not named:
+        return params.with_changes(star_kwarg=cst.Param(cst.Name(name)))
+    *named, last = appended(named, cst.Param(cst.Name(name)))
+    return params.with_changes(**{field: named}, star_kwarg=last)
 
 
 _NONE = cst.SimpleWhitespace("")

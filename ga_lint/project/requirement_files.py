@@ -18,6 +18,7 @@ from ga_lint.project.requirement import (
 )
 from ga_lint.source import Position, Span
 
+_VERSION = re.compile(r"^__version__ = [\"'](\d+\.\d+(?:\.\d+)?)[^\"']*[\"']", re.MULTILINE)
 MAX_INCLUDES = 32  # files that requirement files name with -r and -c
 _INCLUDE = re.compile(r"^[ \t]*(?:-r|-c|--requirement|--constraint)[ \t=]*[\"']?([^\s\"'#]+)", re.MULTILINE)
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")  # PowerShell's `pip freeze > requirements.txt`
@@ -84,7 +85,19 @@ def requirements_in(folder: Path, library: str) -> list[Requirement]:
         for name in fitting:
             if fnmatchcase(name, last):
                 found.extend(_read(place / name, library, reader, seen))
-    return found
+    return [*found, *_own(folder, library)]
+
+
+def _own(folder: Path, library: str) -> Iterator[Requirement]:
+    """The library's own repository, or a copy of it: the code is of the version that it says it is."""
+    for inside in (folder / "src" / library, folder / library):
+        path = inside / "__init__.py"
+        text = _text(path) if path.is_file() else ""
+        found = _VERSION.search(text)
+        if found is not None:
+            row, column = text.count("\n", 0, found.start()) + 1, found.start() - text.rfind("\n", 0, found.start())
+            span = Span(Position(row, column), Position(row, column + len(found.group())))
+            yield Requirement(found.group(), f"=={found.group(1)}", path, span)
 
 
 def _read(path: Path, library: str, reader: Reader, seen: set[Path]) -> Iterator[Requirement]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 from ga_lint.diagnostics import Step
 from ga_lint.facts.model import Place
@@ -15,9 +14,7 @@ def requirement_step(project: Project, library: str, otherwise: Place) -> Iterat
     requirement = project.requirement(library)
     if requirement is not None and not (library == "transformers" and project.transformers_version):
         verb = "locked" if requirement.locked else "required"
-        path, here = requirement.path, Path.cwd()
-        shown = path.relative_to(here) if path.is_relative_to(here) else path
-        yield Step(f"`{requirement.text}` is {verb}", shown, requirement.span)
+        yield Step(f"`{requirement.text}` is {verb}", requirement.path, requirement.span)
     elif project.transformers_version:
         text = f"judged against transformers {project.transformers_version}, as configured"
         yield Step(text, otherwise.path, otherwise.span)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.facts.model import FactorKind, Idiom, LossSite, Place, Stack, Window
 from ga_lint.rules._loops import Loss
 from ga_lint.source import Span
 
+_OF_LABELS = re.compile(r"label|target|tgt|-\s*100|ignore", re.IGNORECASE)
 Targets = list[tuple[str, Span]]
 Options = list[tuple[str, str]]
 _AVERAGES = (Stack.DDP, Stack.FSDP, Stack.FABRIC, Stack.ACCELERATE)
@@ -57,6 +60,8 @@ def _counting(site: LossSite) -> Options | str:
     """How the targets of one micro-batch are counted, in the names of the loop's head; else the reason why not."""
     if site.masked and site.mask_from:
         return [("mask", site.mask_from), ("shifted", "yes" if site.shifted else "no")]
+    if site.masked and not _OF_LABELS.search(site.averaged_over or "-100"):
+        return "the mask is made in the loop, so what it leaves out is not known before the window has run"
     if not site.labels_from:
         return "where the targets come from could not be followed to the loop's head"
     if site.shifted is None and site.callee.endswith("own loss"):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ga_lint.diagnostics import FixRequest, FixTier, Step
 from ga_lint.facts.model import Level, LossTerm, ModelForward, Place
-from ga_lint.rules._overrides import is_plain_mean, returned_terms
+from ga_lint.rules._overrides import is_plain_mean, other_targets, returned_terms
 from ga_lint.source import Span
 
 
@@ -43,6 +43,8 @@ def count_fix(forward: ModelForward, terms: list[LossTerm], *, add_keywords: boo
     site = terms[0].site
     here = site.reduced.path == forward.function.path and forward.function.span.contains(site.reduced.span)
     if len({term.site for term in terms}) > 1 or terms[0].factors or not here or site.level is Level.SAMPLE:
+        return None
+    if forward.level is Level.SAMPLE or other_targets(site) is not None:
         return None
     targets: list[tuple[str, Span]] = [("call" if site.call == site.reduced else "mean", site.reduced.span)]
     if site.call == site.reduced:

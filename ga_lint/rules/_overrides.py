@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from ga_lint.facts.model import (
     FactorKind,
     Level,
     LossFunction,
+    LossSite,
     LossTerm,
     ModelForward,
     Override,
@@ -26,6 +28,9 @@ from ga_lint.source import Span
 COUNT = "num_items_in_batch"
 Fix = tuple[FixRequest | None, str | None]  # the rewrite, or the reason why there is none
 SUPER = "super().compute_loss"
+_OF_LABELS = re.compile(r"label|target|tgt|-\s*100", re.IGNORECASE)
+_IGNORED = re.compile(r"-100|\w*ignore\w*", re.IGNORECASE)  # a name of the file's own says so too
+_SELECTED = re.compile(r"\[[^\[\]:,\"']+\]$")  # `labels[mask]`
 
 
 def receives_count(override: Override) -> bool:
@@ -113,6 +118,11 @@ def loss_trace(override: Override, term: LossTerm, returned: Returned) -> tuple[
 def override_fix(override: Override, terms: list[LossTerm], project: Project) -> tuple[FixRequest | None, str | None]:
     """The rewrite that makes an override use the count: forward it, delegate, or divide its own sum."""
     calls = dropped_calls(override)
+    if calls and _adds_terms(override) and (override.sample_base or override.opted_out):
+        return (
+            None,
+            "the Trainer divides what this class returns, so the terms beside super()'s loss are its own to decide",
+        )
     if calls:
         return forward_fix(override, calls[0], project), None
     request, refusal = _own_fix(override, terms)
@@ -125,6 +135,8 @@ def crash_fix(override: Override, project: Project) -> tuple[FixRequest | None, 
     Where the loss cannot be divided here, it is left to the Trainer, who divided it when this code was written.
     """
     terms = [term for _, term in returned_terms(override)]
+    if dropped_calls(override) and not _only_supers(override, terms):
+        return None, "on another path the loss is not super()'s, and nothing would divide it once the count is taken"
     fix, refusal = override_fix(override, terms, project)
     if fix is not None or any(term.power_of(FactorKind.STEPS) for term in terms):  # the steps divide already
         return fix, refusal
@@ -133,6 +145,15 @@ def crash_fix(override: Override, project: Project) -> tuple[FixRequest | None, 
         summary = "take the count and let the Trainer divide by the steps, as before 4.46"
         return FixRequest("opt-out", FixTier.UNSAFE, summary, (method,)), None
     return FixRequest("take-count", FixTier.SAFE, "take the third argument", (method,)), None
+
+
+def _only_supers(override: Override, terms: list[LossTerm]) -> bool:
+    """Is every loss that it returns the base's, with or without terms beside it?"""
+    if override.method == "training_step":
+        return True
+    sums = [one for returned in override.returns for one in returned.sums]
+    known = not any(returned.partly or returned.terms is None for returned in override.returns)
+    return bool(terms) and known and all(any(term.site.callee == SUPER for term in one) for one in sums)
 
 
 def forward_fix(override: Override, call: SuperCall, project: Project) -> FixRequest:
@@ -189,8 +210,9 @@ def _count(override: Override, term: LossTerm) -> tuple[FixRequest | None, str |
     if not inside(site.reduced, override.function):
         return None, "the loss is reduced in a helper that others may call"
     targets: list[tuple[str, Span]]
-    if site.masked and "label" not in site.mask_from:
-        return None, "the mask is not made of the labels, so it may not select the targets that the Trainer counts"
+    other = other_targets(site)
+    if other is not None:
+        return None, other
     if site.call == site.reduced:
         targets = [("call", site.call.span)]
         if site.constructor is not None:
@@ -202,6 +224,19 @@ def _count(override: Override, term: LossTerm) -> tuple[FixRequest | None, str |
     options = [(name, text) for name, text in (("targets", site.labels), ("ignore_index", site.ignore_index)) if text]
     request = FixRequest("count-loss", FixTier.UNSAFE, "divide the sum by the count", tuple(targets), tuple(options))
     return request, None
+
+
+def other_targets(site: LossSite) -> str | None:
+    """Why the targets that the mean is over may not be those that the Trainer counts: labels other than -100."""
+    if site.masked and "label" not in site.mask_from:
+        return "the mask is not made of the labels, so it may not select the targets that the Trainer counts"
+    if site.averaged_over and (not _OF_LABELS.search(site.averaged_over) or " * " in site.averaged_over):
+        return f"the mean is over `{site.averaged_over}`, which may be another number than the Trainer's count"
+    if site.ignore_index and not _IGNORED.fullmatch(site.ignore_index):
+        return f"the loss ignores `{site.ignore_index}`, and the Trainer counts labels other than -100"
+    if site.labels and _SELECTED.search(site.labels):
+        return "only some of the labels are targets, and the Trainer counts them all"
+    return None
 
 
 def inside(place: Place, function: Place) -> bool:

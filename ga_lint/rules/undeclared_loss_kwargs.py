@@ -25,7 +25,7 @@ def undeclared_loss_kwargs(facts: FileFacts, project: Project) -> Iterator[Findi
         return
     for forward in facts.forwards:
         unseen = forward.parameter.keywords is None and not says(forward, True)
-        if not unseen and not says(forward, False):
+        if (not unseen and not says(forward, False)) or forward.level is Level.SAMPLE:
             continue
         means = [(place, term) for place, term in means_of(forward) if term.site.level is Level.TOKEN]
         if means:

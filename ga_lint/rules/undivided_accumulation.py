@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
-from ga_lint.facts.model import LOOP_WORDS, Answer, FileFacts, Idiom, Level, Place, Raggedness
+from ga_lint.facts.model import LOOP_WORDS, Answer, FileFacts, Idiom, Level, Place, Raggedness, Window
 from ga_lint.project import Project
 from ga_lint.rules._fixes import window_fix
 from ga_lint.rules._loops import Loss, confidence, is_plain, losses, steps_text, trace
+from ga_lint.rules._overrides import inside
 from ga_lint.rules.registry import rule
 
 
@@ -41,7 +42,7 @@ def _fix(loss: Loss, ragged: Raggedness) -> FixRequest | None:
         fix, _ = window_fix(loss)
         if fix is not None:
             return fix
-    if not window.steps or window.caller != window.backward:
+    if not window.steps or window.caller != window.backward or not _means_the_same(window):
         return None
     return FixRequest(
         "divide-by-steps",
@@ -50,6 +51,14 @@ def _fix(loss: Loss, ragged: Raggedness) -> FixRequest | None:
         targets=(("backward", window.backward.span),),
         options=(("steps", window.steps),),
     )
+
+
+def _means_the_same(window: Window) -> bool:
+    """Do the steps mean in front of backward what they mean to the gate, and are they a number?"""
+    if window.idiom is Idiom.INNER_LOOP and not window.traced_steps:
+        return False  # only what is iterated over is known
+    gate, function = window.gate, window.function
+    return gate is None or function is None or inside(gate, function)
 
 
 def _finding(loss: Loss, ragged: Raggedness) -> Finding:

@@ -18,7 +18,7 @@ from ga_lint.facts.model import (
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
-from ga_lint.rules._overrides import is_plain_mean, returned_terms
+from ga_lint.rules._overrides import is_plain_mean, other_targets, returned_terms
 from ga_lint.rules.registry import rule
 
 _CRASH = Effect(EffectKind.TYPE_ERROR, "training stops with TypeError: unexpected keyword 'num_items_in_batch'")
@@ -122,6 +122,9 @@ def _fix(function: LossFunction, place: Place, terms: list[LossTerm]) -> tuple[F
     site = terms[0].site
     if not function.function.span.contains(site.reduced.span) or site.reduced.path != place.path:
         return None, "the loss is reduced in a helper that others may call"
+    other = other_targets(site)
+    if other is not None:
+        return None, other
     role = "call" if site.call == site.reduced else "mean"
     targets = [(role, site.reduced.span)]
     if site.constructor is not None and site.constructor.path == place.path and role == "call":

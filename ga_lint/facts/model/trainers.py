@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 
 from ga_lint.diagnostics import Confidence, Step
-from ga_lint.facts.model.losses import LossTerm, Place
+from ga_lint.facts.model.losses import Level, LossTerm, Place
 from ga_lint.facts.model.windows import Answer
 
 
@@ -36,6 +36,7 @@ class Returned:
     place: Place
     terms: tuple[LossTerm, ...] | None
     sums: tuple[tuple[LossTerm, ...], ...] = ()  # the same, the terms of each sum that it may be together
+    partly: bool = False  # on some path what is returned could not be followed
 
 
 # A file without any of these overrides nothing that computes a loss, or nothing that steps.
@@ -130,3 +131,4 @@ class ModelForward:
     returns: tuple[Returned, ...]
     declared: tuple[Step, ...]  # where it is said whether it uses the count
     confidence: Confidence
+    level: Level = Level.UNKNOWN  # of a head of that name
