@@ -68,7 +68,7 @@ def _operands(node: ast.expr) -> Iterator[str]:
 
 
 def _is_accumulator(frame: Frame, node: ast.expr) -> bool:
-    """`total` in `total = total + loss`, which starts as zeros."""
+    """`total` in `total = total + loss` or `total += loss`, which starts as zeros."""
     if not isinstance(node, ast.Name):
         return False
     for statement in ast.walk(frame.node):
@@ -76,4 +76,6 @@ def _is_accumulator(frame: Frame, node: ast.expr) -> bool:
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.BinOp() as value) if name == node.id:
                 if node in (value.left, value.right):
                     return True
+            case ast.AugAssign(target=target) if target is node:
+                return True
     return False

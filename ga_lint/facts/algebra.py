@@ -11,6 +11,7 @@ from ga_lint.facts.values import (
     UNKNOWN,
     Const,
     Count,
+    Counter,
     Elements,
     Loss,
     Product,
@@ -50,10 +51,29 @@ def scaled(loss: Loss, by: Value, power: int, text: str, place: Place) -> Loss:
 def _scaled_term(term: LossTerm, by: Value, power: int, text: str, place: Place) -> LossTerm:
     if isinstance(by, Count) and by.scale is Scale.MICRO_BATCH and by.depth < term.site.depth:
         by = replace(by, scale=Scale.WINDOW)  # counted before the loop that computes the loss
-    term = _normal(replace(term, factors=(*term.factors, factor_of(by, power, text, place))))
+    if isinstance(by, Count) and by.scale is Scale.RUNNING and by.loop == term.site.collected:
+        by = replace(by, scale=Scale.WINDOW)  # gathered as the loss is, and as far as it
+    factor = factor_of(by, power, text, place)
+    if isinstance(by, Counter) and term.site.collected:
+        factor = replace(factor, kind=FactorKind.STEPS)  # as many as were gathered
+    term = _normal(replace(term, factors=(*term.factors, factor)))
     if isinstance(by, Count) and by.per_rank:
         term = replace(term, factors=(*term.factors, Factor(FactorKind.WORLD, -power, text, place)))
     return term
+
+
+def collected(value: Value, loop: int) -> Value:
+    """A loss that the rounds of a loop gather; any other value as it is."""
+    if not loop or not isinstance(value, Loss):
+        return value
+    return Loss(tuple(replace(term, site=replace(term.site, collected=loop)) for term in value.terms))
+
+
+def averaged(loss: Loss, text: str, place: Place, reduction: str) -> Loss:
+    """The gathered losses in one: their sum, or their mean, which divides by how many there are."""
+    if reduction == "sum":
+        return loss
+    return Loss(tuple(replace(t, factors=(*t.factors, Factor(FactorKind.STEPS, -1, text, place))) for t in loss.terms))
 
 
 def product(left: Value, left_text: str, right: Value, right_text: str, power: int) -> Product | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
-from ga_lint.facts import calls, conditions, objects, operators
+from ga_lint.facts import algebra, calls, conditions, objects, operators
 from ga_lint.facts.elements import element_of, entry, output_attribute, subscript
 from ga_lint.facts.paths import Frame, State
 from ga_lint.facts.values import (
@@ -203,12 +203,13 @@ def _comprehension(
         return element
     first = node.generators[0].iter
     source = run.evaluate(frame, inner, first)
-    rounds = source.steps if isinstance(source, Many) else None
-    return Many(element, source if isinstance(source, Built | Tensor) else None, rounds)
+    if isinstance(source, Many):
+        return Many(algebra.collected(element, source.loop), steps=source.steps, loop=source.loop)
+    return Many(element, source if isinstance(source, Built | Tensor) else None)
 
 
 def _bound_generators(run: Interpreter, frame: Frame, state: State, generators: list[ast.comprehension]) -> State:
-    from ga_lint.facts.statements import assign
+    from ga_lint.facts.assignments import assign
 
     inner = state.fork()
     for generator in generators:

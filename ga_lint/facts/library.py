@@ -15,6 +15,7 @@ from ga_lint.facts.values import (
     Choice,
     Const,
     Count,
+    Counter,
     Elements,
     External,
     Function,
@@ -101,7 +102,8 @@ def _builtin(call: Call, name: str) -> Value | None:
         case "sum":
             return _sum(call, first)
         case "len":
-            return Symbol(text_of(call.node))
+            filled = isinstance(first, Many) and first.loop in [loop.id for loop in call.frame.loops]
+            return Counter(length=True) if filled else Symbol(text_of(call.node))
         case "next":
             return _element(call, first)
         case "dict":

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ga_lint.facts import statements
+from ga_lint.facts import assignments
 from ga_lint.facts.elements import element_of
 from ga_lint.facts.events import Loop
 from ga_lint.facts.paths import Frame, State, joined
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 def follow_for(run: Interpreter, frame: Frame, state: State, node: ast.For | ast.AsyncFor) -> list[State]:
     source = run.evaluate(frame, state, node.iter)
     rounds, text = _rounds(source, node.iter)
-    statements.assign(
-        run, frame, state, node.target, statements.named(element_of(run, frame, source, node.target), node.target)
+    assignments.assign(
+        run, frame, state, node.target, assignments.named(element_of(run, frame, source, node.target), node.target)
     )
     return _loop(run, frame, state, node, source, rounds, text)
 
@@ -43,9 +44,7 @@ def _loop(
     header = node.iter if isinstance(node, ast.For | ast.AsyncFor) else node.test
     drawn = node.body[0] if isinstance(node.body[0], ast.Assign) else None
     fetch = run.place(frame, drawn) if drawn is not None else None
-    assigned = frozenset(
-        text_of(target) for statement in node.body if isinstance(statement, ast.Assign) for target in statement.targets
-    )
+    assigned = frozenset(_assigned(node.body))
     place, whole = run.place(frame, header), run.place(frame, node)
     loop = Loop(run.new_loop_id(), place, whole, source, rounds, rounds_text, fetch, assigned)
     outer_guards, broken, continued = state.guards, frame.broken, frame.continued
@@ -60,6 +59,15 @@ def _loop(
             if isinstance(value, Count) and value.loop == loop.id:
                 path.env[name] = replace(value, scale=Scale.WINDOW, loop=0)
     return run.execute(frame, node.orelse, joined(paths)) if node.orelse else joined(paths)
+
+
+def _assigned(body: list[ast.stmt]) -> Iterator[str]:
+    """What each round starts anew; `total = total + x` goes on with what it was."""
+    for statement in body:
+        if isinstance(statement, ast.Assign) and assignments.as_augmented(statement) is None:
+            for target in statement.targets:
+                parts = target.elts if isinstance(target, ast.Tuple | ast.List) else [target]
+                yield from map(text_of, parts)
 
 
 def _rounds(source: Value, node: ast.expr) -> tuple[Value, str]:

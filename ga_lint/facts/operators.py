@@ -202,6 +202,17 @@ def unary(run: Interpreter, frame: Frame, state: State, node: ast.UnaryOp) -> Va
     return UNKNOWN
 
 
+def _counted_up(node: ast.Compare, operator: ast.cmpop, length: bool, limit: Value) -> Value:
+    """`count == steps`, `len(losses) < steps`: has the window come to its end?"""
+    text = text_of(node.comparators[0])
+    if isinstance(limit, Unknown) and (length or isinstance(operator, ast.Eq)):
+        limit = Symbol(text)
+    negated = isinstance(operator, ast.NotEq | ast.Lt)
+    if not isinstance(limit, Const | Symbol) or (negated and not length):
+        return UNKNOWN
+    return Boundary(limit, negated=negated, written=text)
+
+
 def compare(run: Interpreter, frame: Frame, state: State, node: ast.Compare) -> Value:
     left = run.evaluate(frame, state, node.left)
     right = run.evaluate(frame, state, node.comparators[0])
@@ -210,8 +221,8 @@ def compare(run: Interpreter, frame: Frame, state: State, node: ast.Compare) -> 
             return Boundary(steps, written=written)
         case Remainder(steps=steps, written=written), (ast.NotEq() | ast.Gt() | ast.Lt()):
             return Boundary(steps, negated=True, written=written)
-        case Counter(), (ast.Eq() | ast.GtE()) if isinstance(right, Const | Symbol):
-            return Boundary(right, written=text_of(node.comparators[0]))
+        case Counter(length=length), ast.Eq() | ast.GtE() | ast.NotEq() | ast.Lt() as operator:
+            return _counted_up(node, operator, length, right)
     if isinstance(left, Tensor) and isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.Gt | ast.GtE | ast.Lt):
         return replace(left, kind=TensorKind.MASK, text=text_of(node))
     if isinstance(left, Unknown | Symbol) and is_ignore_index(right) and isinstance(node.ops[0], ast.NotEq | ast.Eq):

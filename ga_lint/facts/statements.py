@@ -4,33 +4,18 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ga_lint.diagnostics import Step
-from ga_lint.facts import conditions, gradients, loops
-from ga_lint.facts.elements import is_ignore_index, unpacked
+from ga_lint.facts import assignments, conditions, loops
 from ga_lint.facts.events import Context, EventKind, Guard
 from ga_lint.facts.paths import Frame, State, joined
 from ga_lint.facts.values import (
-    COUNT,
-    UNKNOWN,
     Boundary,
     Choice,
     Class,
     Const,
-    Count,
-    Counter,
     Function,
-    Items,
-    Loss,
-    Many,
     Remainder,
-    Scale,
-    Table,
-    Tensor,
-    TensorKind,
-    Value,
     choice,
 )
 from ga_lint.syntax.bindings import imported_names
@@ -46,14 +31,18 @@ _CATCHES_NONE = re.compile(r"TypeError|AttributeError|\bException")
 def execute_statement(run: Interpreter, frame: Frame, state: State, node: ast.stmt) -> list[State]:
     """The paths that go on after the statement."""
     match node:
+        case ast.Assign() if frame.loops and (augmented := assignments.as_augmented(node)) is not None:
+            assignments.augment(run, frame, state, augmented)
         case ast.Assign():
-            value = _without_gradient(frame, run.evaluate(frame, state, node.value))
+            value = assignments.without_gradient(frame, run.evaluate(frame, state, node.value))
             for target in node.targets:
-                assign(run, frame, state, target, value)
+                assignments.assign(run, frame, state, target, value)
         case ast.AnnAssign(value=ast.expr() as right):
-            assign(run, frame, state, node.target, _without_gradient(frame, run.evaluate(frame, state, right)))
+            assignments.assign(
+                run, frame, state, node.target, assignments.without_gradient(frame, run.evaluate(frame, state, right))
+            )
         case ast.AugAssign():
-            _augment(run, frame, state, node)
+            assignments.augment(run, frame, state, node)
         case ast.Expr():
             run.evaluate(frame, state, node.value)
         case ast.Return():
@@ -103,95 +92,6 @@ def execute_statement(run: Interpreter, frame: Frame, state: State, node: ast.st
     return [state]
 
 
-def named(value: Value, target: ast.expr) -> Value:
-    """A micro-batch as the loop's head names it."""
-    match value, target:
-        case Tensor(), ast.Name(id=name):
-            return replace(value, origin=name)
-        case Items(values=values), ast.Tuple(elts=targets) if len(values) == len(targets):
-            return Items(tuple(named(one, part) for one, part in zip(values, targets, strict=True)))
-        case Choice(values=values), _:
-            return choice([named(one, target) for one in values])
-        case Table(entries=entries), ast.Name(id=name):
-            keyed = [
-                (key, replace(one, origin=f'{name}["{key}"]') if isinstance(one, Tensor) else one)
-                for key, one in entries
-            ]
-            return Table(tuple(keyed), value.rest)
-    return value
-
-
-def _is_nameless_batch(value: Value) -> bool:
-    """A micro-batch that no loop's head has named: `batch = next(batches)`."""
-    match value:
-        case Tensor(kind=TensorKind.BATCH, origin=origin):
-            return not origin
-        case Table(entries=entries):
-            return not any(isinstance(one, Tensor) and one.origin for _, one in entries)
-    return False
-
-
-def assign(run: Interpreter, frame: Frame, state: State, target: ast.expr, value: Value) -> None:
-    """Bind a target: a name, an attribute, an element, or several of them."""
-    match target:
-        case ast.Name(id=name):
-            state.env[name] = named(value, target) if frame.loops and _is_nameless_batch(value) else value
-        case ast.Attribute():
-            state.env[text_of(target)] = value
-        case ast.Tuple(elts=targets) | ast.List(elts=targets):
-            for one, part in zip(targets, unpacked(run, frame, value, targets), strict=True):
-                assign(run, frame, state, one.value if isinstance(one, ast.Starred) else one, part)
-        case ast.Subscript():
-            _assign_element(run, frame, state, target, value)
-
-
-def _assign_element(run: Interpreter, frame: Frame, state: State, target: ast.Subscript, value: Value) -> None:
-    """`labels[mask] = -100`, `batch["labels"] = labels`, `table[key] = value`."""
-    text = text_of(target.value)
-    base = run.evaluate(frame, state, target.value)
-    key = run.evaluate(frame, state, target.slice)
-    if is_ignore_index(value):
-        place = run.place(frame, target)
-        step = Step(f"positions of `{text}` set to the ignore index", place.path, place.span)
-        kept = base if isinstance(base, Tensor) else Tensor(TensorKind.LABELS, text)
-        state.env[text] = replace(kept, kind=TensorKind.LABELS, ragged=(*kept.ragged, step))
-        return
-    if isinstance(key, Const) and isinstance(key.value, str):
-        if isinstance(base, Table):
-            state.env[text] = base.put(key.value, value)
-        elif key.value == COUNT and isinstance(base, Tensor):
-            state.env[text] = Table(((COUNT, value),), base)
-        else:
-            state.env[text_of(target)] = value
-    elif isinstance(base, Table):
-        state.env[text] = replace(base, rest=value)
-    elif isinstance(base, Tensor | Many) and isinstance(value, Tensor) and value.ragged:
-        state.env[text] = value
-
-
-def _augment(run: Interpreter, frame: Frame, state: State, node: ast.AugAssign) -> None:
-    text = text_of(node.target)
-    if isinstance(node.op, ast.Mult | ast.Div) and gradients.is_gradient(text):
-        gradients.record_scaling(run, frame, state, node, node.value, 1 if isinstance(node.op, ast.Mult) else -1)
-        return
-    old = run.evaluate(frame, state, node.target)
-    right = run.evaluate(frame, state, node.value)
-    if isinstance(node.op, ast.Add) and isinstance(right, Count) and frame.loops and not isinstance(old, Loss):
-        if right.scale in (Scale.MICRO_BATCH, Scale.RUNNING) and text not in frame.loops[-1].assigned:
-            right = replace(right, scale=Scale.RUNNING, loop=frame.loops[-1].id, text=text)
-        state.env[text] = right
-        return
-    if isinstance(node.op, ast.Add) and right == Const(1) and frame.loops and isinstance(old, Const | Counter):
-        state.env[text] = Counter()
-        return
-    as_binary = ast.copy_location(ast.BinOp(node.target, node.op, node.value), node)
-    state.env[text] = _without_gradient(frame, run.evaluate(frame, state, as_binary))
-
-
-def _without_gradient(frame: Frame, value: Value) -> Value:
-    return UNKNOWN if Context.NO_GRAD in frame.contexts and isinstance(value, Loss) else value
-
-
 def _branch(
     run: Interpreter, frame: Frame, state: State, test: ast.expr, body: list[ast.stmt], orelse: list[ast.stmt]
 ) -> list[State]:
@@ -238,7 +138,7 @@ def _with(run: Interpreter, frame: Frame, state: State, node: ast.With | ast.Asy
         if context is not None:
             frame.contexts = (*frame.contexts, context)
         if item.optional_vars is not None:
-            assign(run, frame, state, item.optional_vars, value)
+            assignments.assign(run, frame, state, item.optional_vars, value)
     paths = run.execute(frame, node.body, [state])
     frame.contexts = outer
     return paths

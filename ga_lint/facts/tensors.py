@@ -83,8 +83,10 @@ def method(call: Call, receiver: Value) -> Value | None:
         case Many() if name in ("append", "extend"):
             return Const(None)
         case Items() if name == "append" and call.positional:
-            call.state.env[call.receiver_text] = Many(call.positional[0])
+            call.state.env[call.receiver_text] = _collected(call, call.positional[0])
             return Const(None)
+        case Many(element=Loss() as loss, loop=loop) if loop and name in ("sum", "mean"):
+            return algebra.averaged(loss, call.receiver_text, call.run.place(call.frame, call.node), name)
         case Unknown() | Symbol() if name in ("get", "pop") and call.positional:
             key = call.positional[0]
             if isinstance(key, Const) and isinstance(key.value, str):
@@ -94,6 +96,14 @@ def method(call: Call, receiver: Value) -> Value | None:
         case Unknown() | Symbol():
             return _unknown_method(call, name)
     return None
+
+
+def _collected(call: Call, value: Value) -> Many:
+    """A list with its first element; one that each round of a loop adds to, where no round starts it anew."""
+    loop = call.frame.loops[-1] if call.frame.loops else None
+    if loop is None or call.receiver_text in loop.assigned:
+        return Many(value)
+    return Many(algebra.collected(value, loop.id), loop=loop.id)
 
 
 def _lookup(call: Call, receiver: Value) -> Value:

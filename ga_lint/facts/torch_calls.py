@@ -42,6 +42,10 @@ def call(call: Call, last: str) -> Value | None:
             return Built("torch.utils.data.DataLoader", call.positional, call.named, place)
         case "sum" | "mean" if isinstance(first, Elements):
             return tensors.reduce(call, first, last, call.argument(1, "dim", "axis"))
+        case "stack" if isinstance(first, Many) and first.loop and isinstance(first.element, Loss):
+            return first
+        case "sum" | "mean" if isinstance(first, Many) and first.loop and isinstance(first.element, Loss):
+            return algebra.averaged(first.element, text_of(call.node.args[0]), place, last)
         case "mean" | "stack" | "cat" if isinstance(first, Many) and isinstance(first.element, Loss | Elements):
             return first.element
         case "sum" | "count_nonzero" if isinstance(first, Tensor) and first.kind is TensorKind.MASK:

@@ -218,6 +218,7 @@ class Many:
     element: Value
     source: Value | None = None  # the loader it comes from
     steps: Value | None = None  # its length, where that is the window's
+    loop: int = 0  # id of the loop that puts one element in each round
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +254,8 @@ class Product:
 @dataclass(frozen=True, slots=True)
 class Counter:
     """A number that a loop counts up by one."""
+
+    length: bool = False  # of a list that each round puts one element in
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,12 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ga_lint.facts.events import Context, Event, EventKind, Guard
-from ga_lint.facts.gradients import MANUAL
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import Answer, Idiom, LibraryDivision, LossTerm, Place, Stack, Window
+from ga_lint.facts.stacks import stack_and_division, steps_of
 from ga_lint.facts.values import (
     UNKNOWN,
     Boundary,
-    Built,
-    Choice,
     Const,
     Loss,
     Model,
@@ -25,14 +23,6 @@ from ga_lint.facts.window_signs import cleared_before, is_discarded, scalings_of
 
 # What the losses of a window are divided by, however they were added up; "steps" alone can be steps in time.
 _MICRO_BATCHES = re.compile(r"accum|micro|window|grad|\bgas\b", re.IGNORECASE)
-_STACKS = {
-    "accelerate": Stack.ACCELERATE,
-    "deepspeed": Stack.DEEPSPEED,
-    "fabric": Stack.FABRIC,
-    "ddp": Stack.DDP,
-    "fsdp": Stack.FSDP,
-    "lightning": Stack.LIGHTNING,
-}
 
 
 def windows_of(run: Interpreter, distributed: Stack | None) -> tuple[Window, ...]:
@@ -95,6 +85,9 @@ def _shared_depth(step: Event, backward: Event) -> int:
 
 
 def _in_same_loop(backward: Event, steps: list[Event]) -> tuple[Event, Idiom, Value, Place | None] | None:
+    gathered = _gathered(backward, steps)
+    if gathered is not None:
+        return gathered
     accumulates = Context.ACCUMULATE in backward.contexts
     if not accumulates and _stepped_at_once(backward, steps):
         return None
@@ -106,6 +99,18 @@ def _in_same_loop(backward: Event, steps: list[Event]) -> tuple[Event, Idiom, Va
             return step, Idiom.ACCUMULATE, UNKNOWN, None
     engine = next((step for step in steps if _is_engine(step.driver) or _is_engine(backward.driver)), None)
     return (engine, Idiom.ENGINE, UNKNOWN, None) if engine is not None else None
+
+
+def _gathered(backward: Event, steps: list[Event]) -> tuple[Event, Idiom, Value, Place | None] | None:
+    """Losses that the rounds gather in a list or a total, and one backward for all of them at the boundary."""
+    terms = [term for path in losses_in(backward.value) for term in path]
+    if not terms or any(term.site.collected != backward.loops[-1].id for term in terms):
+        return None
+    for step in steps:
+        guard = _boundary(step.guards, ())
+        if guard is not None and guard in backward.guards and isinstance(guard.test, Boundary):
+            return step, Idiom.GATE, guard.test.steps, guard.place
+    return None
 
 
 def _stepped_at_once(backward: Event, steps: list[Event]) -> bool:
@@ -143,10 +148,10 @@ def _window(
     losses: tuple[tuple[LossTerm, ...], ...],
     distributed: Stack | None,
 ) -> Window:
-    stack, library = _stack_and_division(run, backward, idiom)
+    stack, library = stack_and_division(run, backward, idiom)
     if stack is Stack.RAW and distributed is not None:
         stack = distributed
-    traced, value = _steps(rounds)
+    traced, value = steps_of(rounds)
     text = _written(backward, step, gate) or traced
     if "deepspeed" in traced and library.answer is not Answer.YES:  # the engine's own number, so the engine divides
         stack, library = Stack.DEEPSPEED, LibraryDivision(Answer.YES, by="the DeepSpeed engine")
@@ -155,6 +160,7 @@ def _window(
         text, value = library.steps, library.steps_value
     if idiom is Idiom.INNER_LOOP and not text:
         text = next(one.rounds_text for one in backward.loops if one.place == gate)
+    gathered = idiom is Idiom.GATE and any(guard.place == gate for guard in backward.guards)
     calls = [place for place in backward.via if place.path == loop.place.path]
     return Window(
         idiom=idiom,
@@ -175,11 +181,11 @@ def _window(
         trivial=rounds == Const(1),
         driver=backward.driver_text,
         fetch=loop.fetch if "range(" in loop.rounds_text else None,
-        added_up=idiom is Idiom.INNER_LOOP and gate is None,
+        added_up=(idiom is Idiom.INNER_LOOP and gate is None) or gathered,
         steps_by_engine=bool(step.driver_text) and step.driver_text == backward.driver_text,
         scalings=scalings_of(run.events),
         at_end=idiom is Idiom.GATE and _opens_at_end(step, gate),
-        cleared=cleared_before(backward, step, run.events) if idiom is Idiom.GATE else None,
+        cleared=cleared_before(backward, step, run.events) if idiom is Idiom.GATE and not gathered else None,
         traced_steps=traced,
     )
 
@@ -196,65 +202,3 @@ def _written(backward: Event, step: Event, gate: Place | None) -> str:
 
 def _opens_at_end(step: Event, gate: Place | None) -> bool:
     return any(isinstance(g.test, Boundary) and g.test.at_end and g.place == gate for g in step.guards)
-
-
-def _steps(rounds: Value) -> tuple[str, float | None]:
-    match rounds:
-        case Const(value=int() | float() as number, text=text):
-            return text or f"{number:g}", float(number)
-        case Symbol(text=text, value=value):
-            return text, value
-        case Choice(values=values):
-            return next((_steps(one) for one in values if one != Const(1)), ("", None))
-    return "", None
-
-
-def _stack_and_division(run: Interpreter, backward: Event, idiom: Idiom) -> tuple[Stack, LibraryDivision]:
-    for driver in alternatives(backward.driver):
-        if isinstance(driver, Model) and driver.engine:
-            return Stack.DEEPSPEED, _engine_division(driver)
-        if isinstance(driver, Built):
-            row = run.knowledge.drivers.get(driver.name)
-            if row is None:
-                continue
-            stack = _STACKS[row.stack]
-            if row.divides != "steps":
-                return stack, LibraryDivision(Answer.NO)
-            return stack, _accelerator_division(driver, row.steps or "", row.plugin or "")
-    if backward.driver_text == MANUAL:
-        return Stack.LIGHTNING, LibraryDivision(Answer.NO)
-    name = backward.driver_text.rpartition(".")[2].lower()
-    if "accelerator" in name:
-        answer = Answer.YES if idiom is Idiom.ACCUMULATE else Answer.UNKNOWN
-        return Stack.ACCELERATE, LibraryDivision(answer, by="accelerator.backward")
-    if "fabric" in name:
-        return Stack.FABRIC, LibraryDivision(Answer.NO)
-    if name in ("engine", "model_engine", "ds_engine", "model", "self"):
-        divides = Answer.YES if name.endswith("engine") else Answer.UNKNOWN
-        return Stack.DEEPSPEED, LibraryDivision(divides, by="the DeepSpeed engine")
-    # timid: an object of unknown make that runs backward may divide as well
-    known = not name or any(word in name for word in ("optim", "scaler", "autograd", "amp", "torch"))
-    return Stack.RAW, LibraryDivision(Answer.NO if known else Answer.UNKNOWN, by=f"{backward.driver_text}.backward")
-
-
-def _engine_division(driver: Model) -> LibraryDivision:
-    if driver.steps == Const(1):
-        return LibraryDivision(Answer.NO, by="the DeepSpeed engine")
-    text, value = _steps(driver.steps or UNKNOWN)
-    by = f"the DeepSpeed engine ({text} steps in its configuration)" if text else "the DeepSpeed engine"
-    return LibraryDivision(Answer.YES, text, value, by)
-
-
-def _accelerator_division(driver: Built, steps: str, plugin: str) -> LibraryDivision:
-    given = driver.argument(None, steps)
-    if given is None:
-        plugged = driver.argument(None, plugin)
-        if isinstance(plugged, Built):
-            given = plugged.argument(0, "num_steps")
-    if given is None and any(name == "**" for name, _ in driver.named):
-        return LibraryDivision(Answer.UNKNOWN, by="Accelerator(**...)", place=driver.place)
-    if given is None or given == Const(1):
-        return LibraryDivision(Answer.NO, place=driver.place)
-    text, value = _steps(given)
-    by = f"Accelerator(gradient_accumulation_steps={text or '...'})"
-    return LibraryDivision(Answer.YES, text, value, by, driver.place)

@@ -104,6 +104,7 @@ class LossSite:
     per_row: bool = False  # each row's tokens were averaged before the rows were put together
     rescaled_by: str = ""  # what the count runs over that a mean was multiplied with to be a sum again
     rescaled_shifted: bool = False  # that count leaves the first label out
+    collected: int = 0  # id of the loop over whose rounds it is gathered in a list or a total, before one backward
 
 
 @dataclass(frozen=True, slots=True)

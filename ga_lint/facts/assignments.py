@@ -1,0 +1,137 @@
+"""What does an assignment bind? Names, attributes, elements of a batch, and what is added up."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ga_lint.diagnostics import Step
+from ga_lint.facts import algebra, gradients
+from ga_lint.facts.elements import is_ignore_index, unpacked
+from ga_lint.facts.events import Context
+from ga_lint.facts.paths import Frame, State
+from ga_lint.facts.values import (
+    COUNT,
+    UNKNOWN,
+    Choice,
+    Const,
+    Count,
+    Counter,
+    Items,
+    Loss,
+    Many,
+    Scale,
+    Table,
+    Tensor,
+    TensorKind,
+    Value,
+    choice,
+)
+from ga_lint.syntax.text import text_of
+
+if TYPE_CHECKING:
+    from ga_lint.facts.interpreter import Interpreter
+
+
+def named(value: Value, target: ast.expr) -> Value:
+    """A micro-batch as the loop's head names it."""
+    match value, target:
+        case Tensor(), ast.Name(id=name):
+            return replace(value, origin=name)
+        case Items(values=values), ast.Tuple(elts=targets) if len(values) == len(targets):
+            return Items(tuple(named(one, part) for one, part in zip(values, targets, strict=True)))
+        case Choice(values=values), _:
+            return choice([named(one, target) for one in values])
+        case Table(entries=entries), ast.Name(id=name):
+            keyed = [
+                (key, replace(one, origin=f'{name}["{key}"]') if isinstance(one, Tensor) else one)
+                for key, one in entries
+            ]
+            return Table(tuple(keyed), value.rest)
+    return value
+
+
+def _is_nameless_batch(value: Value) -> bool:
+    """A micro-batch that no loop's head has named: `batch = next(batches)`."""
+    match value:
+        case Tensor(kind=TensorKind.BATCH, origin=origin):
+            return not origin
+        case Table(entries=entries):
+            return not any(isinstance(one, Tensor) and one.origin for _, one in entries)
+    return False
+
+
+def assign(run: Interpreter, frame: Frame, state: State, target: ast.expr, value: Value) -> None:
+    """Bind a target: a name, an attribute, an element, or several of them."""
+    match target:
+        case ast.Name(id=name):
+            state.env[name] = named(value, target) if frame.loops and _is_nameless_batch(value) else value
+        case ast.Attribute():
+            state.env[text_of(target)] = value
+        case ast.Tuple(elts=targets) | ast.List(elts=targets):
+            for one, part in zip(targets, unpacked(run, frame, value, targets), strict=True):
+                assign(run, frame, state, one.value if isinstance(one, ast.Starred) else one, part)
+        case ast.Subscript():
+            _assign_element(run, frame, state, target, value)
+
+
+def _assign_element(run: Interpreter, frame: Frame, state: State, target: ast.Subscript, value: Value) -> None:
+    """`labels[mask] = -100`, `batch["labels"] = labels`, `table[key] = value`."""
+    text = text_of(target.value)
+    base = run.evaluate(frame, state, target.value)
+    key = run.evaluate(frame, state, target.slice)
+    if is_ignore_index(value):
+        place = run.place(frame, target)
+        step = Step(f"positions of `{text}` set to the ignore index", place.path, place.span)
+        kept = base if isinstance(base, Tensor) else Tensor(TensorKind.LABELS, text)
+        state.env[text] = replace(kept, kind=TensorKind.LABELS, ragged=(*kept.ragged, step))
+        return
+    if isinstance(key, Const) and isinstance(key.value, str):
+        if isinstance(base, Table):
+            state.env[text] = base.put(key.value, value)
+        elif key.value == COUNT and isinstance(base, Tensor):
+            state.env[text] = Table(((COUNT, value),), base)
+        else:
+            state.env[text_of(target)] = value
+    elif isinstance(base, Table):
+        state.env[text] = replace(base, rest=value)
+    elif isinstance(base, Tensor | Many) and isinstance(value, Tensor) and value.ragged:
+        state.env[text] = value
+
+
+def as_augmented(node: ast.Assign) -> ast.AugAssign | None:
+    """`total = total + x` as `total += x`."""
+    match node:
+        case ast.Assign(
+            targets=[ast.Name(id=name)], value=ast.BinOp(left=ast.Name(id=own) as left, op=ast.Add(), right=right)
+        ) if name == own:
+            return ast.copy_location(ast.AugAssign(left, ast.Add(), right), node.value)
+    return None
+
+
+def augment(run: Interpreter, frame: Frame, state: State, node: ast.AugAssign) -> None:
+    text = text_of(node.target)
+    if isinstance(node.op, ast.Mult | ast.Div) and gradients.is_gradient(text):
+        gradients.record_scaling(run, frame, state, node, node.value, 1 if isinstance(node.op, ast.Mult) else -1)
+        return
+    old = run.evaluate(frame, state, node.target)
+    right = run.evaluate(frame, state, node.value)
+    if isinstance(node.op, ast.Add) and isinstance(right, Count) and frame.loops and not isinstance(old, Loss):
+        if right.scale in (Scale.MICRO_BATCH, Scale.RUNNING) and text not in frame.loops[-1].assigned:
+            right = replace(right, scale=Scale.RUNNING, loop=frame.loops[-1].id, text=text)
+        state.env[text] = right
+        return
+    if isinstance(node.op, ast.Add) and right == Const(1) and frame.loops and isinstance(old, Const | Counter):
+        state.env[text] = Counter()
+        return
+    as_binary = ast.copy_location(ast.BinOp(node.target, node.op, node.value), node)
+    value = without_gradient(frame, run.evaluate(frame, state, as_binary))
+    goes_on = bool(frame.loops) and text not in frame.loops[-1].assigned and not isinstance(old, Loss)
+    if goes_on and isinstance(node.op, ast.Add):
+        value = algebra.collected(value, frame.loops[-1].id)
+    state.env[text] = value
+
+
+def without_gradient(frame: Frame, value: Value) -> Value:
+    return UNKNOWN if Context.NO_GRAD in frame.contexts and isinstance(value, Loss) else value

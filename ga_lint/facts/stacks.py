@@ -1,0 +1,82 @@
+"""What runs backward, and does it divide the loss itself?"""
+
+from __future__ import annotations
+
+from ga_lint.facts.events import Event
+from ga_lint.facts.gradients import MANUAL
+from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.model import Answer, Idiom, LibraryDivision, Stack
+from ga_lint.facts.values import UNKNOWN, Built, Choice, Const, Model, Symbol, Value, alternatives
+
+_STACKS = {
+    "accelerate": Stack.ACCELERATE,
+    "deepspeed": Stack.DEEPSPEED,
+    "fabric": Stack.FABRIC,
+    "ddp": Stack.DDP,
+    "fsdp": Stack.FSDP,
+    "lightning": Stack.LIGHTNING,
+}
+
+
+def steps_of(rounds: Value) -> tuple[str, float | None]:
+    """The steps as text, and as a number where there is one."""
+    match rounds:
+        case Const(value=int() | float() as number, text=text):
+            return text or f"{number:g}", float(number)
+        case Symbol(text=text, value=value):
+            return text, value
+        case Choice(values=values):
+            return next((steps_of(one) for one in values if one != Const(1)), ("", None))
+    return "", None
+
+
+def stack_and_division(run: Interpreter, backward: Event, idiom: Idiom) -> tuple[Stack, LibraryDivision]:
+    """The stack by its driver first and by the driver's name second."""
+    for driver in alternatives(backward.driver):
+        if isinstance(driver, Model) and driver.engine:
+            return Stack.DEEPSPEED, _engine_division(driver)
+        if isinstance(driver, Built):
+            row = run.knowledge.drivers.get(driver.name)
+            if row is None:
+                continue
+            stack = _STACKS[row.stack]
+            if row.divides != "steps":
+                return stack, LibraryDivision(Answer.NO)
+            return stack, _accelerator_division(driver, row.steps or "", row.plugin or "")
+    if backward.driver_text == MANUAL:
+        return Stack.LIGHTNING, LibraryDivision(Answer.NO)
+    name = backward.driver_text.rpartition(".")[2].lower()
+    if "accelerator" in name:
+        answer = Answer.YES if idiom is Idiom.ACCUMULATE else Answer.UNKNOWN
+        return Stack.ACCELERATE, LibraryDivision(answer, by="accelerator.backward")
+    if "fabric" in name:
+        return Stack.FABRIC, LibraryDivision(Answer.NO)
+    if name in ("engine", "model_engine", "ds_engine", "model", "self"):
+        divides = Answer.YES if name.endswith("engine") else Answer.UNKNOWN
+        return Stack.DEEPSPEED, LibraryDivision(divides, by="the DeepSpeed engine")
+    # timid: an object of unknown make that runs backward may divide as well
+    known = not name or any(word in name for word in ("optim", "scaler", "autograd", "amp", "torch"))
+    return Stack.RAW, LibraryDivision(Answer.NO if known else Answer.UNKNOWN, by=f"{backward.driver_text}.backward")
+
+
+def _engine_division(driver: Model) -> LibraryDivision:
+    if driver.steps == Const(1):
+        return LibraryDivision(Answer.NO, by="the DeepSpeed engine")
+    text, value = steps_of(driver.steps or UNKNOWN)
+    by = f"the DeepSpeed engine ({text} steps in its configuration)" if text else "the DeepSpeed engine"
+    return LibraryDivision(Answer.YES, text, value, by)
+
+
+def _accelerator_division(driver: Built, steps: str, plugin: str) -> LibraryDivision:
+    given = driver.argument(None, steps)
+    if given is None:
+        plugged = driver.argument(None, plugin)
+        if isinstance(plugged, Built):
+            given = plugged.argument(0, "num_steps")
+    if given is None and any(name == "**" for name, _ in driver.named):
+        return LibraryDivision(Answer.UNKNOWN, by="Accelerator(**...)", place=driver.place)
+    if given is None or given == Const(1):
+        return LibraryDivision(Answer.NO, place=driver.place)
+    text, value = steps_of(given)
+    by = f"Accelerator(gradient_accumulation_steps={text or '...'})"
+    return LibraryDivision(Answer.YES, text, value, by, driver.place)
