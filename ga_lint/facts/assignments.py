@@ -34,6 +34,19 @@ if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
 
 
+def follow(run: Interpreter, frame: Frame, state: State, node: ast.Assign | ast.AnnAssign | ast.AugAssign) -> None:
+    """What an assignment of any kind does to a path."""
+    match node:
+        case ast.AugAssign():
+            _augment(run, frame, state, node)
+        case ast.Assign() if frame.loops and (augmented := as_augmented(node)) is not None:
+            _augment(run, frame, state, augmented)
+        case ast.Assign(value=right) | ast.AnnAssign(value=ast.expr() as right):
+            value = _without_gradient(frame, run.evaluate(frame, state, right))
+            for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+                assign(run, frame, state, target, value)
+
+
 def named(value: Value, target: ast.expr) -> Value:
     """A micro-batch as the loop's head names it."""
     match value, target:
@@ -110,7 +123,7 @@ def as_augmented(node: ast.Assign) -> ast.AugAssign | None:
     return None
 
 
-def augment(run: Interpreter, frame: Frame, state: State, node: ast.AugAssign) -> None:
+def _augment(run: Interpreter, frame: Frame, state: State, node: ast.AugAssign) -> None:
     text = text_of(node.target)
     if isinstance(node.op, ast.Mult | ast.Div) and gradients.is_gradient(text):
         gradients.record_scaling(run, frame, state, node, node.value, 1 if isinstance(node.op, ast.Mult) else -1)
@@ -126,12 +139,12 @@ def augment(run: Interpreter, frame: Frame, state: State, node: ast.AugAssign) -
         state.env[text] = Counter()
         return
     as_binary = ast.copy_location(ast.BinOp(node.target, node.op, node.value), node)
-    value = without_gradient(frame, run.evaluate(frame, state, as_binary))
+    value = _without_gradient(frame, run.evaluate(frame, state, as_binary))
     goes_on = bool(frame.loops) and text not in frame.loops[-1].assigned and not isinstance(old, Loss)
     if goes_on and isinstance(node.op, ast.Add):
         value = algebra.collected(value, frame.loops[-1].id)
     state.env[text] = value
 
 
-def without_gradient(frame: Frame, value: Value) -> Value:
+def _without_gradient(frame: Frame, value: Value) -> Value:
     return UNKNOWN if Context.NO_GRAD in frame.contexts and isinstance(value, Loss) else value

@@ -31,18 +31,8 @@ _CATCHES_NONE = re.compile(r"TypeError|AttributeError|\bException")
 def execute_statement(run: Interpreter, frame: Frame, state: State, node: ast.stmt) -> list[State]:
     """The paths that go on after the statement."""
     match node:
-        case ast.Assign() if frame.loops and (augmented := assignments.as_augmented(node)) is not None:
-            assignments.augment(run, frame, state, augmented)
-        case ast.Assign():
-            value = assignments.without_gradient(frame, run.evaluate(frame, state, node.value))
-            for target in node.targets:
-                assignments.assign(run, frame, state, target, value)
-        case ast.AnnAssign(value=ast.expr() as right):
-            assignments.assign(
-                run, frame, state, node.target, assignments.without_gradient(frame, run.evaluate(frame, state, right))
-            )
-        case ast.AugAssign():
-            assignments.augment(run, frame, state, node)
+        case ast.Assign() | ast.AnnAssign() | ast.AugAssign():
+            assignments.follow(run, frame, state, node)
         case ast.Expr():
             run.evaluate(frame, state, node.value)
         case ast.Return():
