@@ -63,8 +63,8 @@ def _scaled_term(term: LossTerm, by: Value, power: int, text: str, place: Place)
 
 
 def collected(value: Value, loop: int) -> Value:
-    """A loss that the rounds of a loop gather; any other value as it is."""
-    if not loop or not isinstance(value, Loss):
+    """A loss that the rounds of a loop gather (of none where it is 0); any other value as it is."""
+    if not isinstance(value, Loss):
         return value
     return Loss(tuple(replace(term, site=replace(term.site, collected=loop)) for term in value.terms))
 

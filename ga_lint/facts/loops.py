@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ga_lint.facts import assignments
+from ga_lint.facts import algebra, assignments
 from ga_lint.facts.elements import element_of
 from ga_lint.facts.events import Loop
 from ga_lint.facts.paths import Frame, State, joined
-from ga_lint.facts.values import UNKNOWN, Const, Count, Items, Many, Scale, Value, alternatives
+from ga_lint.facts.values import UNKNOWN, Const, Count, Items, Loss, Many, Scale, Value, alternatives, choice
 from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
@@ -56,9 +56,20 @@ def _loop(
     for path in paths:
         path.guards = outer_guards
         for name, value in path.env.items():
-            if isinstance(value, Count) and value.loop == loop.id:
-                path.env[name] = replace(value, scale=Scale.WINDOW, loop=0)
+            path.env[name] = choice([_when_done(one, loop.id) for one in alternatives(value)])
     return run.execute(frame, node.orelse, joined(paths)) if node.orelse else joined(paths)
+
+
+def _when_done(value: Value, loop: int) -> Value:
+    """What the rounds have summed up or gathered, after the last of them."""
+    match value:
+        case Count(loop=own) if own == loop:
+            return replace(value, scale=Scale.WINDOW, loop=0)
+        case Many(element=element, loop=own) if own == loop:
+            return replace(value, element=algebra.collected(element, 0), loop=0)
+        case Loss(terms=terms) if any(term.site.collected == loop for term in terms):
+            return algebra.collected(value, 0)
+    return value
 
 
 def _assigned(body: list[ast.stmt]) -> Iterator[str]:
