@@ -32,7 +32,7 @@ from ga_lint.facts.raggedness import FileSigns, raggedness_of
 from ga_lint.facts.roots import loop_roots, run_roots
 from ga_lint.facts.setups import arguments_of, setups_of
 from ga_lint.facts.trainers import overrides_of
-from ga_lint.facts.window_signs import BOUNDARY_SETTER, divided_after
+from ga_lint.facts.window_signs import BOUNDARY_SETTER, REDUCTION_SETTER, divided_after
 from ga_lint.facts.windows import windows_of
 from ga_lint.knowledge import Knowledge
 from ga_lint.project import Project
@@ -87,6 +87,7 @@ def _signed(window: Window, parsed: ParsedFile) -> Window:
     return replace(
         window,
         divided_after=divided_after(window, parsed),
+        sets_reduction=REDUCTION_SETTER.search(parsed.source.data) is not None,
         sets_boundary=BOUNDARY_SETTER in parsed.source.data,
         mentions_deepspeed=b"deepspeed" in parsed.source.data.lower(),
     )

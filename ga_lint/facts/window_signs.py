@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 
 from ga_lint.facts import algebra
@@ -13,6 +14,11 @@ from ga_lint.syntax.parsed import ParsedFile
 from ga_lint.syntax.text import text_of
 
 BOUNDARY_SETTER = b"set_gradient_accumulation_boundary"
+# FSDP2's divisor (and torchtitan's helper around it), and DDP's and FSDP's hooks, which may sum instead of average.
+REDUCTION_SETTER = re.compile(
+    rb"set_(gradient|reduce_scatter)_divide_factor|fsdp_gradient_division"
+    rb"|register_(ddp_)?comm_hook"
+)
 
 
 def scalings_of(events: Sequence[Event]) -> tuple[Scaling, ...]:

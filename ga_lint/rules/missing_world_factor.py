@@ -51,7 +51,7 @@ def _missing(loss: Loss, count: Factor) -> list[str]:
     """What the loss should have been multiplied by: the number of ranks, the steps, or both."""
     missing = []
     is_global = count.kind is not FactorKind.WINDOW_COUNT
-    if is_global and loss.term.power_of(FactorKind.WORLD) <= 0:
+    if is_global and not loss.window.sets_reduction and loss.term.power_of(FactorKind.WORLD) <= 0:
         missing.append("ranks")
     divides = loss.window.library.answer is Answer.YES and loss.window.idiom is not Idiom.ENGINE
     if divides and not loss.by_user and loss.multiplied < 1 and count.kind in WINDOW_COUNTS:
