@@ -130,6 +130,6 @@ def test_under_deepspeed(release: str, accepted: bool, steps: int) -> None:
 
 def test_a_deepspeed_that_does_not_listen() -> None:
     engine = RELEASES.engine("0.18.3")
-    usage = Usage(Site.MODEL, Form.COUNT, deepspeed=True)
-    assert outcome(usage, RELEASES.row("4.57.6"), engine).steps == -1
+    for site, steps in ((Site.MODEL, -2), (Site.SMOOTHER, -1), (Site.OVERRIDE, -1)):
+        assert outcome(Usage(site, Form.COUNT, deepspeed=True), RELEASES.row("5.24.0"), engine).steps == steps
     assert RELEASES.engine("0.18.2") is None and RELEASES.engine("0.18.4") is None

@@ -129,10 +129,18 @@ class EngineRow:
 
     first: str
     last: str
-    ignores_scale_wrt_gas: bool
+    hooks_outputs: bool  # divides the gradient of each output of the forward, whatever it is told
     fault: str
     fixed_in: str
     source: str
+
+    def divisions(self, *, outside: bool) -> int:
+        """How often the engine divides by the steps, although the Trainer told it not to.
+
+        A model that computes its loss returns it beside the logits: the gradient runs through both outputs. `outside`:
+        the loss is computed from the logits after the forward.
+        """
+        return int(self.hooks_outputs) * (1 if outside else 2)
 
 
 @dataclass(frozen=True)

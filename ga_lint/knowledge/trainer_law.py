@@ -199,7 +199,8 @@ def _trainer_steps(usage: Usage, row: ReleaseRow, counted: bool) -> int:
 def _library_steps(usage: Usage, row: ReleaseRow, engine: EngineRow | None) -> int:
     """The power that accelerate, or DeepSpeed in its place, puts on it."""
     if usage.deepspeed:
-        return -1 if row.deepspeed_divides or (engine is not None and engine.ignores_scale_wrt_gas) else 0
+        faulty = 0 if engine is None else engine.divisions(outside=usage.site not in _OF_MODEL)
+        return -max(int(row.deepspeed_divides), faulty)
     return -1 if row.accelerate_divides else 0
 
 

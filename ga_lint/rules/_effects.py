@@ -46,8 +46,12 @@ def too_small(steps: float | None) -> str:
 def by_steps(power: int, facts: FileFacts, what: str = "gradients are") -> Effect:
     """A factor of the accumulation steps that no release changes."""
     steps = steps_of(facts)
-    message = too_large(steps) if power > 0 else too_small(steps)
-    return Effect(EffectKind.SCALE, f"{what} {message}", "GAS" if power > 0 else "1/GAS", steps and steps**power)
+    times = steps and steps ** abs(power)
+    message = too_large(times) if power > 0 else too_small(times)
+    if steps is None and abs(power) > 1:
+        message += ", squared"
+    factor = "GAS" if abs(power) == 1 else f"GAS^{abs(power)}"
+    return Effect(EffectKind.SCALE, f"{what} {message}", factor if power > 0 else f"1/{factor}", steps and steps**power)
 
 
 def _effect(result: Outcome, steps: float | None) -> Effect:

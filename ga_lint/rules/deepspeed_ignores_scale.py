@@ -37,8 +37,8 @@ def _finding(facts: FileFacts, one: Arguments, given: Argument, engine: EngineRo
         confidence=Confidence.LIKELY if one.accumulates is Answer.YES else Confidence.POSSIBLE,
         message=f"DeepSpeed {engine.first} divides by the steps, although the Trainer has divided by the count",
         span=given.place.span,
-        label="the engine divides once more",
-        effect=by_steps(-1, facts),
+        label="the engine divides the gradient of each output",
+        effect=by_steps(-engine.divisions(outside=False), facts),
         scope="",
         trace=(
             *requirement_step(project, "deepspeed", given.place),

@@ -17,6 +17,7 @@ from ga_lint.knowledge.releases import release_of
 # From which release of transformers on which accelerate of its time goes with it.
 ACCELERATE = {"4.40.0": "0.33.0", "4.45.0": "1.0.1", "4.46.0": "1.1.1", "4.48.0": "1.2.1", "4.53.0": "1.8.1",
               "4.57.0": "1.12.0", "5.0.0": "1.13.0", "5.10.0": "1.14.0"}  # fmt: skip
+ENGINE_NEEDS = ("hjson", "msgpack", "py-cpuinfo", "einops", "ninja")
 INSTALL_TIMEOUT = 600
 
 
@@ -35,15 +36,24 @@ def overlay(release: str) -> Iterator[Mapping[str, str]]:
         yield {**os.environ, "PYTHONPATH": folder}
 
 
+@contextlib.contextmanager
+def engine_overlay(release: str) -> Iterator[Mapping[str, str]]:
+    """The same for a DeepSpeed over the current environment; it is built without its kernels."""
+    with tempfile.TemporaryDirectory(prefix=f"ga-lint-deepspeed-{release}-") as folder:
+        _pip(f"deepspeed {release}", folder, "--no-deps", f"deepspeed=={release}", *ENGINE_NEEDS)
+        yield {**os.environ, "PYTHONPATH": folder}
+
+
 def _install(release: str, folder: str) -> None:
     """Only what the Trainer needs: torch stays the environment's, and so does everything that any release will take."""
     fitting = [first for first in ACCELERATE if release_of(first) <= release_of(release)]
+    wanted = f"transformers {release}"
     if not fitting:
-        raise NotInstalled(f"transformers {release}: no accelerate is known to go with it")
-    _pip(release, folder, "--no-deps", f"transformers=={release}", f"accelerate=={ACCELERATE[fitting[-1]]}")
+        raise NotInstalled(f"{wanted}: no accelerate is known to go with it")
+    _pip(wanted, folder, "--no-deps", f"transformers=={release}", f"accelerate=={ACCELERATE[fitting[-1]]}")
     metadata = next(Path(folder).glob("transformers-*.dist-info/METADATA")).read_text(encoding="utf-8")
-    _pip(release, folder, "--no-deps", _required(metadata, "tokenizers"))
-    _pip(release, folder, "--upgrade", _required(metadata, "huggingface-hub"), "packaging<26")
+    _pip(wanted, folder, "--no-deps", _required(metadata, "tokenizers"))
+    _pip(wanted, folder, "--upgrade", _required(metadata, "huggingface-hub"), "packaging<26")
 
 
 def _required(metadata: str, name: str) -> str:
@@ -52,13 +62,20 @@ def _required(metadata: str, name: str) -> str:
     return name + (wanted.group(1).strip(" ()") if wanted else "")
 
 
-def _pip(release: str, folder: str, *words: str) -> None:
+def _pip(wanted: str, folder: str, *words: str) -> None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", folder]
     try:
-        done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=INSTALL_TIMEOUT, check=False)
+        done = subprocess.run(
+            [*command, *words],
+            env={**os.environ, "DS_BUILD_OPS": "0"},
+            capture_output=True,
+            text=True,
+            timeout=INSTALL_TIMEOUT,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise NotInstalled(f"transformers {release}: {error}") from None
+        raise NotInstalled(f"{wanted}: {error}") from None
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["pip failed"]
         reason = next((line for line in reversed(lines) if line.startswith("ERROR")), lines[-1])
-        raise NotInstalled(f"transformers {release}: {reason}")
+        raise NotInstalled(f"{wanted}: {reason}")

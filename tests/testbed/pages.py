@@ -8,7 +8,7 @@ whose first line says what it is: ```python bad, ```python good, and how it is m
     rows=6     on so many micro-batches, so that the last window of a loop is shorter
     with=transformers==5.3.0   in a project that requires this release
     measured=default           with that release: its number of that name in tests/data/measured-gradients.toml
-    computed=default           with that release, by the law alone: what was read, not run
+    computed=default           with that release, by the law; tests/releases holds the law against real releases
 
 The table under *Numbers* has one row for each block, in the order of the page: `bad` or `good`, then the scale of the
 gradient and its relative error, as printed numbers or as a bound (`< 1e-6`), or the name of an exception.
