@@ -101,7 +101,7 @@ def factor_of(by: Value, power: int, text: str, place: Place) -> Factor:
     match by:
         case Count(scale=scale, what=what):
             kind = FactorKind.OTHER if what == SCALAR else _COUNT_KIND[scale]
-            return Factor(kind, power, text, place, counted=what, shifted=by.shifted)
+            return Factor(kind, power, text, place, counted=what, shifted=by.shifted, divisor=by.divisor)
         case Const(value=bool()):
             return Factor(FactorKind.OTHER, power, text, place)
         case Const(value=int() | float() as number):
@@ -126,7 +126,8 @@ def _normal(term: LossTerm, at: Place | None = None) -> LossTerm:
     if last.kind is not FactorKind.LOCAL_COUNT:
         return term
     if site.reduction is Reduction.SUM and last.power == -1:
-        mean = replace(_reduced(site, Reduction.MEAN, at or last.place), averaged_over=last.counted)
+        mean = _reduced(site, Reduction.MEAN, at or last.place)
+        mean = replace(mean, averaged_over=last.counted, divisor=last.divisor)
         return LossTerm(mean, term.factors[:-1])
     if site.reduction is Reduction.MEAN and last.power == 1:
         undone = last.counted == site.averaged_over

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
-from ga_lint.facts.model import Factor, Level, LossSite, LossTerm, Place
+from ga_lint.facts.model import Divisor, Factor, Level, LossSite, LossTerm, Place
 
 if TYPE_CHECKING:
     from ga_lint.facts.scopes import Scope
@@ -179,6 +179,7 @@ class Count:
     depth: int = 0  # how many loops are running where it is counted
     text: str = ""
     shifted: bool = False  # the first label was left out
+    divisor: Divisor | None = field(default=None, compare=False)  # where it is written, if it may be so once more
 
     @property
     def is_trainers(self) -> bool:

@@ -10,7 +10,8 @@ from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, FactorKind, FileFacts, Loss
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
-from ga_lint.rules._overrides import SUPER, Fix, delegate_fix, inside, returned_terms, trusts_count
+from ga_lint.rules._override_fixes import delegate_fix
+from ga_lint.rules._overrides import SUPER, Fix, inside, returned_terms, trusts_count
 from ga_lint.rules.registry import rule
 
 

@@ -13,6 +13,7 @@ from ga_lint.facts.model.lightning import (
 from ga_lint.facts.model.losses import (
     ADDED_TERM,
     SCALAR,
+    Divisor,
     Factor,
     FactorKind,
     Level,
@@ -68,6 +69,7 @@ __all__ = [
     "Argument",
     "Arguments",
     "DeepSpeedTrainer",
+    "Divisor",
     "Factor",
     "FactorKind",
     "FileFacts",

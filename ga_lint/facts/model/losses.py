@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ga_lint.diagnostics import Confidence, Step
@@ -52,6 +52,15 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Divisor:
+    """The number of targets in one micro-batch, as an expression that may be written at `place` once more."""
+
+    text: str
+    place: Place
+    in_pair: bool = False  # what the call there returns is a tuple, and the loss its first element
+
+
+@dataclass(frozen=True, slots=True)
 class Factor:
     """One multiplication (`power` 1) or division (`power` -1) of a loss."""
 
@@ -62,6 +71,7 @@ class Factor:
     value: float | None = None  # where it is literal
     counted: str = ""  # the text of what a count runs over
     shifted: bool = False  # the count leaves the first label out
+    divisor: Divisor | None = field(default=None, compare=False)  # the count of this micro-batch, where it is one
 
     @property
     def counts_scalar(self) -> bool:
@@ -93,7 +103,8 @@ class LossSite:
     weighted: bool = False  # class weights: its mean is not the sum over the number of targets
     scope: str = ""  # the function that holds the call
     depth: int = 0  # how many loops are running where it is computed
-    via: tuple[Step, ...] = ()  # through which helpers it came
+    via: tuple[Step, ...] = ()  # the calls of helpers that it came through, the outermost first
+    divisor: Divisor | None = field(default=None, compare=False)  # of a mean over some of the positions
     constructor: Place | None = None  # where the loss object was built
     ragged: tuple[Step, ...] = ()  # why its counts can differ between micro-batches
     equal: tuple[Step, ...] = ()  # why they cannot

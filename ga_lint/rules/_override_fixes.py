@@ -1,0 +1,199 @@
+"""Which rewrite suits an override that leaves its loss undivided, or why is there none?"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+from ga_lint.diagnostics import FixRequest, FixTier
+from ga_lint.facts.model import Divisor, FactorKind, Level, LossSite, LossTerm, Override, SuperCall
+from ga_lint.project import Project
+from ga_lint.rules._overrides import SUPER, Fix, dropped_calls, inside, returned_terms
+from ga_lint.source import Span
+
+_OF_LABELS = re.compile(r"label|target|tgt|-\s*100", re.IGNORECASE)
+_IGNORED = re.compile(r"-100|\w*ignore\w*", re.IGNORECASE)  # a name of the file's own says so too
+_SELECTED = re.compile(r"\[[^\[\]:,\"']+\]$")  # `labels[mask]`
+_SEVERAL = "the loss has several terms, and each needs a divisor of its own"
+_COEFFICIENTS = (FactorKind.CONSTANT, FactorKind.OTHER)
+Targets = list[tuple[str, Span]]
+Options = list[tuple[str, str]]
+
+
+def override_fix(override: Override, terms: list[LossTerm], project: Project) -> Fix:
+    """The rewrite that makes an override use the count: forward it, delegate, or divide its own sum."""
+    calls = dropped_calls(override)
+    if calls and _adds_terms(override) and (override.sample_base or override.opted_out):
+        return (
+            None,
+            "the Trainer divides what this class returns, so the terms beside super()'s loss are its own to decide",
+        )
+    if calls:
+        return forward_fix(override, calls[0], project), None
+    request, refusal = _own_fix(override, terms)
+    return (None if request is None else _for_release(request, project)), refusal
+
+
+def crash_fix(override: Override, project: Project) -> Fix:
+    """The rewrite for an override that the Trainer cannot even call.
+
+    Where the loss cannot be divided here, it is left to the Trainer, who divided it when this code was written.
+    """
+    terms = [term for _, term in returned_terms(override)]
+    if dropped_calls(override) and not _only_supers(override, terms):
+        return None, "on another path the loss is not super()'s, and nothing would divide it once the count is taken"
+    fix, refusal = override_fix(override, terms, project)
+    if fix is not None or any(term.power_of(FactorKind.STEPS) for term in terms):  # the steps divide already
+        return fix, refusal
+    method = ("method", override.function.span)
+    if override.method == "compute_loss":
+        summary = "take the count and let the Trainer divide by the steps, as before 4.46"
+        return FixRequest("opt-out", FixTier.UNSAFE, summary, (method,)), None
+    return FixRequest("take-count", FixTier.SAFE, "take the third argument", (method,)), None
+
+
+def _only_supers(override: Override, terms: list[LossTerm]) -> bool:
+    """Is every loss that it returns the base's, with or without terms beside it?"""
+    if override.method == "training_step":
+        return True
+    sums = [one for returned in override.returns for one in returned.sums]
+    known = not any(returned.partly or returned.terms is None for returned in override.returns)
+    return bool(terms) and known and all(any(term.site.callee == SUPER for term in one) for one in sums)
+
+
+def forward_fix(override: Override, call: SuperCall, project: Project) -> FixRequest:
+    """Hand the count on. That a term super() knows nothing of is then divided by the steps is a choice."""
+    tier = FixTier.UNSAFE if _adds_terms(override) else FixTier.SAFE
+    return _for_release(FixRequest("forward-count", tier, "forward the count", (("call", call.place.span),)), project)
+
+
+def _adds_terms(override: Override) -> bool:
+    return any(
+        len({term.site for term in returned.terms or ()}) > 1
+        and any(term.site.callee == SUPER for term in returned.terms or ())
+        for returned in override.returns
+    )
+
+
+def _for_release(request: FixRequest, project: Project) -> FixRequest:
+    """Before 4.55 the Trainer does not say how long the running window is."""
+    if project.knows_window_length is not False:
+        return request
+    return replace(request, options=(*request.options, ("steps", "args.gradient_accumulation_steps")))
+
+
+def _own_fix(override: Override, terms: list[LossTerm]) -> Fix:
+    if terms and all(term.site.level is Level.SAMPLE for term in terms):
+        summary = "let the Trainer divide: model_accepts_loss_kwargs = False"
+        return FixRequest("opt-out", FixTier.UNSAFE, summary, (("method", override.function.span),)), None
+    if not terms:
+        return None, "the loss that it returns could not be followed"
+    if all(term.site.callee.endswith("own loss") for term in terms):
+        return delegate_fix(override, terms)
+    if any(term.site.callee.endswith("own loss") for term in terms):
+        return None, _SEVERAL
+    factors = [factor for term in terms for factor in term.factors]
+    if any(factor.kind not in _COEFFICIENTS or factor.power < 0 for factor in factors):
+        return None, "the loss is scaled by something whose meaning is not known"
+    return _count(override, terms)
+
+
+def delegate_fix(override: Override, terms: list[LossTerm]) -> Fix:
+    sites = {term.site for term in terms}
+    reads = dict(override.loss_reads)
+    if len(sites) > 1:
+        return None, "the model is called more than once"
+    site = sites.pop()
+    places = [read.span for call, read in override.loss_reads if call == site.call]
+    if not places or site.call not in reads:
+        return None, "where the loss is read from the model's output could not be followed"
+    targets: Targets = [("call", site.call.span), *(("loss", span) for span in places)]
+    return FixRequest("delegate-loss", FixTier.UNSAFE, "let super() compute the loss", tuple(targets)), None
+
+
+def _count(override: Override, terms: list[LossTerm]) -> Fix:
+    """Divide each mean's sum by the count: where it is taken, or where a helper hands it back."""
+    sites = list(dict.fromkeys(term.site for term in terms))
+    counted = [site for site in sites if len(sites) == 1 or _is_over_labels(site)]
+    own = [site for site in counted if inside(site.reduced, override.function)]
+    handed = [site for site in counted if site not in own and site.divisor is not None]
+    refusal = _refusal(override, sites, [*own, *handed])
+    if refusal is not None:
+        return None, refusal
+    outside = {site for site in own if site.constructor is not None and not inside(site.constructor, override.function)}
+    if len({(site.labels, site.ignore_index) for site in outside}) > 1:
+        return None, _SEVERAL
+    texts = [option for site in outside for option in _own_options(site)]
+    divisors = {(site.divisor.place.span.start.row, site.divisor.text) for site in handed if site.divisor is not None}
+    if len({row for row, _ in divisors}) < len(divisors):
+        return None, "what the mean of a helper divides by depends on the path through it"
+    targets = [target for site in own for target in _own_targets(site)]
+    targets += [_handed_target(site.divisor) for site in handed if site.divisor is not None]
+    options = (*dict.fromkeys(texts), *((f"divisor on line {row}", text) for row, text in sorted(divisors)))
+    request = FixRequest("count-loss", FixTier.UNSAFE, "divide the sum by the count", _unique(targets), options)
+    return request, None
+
+
+def _refusal(override: Override, sites: list[LossSite], counted: list[LossSite]) -> str | None:
+    """Why the count is not the divisor of all that are `counted`, or something else has none."""
+    for site in counted:
+        other = other_targets(site)
+        if other is not None:
+            return other
+        if site.constructor is not None and site.constructor.path != override.function.path:
+            return "the loss object is built in another file"
+        if site.labels_from and site.labels_from != "labels" and not site.masked:
+            return f"the targets are made of `{site.labels_from}`, and the Trainer counts `labels`"
+    for site in sites:
+        if site in counted:
+            continue
+        if len(sites) == 1:
+            return "the loss is reduced in a helper, and what its mean divides by cannot be written here"
+        if not _stands_beside(override, site, counted):
+            return _SEVERAL
+    return None
+
+
+def _is_over_labels(site: LossSite) -> bool:
+    return "labels" in (site.labels_from, site.mask_from)
+
+
+def _stands_beside(override: Override, site: LossSite, counted: list[LossSite]) -> bool:
+    """Is this a term of one forward, and never without one that is counted? The steps divide such a one."""
+    if site.level is Level.TOKEN and inside(site.reduced, override.function):
+        return False  # which of them it is over is not known
+    sums = [terms for returned in override.returns for terms in returned.sums if any(t.site == site for t in terms)]
+    return all(any(term.site in counted for term in terms) for terms in sums)
+
+
+def _own_options(site: LossSite) -> Options:
+    return [(name, text) for name, text in (("targets", site.labels), ("ignore_index", site.ignore_index)) if text]
+
+
+def _handed_target(divisor: Divisor) -> tuple[str, Span]:
+    return ("handed in a pair" if divisor.in_pair else "handed"), divisor.place.span
+
+
+def _unique(targets: Targets) -> tuple[tuple[str, Span], ...]:
+    return tuple(dict.fromkeys(targets))
+
+
+def _own_targets(site: LossSite) -> Targets:
+    if site.call != site.reduced:
+        return [("mean", site.reduced.span)]
+    if site.constructor is None:
+        return [("call", site.call.span)]
+    return [("call", site.call.span), ("constructor", site.constructor.span)]
+
+
+def other_targets(site: LossSite) -> str | None:
+    """Why the targets that the mean is over may not be those that the Trainer counts: labels other than -100."""
+    if site.masked and "label" not in site.mask_from:
+        return "the mask is not made of the labels, so it may not select the targets that the Trainer counts"
+    if site.averaged_over and (not _OF_LABELS.search(site.averaged_over) or " * " in site.averaged_over):
+        return f"the mean is over `{site.averaged_over}`, which may be another number than the Trainer's count"
+    if site.ignore_index and not _IGNORED.fullmatch(site.ignore_index):
+        return f"the loss ignores `{site.ignore_index}`, and the Trainer counts labels other than -100"
+    if site.labels and _SELECTED.search(site.labels):
+        return "only some of the labels are targets, and the Trainer counts them all"
+    return None
