@@ -155,7 +155,60 @@ BY_HELPERS = {
     ),
 }
 
-FORMS = BY_HELPERS | {
+SUPER = """    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
+        logits, targets = outputs.logits[:, :-1], inputs["labels"][:, 1:]
+{term}
+        return (loss, outputs) if return_outputs else loss
+"""
+STEP = """    def training_step(self, model, inputs{parameter}):
+        model.train()
+        inputs = self._prepare_inputs(inputs)
+{loss}
+        if self.args.n_gpu > 1:
+            loss = loss.mean()
+        self.accelerator.backward(loss)
+        return loss.detach() / self.args.gradient_accumulation_steps
+"""
+ROW_LOSS = """        labels = inputs.pop("labels")
+        logits, targets = model(**inputs).logits[:, :-1], labels[:, 1:]
+        losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none").sum(1)
+        loss = (losses / (targets != -100).sum(1)).mean()"""
+BY_RULES = BY_HELPERS | {
+    "a term of each forward beside super's counted loss": Form(
+        SUPER.format(term=f"        penalty = {PENALTY}\n        loss = loss + penalty"), "", {}, penalised=True
+    ),
+    "a token term beside super's counted loss": Form(
+        SUPER.format(
+            term=f"        soft = {CALL.replace('-1, logits.size(-1))', '-1, logits.size(-1)) / 2')}\n"
+            f"        loss = loss + {SOFT} * soft"
+        ),
+        "",
+        {},
+        softened=True,
+    ),
+    "a penalty beside an own counted loss": Form(
+        own(
+            COUNTED.format(
+                value="summed / num_items_in_batch * (\n"
+                "            self.accelerator.num_processes if self.args.average_tokens_across_devices else 1\n"
+                f"        ) + {PENALTY}"
+            ).replace("/ num_items_in_batch", "/ (num_items_in_batch or (targets != -100).sum())")
+        ),
+        "",
+        {},
+        penalised=True,
+    ),
+    "an own step over compute_loss": Form(
+        STEP.format(parameter=IGNORES, loss="        loss = self.compute_loss(model, inputs)"), "", {}
+    ),
+    "an own step over per-row losses": Form(STEP.format(parameter=IGNORES, loss=ROW_LOSS), "", {}, per_row=True),
+    "an own step over per-row losses, no parameter": Form(
+        STEP.format(parameter="", loss=ROW_LOSS), "", {}, per_row=True, crashes=True
+    ),
+}
+
+FORMS = BY_RULES | {
     "own cross-entropy": Form(own(f"        loss = {CALL}"), "count-loss", {"call": CALL}),
     "own cross-entropy, no parameter": Form(
         own(f"        loss = {CALL}", ""), "count-loss", {"call": CALL}, crashes=True
@@ -551,22 +604,41 @@ def test_a_class_attribute_would_not_opt_out() -> None:
     assert error(train(text), [rows()[:STEPS], rows()[STEPS:]], form) > FAR
 
 
-@pytest.mark.parametrize(
-    ("old", "new"),
-    [
-        (" * (targets != -100).sum() / num_items_in_batch", " / num_items_in_batch"),
-        (" * (targets != -100).sum() / num_items_in_batch", " * (targets != -100).sum() / targets.numel()"),
-        (" * (targets != -100).sum() / num_items_in_batch", ""),
-    ],
-)
-def test_a_wrong_share_would_be_seen(old: str, new: str) -> None:
-    form = FORMS["a helper's mean"]
+SHARE = " * (targets != -100).sum() / num_items_in_batch"
+WRONG = {  # each form once with something of its rewrite left out or done otherwise
+    "a helper's mean, not rescaled": ("a helper's mean", SHARE, " / num_items_in_batch"),
+    "a helper's mean, over all positions": ("a helper's mean", SHARE, " * targets.numel() / num_items_in_batch"),
+    "a helper's mean, left a mean": ("a helper's mean", SHARE, ""),
+    "a helper's pair, unshifted": ("a helper's pair, no parameter", "labels[:, 1:] != -100", "labels[:, 3:] != -100"),
+    "a helper's term, by the steps": (
+        "a helper's term beside its own cross-entropy", SHARE, " / self.current_gradient_accumulation_steps"
+    ),
+    "the second cross-entropy, undivided": (
+        "two cross-entropies over the same labels", "soft = soft / num_items_in_batch", "pass"
+    ),
+    "a term of each forward, undivided": ("a term of each forward beside super's counted loss", " / steps", ""),
+    "a token term, by the steps": (
+        "a token term beside super's counted loss",
+        "soft = soft / num_items_in_batch",
+        "soft = soft / (inputs['labels'][:, 1:] != -100).sum() / self.current_gradient_accumulation_steps",
+    ),
+    "a penalty, undivided": ("a penalty beside an own counted loss", " / steps", ""),
+    "an own step, divided twice": ("an own step over compute_loss", "if num_items_in_batch is None or", "if True or"),
+    "an own step, by the configured steps": (
+        "an own step over per-row losses", "self.current_gradient", "self.args.gradient"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "old", "new"), WRONG.values(), ids=WRONG)
+def test_a_wrong_variant_would_be_seen(name: str, old: str, new: str) -> None:
+    form = FORMS[name]
     assert old in form.fixed
     assert error(train(form.fixed.replace(old, new)), [rows()[:STEPS], rows()[STEPS:]], form) > FAR
 
 
 ON_RANKS = (
-    *BY_HELPERS,
+    *BY_RULES,
     "own cross-entropy",
     "masked mean",
     "loss object built in __init__",

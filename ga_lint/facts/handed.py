@@ -77,22 +77,23 @@ class _Words:
         self._node = node
         self._helper = Place(function.scope.parsed.path, function.scope.parsed.span_of(function.node))
 
-    def translated(self, divisor: Divisor | None) -> Divisor | None:
-        """None where the caller cannot write it."""
-        if divisor is None or divisor.place.path != self._helper.path:
-            return None
-        if not self._helper.span.contains(divisor.place.span):
-            return None
+    def translated(self, divisor: Divisor | None) -> Divisor:
+        """The divisor at the call, with an empty text where the caller cannot write it."""
+        return Divisor("" if divisor is None else self._text(divisor), self._call)
+
+    def _text(self, divisor: Divisor) -> str:
+        place = divisor.place
+        if not divisor.text or place.path != self._helper.path or not self._helper.span.contains(place.span):
+            return ""
         inner = _without_locals(_parsed(divisor.text), self._locals)
         if inner is None:
-            return None
+            return ""
         arguments = self._arguments
         unknown = {name for name in _names(inner) if name not in arguments}
         parameters = _parameters(self._function)
         if any(name.removesuffix(_AS_PASSED) in parameters or not self._is_common(name) for name in unknown):
-            return None
-        text = ast.unparse(_Bare().visit(_Replaced(arguments).visit(inner)))
-        return Divisor(text, self._call)
+            return ""
+        return ast.unparse(_Bare().visit(_Replaced(arguments).visit(inner)))
 
     def _is_common(self, name: str) -> bool:
         """Does it mean the same in both functions? A name of the module that they stand in, or a builtin."""

@@ -6,7 +6,7 @@ selects; once for each branch that computes one. `constructor`: where the loss o
 `handed`: the call of a helper that returns such a mean; `handed in a pair` where that is the first of what it returns.
 Options: `targets` and `ignore_index`, as the loss receives them; needed only where the object is built outside the
 method, since then its reduction is not ours to choose. `divisor on line N`: the number of targets that the helper which
-is called there divides by. `steps` (see `terms`).
+is called there divides by. `steps` (see `terms`). `alone`: what the loss is added to is divided by the count already.
 
 Measured text (exact to 2.5e-7 in float32, one and two ranks): the mean stays where there is no count; otherwise the sum
 is divided by it and multiplied by the ranks, since the Trainer's own multiplication is bypassed. A helper stays as it
@@ -53,6 +53,8 @@ def count_loss(target: Target, edits: Edits) -> None:
     if len(plan.bound) > 1:
         for loss in plan.handed:
             _refuse_other_values(tree, function, loss, [*calls, *handed, *paired])
+    if target.option_or("alone", ""):  # what it is added to is divided already
+        return
     steps = target.option_or("steps", STEPS)
     divide_other_terms(edits, function, min(plan.bound.values()), list(plan.bound), steps)
 

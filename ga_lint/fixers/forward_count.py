@@ -16,8 +16,7 @@ from ga_lint.fixers.commas import append_argument
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, kwargs_name, parameters, reads_kwargs, receive_count
-from ga_lint.fixers.terms import STEPS, divide_other_terms
-from ga_lint.fixers.tree import Tree
+from ga_lint.fixers.terms import STEPS, divide_other_terms, uses
 
 
 @fixer("forward-count")
@@ -27,7 +26,7 @@ def forward_count(target: Target, edits: Edits) -> None:
     function = tree.function_of(call)
     steps = target.option_or("steps", STEPS)
     trains = call_name(call) == "training_step"  # what it returns is only logged: backward has run
-    added = not trains and divide_other_terms(edits, function, tree.span_of(call).end, _uses(tree, call), steps)
+    added = not trains and divide_other_terms(edits, function, tree.span_of(call).end, uses(tree, call), steps)
     given = next((arg for arg in call.args if arg.keyword is not None and arg.keyword.value == COUNT), None)
     if given is not None and tree.code(given.value) == "None":
         edits.replace(given.value, receive_count(edits, function))
@@ -36,19 +35,6 @@ def forward_count(target: Target, edits: Edits) -> None:
         raise FixNotApplicable("the call passes keyword arguments on already")
     new = _third_argument(edits, function, call) if trains else _keyword(edits, function, by_name=added)
     append_argument(edits, call, new)
-
-
-def _uses(tree: Tree, call: cst.Call) -> list[str]:
-    """The texts that stand for the loss: the call itself and the name that it is bound to, alone or with outputs."""
-    match tree.parent(call):
-        case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))]):
-            return [tree.code(call), name]
-        case cst.Assign(
-            targets=[cst.AssignTarget(target=cst.Tuple(elements=[cst.Element(value=cst.Name(value=name)), *_]))]
-        ):
-            return [tree.code(call), name]
-        case _:
-            return [tree.code(call)]
 
 
 def _keyword(edits: Edits, function: cst.FunctionDef, *, by_name: bool) -> cst.Arg:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ga_lint.diagnostics import FixRequest, FixTier
-from ga_lint.facts.model import Divisor, FactorKind, Level, LossSite, LossTerm, Override, SuperCall
+from ga_lint.facts.model import Divisor, FactorKind, Level, LossSite, LossTerm, Override, Place, SuperCall
 from ga_lint.project import Project
-from ga_lint.rules._overrides import SUPER, Fix, dropped_calls, inside, returned_terms
+from ga_lint.rules._overrides import (
+    SUPER,
+    Fix,
+    dropped_calls,
+    inside,
+    is_plain_mean,
+    is_undivided,
+    plain_mean,
+    returned_terms,
+    uses_count,
+)
 from ga_lint.source import Span
 
 _OF_LABELS = re.compile(r"label|target|tgt|-\s*100", re.IGNORECASE)
@@ -31,7 +42,7 @@ def override_fix(override: Override, terms: list[LossTerm], project: Project) ->
     if calls:
         return forward_fix(override, calls[0], project), None
     request, refusal = _own_fix(override, terms)
-    return (None if request is None else _for_release(request, project)), refusal
+    return (None if request is None else for_release(request, project)), refusal
 
 
 def crash_fix(override: Override, project: Project) -> Fix:
@@ -46,6 +57,10 @@ def crash_fix(override: Override, project: Project) -> Fix:
     if fix is not None or any(term.power_of(FactorKind.STEPS) for term in terms):  # the steps divide already
         return fix, refusal
     method = ("method", override.function.span)
+    backward = override.backwards[0] if len(override.backwards) == 1 else None
+    if backward is not None and is_undivided(override, backward):
+        fix, refusal = step_fix(override, backward.place, plain_mean(backward), project)
+        return fix and replace(fix, options=(*fix.options, ("take", "yes"))), refusal
     if override.method == "compute_loss":
         summary = "take the count and let the Trainer divide by the steps, as before 4.46"
         return FixRequest("opt-out", FixTier.UNSAFE, summary, (method,)), None
@@ -64,7 +79,7 @@ def _only_supers(override: Override, terms: list[LossTerm]) -> bool:
 def forward_fix(override: Override, call: SuperCall, project: Project) -> FixRequest:
     """Hand the count on. That a term super() knows nothing of is then divided by the steps is a choice."""
     tier = FixTier.UNSAFE if _adds_terms(override) else FixTier.SAFE
-    return _for_release(FixRequest("forward-count", tier, "forward the count", (("call", call.place.span),)), project)
+    return for_release(FixRequest("forward-count", tier, "forward the count", (("call", call.place.span),)), project)
 
 
 def _adds_terms(override: Override) -> bool:
@@ -75,7 +90,7 @@ def _adds_terms(override: Override) -> bool:
     )
 
 
-def _for_release(request: FixRequest, project: Project) -> FixRequest:
+def for_release(request: FixRequest, project: Project) -> FixRequest:
     """Before 4.55 the Trainer does not say how long the running window is."""
     if project.knows_window_length is not False:
         return request
@@ -111,12 +126,50 @@ def delegate_fix(override: Override, terms: list[LossTerm]) -> Fix:
     return FixRequest("delegate-loss", FixTier.UNSAFE, "let super() compute the loss", tuple(targets)), None
 
 
+def uneven_fix(override: Override, term: LossTerm, beside: Sequence[LossTerm], project: Project) -> Fix:
+    """A mean in one sum with `beside`, some of which use the count: its own count or the steps are its divisor."""
+    site = term.site
+    if site.level is Level.TOKEN or _is_over_labels(site):
+        if not _is_over_labels(site):
+            return None, "a term over tokens joins the sum by its own count, which is not known here"
+        request, refusal = _count(override, [term])
+        options = (("alone", "yes"),)
+        return request and replace(request, options=(*request.options, *options)), refusal
+    counted = [_counted_at(one) for one in beside if uses_count(one)]
+    if not all(inside(place, override.function) for place in counted):
+        return None, "the term that is divided by the count is divided in a helper"
+    if any(one.site.level is Level.TOKEN and is_plain_mean(one) for one in beside):
+        return None, "another term of the sum is a mean over tokens, which the count divides"
+    targets = _unique([("counted", place.span) for place in counted])
+    request = FixRequest("divide-terms", FixTier.UNSAFE, "divide by the steps what each forward adds", targets)
+    return for_release(request, project), None
+
+
+def _counted_at(term: LossTerm) -> Place:
+    """Where the term becomes one that the count divides."""
+    division = next((factor for factor in term.factors_of(FactorKind.GLOBAL_COUNT) if factor.power < 0), None)
+    return term.site.call if division is None else division.place
+
+
+def step_fix(override: Override, value: Place, term: LossTerm | None, project: Project) -> Fix:
+    """What backward receives in a training_step of one's own: counted by compute_loss, or divided by the steps."""
+    targets: Targets = [("value", value.span)]
+    if term is not None and term.site.callee == SUPER and inside(term.site.call, override.function):
+        targets.append(("call", term.site.call.span))
+        summary = "hand the count to compute_loss, and divide where there is none"
+    elif term is None or (term.site.level is not Level.TOKEN and not term.site.callee.endswith("own loss")):
+        summary = "divide by the number of micro-batches in the window"
+    else:
+        return None, "hand the count to `self.compute_loss`, or divide by the window's length: the choice is the loss's"
+    return for_release(FixRequest("divide-in-step", FixTier.UNSAFE, summary, tuple(targets)), project), None
+
+
 def _count(override: Override, terms: list[LossTerm]) -> Fix:
     """Divide each mean's sum by the count: where it is taken, or where a helper hands it back."""
     sites = list(dict.fromkeys(term.site for term in terms))
     counted = [site for site in sites if len(sites) == 1 or _is_over_labels(site)]
     own = [site for site in counted if inside(site.reduced, override.function)]
-    handed = [site for site in counted if site not in own and site.divisor is not None]
+    handed = [site for site in counted if site not in own and site.divisor is not None and site.divisor.text]
     refusal = _refusal(override, sites, [*own, *handed])
     if refusal is not None:
         return None, refusal

@@ -59,6 +59,16 @@ def is_plain_mean(term: LossTerm) -> bool:
     )
 
 
+def plain_mean(returned: Returned) -> LossTerm | None:
+    return next((term for term in returned.terms or () if is_plain_mean(term)), None)
+
+
+def is_undivided(override: Override, backward: Returned) -> bool:
+    """Does a training_step of one's own hand backward a loss that nothing divides?"""
+    unknown = backward.terms is None and not override.steps_by_itself
+    return plain_mean(backward) is not None or unknown
+
+
 def uses_count(term: LossTerm) -> bool:
     """A sum that the window's count divides, here or in the callee."""
     return term.site.counted or term.power_of(FactorKind.GLOBAL_COUNT) < 0

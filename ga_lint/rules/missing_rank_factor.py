@@ -68,9 +68,17 @@ def _fix(override: Override, term: LossTerm, by: _Normalised) -> Fix:
     if not by.division:
         return None, "what divides is called here, and the factor may be owed elsewhere"
     if not inside(by.place, override.function):
-        return None, "the division stands in a helper that others may call"
+        return _fix_where_handed(term)
     request = FixRequest("rank-factor", FixTier.SAFE, "multiply by the ranks", (("division", by.place.span),))
     return request, None
+
+
+def _fix_where_handed(term: LossTerm) -> Fix:
+    """A helper divides: the factor goes behind its call, since others may call it too."""
+    handed = term.site.divisor
+    if handed is None or handed.in_pair or not term.site.via:
+        return None, "the division stands in a helper that others may call"
+    return FixRequest("rank-factor", FixTier.SAFE, "multiply by the ranks", (("handed", handed.place.span),)), None
 
 
 def _finding(

@@ -53,7 +53,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Divisor:
-    """The number of targets in one micro-batch, as an expression that may be written at `place` once more."""
+    """The number of targets in one micro-batch, as an expression that may be written at `place` once more.
+
+    At the call of a helper that returns the loss, the text is empty where the caller cannot write it.
+    """
 
     text: str
     place: Place
