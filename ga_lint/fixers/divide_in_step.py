@@ -1,7 +1,8 @@
 """A training_step of one's own runs backward, and nobody divides (GA219, and GA201 where it takes no count either).
 
 Places: `value`, what backward receives; `call`, the `self.compute_loss(...)` that gives it, where the Trainer's own
-divides by the count once it is handed one. Options: `steps` (see `terms`); `take`: the method has no parameter for it.
+divides by the count once it is handed one; `model` and `loss`, as delegate-loss has them, where compute_loss is to give
+the model's own loss. Options: `steps` (see `terms`); `take`: the method has no parameter for it.
 
 The Trainer logs the sum of what its steps return, so a return that divides by the steps stops doing so.
 """
@@ -13,6 +14,7 @@ import libcst as cst
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.commas import append_argument
 from ga_lint.fixers.count_loss import bind
+from ga_lint.fixers.delegate_loss import delegate_to, whole_conditionals
 from ga_lint.fixers.divide_by_steps import scale_backward
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.registry import Target, fixer
@@ -30,9 +32,12 @@ def divide_in_step(target: Target, edits: Edits) -> None:
     owner = parameter_name(function, 0)
     steps = f"{owner}.{target.option_or('steps', STEPS)}"
     count = _count(edits, function, take=bool(target.option_or("take", "")))
-    calls = target.spans("call")
-    if calls:
-        _hand_on(edits, function, tree.find(calls[0], cst.Call), count, steps)
+    if target.spans("call"):
+        _hand_on(edits, function, tree.find(target.span("call"), cst.Call), count, steps)
+        return
+    if target.spans("model"):
+        losses = whole_conditionals(tree, [tree.expression(span) for span in target.spans("loss")])
+        _delegate(edits, tree.find(target.span("model"), cst.Call), losses, count, steps)
         return
     backward = tree.enclosing(value, cst.Call)
     if backward is None:
@@ -55,18 +60,43 @@ def _count(edits: Edits, function: cst.FunctionDef, *, take: bool) -> str:
 
 
 def _hand_on(edits: Edits, function: cst.FunctionDef, call: cst.Call, count: str, steps: str) -> None:
-    tree, owner = edits.tree, parameter_name(function, 0)
+    owner = parameter_name(function, 0)
     if any(arg.star or (arg.keyword is not None and arg.keyword.value == COUNT) for arg in call.args):
         raise FixNotApplicable("the call passes keyword arguments on already")
     line, loss, tail = bind(edits, function, call)
     append_argument(edits, call, cst.Arg(cst.Name(count), keyword=cst.Name(COUNT), equal=_TIGHT))
-    uncounted = f"{count} is None or not {owner}.model_accepts_loss_kwargs"
-    edits.insert_after(line, f"if {uncounted}:\n    {loss} = {loss} / {steps}\n{tail}")
+    edits.insert_after(line, f"{_where_uncounted(owner, count, loss, steps)}{tail}")
+    _tell_engine(edits, function)
+    _leave_returns_undivided(edits, function, loss)
+
+
+def _delegate(edits: Edits, call: cst.Call, losses: list[cst.BaseExpression], count: str, steps: str) -> None:
+    """`model(**inputs).loss` is what compute_loss gives, which divides by the count and minds the ranks."""
+    tree, function = edits.tree, edits.tree.function_of(call)
+    owner = parameter_name(function, 0)
+    if any(method.name.value == "compute_loss" for method in tree.inside(tree.class_of(function), cst.FunctionDef)):
+        raise FixNotApplicable("the class has a compute_loss of its own, which may give another loss than the model")
+    if count != COUNT:
+        raise FixNotApplicable(f"the count is called {count} here")
+    loss = delegate_to(edits, call, losses, owner)
+    if not loss:
+        raise FixNotApplicable("the loss has no name of its own")
+    line = tree.statement_of(losses[0] if tree.span_of(losses[0]).contains(tree.span_of(call)) else call)
+    edits.insert_after(line, _where_uncounted(owner, count, loss, steps))
+    _tell_engine(edits, function)
+    _leave_returns_undivided(edits, function, loss)
+
+
+def _where_uncounted(owner: str, count: str, loss: str, steps: str) -> str:
+    return f"if {count} is None or not {owner}.model_accepts_loss_kwargs:\n    {loss} = {loss} / {steps}\n"
+
+
+def _tell_engine(edits: Edits, function: cst.FunctionDef) -> None:
+    tree, owner = edits.tree, parameter_name(function, 0)
     for backward in _backwards(tree, function):
         if _by_accelerator(tree, owner, backward):
             told = f'({{"scale_wrt_gas": False}} if {owner}.is_deepspeed_enabled else {{}})'
             append_argument(edits, backward, cst.Arg(tree.parse_expression(told), star="**"))
-    _leave_returns_undivided(edits, function, loss)
 
 
 def _by_accelerator(tree: Tree, owner: str, backward: cst.Call) -> bool:

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 from ga_lint.diagnostics import FixRequest, FixTier, Step
 from ga_lint.facts.model import Level, LossTerm, ModelForward, Place
-from ga_lint.rules._override_fixes import other_targets
-from ga_lint.rules._overrides import is_plain_mean, returned_terms
+from ga_lint.rules._overrides import is_plain_mean, other_targets, returned_terms
 from ga_lint.source import Span
 
 

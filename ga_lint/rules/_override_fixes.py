@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,15 +15,13 @@ from ga_lint.rules._overrides import (
     inside,
     is_plain_mean,
     is_undivided,
+    other_targets,
     plain_mean,
     returned_terms,
     uses_count,
 )
 from ga_lint.source import Span
 
-_OF_LABELS = re.compile(r"label|target|tgt|-\s*100", re.IGNORECASE)
-_IGNORED = re.compile(r"-100|\w*ignore\w*", re.IGNORECASE)  # a name of the file's own says so too
-_SELECTED = re.compile(r"\[[^\[\]:,\"']+\]$")  # `labels[mask]`
 _SEVERAL = "the loss has several terms, and each needs a divisor of its own"
 _COEFFICIENTS = (FactorKind.CONSTANT, FactorKind.OTHER)
 Targets = list[tuple[str, Span]]
@@ -157,7 +154,13 @@ def step_fix(override: Override, value: Place, term: LossTerm | None, project: P
     if term is not None and term.site.callee == SUPER and inside(term.site.call, override.function):
         targets.append(("call", term.site.call.span))
         summary = "hand the count to compute_loss, and divide where there is none"
-    elif term is None or (term.site.level is not Level.TOKEN and not term.site.callee.endswith("own loss")):
+    elif term is not None and term.site.callee.endswith("own loss"):
+        delegation, refusal = delegate_fix(override, [term])
+        if delegation is None:
+            return None, refusal
+        targets += [("model" if role == "call" else role, span) for role, span in delegation.targets]
+        summary = "let compute_loss give the model's loss, by the count, and divide where there is none"
+    elif term is None or term.site.level is not Level.TOKEN:
         summary = "divide by the number of micro-batches in the window"
     else:
         return None, "hand the count to `self.compute_loss`, or divide by the window's length: the choice is the loss's"
@@ -237,16 +240,3 @@ def _own_targets(site: LossSite) -> Targets:
     if site.constructor is None:
         return [("call", site.call.span)]
     return [("call", site.call.span), ("constructor", site.constructor.span)]
-
-
-def other_targets(site: LossSite) -> str | None:
-    """Why the targets that the mean is over may not be those that the Trainer counts: labels other than -100."""
-    if site.masked and "label" not in site.mask_from:
-        return "the mask is not made of the labels, so it may not select the targets that the Trainer counts"
-    if site.averaged_over and (not _OF_LABELS.search(site.averaged_over) or " * " in site.averaged_over):
-        return f"the mean is over `{site.averaged_over}`, which may be another number than the Trainer's count"
-    if site.ignore_index and not _IGNORED.fullmatch(site.ignore_index):
-        return f"the loss ignores `{site.ignore_index}`, and the Trainer counts labels other than -100"
-    if site.labels and _SELECTED.search(site.labels):
-        return "only some of the labels are targets, and the Trainer counts them all"
-    return None

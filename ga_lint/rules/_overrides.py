@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from ga_lint.facts.model import (
     Answer,
     FactorKind,
     LossFunction,
+    LossSite,
     LossTerm,
     ModelForward,
     Override,
@@ -23,6 +25,9 @@ from ga_lint.source import Span
 COUNT = "num_items_in_batch"
 Fix = tuple[FixRequest | None, str | None]  # the rewrite, or the reason why there is none
 SUPER = "super().compute_loss"
+_OF_LABELS = re.compile(r"label|target|tgt|-\s*100", re.IGNORECASE)
+_IGNORED = re.compile(r"-100|\w*ignore\w*", re.IGNORECASE)  # a name of the file's own says so too
+_SELECTED = re.compile(r"\[[^\[\]:,\"']+\]$")  # `labels[mask]`
 
 
 def receives_count(override: Override) -> bool:
@@ -123,3 +128,16 @@ def inside(place: Place, function: Place) -> bool:
 
 def _at(place: Place) -> tuple[Path, Span]:
     return place.path, place.span
+
+
+def other_targets(site: LossSite) -> str | None:
+    """Why the targets that the mean is over may not be those that the Trainer counts: labels other than -100."""
+    if site.masked and "label" not in site.mask_from:
+        return "the mask is not made of the labels, so it may not select the targets that the Trainer counts"
+    if site.averaged_over and (not _OF_LABELS.search(site.averaged_over) or " * " in site.averaged_over):
+        return f"the mean is over `{site.averaged_over}`, which may be another number than the Trainer's count"
+    if site.ignore_index and not _IGNORED.fullmatch(site.ignore_index):
+        return f"the loss ignores `{site.ignore_index}`, and the Trainer counts labels other than -100"
+    if site.labels and _SELECTED.search(site.labels):
+        return "only some of the labels are targets, and the Trainer counts them all"
+    return None

@@ -18,8 +18,7 @@ from ga_lint.facts.model import (
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
-from ga_lint.rules._override_fixes import other_targets
-from ga_lint.rules._overrides import is_plain_mean, returned_terms
+from ga_lint.rules._overrides import is_plain_mean, other_targets, returned_terms
 from ga_lint.rules.registry import rule
 
 _CRASH = Effect(EffectKind.TYPE_ERROR, "training stops with TypeError: unexpected keyword 'num_items_in_batch'")
