@@ -445,6 +445,11 @@ EACH = {
         {},
         {"counted": "total / num_items_in_batch"},
     ),
+    "rescale-mean": (
+        "def f(loss, n):\n    # a\n    loss = loss * rows / n  # b\n    done()\n",
+        {"factor": "rows", "divisor": "(labels != -100).sum()"},
+        {"scaled": "loss * rows"},
+    ),
     "divide-in-step": (
         "class A:\n    def training_step(self, m, i):\n        # a\n        loss = m(i)  # b\n"
         "        self.accelerator.backward(loss.mean())  # c\n        return loss.detach()\n",

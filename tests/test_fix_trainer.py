@@ -174,7 +174,20 @@ ROW_LOSS = """        labels = inputs.pop("labels")
         logits, targets = model(**inputs).logits[:, :-1], labels[:, 1:]
         losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none").sum(1)
         loss = (losses / (targets != -100).sum(1)).mean()"""
+RESCALED = f"""        loss = {CALL}
+        if num_items_in_batch is not None:
+            loss = {{value}} * self.accelerator.num_processes"""
 BY_RULES = BY_HELPERS | {
+    "a mean times rows": Form(own(RESCALED.format(value="loss * labels.size(0) / num_items_in_batch")), "", {}),
+    "a mean times a share of positions": Form(
+        own(
+            "        share = targets.numel() / num_items_in_batch if num_items_in_batch is not None else 1\n"
+            + RESCALED.format(value="loss * share")
+        ),
+        "",
+        {},
+    ),
+    "a mean over the count": Form(own(RESCALED.format(value="(loss / num_items_in_batch)")), "", {}),
     "a term of each forward beside super's counted loss": Form(
         SUPER.format(term=f"        penalty = {PENALTY}\n        loss = loss + penalty"), "", {}, penalised=True
     ),

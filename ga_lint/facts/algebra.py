@@ -133,7 +133,7 @@ def _normal(term: LossTerm, at: Place | None = None) -> LossTerm:
         undone = last.counted == site.averaged_over
         total = _reduced(site, Reduction.SUM, at or last.place)
         if not undone:
-            total = replace(total, rescaled_by=last.counted, rescaled_shifted=last.shifted)
+            total = replace(total, rescaled_by=last.counted, rescaled_as=last.text, rescaled_shifted=last.shifted)
         return LossTerm(total, term.factors[:-1])
     return term
 

@@ -12,21 +12,14 @@ from typing import TYPE_CHECKING
 from ga_lint.diagnostics import Step
 from ga_lint.facts.model import Divisor, Place
 from ga_lint.facts.values import Choice, Function, Items, Loss, Table, Value, matters
+from ga_lint.syntax.repeatable import SAME_ELEMENTS, is_repeatable
 from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
     from ga_lint.facts.paths import Frame
 
-# What may be written a second time: nothing in there takes anything out of anything.
-_REPEATABLE = (
-    ast.Name, ast.Attribute, ast.Subscript, ast.Slice, ast.Constant, ast.Tuple, ast.UnaryOp, ast.BinOp, ast.Compare,
-    ast.expr_context, ast.operator, ast.unaryop, ast.cmpop,
-)  # fmt: skip
-_SAME_ELEMENTS = frozenset("view reshape flatten contiguous to cuda cpu long int float bool clone detach".split())
 _AS_PASSED = "__as_passed"  # behind a parameter's name: what was passed, before the helper rebinds the name
-_SAME_COUNT = frozenset("contiguous view reshape flatten clone detach float".split())
-_COUNTING = _SAME_ELEMENTS | frozenset("ne eq sum numel size count_nonzero".split())
 
 
 def handed_back(run: Interpreter, frame: Frame, function: Function, node: ast.Call, value: Value) -> Value:
@@ -93,7 +86,7 @@ class _Words:
         parameters = _parameters(self._function)
         if any(name.removesuffix(_AS_PASSED) in parameters or not self._is_common(name) for name in unknown):
             return ""
-        return ast.unparse(_Bare().visit(_Replaced(arguments).visit(inner)))
+        return ast.unparse(_Replaced(arguments).visit(inner))
 
     def _is_common(self, name: str) -> bool:
         """Does it mean the same in both functions? A name of the module that they stand in, or a builtin."""
@@ -150,18 +143,6 @@ class _Replaced(ast.NodeTransformer):
         return node if text is None else _parsed(text_of(text))  # the user's own tree stays as it is
 
 
-class _Bare(ast.NodeTransformer):
-    """`labels` for `labels.contiguous().view(-1)`: a count is the same in any shape."""
-
-    def visit_Call(self, node: ast.Call) -> ast.expr:
-        self.generic_visit(node)
-        match node.func:
-            case ast.Attribute(value=value, attr=name) if name in _SAME_COUNT:
-                return value
-            case _:
-                return node
-
-
 def _without_locals(tree: ast.expr, values: Mapping[str, ast.expr | None]) -> ast.expr | None:
     """The expression with each local name written out; None where one stands for nothing certain, or for itself."""
     for _ in range(len(values) + 1):
@@ -175,22 +156,11 @@ def _without_locals(tree: ast.expr, values: Mapping[str, ast.expr | None]) -> as
     return None
 
 
-def is_repeatable(expression: ast.expr) -> bool:
-    """Does it mean the same when it is written a second time?"""
-    for node in ast.walk(expression):
-        if isinstance(node, ast.Call):
-            if not (isinstance(node.func, ast.Attribute) and node.func.attr in _COUNTING):
-                return False
-        elif not isinstance(node, _REPEATABLE):
-            return False
-    return True
-
-
 def _leaves_alone(value: ast.expr | None, name: str) -> bool:
     """`labels.to(device).view(-1)`, for `labels`; the `None` that stands there until there is one."""
     if isinstance(value, ast.Constant) and value.value is None:
         return True
-    while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr in _SAME_ELEMENTS:
+    while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr in SAME_ELEMENTS:
         value = value.func.value
     return isinstance(value, ast.Name) and value.id == name
 

@@ -104,7 +104,7 @@ class _Plan:
         line, loss, tail = bind_first(tree, call) if in_pair else self._bind(call)
         self.bound[loss] = tree.span_of(line).end
         self.handed.append(loss)
-        divisor = tree.in_house_quotes(self.target.option(f"divisor on line {tree.span_of(call).start.row}"))
+        divisor = tree.count_again(self.target.option(f"divisor on line {tree.span_of(call).start.row}"))
         rebound = names_in(line.body[0]) & names_in(tree.parse_expression(divisor)) - names_in(call)
         if rebound:
             raise FixNotApplicable(f"{min(rebound)} is no longer what the helper was called with")

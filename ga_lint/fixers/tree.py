@@ -10,6 +10,7 @@ from libcst.metadata import MetadataWrapper, ParentNodeProvider, PositionProvide
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.source import Position, SourceFile, Span
+from ga_lint.syntax.repeatable import shortest
 
 Node = TypeVar("Node", bound=cst.CSTNode)
 Block = cst.IndentedBlock | cst.Module
@@ -87,6 +88,12 @@ class Tree:
         found = [each for each, span in self._spans.items() if isinstance(each, kind) and place.contains(span)]
         return sorted(found, key=self.span_of)
 
+    def expressions_in(self, node: cst.CSTNode) -> list[cst.BaseExpression]:
+        """Every expression in there, in the order of the text."""
+        place = self.span_of(node)
+        found = [each for each, span in self._spans.items() if place.contains(span)]
+        return sorted((each for each in found if isinstance(each, cst.BaseExpression)), key=self.span_of)
+
     def enclosing(self, node: cst.CSTNode, *kinds: type[Node]) -> Node | None:
         return next((outer for outer in self.around(node) if isinstance(outer, kinds)), None)
 
@@ -141,8 +148,11 @@ class Tree:
     def parse_expression(self, text: str) -> cst.BaseExpression:
         return cst.parse_expression(text, self.module.config_for_parsing)
 
-    def in_house_quotes(self, expression: str) -> str:
-        """The expression, as Python unparses it, with double quotes where the file prefers those."""
+    def count_again(self, count: str) -> str:
+        """The count, to be written a second time: as short as it can be, with the quotes that the file prefers."""
+        expression = shortest(count)
+        if expression is None:
+            raise FixNotApplicable(f"`{count}` cannot be computed a second time")
         prefers_double = self.source.text.count('"') >= self.source.text.count("'")
         return expression.replace("'", '"') if prefers_double and not set(expression) & set('"\\') else expression
 

@@ -180,7 +180,7 @@ def _count(override: Override, terms: list[LossTerm]) -> Fix:
     if len({(site.labels, site.ignore_index) for site in outside}) > 1:
         return None, _SEVERAL
     texts = [option for site in outside for option in _own_options(site)]
-    divisors = {(site.divisor.place.span.start.row, site.divisor.text) for site in handed if site.divisor is not None}
+    divisors = {(one.place.span.start.row, one.text) for one in (site.divisor for site in handed) if one}
     if len({row for row, _ in divisors}) < len(divisors):
         return None, "what the mean of a helper divides by depends on the path through it"
     targets = [target for site in own for target in _own_targets(site)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
 from ga_lint.facts.model import (
     FORWARD_WORDS,
     LOSS_FUNCTION_WORDS,
@@ -84,6 +84,31 @@ def _mismatch(term: LossTerm) -> tuple[str, Confidence] | None:
     return "its own targets have divided it already", known
 
 
+def _fix(one: Override | LossFunction | ModelForward, term: LossTerm, division: Factor) -> FixRequest | None:
+    """Multiply by the targets of the mean, in the place of what is multiplied with now."""
+    site, divisor = term.site, term.site.divisor
+    if (
+        divisor is None
+        or not divisor.text
+        or site.per_row
+        or not inside(site.call, one.function)
+        or not inside(division.place, one.function)
+    ):
+        return None
+    other = next((f for f in term.factors if f.power > 0 and f.kind is FactorKind.OTHER), None)
+    if site.rescaled_by:
+        place, factor = site.reduced, site.rescaled_as
+    elif other is not None:
+        place, factor = other.place, other.text
+    else:
+        place, factor = division.place, ""
+    role = "scaled" if factor else "division"
+    options = (("factor", factor), ("divisor", divisor.text))
+    return FixRequest(
+        "rescale-mean", FixTier.UNSAFE, "multiply the mean by its own targets", ((role, place.span),), options
+    )
+
+
 def _finding(
     one: Override | LossFunction | ModelForward,
     returned: Returned,
@@ -94,6 +119,7 @@ def _finding(
 ) -> Finding:
     place = division.place if inside(division.place, one.function) else returned.place
     reduced = term.site.reduced
+    fix = _fix(one, term, division)
     return Finding(
         code="GA214",
         name="mismatched-num-items",
@@ -114,5 +140,6 @@ def _finding(
             Step(f"divided by `{division.text}`", division.place.path, division.place.span),
             Step("returned to the Trainer", returned.place.path, returned.place.span),
         ),
-        fix_refusal="sum the loss instead of averaging it, or multiply the mean by the number of its targets",
+        fix=fix,
+        fix_refusal=None if fix else "sum the loss instead of averaging it, or multiply the mean by its targets",
     )

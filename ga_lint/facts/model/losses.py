@@ -117,6 +117,7 @@ class LossSite:
     averaged_over: str = ""  # what the count that made it a mean by hand runs over
     per_row: bool = False  # each row's tokens were averaged before the rows were put together
     rescaled_by: str = ""  # what the count runs over that a mean was multiplied with to be a sum again
+    rescaled_as: str = ""  # that count as it is written
     rescaled_shifted: bool = False  # that count leaves the first label out
     collected: int = 0  # id of the loop over whose rounds it is gathered in a list or a total, before one backward
 
