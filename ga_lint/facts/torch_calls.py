@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ga_lint.diagnostics import Step
 from ga_lint.facts import algebra, losses, raw_losses, tensors
 from ga_lint.facts.elements import is_ignore_index
+from ga_lint.facts.remade import mask_of, targets_of
 from ga_lint.facts.values import (
     UNKNOWN,
     Built,
@@ -49,7 +50,8 @@ def call(call: Call, last: str) -> Value | None:
         case "mean" | "stack" | "cat" if isinstance(first, Many) and isinstance(first.element, Loss | Elements):
             return first.element
         case "sum" | "count_nonzero" if isinstance(first, Tensor) and first.kind is TensorKind.MASK:
-            return Count(first.text, Scale.MICRO_BATCH, text=text_of(call.node), depth=len(call.frame.loops))
+            counted, depth = targets_of(first), len(call.frame.loops)
+            return Count(first.text, Scale.MICRO_BATCH, text=text_of(call.node), depth=depth, targets=counted)
         case "sum" | "mean" if isinstance(first, Loss | Count):
             return first
         case "div" if isinstance(first, Loss) and len(call.positional) > 1:
@@ -76,7 +78,8 @@ def call(call: Call, last: str) -> Value | None:
         case "where" if isinstance(chosen := call.argument(1, "input"), Tensor):
             return chosen
         case "ne" | "eq" if isinstance(first, Tensor):
-            return replace(first, kind=TensorKind.MASK, text=text_of(call.node))
+            other = text_of(call.node.args[1]) if len(call.node.args) > 1 and last == "ne" else ""
+            return mask_of(first, text_of(call.node), other)
     if last in NUMBERS | _ELEMENTWISE:
         if any(map(is_missing_count, call.positional)):
             call.run.record_unguarded(call.frame, call.node)

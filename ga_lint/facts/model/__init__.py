@@ -13,6 +13,7 @@ from ga_lint.facts.model.lightning import (
 from ga_lint.facts.model.losses import (
     ADDED_TERM,
     SCALAR,
+    Counted,
     Factor,
     FactorKind,
     Level,
@@ -67,6 +68,7 @@ __all__ = [
     "Answer",
     "Argument",
     "Arguments",
+    "Counted",
     "DeepSpeedTrainer",
     "Factor",
     "FactorKind",
