@@ -43,6 +43,10 @@ COUNTED = {
         'batch["token_mask"][..., 1:].sum()',
     ),
     "picked": ((ALIGN, EACH, 'loss = nll[batch["loss_mask"][:, 1:]].mean()'), 'batch["loss_mask"][..., 1:].sum()'),
+    "an ignore index of its own": (
+        ('labels = batch["labels"]', PLAIN.replace("())", "(), ignore_index=pad)")),
+        '(batch["labels"][..., 1:] != self.ignore_index).sum()',
+    ),
 }
 REFUSED = {
     "filled": ('labels = batch["labels"].masked_fill(batch["attention_mask"] == 0, -100)', PLAIN),
@@ -92,3 +96,32 @@ def test_what_the_loop_changes_is_not_counted_before_it(lines: tuple[str, ...], 
     assert any(
         word in (found.finding.fix_refusal or "") for word in ("made in the loop", "in the loop, after", "leaves out")
     )
+
+
+CRITERION = """import torch
+from transformers import DataCollatorForSeq2Seq
+
+
+class Runner:
+    def __init__(self, model, tokenizer):
+        self.model = model
+        pad = tokenizer.pad_token_id
+        self.criterion = torch.nn.CrossEntropyLoss(ignore_index=pad)
+
+    def train(self, dataset, collate, optimizer, steps):
+        loader = torch.utils.data.DataLoader(dataset, collate_fn=DataCollatorForSeq2Seq(collate))
+        for step, (x, y) in enumerate(loader):
+            logits = self.model(x)
+            loss = self.criterion(logits.view(-1, logits.size(-1)), y.view(-1))
+            (loss / steps).backward()
+            if (step + 1) % steps == 0:
+                optimizer.step()
+                optimizer.zero_grad()
+"""
+
+
+@pytest.mark.parametrize("pad", ["pad = tokenizer.pad_token_id", "pad = tokenizer.encode('<pad>')[0]"])
+def test_a_criterion_built_elsewhere_says_itself_what_it_ignores(pad: str, tmp_path: Path) -> None:
+    path = tmp_path / "train.py"
+    path.write_text(CRITERION.replace("pad = tokenizer.pad_token_id", pad))
+    assert "WithTargetShare(loader, steps, ignore_index=self.criterion.ignore_index)" in fix(Fixture(path, tmp_path))

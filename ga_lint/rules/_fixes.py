@@ -65,6 +65,8 @@ def _counting(site: LossSite) -> Options | str:
         return "where the targets come from could not be followed to the loop's head"
     if site.shifted is None and site.callee.endswith("own loss"):
         return "whether the model's own loss shifts its labels is not known"
+    if site.explicit_ignore and site.ignore_index is None:
+        return "which targets the loss ignores is not written down where the loop could read it"
     options = [("labels", site.labels_from), ("shifted", "yes" if site.shifted else "no")]
     if site.ignore_index is not None:
         options.append(("ignore_index", site.ignore_index))
