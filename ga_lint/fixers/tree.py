@@ -136,7 +136,8 @@ class Tree:
         statements = [statement for statement in parsed.body if isinstance(statement, Statement)]
         if statements and parsed.header:  # LibCST gives comments above the first statement to the module
             first = statements[0]
-            statements[0] = first.with_changes(leading_lines=[*parsed.header, *first.leading_lines])
+            above = [line if line.comment else line.with_changes(indent=False) for line in parsed.header]
+            statements[0] = first.with_changes(leading_lines=[*above, *first.leading_lines])
         return statements
 
     def parse_expression(self, text: str) -> cst.BaseExpression:

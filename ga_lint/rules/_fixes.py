@@ -58,7 +58,7 @@ def _refusal(loss: Loss) -> str | None:
 def _counting(site: LossSite) -> Options | str:
     """How the targets of one micro-batch are counted, in the names of the loop's head; else the reason why not."""
     if site.masked or site.averaged_over:
-        return _of_targets(site)
+        return of_targets(site)
     if site.labels_remade:
         return "some targets are masked, cut off or replaced in the loop, after they would be counted"
     if not site.labels_from:
@@ -73,7 +73,7 @@ def _counting(site: LossSite) -> Options | str:
     return options
 
 
-def _of_targets(site: LossSite) -> Options | str:
+def of_targets(site: LossSite) -> Options | str:
     """The count that a mean by hand divides by."""
     targets = site.targets
     if targets is None and site.averaged_over:
