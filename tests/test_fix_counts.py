@@ -98,6 +98,19 @@ def test_what_the_loop_changes_is_not_counted_before_it(lines: tuple[str, ...], 
     )
 
 
+HELPER = """
+def chunked(logits, targets, ignore_index=-100):
+    nll = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=ignore_index, reduction="none")
+    return nll.sum() / (targets != ignore_index).sum().clamp(min=1)
+"""
+
+
+def test_a_helpers_own_name_for_a_number_is_not_written_into_the_loop(tmp_path: Path) -> None:
+    path = tmp_path / "train.py"
+    path.write_text(LOOP.format('loss = chunked(logits[:, :-1], batch["labels"][:, 1:])') + HELPER)
+    assert f"({SHIFTED}) for batch in window]" in fix(Fixture(path, tmp_path))
+
+
 CRITERION = """import torch
 from transformers import DataCollatorForSeq2Seq
 

@@ -10,7 +10,7 @@ from ga_lint.diagnostics import Step
 from ga_lint.facts import added_terms, algebra, raw_losses
 from ga_lint.facts.elements import is_ignore_index
 from ga_lint.facts.paths import Frame, State
-from ga_lint.facts.remade import mask_of
+from ga_lint.facts.remade import as_written, mask_of
 from ga_lint.facts.values import (
     UNKNOWN,
     Boundary,
@@ -229,7 +229,8 @@ def compare(run: Interpreter, frame: Frame, state: State, node: ast.Compare) -> 
         case Counter(length=length), ast.Eq() | ast.GtE() | ast.NotEq() | ast.Lt() as operator:
             return _counted_up(node, operator, length, right)
     if isinstance(left, Tensor) and isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.Gt | ast.GtE | ast.Lt):
-        return mask_of(left, text_of(node), text_of(node.comparators[0]) if _leaves_out(node) else "")
+        other = as_written(right, node.comparators[0], frame.depth) if _leaves_out(node) else ""
+        return mask_of(left, text_of(node), other)
     if isinstance(left, Unknown | Symbol) and is_ignore_index(right) and isinstance(node.ops[0], ast.NotEq | ast.Eq):
         return Tensor(TensorKind.MASK, text_of(node))
     if isinstance(left, Const) and isinstance(right, Const) and len(node.ops) == 1:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
 
 from ga_lint.facts.model import Counted
 from ga_lint.facts.paths import State
-from ga_lint.facts.values import Choice, Tensor, TensorKind, Value, choice
+from ga_lint.facts.values import Choice, Const, Symbol, Tensor, TensorKind, Value, choice
+from ga_lint.syntax.text import text_of
 
 _KEEPING_METHODS = frozenset(
     "to cuda cpu contiguous float double half bfloat16 long int bool type type_as clone detach detach_ requires_grad_ "
@@ -25,10 +27,20 @@ def remade(value: Value) -> Value:
     return value
 
 
-def mask_of(tensor: Tensor, text: str, leaves_out: str) -> Tensor:
+def mask_of(tensor: Tensor, text: str, left_out: str) -> Tensor:
     """A mask that a comparison makes: `labels != -100`, which leaves out what equals -100."""
-    own = "" if tensor.remade else leaves_out
+    own = "" if tensor.remade else left_out
     return replace(tensor, kind=TensorKind.MASK, text=text, remade=True, leaves_out=own)
+
+
+def as_written(value: Value, node: ast.expr, depth: int) -> str:
+    """A number or a name for it, as the function writes it that holds the loop; "" where that cannot be had."""
+    match value:
+        case Const(value=inner, text=text):
+            return text if text and not depth else str(inner)
+        case Symbol(text=text):
+            return text
+    return "" if depth else text_of(node)
 
 
 def targets_of(value: Value) -> Counted | None:

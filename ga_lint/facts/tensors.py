@@ -9,7 +9,7 @@ from ga_lint.diagnostics import Step
 from ga_lint.facts import algebra, losses, raw_losses
 from ga_lint.facts.elements import entry, is_ignore_index
 from ga_lint.facts.model import SCALAR, Reduction
-from ga_lint.facts.remade import change_in_place, mask_of, targets_of
+from ga_lint.facts.remade import as_written, change_in_place, mask_of, targets_of
 from ga_lint.facts.values import (
     UNKNOWN,
     Const,
@@ -193,7 +193,8 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
     if name == "numel":
         return Count(f"{call.receiver_text}.numel()", Scale.MICRO_BATCH, text=text, depth=len(call.frame.loops))
     if name in ("ne", "eq", "gt", "ge", "lt", "not_equal"):
-        other = text_of(call.node.args[0]) if call.node.args and name in ("ne", "not_equal") else ""
+        leaves_out = call.positional and name in ("ne", "not_equal")
+        other = as_written(call.positional[0], call.node.args[0], call.frame.depth) if leaves_out else ""
         return mask_of(tensor, text, other)
     if name in ("masked_fill", "masked_fill_"):
         value = call.argument(1, "value")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ga_lint.diagnostics import Step
 from ga_lint.facts import algebra, losses, raw_losses, tensors
 from ga_lint.facts.elements import is_ignore_index
-from ga_lint.facts.remade import mask_of, targets_of
+from ga_lint.facts.remade import as_written, mask_of, targets_of
 from ga_lint.facts.values import (
     UNKNOWN,
     Built,
@@ -78,7 +78,8 @@ def call(call: Call, last: str) -> Value | None:
         case "where" if isinstance(chosen := call.argument(1, "input"), Tensor):
             return chosen
         case "ne" | "eq" if isinstance(first, Tensor):
-            other = text_of(call.node.args[1]) if len(call.node.args) > 1 and last == "ne" else ""
+            leaves_out = last == "ne" and len(call.positional) > 1
+            other = as_written(call.positional[1], call.node.args[1], call.frame.depth) if leaves_out else ""
             return mask_of(first, text_of(call.node), other)
     if last in NUMBERS | _ELEMENTWISE:
         if any(map(is_missing_count, call.positional)):

@@ -22,17 +22,18 @@ def lightning_fix(facts: FileFacts, step: LightningStep, project: Project) -> tu
     counting = _counting(step, site)
     if isinstance(counting, str):
         return None, counting
+    by_hand = site.masked or bool(site.averaged_over)
     own = site.callee.endswith("own loss")
     targets = [("method", step.function.span)]
     for place in dict.fromkeys(returned.place for returned in step.returns):
         targets.append(("wrapped" if place in step.wrapped else "returned", place.span))
-    if inside(site.call, step.function) and not (site.masked or site.averaged_over):
+    if inside(site.call, step.function) and not by_hand:
         targets.append(("call", site.call.span))
         if site.call == site.reduced and not term.factors and not own:
             targets.append(("summed", site.call.span))
         if site.constructor is not None and inside(site.constructor, step.function):
             targets.append(("constructor", site.constructor.span))
-    answers = {"own": own, "remade": site.labels_remade, "index": project.lightning_passes_index}
+    answers = {"own": own, "remade": site.labels_remade and not by_hand, "index": project.lightning_passes_index}
     options = (*counting, *((name, "yes" if answer else "no") for name, answer in answers.items()))
     return FixRequest("lightning-count", FixTier.UNSAFE, _SUMMARY, tuple(targets), options), None
 
