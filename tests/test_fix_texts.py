@@ -705,3 +705,17 @@ def test_a_rule_that_asks_wrongly_is_our_own_fault() -> None:
         rewrite(source_of("a = b / c\n"), asked)
     with pytest.raises(InternalError, match="no fixer"):
         rewrite(source_of("a = 1\n"), FixRequest("magic", FixTier.SAFE, ""))
+
+
+def test_a_model_cannot_divide_what_it_adds_to_its_loss() -> None:
+    """Only the Trainer knows how long the window is."""
+    text = """class MoE(PreTrainedModel):
+    def forward(self, input_ids, labels=None, **kwargs):
+        loss = self.loss_function(logits, labels)
+        loss += self.router_aux_loss_coef * aux_loss.to(loss.device)
+        return loss
+"""
+    call = "self.loss_function(logits, labels)"
+    assert "another term on line 4" in refusal(text, "forward-count", call=call)
+    alone = text.replace("        loss += self.router_aux_loss_coef * aux_loss.to(loss.device)\n", "")
+    assert "self.loss_function(logits, labels, **kwargs)" in rewritten(alone, "forward-count", call=call)
