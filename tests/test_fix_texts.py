@@ -437,6 +437,12 @@ EACH = {
         {},
         {"model": "model"},
     ),
+    "lightning-count": (
+        "class LM(L.LightningModule):\n    def __init__(self, m):\n        self.m = m  # a\n\n"
+        "    def training_step(self, batch, i):\n        # b\n        return self.m(**batch).loss  # c\n",
+        {"labels": 'batch["labels"]', "shifted": "yes", "own": "yes", "index": "no"},
+        {"method": "def training_step", "returned": "self.m(**batch).loss", "call": "self.m(**batch)"},
+    ),
     "window-share": (LOOP, LOOP_OPTIONS, LOOP_PLACES),
     "window-gradients": (
         "def f(o, n):\n    while g():\n        b = h()\n        # a\n        x(b).backward()\n"
