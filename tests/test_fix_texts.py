@@ -443,6 +443,20 @@ EACH = {
         {"labels": 'batch["labels"]', "shifted": "yes", "own": "yes", "index": "no"},
         {"method": "def training_step", "returned": "self.m(**batch).loss", "call": "self.m(**batch)"},
     ),
+    "divide-terms": (
+        OVERRIDE.format(parameters="self, model, inputs, num_items_in_batch=None").replace(
+            "return super()",
+            "loss = total / num_items_in_batch  # mean\n        loss = loss + penalty  # once\n        return super()",
+        ),
+        {},
+        {"counted": "total / num_items_in_batch"},
+    ),
+    "divide-in-step": (
+        "class A:\n    def training_step(self, m, i):\n        # a\n        loss = m(i)  # b\n"
+        "        self.accelerator.backward(loss.mean())  # c\n        return loss.detach()\n",
+        {"take": "yes"},
+        {"value": "loss.mean()"},
+    ),
     "window-share": (LOOP, LOOP_OPTIONS, LOOP_PLACES),
     "window-gradients": (
         "def f(o, n):\n    while g():\n        b = h()\n        # a\n        x(b).backward()\n"

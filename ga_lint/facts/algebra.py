@@ -102,7 +102,9 @@ def factor_of(by: Value, power: int, text: str, place: Place) -> Factor:
     match by:
         case Count(scale=scale, what=what):
             kind = FactorKind.OTHER if what == SCALAR else _COUNT_KIND[scale]
-            return Factor(kind, power, text, place, counted=what, shifted=by.shifted, targets=by.targets)
+            return Factor(
+                kind, power, text, place, counted=what, shifted=by.shifted, divisor=by.divisor, targets=by.targets
+            )
         case Const(value=bool()):
             return Factor(FactorKind.OTHER, power, text, place)
         case Const(value=int() | float() as number):
@@ -127,9 +129,8 @@ def _normal(term: LossTerm, at: Place | None = None) -> LossTerm:
     if last.kind is not FactorKind.LOCAL_COUNT:
         return term
     if site.reduction is Reduction.SUM and last.power == -1:
-        mean = replace(
-            _reduced(site, Reduction.MEAN, at or last.place), averaged_over=last.counted, targets=last.targets
-        )
+        mean = _reduced(site, Reduction.MEAN, at or last.place)
+        mean = replace(mean, averaged_over=last.counted, divisor=last.divisor, targets=last.targets)
         return LossTerm(mean, term.factors[:-1])
     if site.reduction is Reduction.MEAN and last.power == 1:
         undone = last.counted == site.averaged_over

@@ -14,6 +14,7 @@ from typing import Self
 from ga_lint.facts import expressions, statements
 from ga_lint.facts.calling import bind
 from ga_lint.facts.events import Event, EventKind, Loop
+from ga_lint.facts.handed import handed_back
 from ga_lint.facts.model import Place
 from ga_lint.facts.paths import MAX_DEPTH, Frame, State, joined
 from ga_lint.facts.scopes import Names, Scope
@@ -219,9 +220,10 @@ class Interpreter:
         if node is not None:
             frame.via = (*frame.via, self.place(frame, node))
         try:
-            return self.activate(callee, arguments, frame, state)
+            value = self.activate(callee, arguments, frame, state)
         finally:
             frame.via = outer_via
+        return value if node is None else handed_back(self, frame, callee, node, value)
 
     # -- recording
 

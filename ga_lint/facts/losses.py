@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Confidence, Step
-from ga_lint.facts.model import HEADS_LOSS, Level, LossSite, LossTerm, Place, Reduction
+from ga_lint.facts.model import HEADS_LOSS, Divisor, Level, LossSite, LossTerm, Place, Reduction
 from ga_lint.facts.values import (
     COUNT,
     UNKNOWN,
@@ -75,7 +75,7 @@ def _reduced_as(call: Call, site: LossSite, reduction: Value, row: LossRow, coun
         case Const(value="sum"):
             return Loss((LossTerm(replace(site, reduction=Reduction.SUM)),))
         case Const(value="mean" | "batchmean"):
-            return Loss((LossTerm(replace(site, reduction=Reduction.MEAN)),))
+            return Loss((LossTerm(replace(site, reduction=Reduction.MEAN, divisor=_divisor(site, row))),))
         case _:
             return Loss((LossTerm(replace(site, reduction=Reduction.UNKNOWN, confidence=Confidence.POSSIBLE)),))
 
@@ -126,6 +126,13 @@ def _site(
         named_labels=named,
         explicit_ignore=ignore is not None,
     )
+
+
+def _divisor(site: LossSite, row: LossRow) -> Divisor | None:
+    """How many targets a mean is over that leaves those out which are equal to the ignore index."""
+    if row.ignore_index is None or site.ignore_index is None or site.labels is None or site.weighted:
+        return None
+    return Divisor(f"({site.labels} != {site.ignore_index}).sum()", site.call)
 
 
 def _is_weighted(built: Built | None, call: Call) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ga_lint.diagnostics import Step
 from ga_lint.facts import algebra, losses, raw_losses
 from ga_lint.facts.elements import entry, is_ignore_index
-from ga_lint.facts.model import SCALAR, Reduction
+from ga_lint.facts.model import SCALAR, Divisor, Reduction
 from ga_lint.facts.remade import as_written, change_in_place, mask_of, targets_of
 from ga_lint.facts.values import (
     UNKNOWN,
@@ -188,8 +188,8 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
         if per_sample:
             return UNKNOWN
         depth = len(call.frame.loops)
-        counted = targets_of(tensor)
-        return Count(tensor.text, Scale.MICRO_BATCH, text=text, depth=depth, shifted=tensor.shifted, targets=counted)
+        count = Count(tensor.text, Scale.MICRO_BATCH, text=text, depth=depth, shifted=tensor.shifted)
+        return replace(count, divisor=Divisor(text, place), targets=targets_of(tensor))
     if name == "numel":
         return Count(f"{call.receiver_text}.numel()", Scale.MICRO_BATCH, text=text, depth=len(call.frame.loops))
     if name in ("ne", "eq", "gt", "ge", "lt", "not_equal"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ga_lint.diagnostics import Step
 from ga_lint.facts import algebra, losses, raw_losses, tensors
 from ga_lint.facts.elements import is_ignore_index
+from ga_lint.facts.model import Divisor
 from ga_lint.facts.remade import as_written, mask_of, targets_of
 from ga_lint.facts.values import (
     UNKNOWN,
@@ -50,8 +51,9 @@ def call(call: Call, last: str) -> Value | None:
         case "mean" | "stack" | "cat" if isinstance(first, Many) and isinstance(first.element, Loss | Elements):
             return first.element
         case "sum" | "count_nonzero" if isinstance(first, Tensor) and first.kind is TensorKind.MASK:
-            counted, depth = targets_of(first), len(call.frame.loops)
-            return Count(first.text, Scale.MICRO_BATCH, text=text_of(call.node), depth=depth, targets=counted)
+            text = text_of(call.node)
+            count = Count(first.text, Scale.MICRO_BATCH, text=text, depth=len(call.frame.loops))
+            return replace(count, divisor=Divisor(text, place), targets=targets_of(first))
         case "sum" | "mean" if isinstance(first, Loss | Count):
             return first
         case "div" if isinstance(first, Loss) and len(call.positional) > 1:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
-from ga_lint.facts.model import Counted, Factor, Level, LossSite, LossTerm, Place
+from ga_lint.facts.model import Counted, Divisor, Factor, Level, LossSite, LossTerm, Place
 
 if TYPE_CHECKING:
     from ga_lint.facts.scopes import Scope
@@ -182,6 +182,7 @@ class Count:
     text: str = ""
     shifted: bool = False  # the first label was left out
     targets: Counted | None = None  # what is counted, where the batch itself holds it
+    divisor: Divisor | None = field(default=None, compare=False)  # where it is written, if it may be so once more
 
     @property
     def is_trainers(self) -> bool:

@@ -24,30 +24,36 @@ from ga_lint.fixers.tree import Tree, fresh_name, names_in
 def delegate_loss(target: Target, edits: Edits) -> None:
     tree = target.tree
     call = tree.find(target.span("call"), cst.Call)
-    losses = _whole_conditionals(tree, [tree.expression(span) for span in target.spans("loss")])
+    losses = whole_conditionals(tree, [tree.expression(span) for span in target.spans("loss")])
     function = tree.function_of(call)
     tree.class_of(function)
     _refuse_own_dealings(tree, function, losses)
     texts = [text for loss in losses for text in (tree.code(loss), _assigned(tree, loss)) if text is not None]
     divide_other_terms(edits, function, tree.span_of(call).start, texts, target.option_or("steps", STEPS))
+    delegate_to(edits, call, losses, "super()")
+
+
+def delegate_to(edits: Edits, call: cst.Call, losses: list[cst.BaseExpression], owner: str) -> str:
+    """Put `owner.compute_loss` in the place of the model's call; the name of the loss, "" where it has none."""
+    tree, function = edits.tree, edits.tree.function_of(call)
     model, inputs = parameter_name(function, 1), parameter_name(function, 2)
     passed = [model, _inputs(tree, function, call, model, inputs)]
     count = f"{COUNT}={receive_count(edits, function)}"
     if any(tree.span_of(loss).contains(tree.span_of(call)) for loss in losses):
         if len(losses) != 1:
             raise FixNotApplicable("the model is called more than once")
-        edits.replace(losses[0], f"super().compute_loss({', '.join([*passed, count])})")
-        return
+        edits.replace(losses[0], f"{owner}.compute_loss({', '.join([*passed, count])})")
+        return _assigned(tree, losses[0]) or ""
     outputs = _bound_name(tree, call)
     line = tree.statement_of(call)
     name = _loss_name(tree, losses)
     edits.change(line.body[0], lambda node: _bind_both(node, name))
-    opening = len(f"{name}, {outputs} = super().compute_loss(")
-    edits.replace(
-        call, _delegation([*passed, "return_outputs=True", count], tree.span_of(line).start.column - 1, opening)
-    )
+    opening = f"{name}, {outputs} = {owner}.compute_loss("
+    arguments = _laid_out([*passed, "return_outputs=True", count], tree.span_of(line).start.column - 1, len(opening))
+    edits.replace(call, f"{owner}.compute_loss({arguments})")
     for loss in losses:
         _read_bound(edits, loss, name, outputs)
+    return name
 
 
 def _refuse_own_dealings(tree: Tree, function: cst.FunctionDef, losses: list[cst.BaseExpression]) -> None:
@@ -79,8 +85,8 @@ def _spellings(read: set[str]) -> set[str]:
     return quoted | {base + ending for base in bases for ending in (".loss", "['loss']")}
 
 
-def _delegation(arguments: list[str], indent: int, opening: int) -> str:
-    """The call; what is too long for one line goes below the first argument. The line's indent is added later."""
+def _laid_out(arguments: list[str], indent: int, opening: int) -> str:
+    """The arguments; what is too long for one line goes below the first argument. The line's indent is added later."""
     lines = [arguments[0]]
     for argument in arguments[1:]:
         if indent + opening + len(f"{lines[-1]}, {argument}") >= MAX_WIDTH:
@@ -88,10 +94,10 @@ def _delegation(arguments: list[str], indent: int, opening: int) -> str:
         else:
             lines[-1] += f", {argument}"
     separator = ",\n" + " " * opening
-    return f"super().compute_loss({separator.join(lines)})"
+    return separator.join(lines)
 
 
-def _whole_conditionals(tree: Tree, losses: list[cst.BaseExpression]) -> list[cst.BaseExpression]:
+def whole_conditionals(tree: Tree, losses: list[cst.BaseExpression]) -> list[cst.BaseExpression]:
     """`outputs["loss"] if isinstance(outputs, dict) else outputs[0]` reads the loss once."""
     found: dict[cst.BaseExpression, None] = {}
     for loss in losses:
@@ -116,7 +122,7 @@ def _inputs(tree: Tree, function: cst.FunctionDef, call: cst.Call, model: str, i
             raise FixNotApplicable("the labels are taken out of the batch, so super() would find no loss")
     if not splat:
         _refuse_other_labels(tree, function, {arg.keyword.value: arg.value for arg in call.args if arg.keyword}, inputs)
-    elif batch != inputs:
+    elif batch not in (inputs, f"{parameter_name(function, 0)}._prepare_inputs({inputs})"):
         _refuse_other_labels(tree, function, _entries(tree, function, batch), inputs)
     if pairs:
         return "{" + ", ".join([f"**{batch}"] * bool(batch) + pairs) + "}"

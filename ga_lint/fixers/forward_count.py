@@ -17,8 +17,7 @@ from ga_lint.fixers.commas import append_argument
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, kwargs_name, parameters, reads_kwargs, receive_count
-from ga_lint.fixers.terms import STEPS, divide_other_terms, refuse_other_terms
-from ga_lint.fixers.tree import Tree
+from ga_lint.fixers.terms import STEPS, divide_other_terms, refuse_other_terms, uses
 
 
 @fixer("forward-count")
@@ -26,7 +25,7 @@ def forward_count(target: Target, edits: Edits) -> None:
     tree = target.tree
     call = tree.find(target.span("call"), cst.Call)
     function = tree.function_of(call)
-    end, losses = tree.span_of(call).end, _uses(tree, call)
+    end, losses = tree.span_of(call).end, uses(tree, call)
     trains = call_name(call) == "training_step"  # what it returns is only logged: backward has run
     added = False
     if call_name(call) == "loss_function":  # of a model, which does not know how long the window is
@@ -42,19 +41,6 @@ def forward_count(target: Target, edits: Edits) -> None:
         raise FixNotApplicable("the call passes keyword arguments on already")
     new = _third_argument(edits, function, call) if trains else _keyword(edits, function, by_name=added)
     append_argument(edits, call, new)
-
-
-def _uses(tree: Tree, call: cst.Call) -> list[str]:
-    """The texts that stand for the loss: the call itself and the name that it is bound to, alone or with outputs."""
-    match tree.parent(call):
-        case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))]):
-            return [tree.code(call), name]
-        case cst.Assign(
-            targets=[cst.AssignTarget(target=cst.Tuple(elements=[cst.Element(value=cst.Name(value=name)), *_]))]
-        ):
-            return [tree.code(call), name]
-        case _:
-            return [tree.code(call)]
 
 
 def _keyword(edits: Edits, function: cst.FunctionDef, *, by_name: bool) -> cst.Arg:

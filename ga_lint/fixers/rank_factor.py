@@ -1,6 +1,7 @@
 """The count divides, but nobody multiplies by the ranks that the stack averages over (GA204).
 
-Places: `division`, the `x / count` expression or `x /= count` statement, once for each division (several are fine).
+Places: `division`, the `x / count` expression or `x /= count` statement, once for each division (several are fine);
+`handed`, the call of a helper that returns the loss divided.
 Options: none.
 
 The factor follows the division as a statement of its own where the division is one, or where the whole `return` uses
@@ -13,6 +14,7 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, division_of
+from ga_lint.fixers.count_loss import bind
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, parameter_name, parameters
@@ -23,7 +25,12 @@ from ga_lint.fixers.tree import Tree, names_in, occurrences
 def rank_factor(target: Target, edits: Edits) -> None:
     tree = target.tree
     kinds = (cst.BinaryOperation, cst.AugAssign, cst.Call)
-    divisions = [division_of(tree.find(span, *kinds)) for span in target.spans("division")]
+    try:
+        divisions = [division_of(tree.find(span, *kinds)) for span in target.spans("division")]
+    except FixNotApplicable:
+        raise FixNotApplicable("the division itself stands in a helper that others may call") from None
+    for span in target.spans("handed"):
+        _multiply_handed(edits, tree.find(span, cst.Call))
     for division in divisions:
         _refuse_other_counts(tree, tree.function_of(division.whole))
     hoisted: set[cst.CSTNode] = set()
@@ -43,6 +50,18 @@ def rank_factor(target: Target, edits: Edits) -> None:
             edits.insert_before(line, text + _block(self_name, tree.code(division.left), _guard(tree, division)))
         if line is not None:
             edits.replace(_expression(division), tree.code(division.left))
+
+
+def _multiply_handed(edits: Edits, call: cst.Call) -> None:
+    """Behind `loss = helper(..., num_items_in_batch)`; without a count the helper takes its own mean."""
+    tree = edits.tree
+    function = tree.function_of(call)
+    _refuse_other_counts(tree, function)
+    if COUNT not in {param.name.value for param in parameters(function)}:
+        raise FixNotApplicable("the count is no parameter, so when the helper divides by it is not known")
+    line, loss, tail = bind(edits, function, call)
+    factor = _block(parameter_name(function, 0), loss, f"{COUNT} is not None and ")
+    edits.insert_after(line, f"{factor}{tail}")
 
 
 def _refuse_other_counts(tree: Tree, function: cst.FunctionDef) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import libcst as cst
@@ -44,7 +44,7 @@ def divide_other_terms(edits: Edits, function: cst.FunctionDef, start: Position,
     owner, model = parameter_name(function, 0), parameter_name(function, 1)
     for addition in additions:
         edits.change(addition.term, lambda term: cst.BinaryOperation(as_factor(term), cst.Divide(), cst.Name(name)))
-    first = _common_statement(tree, function, [addition.where for addition in additions])
+    first = common_statement(tree, function, [addition.where for addition in additions])
     counted = f"{model}.training and {COUNT} is not None"
     note = "# the Trainer divides no term of a loss that it passes a count for"
     value = f"{owner}.{steps} if {counted} else 1"
@@ -52,6 +52,21 @@ def divide_other_terms(edits: Edits, function: cst.FunctionDef, start: Position,
         value = f"(\n    {value}\n)"
     edits.insert_before(first, f"{note}\n{name} = {value}\n")
     return True
+
+
+def uses(tree: Tree, value: cst.CSTNode) -> list[str]:
+    """The texts that stand for a loss: the expression itself and the name that it is bound to, alone or with others."""
+    if isinstance(value, cst.AugAssign):
+        return [tree.code(value.target)]
+    match tree.parent(value):
+        case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))]):
+            return [tree.code(value), name]
+        case cst.Assign(
+            targets=[cst.AssignTarget(target=cst.Tuple(elements=[cst.Element(value=cst.Name(value=name)), *_]))]
+        ):
+            return [tree.code(value), name]
+        case _:
+            return [tree.code(value)]
 
 
 def refuse_other_terms(tree: Tree, function: cst.FunctionDef, start: Position, loss: str) -> None:
@@ -70,7 +85,7 @@ def _additions(tree: Tree, function: cst.FunctionDef, start: Position, losses: l
         """The loss itself, a product of it, or a sum that it is a part of."""
         match node:
             case cst.BinaryOperation(operator=cst.Multiply() | cst.Divide() | cst.Add() | cst.Subtract()):
-                return holds(node.left) or holds(node.right)
+                return tree.code(node) in known or holds(node.left) or holds(node.right)
         return tree.code(node) in known
 
     class Sums(cst.CSTVisitor):
@@ -122,7 +137,7 @@ def _parts(value: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
             pass
 
 
-def _common_statement(tree: Tree, function: cst.FunctionDef, places: list[cst.CSTNode]) -> Statement:
+def common_statement(tree: Tree, function: cst.FunctionDef, places: Sequence[cst.CSTNode]) -> Statement:
     """The innermost statement that comes before all of these places whichever way they are reached."""
     chains = [[place, *tree.around(place)] for place in places]
     for block in (node for node in chains[0] if isinstance(node, cst.IndentedBlock)):

@@ -143,6 +143,11 @@ class Tree:
     def parse_expression(self, text: str) -> cst.BaseExpression:
         return cst.parse_expression(text, self.module.config_for_parsing)
 
+    def in_house_quotes(self, expression: str) -> str:
+        """The expression, as Python unparses it, with double quotes where the file prefers those."""
+        prefers_double = self.source.text.count('"') >= self.source.text.count("'")
+        return expression.replace("'", '"') if prefers_double and not set(expression) & set('"\\') else expression
+
     def _indent_around(self, node: cst.CSTNode) -> str:
         own = [node] if isinstance(node, cst.IndentedBlock) else []
         blocks = [*own, *(outer for outer in self.around(node) if isinstance(outer, cst.IndentedBlock))]

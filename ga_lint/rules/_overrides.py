@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-from ga_lint.diagnostics import FixRequest, FixTier, Step
+from ga_lint.diagnostics import FixRequest, Step
 from ga_lint.facts.model import (
     Answer,
     FactorKind,
-    Level,
     LossFunction,
     LossSite,
     LossTerm,
@@ -22,7 +20,6 @@ from ga_lint.facts.model import (
     Returned,
     SuperCall,
 )
-from ga_lint.project import Project
 from ga_lint.source import Span
 
 COUNT = "num_items_in_batch"
@@ -65,6 +62,16 @@ def is_plain_mean(term: LossTerm) -> bool:
         and not term.power_of(FactorKind.GLOBAL_COUNT)
         and not term.power_of(FactorKind.STEPS)
     )
+
+
+def plain_mean(returned: Returned) -> LossTerm | None:
+    return next((term for term in returned.terms or () if is_plain_mean(term)), None)
+
+
+def is_undivided(override: Override, backward: Returned) -> bool:
+    """Does a training_step of one's own hand backward a loss that nothing divides?"""
+    unknown = backward.terms is None and not override.steps_by_itself
+    return plain_mean(backward) is not None or unknown
 
 
 def uses_count(term: LossTerm) -> bool:
@@ -115,115 +122,12 @@ def loss_trace(override: Override, term: LossTerm, returned: Returned) -> tuple[
     return tuple(steps)
 
 
-def override_fix(override: Override, terms: list[LossTerm], project: Project) -> tuple[FixRequest | None, str | None]:
-    """The rewrite that makes an override use the count: forward it, delegate, or divide its own sum."""
-    calls = dropped_calls(override)
-    if calls and _adds_terms(override) and (override.sample_base or override.opted_out):
-        return (
-            None,
-            "the Trainer divides what this class returns, so the terms beside super()'s loss are its own to decide",
-        )
-    if calls:
-        return forward_fix(override, calls[0], project), None
-    request, refusal = _own_fix(override, terms)
-    return (None if request is None else _for_release(request, project)), refusal
+def inside(place: Place, function: Place) -> bool:
+    return place.path == function.path and function.span.contains(place.span)
 
 
-def crash_fix(override: Override, project: Project) -> tuple[FixRequest | None, str | None]:
-    """The rewrite for an override that the Trainer cannot even call.
-
-    Where the loss cannot be divided here, it is left to the Trainer, who divided it when this code was written.
-    """
-    terms = [term for _, term in returned_terms(override)]
-    if dropped_calls(override) and not _only_supers(override, terms):
-        return None, "on another path the loss is not super()'s, and nothing would divide it once the count is taken"
-    fix, refusal = override_fix(override, terms, project)
-    if fix is not None or any(term.power_of(FactorKind.STEPS) for term in terms):  # the steps divide already
-        return fix, refusal
-    method = ("method", override.function.span)
-    if override.method == "compute_loss":
-        summary = "take the count and let the Trainer divide by the steps, as before 4.46"
-        return FixRequest("opt-out", FixTier.UNSAFE, summary, (method,)), None
-    return FixRequest("take-count", FixTier.SAFE, "take the third argument", (method,)), None
-
-
-def _only_supers(override: Override, terms: list[LossTerm]) -> bool:
-    """Is every loss that it returns the base's, with or without terms beside it?"""
-    if override.method == "training_step":
-        return True
-    sums = [one for returned in override.returns for one in returned.sums]
-    known = not any(returned.partly or returned.terms is None for returned in override.returns)
-    return bool(terms) and known and all(any(term.site.callee == SUPER for term in one) for one in sums)
-
-
-def forward_fix(override: Override, call: SuperCall, project: Project) -> FixRequest:
-    """Hand the count on. That a term super() knows nothing of is then divided by the steps is a choice."""
-    tier = FixTier.UNSAFE if _adds_terms(override) else FixTier.SAFE
-    return _for_release(FixRequest("forward-count", tier, "forward the count", (("call", call.place.span),)), project)
-
-
-def _adds_terms(override: Override) -> bool:
-    return any(
-        len({term.site for term in returned.terms or ()}) > 1
-        and any(term.site.callee == SUPER for term in returned.terms or ())
-        for returned in override.returns
-    )
-
-
-def _for_release(request: FixRequest, project: Project) -> FixRequest:
-    """Before 4.55 the Trainer does not say how long the running window is."""
-    if project.knows_window_length is not False:
-        return request
-    return replace(request, options=(*request.options, ("steps", "args.gradient_accumulation_steps")))
-
-
-def _own_fix(override: Override, terms: list[LossTerm]) -> tuple[FixRequest | None, str | None]:
-    if any(term.site.level is Level.SAMPLE for term in terms):
-        summary = "let the Trainer divide: model_accepts_loss_kwargs = False"
-        return FixRequest("opt-out", FixTier.UNSAFE, summary, (("method", override.function.span),)), None
-    if not terms:
-        return None, "the loss that it returns could not be followed"
-    if any(term.site.reduced.path != override.function.path for term in terms):
-        return None, "the loss is reduced in another file"
-    if all(term.site.callee.endswith("own loss") for term in terms):
-        return delegate_fix(override, terms)
-    if len({term.site for term in terms}) > 1 or any(term.factors for term in terms):
-        return None, "the loss has several terms, and each needs a divisor of its own"
-    return _count(override, terms[0])
-
-
-def delegate_fix(override: Override, terms: list[LossTerm]) -> tuple[FixRequest | None, str | None]:
-    sites = {term.site for term in terms}
-    reads = dict(override.loss_reads)
-    if len(sites) > 1:
-        return None, "the model is called more than once"
-    site = sites.pop()
-    places = [read.span for call, read in override.loss_reads if call == site.call]
-    if not places or site.call not in reads:
-        return None, "where the loss is read from the model's output could not be followed"
-    targets: list[tuple[str, Span]] = [("call", site.call.span), *(("loss", span) for span in places)]
-    return FixRequest("delegate-loss", FixTier.UNSAFE, "let super() compute the loss", tuple(targets)), None
-
-
-def _count(override: Override, term: LossTerm) -> tuple[FixRequest | None, str | None]:
-    site = term.site
-    if not inside(site.reduced, override.function):
-        return None, "the loss is reduced in a helper that others may call"
-    targets: list[tuple[str, Span]]
-    other = other_targets(site)
-    if other is not None:
-        return None, other
-    if site.call == site.reduced:
-        targets = [("call", site.call.span)]
-        if site.constructor is not None:
-            if site.constructor.path != override.function.path:
-                return None, "the loss object is built in another file"
-            targets.append(("constructor", site.constructor.span))
-    else:
-        targets = [("mean", site.reduced.span)]
-    options = [(name, text) for name, text in (("targets", site.labels), ("ignore_index", site.ignore_index)) if text]
-    request = FixRequest("count-loss", FixTier.UNSAFE, "divide the sum by the count", tuple(targets), tuple(options))
-    return request, None
+def _at(place: Place) -> tuple[Path, Span]:
+    return place.path, place.span
 
 
 def other_targets(site: LossSite) -> str | None:
@@ -237,11 +141,3 @@ def other_targets(site: LossSite) -> str | None:
     if site.labels and _SELECTED.search(site.labels):
         return "only some of the labels are targets, and the Trainer counts them all"
     return None
-
-
-def inside(place: Place, function: Place) -> bool:
-    return place.path == function.path and function.span.contains(place.span)
-
-
-def _at(place: Place) -> tuple[Path, Span]:
-    return place.path, place.span

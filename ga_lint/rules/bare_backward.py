@@ -8,7 +8,8 @@ from ga_lint.diagnostics import Confidence, Finding, Severity, Step
 from ga_lint.facts.model import STEP_OVERRIDE_WORDS, FileFacts, LossTerm, Override, Place
 from ga_lint.project import Project
 from ga_lint.rules._effects import by_steps
-from ga_lint.rules._overrides import is_plain_mean, receives_count
+from ga_lint.rules._override_fixes import step_fix
+from ga_lint.rules._overrides import is_undivided, plain_mean, receives_count
 from ga_lint.rules.registry import rule
 
 
@@ -27,15 +28,16 @@ def bare_backward(facts: FileFacts, project: Project) -> Iterator[Finding]:
             continue
         seen: set[Place] = set()
         for backward in override.backwards:
-            term = next((t for t in backward.terms or () if is_plain_mean(t)), None)
-            unknown = backward.terms is None and not override.steps_by_itself and override.parameter.name is not None
-            if (term is not None or unknown) and backward.place not in seen:
+            term = plain_mean(backward)
+            named = term is not None or override.parameter.name is not None
+            if is_undivided(override, backward) and named and backward.place not in seen:
                 seen.add(backward.place)
-                yield _finding(override, backward.place, term, facts)
+                yield _finding(override, backward.place, term, facts, project)
 
 
-def _finding(override: Override, place: Place, term: LossTerm | None, facts: FileFacts) -> Finding:
+def _finding(override: Override, place: Place, term: LossTerm | None, facts: FileFacts, project: Project) -> Finding:
     reduced = term.site.reduced if term else None
+    fix, refusal = step_fix(override, place, term, project)
     what = "the mean of this micro-batch" if term else "the loss of this micro-batch, and nothing divides it"
     return Finding(
         code="GA219",
@@ -56,5 +58,6 @@ def _finding(override: Override, place: Place, term: LossTerm | None, facts: Fil
             *([Step("a mean over the micro-batch", reduced.path, reduced.span)] if reduced else []),
             Step("handed to backward as it is", place.path, place.span),
         ),
-        fix_refusal="hand the count to `self.compute_loss`, or divide by the window's length: the choice is the loss's",
+        fix=fix,
+        fix_refusal=refusal,
     )

@@ -9,13 +9,13 @@ from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, Answer, FileFacts, LossTerm
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
+from ga_lint.rules._override_fixes import override_fix
 from ga_lint.rules._overrides import (
     SUPER,
     Fix,
     is_plain_mean,
     loss_trace,
     origin,
-    override_fix,
     receives_count,
     returned_terms,
     trusts_count,

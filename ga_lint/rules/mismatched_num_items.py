@@ -28,6 +28,7 @@ from ga_lint.rules.registry import rule
 
 _ROWS = re.compile(r"\.size\(0\)|\.shape\[0\]|\blen\(|batch_size|\bbsz\b")
 _POSITIONS = re.compile(r"attention_mask|input_ids|\.numel\(\)|\.size\(1\)|\.shape\[1\]")
+_FROM_SECOND = re.compile(r"\[[^\[\]]*\b[1-9]\d*:")  # `labels[..., 1:]`
 # timid: what is called so may be the right number, counted where it could not be followed
 _COUNTED = re.compile(r"count|num|n_|tokens|items|valid|target|denom|total|norm", re.IGNORECASE)
 
@@ -66,7 +67,8 @@ def _mismatch(term: LossTerm) -> tuple[str, Confidence] | None:
         return f"`{site.rescaled_by}` also counts positions that are no targets", known
     if site.reduction is Reduction.SUM and site.per_row:
         return "means over rows are summed, not targets", Confidence.LIKELY
-    if site.reduction is Reduction.SUM and site.shifted and site.rescaled_by and not site.rescaled_shifted:
+    unshifted = site.rescaled_by and not site.rescaled_shifted and not _FROM_SECOND.search(site.rescaled_by)
+    if site.reduction is Reduction.SUM and site.shifted and unshifted:
         return f"`{site.rescaled_by}` also counts the first label, which nothing predicts", Confidence.POSSIBLE
     if site.reduction is not Reduction.MEAN or site.counted:
         return None

@@ -9,7 +9,8 @@ from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, STEP_OVERRIDE_WORDS, FileFa
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
-from ga_lint.rules._overrides import crash_fix, receives_count
+from ga_lint.rules._override_fixes import crash_fix
+from ga_lint.rules._overrides import receives_count
 from ga_lint.rules.registry import rule
 
 _PASSED = ("compute_loss", "training_step")

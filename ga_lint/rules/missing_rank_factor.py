@@ -10,7 +10,8 @@ from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, FactorKind, FileFacts, Loss
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
-from ga_lint.rules._overrides import SUPER, Fix, delegate_fix, inside, returned_terms, trusts_count
+from ga_lint.rules._override_fixes import delegate_fix
+from ga_lint.rules._overrides import SUPER, Fix, inside, returned_terms, trusts_count
 from ga_lint.rules.registry import rule
 
 
@@ -67,9 +68,17 @@ def _fix(override: Override, term: LossTerm, by: _Normalised) -> Fix:
     if not by.division:
         return None, "what divides is called here, and the factor may be owed elsewhere"
     if not inside(by.place, override.function):
-        return None, "the division stands in a helper that others may call"
+        return _fix_where_handed(term)
     request = FixRequest("rank-factor", FixTier.SAFE, "multiply by the ranks", (("division", by.place.span),))
     return request, None
+
+
+def _fix_where_handed(term: LossTerm) -> Fix:
+    """A helper divides: the factor goes behind its call, since others may call it too."""
+    handed = term.site.divisor
+    if handed is None or handed.in_pair or not term.site.via:
+        return None, "the division stands in a helper that others may call"
+    return FixRequest("rank-factor", FixTier.SAFE, "multiply by the ranks", (("handed", handed.place.span),)), None
 
 
 def _finding(

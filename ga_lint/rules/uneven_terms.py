@@ -19,7 +19,8 @@ from ga_lint.facts.model import (
 )
 from ga_lint.project import Project
 from ga_lint.rules._effects import steps_of, too_large
-from ga_lint.rules._overrides import trusts_count, uneven_terms
+from ga_lint.rules._override_fixes import uneven_fix
+from ga_lint.rules._overrides import Fix, trusts_count, uneven_terms
 from ga_lint.rules.registry import rule
 
 
@@ -37,7 +38,7 @@ def uneven(facts: FileFacts, project: Project) -> Iterator[Finding]:
     followed: list[Override | LossFunction | ModelForward] = [*overrides, *facts.loss_functions, *facts.forwards]
     for one in followed:
         for returned, term in uneven_terms(one):
-            yield _finding(one, returned, term, _effect(one, facts))
+            yield _finding(one, returned, term, _effect(one, facts), _fix(one, term, project))
 
 
 def _effect(one: Override | LossFunction | ModelForward, facts: FileFacts) -> Effect:
@@ -46,8 +47,18 @@ def _effect(one: Override | LossFunction | ModelForward, facts: FileFacts) -> Ef
     return Effect(EffectKind.SCALE, message, "GAS*N" if by_ranks else "GAS", None if by_ranks else steps_of(facts))
 
 
+def _fix(one: Override | LossFunction | ModelForward, term: LossTerm, project: Project) -> Fix:
+    if not isinstance(one, Override):
+        return None, (
+            "a term over tokens joins the sum, one over the whole forward is divided by the steps: which it is "
+            "decides its divisor"
+        )
+    beside = [other for returned in one.returns for terms in returned.sums if term in terms for other in terms]
+    return uneven_fix(one, term, [other for other in beside if other != term], project)
+
+
 def _finding(
-    one: Override | LossFunction | ModelForward, returned: Returned, term: LossTerm, effect: Effect
+    one: Override | LossFunction | ModelForward, returned: Returned, term: LossTerm, effect: Effect, fix: Fix
 ) -> Finding:
     reduced, added = term.site.reduced, term.site.callee == ADDED_TERM
     what = "comes in with every micro-batch" if added else "is a mean over the micro-batch"
@@ -67,6 +78,6 @@ def _finding(
             Step("comes in here" if added else "reduced to a mean here", reduced.path, reduced.span),
             Step("returned in one sum with a term that uses the count", returned.place.path, returned.place.span),
         ),
-        fix_refusal="a term over tokens joins the sum, one over the whole forward is divided by the steps: which it is "
-        "decides its divisor",
+        fix=fix[0],
+        fix_refusal=fix[1],
     )

@@ -9,7 +9,8 @@ from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, STEP_OVERRIDE_WORDS, UNKNOW
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import WEIGHTS, effect_of
-from ga_lint.rules._overrides import dropped_calls, forward_fix, receives_count, trusts_count
+from ga_lint.rules._override_fixes import forward_fix
+from ga_lint.rules._overrides import dropped_calls, receives_count, trusts_count
 from ga_lint.rules.registry import rule
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ga_lint.diagnostics import Confidence, Step
@@ -61,6 +61,18 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
+class Divisor:
+    """The number of targets in one micro-batch, as an expression that may be written at `place` once more.
+
+    At the call of a helper that returns the loss, the text is empty where the caller cannot write it.
+    """
+
+    text: str
+    place: Place
+    in_pair: bool = False  # what the call there returns is a tuple, and the loss its first element
+
+
+@dataclass(frozen=True, slots=True)
 class Factor:
     """One multiplication (`power` 1) or division (`power` -1) of a loss."""
 
@@ -72,6 +84,7 @@ class Factor:
     counted: str = ""  # the text of what a count runs over
     shifted: bool = False  # the count leaves the first label out
     targets: Counted | None = None  # what is counted, where the batch itself holds it
+    divisor: Divisor | None = field(default=None, compare=False)  # the count of this micro-batch, where it is one
 
     @property
     def counts_scalar(self) -> bool:
@@ -105,7 +118,8 @@ class LossSite:
     weighted: bool = False  # class weights: its mean is not the sum over the number of targets
     scope: str = ""  # the function that holds the call
     depth: int = 0  # how many loops are running where it is computed
-    via: tuple[Step, ...] = ()  # through which helpers it came
+    via: tuple[Step, ...] = ()  # the calls of helpers that it came through, the outermost first
+    divisor: Divisor | None = field(default=None, compare=False)  # of a mean over some of the positions
     constructor: Place | None = None  # where the loss object was built
     ragged: tuple[Step, ...] = ()  # why its counts can differ between micro-batches
     equal: tuple[Step, ...] = ()  # why they cannot

@@ -1,0 +1,242 @@
+"""Which rewrite suits an override that leaves its loss undivided, or why is there none?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ga_lint.diagnostics import FixRequest, FixTier
+from ga_lint.facts.model import Divisor, FactorKind, Level, LossSite, LossTerm, Override, Place, SuperCall
+from ga_lint.project import Project
+from ga_lint.rules._overrides import (
+    SUPER,
+    Fix,
+    dropped_calls,
+    inside,
+    is_plain_mean,
+    is_undivided,
+    other_targets,
+    plain_mean,
+    returned_terms,
+    uses_count,
+)
+from ga_lint.source import Span
+
+_SEVERAL = "the loss has several terms, and each needs a divisor of its own"
+_COEFFICIENTS = (FactorKind.CONSTANT, FactorKind.OTHER)
+Targets = list[tuple[str, Span]]
+Options = list[tuple[str, str]]
+
+
+def override_fix(override: Override, terms: list[LossTerm], project: Project) -> Fix:
+    """The rewrite that makes an override use the count: forward it, delegate, or divide its own sum."""
+    calls = dropped_calls(override)
+    if calls and _adds_terms(override) and (override.sample_base or override.opted_out):
+        return (
+            None,
+            "the Trainer divides what this class returns, so the terms beside super()'s loss are its own to decide",
+        )
+    if calls:
+        return forward_fix(override, calls[0], project), None
+    request, refusal = _own_fix(override, terms)
+    return (None if request is None else for_release(request, project)), refusal
+
+
+def crash_fix(override: Override, project: Project) -> Fix:
+    """The rewrite for an override that the Trainer cannot even call.
+
+    Where the loss cannot be divided here, it is left to the Trainer, who divided it when this code was written.
+    """
+    terms = [term for _, term in returned_terms(override)]
+    if dropped_calls(override) and not _only_supers(override, terms):
+        return None, "on another path the loss is not super()'s, and nothing would divide it once the count is taken"
+    fix, refusal = override_fix(override, terms, project)
+    if fix is not None or any(term.power_of(FactorKind.STEPS) for term in terms):  # the steps divide already
+        return fix, refusal
+    method = ("method", override.function.span)
+    backward = override.backwards[0] if len(override.backwards) == 1 else None
+    if backward is not None and is_undivided(override, backward):
+        fix, refusal = step_fix(override, backward.place, plain_mean(backward), project)
+        return fix and replace(fix, options=(*fix.options, ("take", "yes"))), refusal
+    if override.method == "compute_loss":
+        summary = "take the count and let the Trainer divide by the steps, as before 4.46"
+        return FixRequest("opt-out", FixTier.UNSAFE, summary, (method,)), None
+    return FixRequest("take-count", FixTier.SAFE, "take the third argument", (method,)), None
+
+
+def _only_supers(override: Override, terms: list[LossTerm]) -> bool:
+    """Is every loss that it returns the base's, with or without terms beside it?"""
+    if override.method == "training_step":
+        return True
+    sums = [one for returned in override.returns for one in returned.sums]
+    known = not any(returned.partly or returned.terms is None for returned in override.returns)
+    return bool(terms) and known and all(any(term.site.callee == SUPER for term in one) for one in sums)
+
+
+def forward_fix(override: Override, call: SuperCall, project: Project) -> FixRequest:
+    """Hand the count on. That a term super() knows nothing of is then divided by the steps is a choice."""
+    tier = FixTier.UNSAFE if _adds_terms(override) else FixTier.SAFE
+    return for_release(FixRequest("forward-count", tier, "forward the count", (("call", call.place.span),)), project)
+
+
+def _adds_terms(override: Override) -> bool:
+    return any(
+        len({term.site for term in returned.terms or ()}) > 1
+        and any(term.site.callee == SUPER for term in returned.terms or ())
+        for returned in override.returns
+    )
+
+
+def for_release(request: FixRequest, project: Project) -> FixRequest:
+    """Before 4.55 the Trainer does not say how long the running window is."""
+    if project.knows_window_length is not False:
+        return request
+    return replace(request, options=(*request.options, ("steps", "args.gradient_accumulation_steps")))
+
+
+def _own_fix(override: Override, terms: list[LossTerm]) -> Fix:
+    if terms and all(term.site.level is Level.SAMPLE for term in terms):
+        summary = "let the Trainer divide: model_accepts_loss_kwargs = False"
+        return FixRequest("opt-out", FixTier.UNSAFE, summary, (("method", override.function.span),)), None
+    if not terms:
+        return None, "the loss that it returns could not be followed"
+    if all(term.site.callee.endswith("own loss") for term in terms):
+        return delegate_fix(override, terms)
+    if any(term.site.callee.endswith("own loss") for term in terms):
+        return None, _SEVERAL
+    factors = [factor for term in terms for factor in term.factors]
+    if any(factor.kind not in _COEFFICIENTS or factor.power < 0 for factor in factors):
+        return None, "the loss is scaled by something whose meaning is not known"
+    return _count(override, terms)
+
+
+def delegate_fix(override: Override, terms: list[LossTerm]) -> Fix:
+    sites = {term.site for term in terms}
+    reads = dict(override.loss_reads)
+    if len(sites) > 1:
+        return None, "the model is called more than once"
+    site = sites.pop()
+    places = [read.span for call, read in override.loss_reads if call == site.call]
+    if not places or site.call not in reads:
+        return None, "where the loss is read from the model's output could not be followed"
+    targets: Targets = [("call", site.call.span), *(("loss", span) for span in places)]
+    return FixRequest("delegate-loss", FixTier.UNSAFE, "let super() compute the loss", tuple(targets)), None
+
+
+def uneven_fix(override: Override, term: LossTerm, beside: Sequence[LossTerm], project: Project) -> Fix:
+    """A mean in one sum with `beside`, some of which use the count: its own count or the steps are its divisor."""
+    site = term.site
+    if site.level is Level.TOKEN or _is_over_labels(site):
+        if not _is_over_labels(site):
+            return None, "a term over tokens joins the sum by its own count, which is not known here"
+        request, refusal = _count(override, [term])
+        options = (("alone", "yes"),)
+        return request and replace(request, options=(*request.options, *options)), refusal
+    counted = [_counted_at(one) for one in beside if uses_count(one)]
+    if not all(inside(place, override.function) for place in counted):
+        return None, "the term that is divided by the count is divided in a helper"
+    if any(one.site.level is Level.TOKEN and is_plain_mean(one) for one in beside):
+        return None, "another term of the sum is a mean over tokens, which the count divides"
+    targets = _unique([("counted", place.span) for place in counted])
+    request = FixRequest("divide-terms", FixTier.UNSAFE, "divide by the steps what each forward adds", targets)
+    return for_release(request, project), None
+
+
+def _counted_at(term: LossTerm) -> Place:
+    """Where the term becomes one that the count divides."""
+    division = next((factor for factor in term.factors_of(FactorKind.GLOBAL_COUNT) if factor.power < 0), None)
+    return term.site.call if division is None else division.place
+
+
+def step_fix(override: Override, value: Place, term: LossTerm | None, project: Project) -> Fix:
+    """What backward receives in a training_step of one's own: counted by compute_loss, or divided by the steps."""
+    targets: Targets = [("value", value.span)]
+    if term is not None and term.site.callee == SUPER and inside(term.site.call, override.function):
+        targets.append(("call", term.site.call.span))
+        summary = "hand the count to compute_loss, and divide where there is none"
+    elif term is not None and term.site.callee.endswith("own loss"):
+        delegation, refusal = delegate_fix(override, [term])
+        if delegation is None:
+            return None, refusal
+        targets += [("model" if role == "call" else role, span) for role, span in delegation.targets]
+        summary = "let compute_loss give the model's loss, by the count, and divide where there is none"
+    elif term is None or term.site.level is not Level.TOKEN:
+        summary = "divide by the number of micro-batches in the window"
+    else:
+        return None, "hand the count to `self.compute_loss`, or divide by the window's length: the choice is the loss's"
+    return for_release(FixRequest("divide-in-step", FixTier.UNSAFE, summary, tuple(targets)), project), None
+
+
+def _count(override: Override, terms: list[LossTerm]) -> Fix:
+    """Divide each mean's sum by the count: where it is taken, or where a helper hands it back."""
+    sites = list(dict.fromkeys(term.site for term in terms))
+    counted = [site for site in sites if len(sites) == 1 or _is_over_labels(site)]
+    own = [site for site in counted if inside(site.reduced, override.function)]
+    handed = [site for site in counted if site not in own and site.divisor is not None and site.divisor.text]
+    refusal = _refusal(override, sites, [*own, *handed])
+    if refusal is not None:
+        return None, refusal
+    outside = {site for site in own if site.constructor is not None and not inside(site.constructor, override.function)}
+    if len({(site.labels, site.ignore_index) for site in outside}) > 1:
+        return None, _SEVERAL
+    texts = [option for site in outside for option in _own_options(site)]
+    divisors = {(site.divisor.place.span.start.row, site.divisor.text) for site in handed if site.divisor is not None}
+    if len({row for row, _ in divisors}) < len(divisors):
+        return None, "what the mean of a helper divides by depends on the path through it"
+    targets = [target for site in own for target in _own_targets(site)]
+    targets += [_handed_target(site.divisor) for site in handed if site.divisor is not None]
+    options = (*dict.fromkeys(texts), *((f"divisor on line {row}", text) for row, text in sorted(divisors)))
+    request = FixRequest("count-loss", FixTier.UNSAFE, "divide the sum by the count", _unique(targets), options)
+    return request, None
+
+
+def _refusal(override: Override, sites: list[LossSite], counted: list[LossSite]) -> str | None:
+    """Why the count is not the divisor of all that are `counted`, or something else has none."""
+    for site in counted:
+        other = other_targets(site)
+        if other is not None:
+            return other
+        if site.constructor is not None and site.constructor.path != override.function.path:
+            return "the loss object is built in another file"
+        if site.labels_from and site.labels_from != "labels" and not site.masked:
+            return f"the targets are made of `{site.labels_from}`, and the Trainer counts `labels`"
+    for site in sites:
+        if site in counted:
+            continue
+        if len(sites) == 1:
+            return "the loss is reduced in a helper, and what its mean divides by cannot be written here"
+        if not _stands_beside(override, site, counted):
+            return _SEVERAL
+    return None
+
+
+def _is_over_labels(site: LossSite) -> bool:
+    return "labels" in (site.labels_from, site.mask_from)
+
+
+def _stands_beside(override: Override, site: LossSite, counted: list[LossSite]) -> bool:
+    """Is this a term of one forward, and never without one that is counted? The steps divide such a one."""
+    if site.level is Level.TOKEN and inside(site.reduced, override.function):
+        return False  # which of them it is over is not known
+    sums = [terms for returned in override.returns for terms in returned.sums if any(t.site == site for t in terms)]
+    return all(any(term.site in counted for term in terms) for terms in sums)
+
+
+def _own_options(site: LossSite) -> Options:
+    return [(name, text) for name, text in (("targets", site.labels), ("ignore_index", site.ignore_index)) if text]
+
+
+def _handed_target(divisor: Divisor) -> tuple[str, Span]:
+    return ("handed in a pair" if divisor.in_pair else "handed"), divisor.place.span
+
+
+def _unique(targets: Targets) -> tuple[tuple[str, Span], ...]:
+    return tuple(dict.fromkeys(targets))
+
+
+def _own_targets(site: LossSite) -> Targets:
+    if site.call != site.reduced:
+        return [("mean", site.reduced.span)]
+    if site.constructor is None:
+        return [("call", site.call.span)]
+    return [("call", site.call.span), ("constructor", site.constructor.span)]
