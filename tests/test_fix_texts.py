@@ -437,6 +437,12 @@ EACH = {
         {},
         {"model": "model"},
     ),
+    "lightning-count": (
+        "class LM(L.LightningModule):\n    def __init__(self, m):\n        self.m = m  # a\n\n"
+        "    def training_step(self, batch, i):\n        # b\n        return self.m(**batch).loss  # c\n",
+        {"labels": 'batch["labels"]', "shifted": "yes", "own": "yes", "index": "no"},
+        {"method": "def training_step", "returned": "self.m(**batch).loss", "call": "self.m(**batch)"},
+    ),
     "divide-terms": (
         OVERRIDE.format(parameters="self, model, inputs, num_items_in_batch=None").replace(
             "return super()",
@@ -724,3 +730,17 @@ def test_a_rule_that_asks_wrongly_is_our_own_fault() -> None:
         rewrite(source_of("a = b / c\n"), asked)
     with pytest.raises(InternalError, match="no fixer"):
         rewrite(source_of("a = 1\n"), FixRequest("magic", FixTier.SAFE, ""))
+
+
+def test_a_model_cannot_divide_what_it_adds_to_its_loss() -> None:
+    """Only the Trainer knows how long the window is."""
+    text = """class MoE(PreTrainedModel):
+    def forward(self, input_ids, labels=None, **kwargs):
+        loss = self.loss_function(logits, labels)
+        loss += self.router_aux_loss_coef * aux_loss.to(loss.device)
+        return loss
+"""
+    call = "self.loss_function(logits, labels)"
+    assert "another term on line 4" in refusal(text, "forward-count", call=call)
+    alone = text.replace("        loss += self.router_aux_loss_coef * aux_loss.to(loss.device)\n", "")
+    assert "self.loss_function(logits, labels, **kwargs)" in rewritten(alone, "forward-count", call=call)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ga_lint.diagnostics import Step
 from ga_lint.facts.model import SCALAR, Factor, FactorKind, Level, LossSite, LossTerm, Place, Reduction
+from ga_lint.facts.remade import targets_of
 from ga_lint.facts.values import (
     UNKNOWN,
     Const,
@@ -101,7 +102,9 @@ def factor_of(by: Value, power: int, text: str, place: Place) -> Factor:
     match by:
         case Count(scale=scale, what=what):
             kind = FactorKind.OTHER if what == SCALAR else _COUNT_KIND[scale]
-            return Factor(kind, power, text, place, counted=what, shifted=by.shifted, divisor=by.divisor)
+            return Factor(
+                kind, power, text, place, counted=what, shifted=by.shifted, divisor=by.divisor, targets=by.targets
+            )
         case Const(value=bool()):
             return Factor(FactorKind.OTHER, power, text, place)
         case Const(value=int() | float() as number):
@@ -127,7 +130,7 @@ def _normal(term: LossTerm, at: Place | None = None) -> LossTerm:
         return term
     if site.reduction is Reduction.SUM and last.power == -1:
         mean = _reduced(site, Reduction.MEAN, at or last.place)
-        mean = replace(mean, averaged_over=last.counted, divisor=last.divisor)
+        mean = replace(mean, averaged_over=last.counted, divisor=last.divisor, targets=last.targets)
         return LossTerm(mean, term.factors[:-1])
     if site.reduction is Reduction.MEAN and last.power == 1:
         undone = last.counted == site.averaged_over
@@ -173,8 +176,8 @@ def along_axis(elements: Elements, axis: int | None, reduction: Reduction, place
     return replace(elements, site=replace(elements.site, level=Level.SAMPLE))
 
 
-def masked(elements: Elements, mask: Value, text: str, place: Place) -> Elements:
-    """Elements times a mask: those outside do not count."""
+def masked(elements: Elements, mask: Value, text: str, place: Place, *, picked: bool = False) -> Elements:
+    """Elements times a mask: those outside do not count, and are not there any more where it picked the others."""
     if elements.site.level is Level.SAMPLE:
         return elements
     evidence = Step(f"positions outside `{text}` do not count", place.path, place.span)
@@ -188,6 +191,7 @@ def masked(elements: Elements, mask: Value, text: str, place: Place) -> Elements
         shifted=elements.site.shifted or (isinstance(mask, Tensor) and mask.shifted) or None,
         ragged=(*elements.site.ragged, *inherited, evidence),
         mask_from=mask.origin if isinstance(mask, Tensor) else "",
+        targets=targets_of(mask) if picked else None,
     )
     return replace(elements, site=site)
 

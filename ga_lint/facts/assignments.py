@@ -11,6 +11,7 @@ from ga_lint.facts import algebra, gradients
 from ga_lint.facts.elements import is_ignore_index, unpacked
 from ga_lint.facts.events import Context
 from ga_lint.facts.paths import Frame, State
+from ga_lint.facts.remade import change_in_place, remade
 from ga_lint.facts.values import (
     COUNT,
     UNKNOWN,
@@ -51,14 +52,14 @@ def named(value: Value, target: ast.expr) -> Value:
     """A micro-batch as the loop's head names it."""
     match value, target:
         case Tensor(), ast.Name(id=name):
-            return replace(value, origin=name)
+            return replace(value, origin=name, remade=False)
         case Items(values=values), ast.Tuple(elts=targets) if len(values) == len(targets):
             return Items(tuple(named(one, part) for one, part in zip(values, targets, strict=True)))
         case Choice(values=values), _:
             return choice([named(one, target) for one in values])
         case Table(entries=entries), ast.Name(id=name):
             keyed = [
-                (key, replace(one, origin=f'{name}["{key}"]') if isinstance(one, Tensor) else one)
+                (key, replace(one, origin=f'{name}["{key}"]', remade=False) if isinstance(one, Tensor) else one)
                 for key, one in entries
             ]
             return Table(tuple(keyed), value.rest)
@@ -98,7 +99,7 @@ def _assign_element(run: Interpreter, frame: Frame, state: State, target: ast.Su
         place = run.place(frame, target)
         step = Step(f"positions of `{text}` set to the ignore index", place.path, place.span)
         kept = base if isinstance(base, Tensor) else Tensor(TensorKind.LABELS, text)
-        state.env[text] = replace(kept, kind=TensorKind.LABELS, ragged=(*kept.ragged, step))
+        change_in_place(state, text, replace(kept, kind=TensorKind.LABELS, ragged=(*kept.ragged, step)))
         return
     if isinstance(key, Const) and isinstance(key.value, str):
         if isinstance(base, Table):
@@ -110,7 +111,9 @@ def _assign_element(run: Interpreter, frame: Frame, state: State, target: ast.Su
     elif isinstance(base, Table):
         state.env[text] = replace(base, rest=value)
     elif isinstance(base, Tensor | Many) and isinstance(value, Tensor) and value.ragged:
-        state.env[text] = value
+        state.env[text] = remade(value)
+    elif isinstance(base, Tensor):
+        change_in_place(state, text, base)
 
 
 def as_augmented(node: ast.Assign) -> ast.AugAssign | None:

@@ -10,6 +10,7 @@ from ga_lint.facts import gradients, library, losses, objects, tensors, trainer_
 from ga_lint.facts.events import EventKind
 from ga_lint.facts.model import Level
 from ga_lint.facts.paths import Frame, State
+from ga_lint.facts.remade import after_method
 from ga_lint.facts.values import (
     COUNT,
     UNKNOWN,
@@ -134,7 +135,7 @@ def _method(call: Call, receiver: Value) -> Value:
     done = gradients.record_call(call, receiver)
     if done is not None:
         return done
-    known = tensors.method(call, receiver)
+    known = after_method(call.method, tensors.method(call, receiver))
     if known is None and isinstance(receiver, Built | Symbol | Unknown):
         known = library.driver_method(call)
     if known is not None:

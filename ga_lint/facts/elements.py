@@ -220,7 +220,7 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
         case Tensor(), _:
             return _sliced(base, node)
         case Elements(), Tensor(kind=TensorKind.MASK):
-            return algebra.masked(base, key, text_of(node.slice), run.place(frame, node))
+            return algebra.masked(base, key, text_of(node.slice), run.place(frame, node), picked=True)
         case Elements(), _:
             return base
         case ((Unknown() | Symbol()), Items()) if _is_one_position(node):
@@ -242,7 +242,7 @@ def _picked(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast.S
     kept = base if isinstance(base, Tensor) else entry(Tensor(TensorKind.OTHER), text_of(node.value))
     place = run.place(frame, node)
     step = Step(f"only positions of `{text_of(node.slice)}` are kept", place.path, place.span)
-    return replace(kept, flat=True, ragged=(*kept.ragged, step))
+    return replace(kept, flat=True, ragged=(*kept.ragged, step), remade=True)
 
 
 def read_loss(run: Interpreter, frame: Frame, output: Output, node: ast.expr) -> None:
@@ -283,7 +283,16 @@ def _sliced(base: Tensor, node: ast.Subscript) -> Tensor:
             lower = isinstance(part.lower, ast.Constant) and part.lower.value == 1 and part.upper is None
             upper = part.lower is None and part.upper is not None and text_of(part.upper) == "-1"
             if lower or upper:
-                return replace(
-                    base, shifted=True, kind=base.kind if base.kind is not TensorKind.BATCH else TensorKind.OTHER
-                )
-    return base
+                kind = base.kind if base.kind is not TensorKind.BATCH else TensorKind.OTHER
+                # labels[:, 1:] is what a shift drops; a second cut, or one at the other end, is no shift of theirs
+                return replace(base, shifted=True, kind=kind, remade=base.remade or base.shifted or upper)
+    return base if _selects_all(parts) else replace(base, remade=True)
+
+
+def _selects_all(parts: list[ast.expr]) -> bool:
+    """`labels[:]`, `mask[..., None]`: every element is still there."""
+    return all(
+        (isinstance(part, ast.Constant) and part.value in (None, ...))
+        or (isinstance(part, ast.Slice) and part.lower is part.upper is part.step is None)
+        for part in parts
+    )

@@ -11,6 +11,7 @@ from ga_lint.diagnostics import Step
 from ga_lint.facts import algebra, calls, conditions, objects, operators
 from ga_lint.facts.elements import element_of, entry, output_attribute, subscript
 from ga_lint.facts.paths import Frame, State
+from ga_lint.facts.remade import remade
 from ga_lint.facts.values import (
     UNKNOWN,
     Boundary,
@@ -69,9 +70,9 @@ def evaluate(run: Interpreter, frame: Frame, state: State, node: ast.expr) -> Va
         case ast.Call():
             return calls.evaluate_call(run, frame, state, node)
         case ast.BinOp():
-            return operators.binary(run, frame, state, node)
+            return remade(operators.binary(run, frame, state, node))
         case ast.UnaryOp():
-            return operators.unary(run, frame, state, node)
+            return remade(operators.unary(run, frame, state, node))
         case ast.Compare():
             return operators.compare(run, frame, state, node)
         case ast.BoolOp(values=operands):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ga_lint.facts import algebra, engines, losses, torch_calls
 from ga_lint.facts.elements import element_of
 from ga_lint.facts.model import Level
+from ga_lint.facts.remade import after_function
 from ga_lint.facts.values import (
     UNKNOWN,
     Built,
@@ -65,7 +66,7 @@ def call(call: Call, name: str) -> Value:
     if last in _REDUCES_OVER_RANKS:
         return _over_ranks(call)
     if name.startswith("torch") and (found := torch_calls.call(call, last)) is not None:
-        return found
+        return after_function(last, found)
     return _made(call, name, last)
 
 

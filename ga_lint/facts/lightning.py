@@ -10,7 +10,7 @@ from ga_lint.facts.assignments import named
 from ga_lint.facts.elements import element_of
 from ga_lint.facts.events import EventKind, Loop
 from ga_lint.facts.interpreter import Interpreter
-from ga_lint.facts.model import LightningStep, Place, Returned
+from ga_lint.facts.model import Accumulation, LightningStep, Place, Returned
 from ga_lint.facts.paths import Frame
 from ga_lint.facts.values import (
     UNKNOWN,
@@ -30,6 +30,7 @@ from ga_lint.project import Project
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 
 METHOD = "training_step"
+HOOK = "on_before_optimizer_step"
 
 
 def lightning_modules(run: Interpreter, parsed: ParsedFile) -> Iterator[tuple[Class, FunctionNode]]:
@@ -55,15 +56,30 @@ def lightning_steps(run: Interpreter, parsed: ParsedFile, project: Project) -> t
         before = len(run.events)
         run.run_function(_bound(run, cls, method), _arguments(run, parsed, cls, method))
         returns = [e for e in run.events[before:] if e.kind is EventKind.RETURN and e.function == place]
+        accumulation = accumulation_of(parsed, project)
+        hook = run.names.method(cls, HOOK)
         found.append(
             LightningStep(
                 place,
                 parsed.scopes.get(id(method), method.name),
                 tuple(one for event in returns for one in _returned(event.value, event.value_place)),
-                accumulation_of(parsed, project),
+                accumulation,
+                wrapped=tuple(event.value_place for event in returns if _is_wrapped(event.value)),
+                inherits_hook=hook is not None and hook[0].node is not cls.node,
+                mentions_deepspeed=_mentions_deepspeed(parsed, accumulation, project),
             )
         )
     return tuple(found)
+
+
+def _is_wrapped(value: Value) -> bool:
+    return any(isinstance(one, Table | Output) for one in alternatives(value))
+
+
+def _mentions_deepspeed(parsed: ParsedFile, accumulation: Accumulation, project: Project) -> bool:
+    setting = accumulation.place
+    other = project.file(setting.path) if setting is not None and setting.path.suffix == ".py" else None
+    return any(b"deepspeed" in one.source.data.lower() for one in (parsed, other) if one is not None)
 
 
 def run_manual_steps(run: Interpreter, parsed: ParsedFile) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -93,7 +94,9 @@ def _site(
     named = target is not None and target.kind is TensorKind.LABELS and target.from_batch
     ragged = target.ragged if target else ()
     ignore_text = (
-        _text_of(ignore, call) if ignore is not None else (str(row.ignore_index) if row.ignore_index else None)
+        _ignored_text(ignore, call, built)
+        if ignore is not None
+        else (str(row.ignore_index) if row.ignore_index else None)
     )
     # timid: a network's own number may never occur in what it is given; a tokenizer's padding id does
     given = named or not call.frame.name.endswith("forward") or isinstance(ignore, Symbol)
@@ -113,6 +116,7 @@ def _site(
         shifted=any(tensor.shifted for tensor in tensors) or None,
         labels=text_of(node) if node is not None else None,
         labels_from=target.origin if target else "",
+        labels_remade=target is not None and target.remade,
         weighted=_is_weighted(built, call),
         ragged=ragged,
         equal=target.equal if target else (),
@@ -151,6 +155,17 @@ def _is_padding(value: Value) -> bool:
         case Const(value=int() as number):
             return number >= 0
     return False
+
+
+def _ignored_text(value: Value, call: Call, built: Built | None) -> str | None:
+    """As the loop can write it: of a criterion that was built elsewhere, with names of its own, its attribute."""
+    text = _text_of(value, call)
+    if call.frame.depth or (text or "").lstrip("-").isdecimal():
+        return text
+    if built is not None and isinstance(call.node.func, ast.Attribute):
+        return f"{text_of(call.node.func)}.ignore_index"
+    node = call.argument_node(None, "ignore_index")
+    return text or (text_of(node) if built is None and node is not None else None)
 
 
 def _text_of(value: Value, call: Call) -> str | None:
@@ -255,6 +270,7 @@ def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
         Confidence.LIKELY,
         labels=source.text if source else None,
         labels_from=_labels_text(source, labels is not None),
+        labels_remade=source is not None and source.remade,
         shifted=model.shifts,
         ragged=source.ragged if source else (),
         equal=source.equal if source else (),

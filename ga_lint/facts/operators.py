@@ -10,6 +10,7 @@ from ga_lint.diagnostics import Step
 from ga_lint.facts import added_terms, algebra, raw_losses
 from ga_lint.facts.elements import is_ignore_index
 from ga_lint.facts.paths import Frame, State
+from ga_lint.facts.remade import as_written, mask_of
 from ga_lint.facts.values import (
     UNKNOWN,
     Boundary,
@@ -213,6 +214,10 @@ def _counted_up(node: ast.Compare, operator: ast.cmpop, length: bool, limit: Val
     return Boundary(limit, negated=negated, written=text)
 
 
+def _leaves_out(node: ast.Compare) -> bool:
+    return len(node.ops) == 1 and isinstance(node.ops[0], ast.NotEq)
+
+
 def compare(run: Interpreter, frame: Frame, state: State, node: ast.Compare) -> Value:
     left = run.evaluate(frame, state, node.left)
     right = run.evaluate(frame, state, node.comparators[0])
@@ -224,7 +229,8 @@ def compare(run: Interpreter, frame: Frame, state: State, node: ast.Compare) -> 
         case Counter(length=length), ast.Eq() | ast.GtE() | ast.NotEq() | ast.Lt() as operator:
             return _counted_up(node, operator, length, right)
     if isinstance(left, Tensor) and isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.Gt | ast.GtE | ast.Lt):
-        return replace(left, kind=TensorKind.MASK, text=text_of(node))
+        other = as_written(right, node.comparators[0], frame.depth) if _leaves_out(node) else ""
+        return mask_of(left, text_of(node), other)
     if isinstance(left, Unknown | Symbol) and is_ignore_index(right) and isinstance(node.ops[0], ast.NotEq | ast.Eq):
         return Tensor(TensorKind.MASK, text_of(node))
     if isinstance(left, Const) and isinstance(right, Const) and len(node.ops) == 1:

@@ -79,6 +79,7 @@ def _site(run: Interpreter, frame: Frame, node: ast.expr, tensor: Tensor, callee
         shifted=tensor.shifted or None,
         labels=tensor.text if targets else None,
         labels_from=tensor.origin if targets else "",
+        labels_remade=targets and tensor.remade,
         ragged=tensor.ragged,
         equal=tensor.equal,
         scope=frame.name,

@@ -9,6 +9,7 @@ from ga_lint.diagnostics import Step
 from ga_lint.facts import algebra, losses, raw_losses
 from ga_lint.facts.elements import entry, is_ignore_index
 from ga_lint.facts.model import SCALAR, Divisor, Reduction
+from ga_lint.facts.remade import as_written, change_in_place, mask_of, targets_of
 from ga_lint.facts.values import (
     UNKNOWN,
     Const,
@@ -187,20 +188,24 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
         if per_sample:
             return UNKNOWN
         depth = len(call.frame.loops)
-        divisor = Divisor(text, place)
-        return Count(tensor.text, Scale.MICRO_BATCH, text=text, depth=depth, shifted=tensor.shifted, divisor=divisor)
+        count = Count(tensor.text, Scale.MICRO_BATCH, text=text, depth=depth, shifted=tensor.shifted)
+        return replace(count, divisor=Divisor(text, place), targets=targets_of(tensor))
     if name == "numel":
         return Count(f"{call.receiver_text}.numel()", Scale.MICRO_BATCH, text=text, depth=len(call.frame.loops))
     if name in ("ne", "eq", "gt", "ge", "lt", "not_equal"):
-        return replace(tensor, kind=TensorKind.MASK, text=text)
+        leaves_out = call.positional and name in ("ne", "not_equal")
+        other = as_written(call.positional[0], call.node.args[0], call.frame.depth) if leaves_out else ""
+        return mask_of(tensor, text, other)
     if name in ("masked_fill", "masked_fill_"):
         value = call.argument(1, "value")
         if value is not None and is_ignore_index(value):
             step = Step(f"positions of `{call.receiver_text}` set to the ignore index", place.path, place.span)
             result = replace(tensor, kind=TensorKind.LABELS, ragged=(*tensor.ragged, step))
             if name.endswith("_"):
-                call.state.env[call.receiver_text] = result
+                change_in_place(call.state, call.receiver_text, result)
             return result
+        if name.endswith("_"):
+            change_in_place(call.state, call.receiver_text, tensor)
         return tensor
     if name in ("view", "reshape", "flatten"):
         return _flattened(call, tensor)

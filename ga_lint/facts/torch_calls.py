@@ -9,6 +9,7 @@ from ga_lint.diagnostics import Step
 from ga_lint.facts import algebra, losses, raw_losses, tensors
 from ga_lint.facts.elements import is_ignore_index
 from ga_lint.facts.model import Divisor
+from ga_lint.facts.remade import as_written, mask_of, targets_of
 from ga_lint.facts.values import (
     UNKNOWN,
     Built,
@@ -51,8 +52,8 @@ def call(call: Call, last: str) -> Value | None:
             return first.element
         case "sum" | "count_nonzero" if isinstance(first, Tensor) and first.kind is TensorKind.MASK:
             text = text_of(call.node)
-            depth = len(call.frame.loops)
-            return Count(first.text, Scale.MICRO_BATCH, text=text, depth=depth, divisor=Divisor(text, place))
+            count = Count(first.text, Scale.MICRO_BATCH, text=text, depth=len(call.frame.loops))
+            return replace(count, divisor=Divisor(text, place), targets=targets_of(first))
         case "sum" | "mean" if isinstance(first, Loss | Count):
             return first
         case "div" if isinstance(first, Loss) and len(call.positional) > 1:
@@ -79,7 +80,9 @@ def call(call: Call, last: str) -> Value | None:
         case "where" if isinstance(chosen := call.argument(1, "input"), Tensor):
             return chosen
         case "ne" | "eq" if isinstance(first, Tensor):
-            return replace(first, kind=TensorKind.MASK, text=text_of(call.node))
+            leaves_out = last == "ne" and len(call.positional) > 1
+            other = as_written(call.positional[1], call.node.args[1], call.frame.depth) if leaves_out else ""
+            return mask_of(first, text_of(call.node), other)
     if last in NUMBERS | _ELEMENTWISE:
         if any(map(is_missing_count, call.positional)):
             call.run.record_unguarded(call.frame, call.node)

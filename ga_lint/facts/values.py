@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
-from ga_lint.facts.model import Divisor, Factor, Level, LossSite, LossTerm, Place
+from ga_lint.facts.model import Counted, Divisor, Factor, Level, LossSite, LossTerm, Place
 
 if TYPE_CHECKING:
     from ga_lint.facts.scopes import Scope
@@ -148,6 +148,8 @@ class Tensor:
     ragged: tuple[Step, ...] = ()
     equal: tuple[Step, ...] = ()
     origin: str = field(default="", compare=False)  # how the loop that yields the batch would write it
+    leaves_out: str = ""  # of a mask of the batch's own labels: the value that it leaves out, -100
+    remade: bool = False  # its elements are others than the batch's: filled, masked, cut or computed with
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +181,7 @@ class Count:
     depth: int = 0  # how many loops are running where it is counted
     text: str = ""
     shifted: bool = False  # the first label was left out
+    targets: Counted | None = None  # what is counted, where the batch itself holds it
     divisor: Divisor | None = field(default=None, compare=False)  # where it is written, if it may be so once more
 
     @property

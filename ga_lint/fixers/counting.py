@@ -16,7 +16,7 @@ import libcst as cst
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.header import Header
 from ga_lint.fixers.registry import Target
-from ga_lint.fixers.tree import Tree, names_in
+from ga_lint.fixers.tree import Tree, names_in, names_known_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,7 @@ def counting_of(target: Target, header: Header, passed_as: str) -> Counting:
         return Counting(f"{cut}.numel()")
     if ignored.lstrip("-").isdecimal():
         return Counting(f"({cut} != {ignored}).sum()")
+    _refuse_unknown_names(tree, ignored, header.loop)
     return Counting(f"({cut} != {passed_as}).sum()", ignored)
 
 
@@ -62,7 +63,13 @@ def count_text(target: Target) -> str:
     ignored = target.option_or("ignore_index", "-100")
     if not ignored:
         raise FixNotApplicable("the loss ignores no targets, so how many there are is not in sight")
+    _refuse_unknown_names(target.tree, ignored, target.tree.find(target.span("loop"), cst.For, cst.While))
     return f"({cut} != {ignored}).sum().float()"
+
+
+def _refuse_unknown_names(tree: Tree, ignored: str, loop: cst.CSTNode) -> None:
+    if unknown := names_in(tree.parse_expression(ignored)) - names_known_at(tree, loop):
+        raise FixNotApplicable(f"the loss ignores {ignored}, and {min(unknown)} is not known where the loop runs")
 
 
 def _refuse_changed_labels(tree: Tree, header: Header, labels: str) -> None:

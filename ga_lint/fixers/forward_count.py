@@ -1,6 +1,7 @@
-"""`super()` is called without the count: hand it on (GA201, GA203).
+"""`super()` is called without the count: hand it on (GA201, GA203); or a head's own `loss_function` is (GA207).
 
-Places: `call`, the `super().compute_loss(...)` or `super().training_step(...)` call. Options: `steps` (see `terms`).
+Places: `call`, the `super().compute_loss(...)`, `super().training_step(...)` or `self.loss_function(...)` call.
+Options: `steps` (see `terms`).
 
 An override without the parameter gets it too: the two halves always land together. An override that has only
 `**kwargs`, and reads nothing from it, passes `**kwargs` on. What is added to the loss afterwards is divided by the
@@ -16,7 +17,7 @@ from ga_lint.fixers.commas import append_argument
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, kwargs_name, parameters, reads_kwargs, receive_count
-from ga_lint.fixers.terms import STEPS, divide_other_terms, uses
+from ga_lint.fixers.terms import STEPS, divide_other_terms, refuse_other_terms, uses
 
 
 @fixer("forward-count")
@@ -24,9 +25,14 @@ def forward_count(target: Target, edits: Edits) -> None:
     tree = target.tree
     call = tree.find(target.span("call"), cst.Call)
     function = tree.function_of(call)
-    steps = target.option_or("steps", STEPS)
+    end, losses = tree.span_of(call).end, uses(tree, call)
     trains = call_name(call) == "training_step"  # what it returns is only logged: backward has run
-    added = not trains and divide_other_terms(edits, function, tree.span_of(call).end, uses(tree, call), steps)
+    added = False
+    if call_name(call) == "loss_function":  # of a model, which does not know how long the window is
+        for loss in losses:
+            refuse_other_terms(tree, function, end, loss)
+    elif not trains:
+        added = divide_other_terms(edits, function, end, losses, target.option_or("steps", STEPS))
     given = next((arg for arg in call.args if arg.keyword is not None and arg.keyword.value == COUNT), None)
     if given is not None and tree.code(given.value) == "None":
         edits.replace(given.value, receive_count(edits, function))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterator
 from typing import TypeVar
 
@@ -142,7 +143,8 @@ class Tree:
         statements = [statement for statement in parsed.body if isinstance(statement, Statement)]
         if statements and parsed.header:  # LibCST gives comments above the first statement to the module
             first = statements[0]
-            statements[0] = first.with_changes(leading_lines=[*parsed.header, *first.leading_lines])
+            above = [line if line.comment else line.with_changes(indent=False) for line in parsed.header]
+            statements[0] = first.with_changes(leading_lines=[*above, *first.leading_lines])
         return statements
 
     def parse_expression(self, text: str) -> cst.BaseExpression:
@@ -211,6 +213,12 @@ def fresh_name(tree: Tree, user: cst.CSTNode | None, *candidates: str) -> str:
     taken = names_in(tree.module) if function is None else names_in(function) | _bound_at_top(tree)
     numbered = (f"{candidates[0]}_{number}" for number in range(2, 100))
     return next(name for name in (*candidates, *numbered) if name not in taken)
+
+
+def names_known_at(tree: Tree, node: cst.CSTNode) -> set[str]:
+    """The names that mean something there: of the functions around it, of the module, and Python's own."""
+    functions = [outer for outer in tree.around(node) if isinstance(outer, cst.FunctionDef)]
+    return {name for each in functions for name in names_in(each)} | _bound_at_top(tree) | set(dir(builtins))
 
 
 def _bound_at_top(tree: Tree) -> set[str]:

@@ -70,6 +70,16 @@ class Required:
         return load_releases().engine(requirement.specifier)
 
     @property
+    def lightning_passes_index(self) -> bool:
+        """May its Lightning be one that tells optimizer hooks which optimizer it is? Those before 2.0 did."""
+        from ga_lint.knowledge.releases import release_of
+        from ga_lint.project.releases import admitted
+
+        found = [self.requirement(name) for name in ("lightning", "pytorch-lightning")]
+        said = [one.specifier for one in found if one is not None and one.specifier]
+        return any(release_of(version) < (2,) for each in said for version in admitted(each, ("1.9.5", "2.0.0")))
+
+    @property
     def trainer_passes_count(self) -> bool | None:
         """Does the project's transformers pass `num_items_in_batch`? None where its release is not known."""
         return self._some(lambda row: row.passes_count.value != "no")

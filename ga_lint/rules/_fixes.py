@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
-
 from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.facts.model import FactorKind, Idiom, LossSite, Place, Stack, Window
 from ga_lint.rules._loops import Loss
 from ga_lint.source import Span
 
-_OF_LABELS = re.compile(r"label|target|tgt|-\s*100|ignore", re.IGNORECASE)
 Targets = list[tuple[str, Span]]
 Options = list[tuple[str, str]]
 _AVERAGES = (Stack.DDP, Stack.FSDP, Stack.FABRIC, Stack.ACCELERATE)
@@ -51,6 +48,8 @@ def _refusal(loss: Loss) -> str | None:
         return "the loss has several terms, and each needs a weight of its own"
     if any(f.kind not in (FactorKind.STEPS, FactorKind.CONSTANT) and f not in loss.by_user for f in loss.term.factors):
         return "the loss is scaled by something whose meaning is not known"
+    if any(term.site.labels_remade for terms in window.losses for term in terms) and not loss.term.site.labels_remade:
+        return "some targets are masked, cut off or replaced in the loop on one of its paths"
     if site.weighted:
         return "the loss has class weights, so a share of the targets is not its share of the loss"
     return None
@@ -58,18 +57,33 @@ def _refusal(loss: Loss) -> str | None:
 
 def _counting(site: LossSite) -> Options | str:
     """How the targets of one micro-batch are counted, in the names of the loop's head; else the reason why not."""
-    if site.masked and site.mask_from:
-        return [("mask", site.mask_from), ("shifted", "yes" if site.shifted else "no")]
-    if site.masked and not _OF_LABELS.search(site.averaged_over or "-100"):
-        return "the mask is made in the loop, so what it leaves out is not known before the window has run"
+    if site.masked or site.averaged_over:
+        return of_targets(site)
+    if site.labels_remade:
+        return "some targets are masked, cut off or replaced in the loop, after they would be counted"
     if not site.labels_from:
         return "where the targets come from could not be followed to the loop's head"
     if site.shifted is None and site.callee.endswith("own loss"):
         return "whether the model's own loss shifts its labels is not known"
+    if site.explicit_ignore and site.ignore_index is None:
+        return "which targets the loss ignores is not written down where the loop could read it"
     options = [("labels", site.labels_from), ("shifted", "yes" if site.shifted else "no")]
     if site.ignore_index is not None:
         options.append(("ignore_index", site.ignore_index))
     return options
+
+
+def of_targets(site: LossSite) -> Options | str:
+    """The count that a mean by hand divides by."""
+    targets = site.targets
+    if targets is None and site.averaged_over:
+        return f"the mean is over `{site.averaged_over}`, which is made in the loop and not known before"
+    if targets is None:
+        return "the mean runs over a mask that is made in the loop, or over what its mask leaves out too"
+    shifted = ("shifted", "yes" if targets.shifted else "no")
+    if targets.leaves_out is None:
+        return [("mask", targets.source), shifted]
+    return [("labels", targets.source), shifted, ("ignore_index", targets.leaves_out)]
 
 
 def _share_of_window(

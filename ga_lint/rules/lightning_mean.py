@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
 from ga_lint.facts.model import Answer, FileFacts, Level, LightningStep, Place, Returned
 from ga_lint.project import Project
+from ga_lint.rules._lightning import lightning_fix
 from ga_lint.rules._loops import is_plain_mean
 from ga_lint.rules.registry import rule
 
@@ -33,7 +35,9 @@ def lightning_mean(facts: FileFacts, project: Project) -> Iterator[Finding]:
                 links = (term.site.confidence, ragged.confidence, level, step.accumulation.confidence)
                 if place not in best or min(links) > best[place].confidence:
                     reduced = Step("reduced to a mean here", term.site.reduced.path, term.site.reduced.span)
-                    best[place] = _finding(step, returned, place, min(links), (reduced, *ragged.evidence))
+                    found = _finding(step, returned, place, min(links), (reduced, *ragged.evidence))
+                    fix, refusal = lightning_fix(facts, step, project)
+                    best[place] = replace(found, fix=fix, fix_refusal=refusal)
     yield from best.values()
 
 
@@ -64,5 +68,4 @@ def _finding(
         effect=Effect(EffectKind.WEIGHTS, "tokens of short micro-batches weigh more than tokens of long ones"),
         scope=step.scope,
         trace=tuple(trace),
-        fix_refusal="the count has to reach a hook, `on_before_optimizer_step`, which no rewrite adds",
     )

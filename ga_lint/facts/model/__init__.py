@@ -13,6 +13,7 @@ from ga_lint.facts.model.lightning import (
 from ga_lint.facts.model.losses import (
     ADDED_TERM,
     SCALAR,
+    Counted,
     Divisor,
     Factor,
     FactorKind,
@@ -68,6 +69,7 @@ __all__ = [
     "Answer",
     "Argument",
     "Arguments",
+    "Counted",
     "DeepSpeedTrainer",
     "Divisor",
     "Factor",

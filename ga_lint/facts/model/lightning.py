@@ -29,6 +29,9 @@ class LightningStep:
     scope: str
     returns: tuple[Returned, ...]
     accumulation: Accumulation
+    wrapped: tuple[Place, ...] = ()  # returns of a dictionary or a model's output that holds the loss
+    inherits_hook: bool = False  # a base class of the project has the hook before the optimizer's step
+    mentions_deepspeed: bool = False  # this file, or the one that sets the accumulation, speaks of DeepSpeed
 
 
 @dataclass(frozen=True, slots=True)

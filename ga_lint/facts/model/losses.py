@@ -52,6 +52,15 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """What a count runs over, as the loop over micro-batches would write it."""
+
+    source: str  # `batch["labels"]`
+    leaves_out: str | None = None  # the value of those that do not count; None: the source is a mask
+    shifted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Divisor:
     """The number of targets in one micro-batch, as an expression that may be written at `place` once more.
 
@@ -74,6 +83,7 @@ class Factor:
     value: float | None = None  # where it is literal
     counted: str = ""  # the text of what a count runs over
     shifted: bool = False  # the count leaves the first label out
+    targets: Counted | None = None  # what is counted, where the batch itself holds it
     divisor: Divisor | None = field(default=None, compare=False)  # the count of this micro-batch, where it is one
 
     @property
@@ -102,7 +112,9 @@ class LossSite:
     shifted: bool | None = None  # None where that is not known
     labels: str | None = None  # the text of the targets, as passed
     labels_from: str = ""  # the same, as the loop over micro-batches would write them: `batch["labels"]`
-    mask_from: str = ""  # likewise for the mask
+    mask_from: str = ""  # likewise for the mask, or for what it was made of
+    targets: Counted | None = None  # what the count that made it a mean by hand runs over
+    labels_remade: bool = False  # some of the batch's targets are masked, cut off or replaced before the loss
     weighted: bool = False  # class weights: its mean is not the sum over the number of targets
     scope: str = ""  # the function that holds the call
     depth: int = 0  # how many loops are running where it is computed
