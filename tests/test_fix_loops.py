@@ -34,6 +34,7 @@ class Form:
     short: bool = True  # a last, shorter window is stepped
     shifts: bool = True
     epochs: int = 1
+    seen: int = 0  # micro-batches that came before the first one
     prepare: Callable[[list[Batch]], Any] = lambda batches: batches
 
 
@@ -85,6 +86,26 @@ ENDLESS_PLACES = {
     "step": "optimizer.step()",
 }
 
+
+def resumed(text: str, done: int = 2) -> str:
+    """The loop goes on after `done` micro-batches, which left a window begun."""
+    return text.replace("epochs):", f"epochs, done={done}):", 1)
+
+
+LEFT_OVER = """        if last > done and last % steps != 0:
+            optimizer.step()
+            optimizer.zero_grad()
+"""
+RESUMED = resumed(
+    loop(
+        "for step, batch in enumerate(loader, start=done + 1):",
+        "            last = step\n" + BODY,
+        "step % steps == 0",
+        extra="        last = done\n",
+    )
+    + LEFT_OVER
+)
+
 FORMS = {
     "drawn without end": Form(ENDLESS, ENDLESS_PLACES),
     "drawn without end, undivided": Form(
@@ -112,6 +133,43 @@ FORMS = {
     ),
     "counted from one": Form(
         loop("for step, batch in enumerate(loader, 1):", BODY, "step % steps == 0 or step == len(loader)"), PLACES
+    ),
+    "resumed within a window": Form(RESUMED, PLACES, seen=2),
+    "resumed at the start of a window": Form(RESUMED.replace("done=2", "done=6"), PLACES),
+    "resumed, its last window dropped": Form(
+        resumed(
+            loop("for step, batch in enumerate(tqdm(loader, disable=True), done):", BODY, "(step + 1) % steps == 0")
+        ),
+        PLACES,
+        seen=2,
+        short=False,
+    ),
+    "resumed, counted from its own start": Form(
+        resumed(loop("for step, batch in enumerate(loader, done):", BODY, "(step - done + 1) % steps == 0")),
+        PLACES,
+        short=False,
+    ),
+    "a counter that goes on": Form(
+        resumed(
+            loop(
+                "for batch in loader:",
+                BODY + "\n            seen += 1",
+                "seen % steps == 0",
+                extra="        seen = done\n",
+            )
+        ),
+        PLACES | {"loop": "for batch in"},
+        seen=2,
+        short=False,
+    ),
+    "a counter that goes on and is raised last": Form(
+        resumed(
+            loop("for batch in loader:", BODY, "seen % steps == steps - 1", extra="        seen = done\n")
+            + "            seen += 1\n"
+        ),
+        PLACES | {"loop": "for batch in"},
+        seen=2,
+        short=False,
     ),
     "own counter": Form(
         loop(
@@ -313,7 +371,7 @@ def run(text: str, form: Form) -> list[torch.Tensor]:
 
 
 def error(text: str, form: Form) -> float:
-    windows = windows_of(micro_batches(), short=form.short) * form.epochs
+    windows = windows_of(micro_batches(), short=form.short, seen=form.seen) * form.epochs
     return worst(run(text, form), oracle(windows, form.shifts))
 
 
@@ -338,6 +396,14 @@ def test_a_wrong_rewrite_would_be_seen(old: str, new: str) -> None:
     fixed = rewritten(form.text, form.fixer, form.options, **form.places)
     assert old in fixed
     assert error(fixed.replace(old, new), form) > FAR
+
+
+def test_a_resumed_loop_that_starts_a_whole_window_would_be_seen() -> None:
+    form = FORMS["resumed within a window"]
+    fixed = rewritten(form.text, form.fixer, form.options, **form.places)
+    assert "WithTargetShare(loader, steps, done)" in fixed
+    for wrong in ("0", "done + 1"):
+        assert error(fixed.replace("(loader, steps, done)", f"(loader, steps, {wrong})"), form) > FAR
 
 
 def test_division_by_steps_makes_equal_windows_right() -> None:
@@ -472,6 +538,23 @@ REFUSED = {
         ENDLESS.replace("        batch = next(batches)\n", "").replace("seen = iter", "seen = batch, iter"),
         ENDLESS_PLACES,
         "batch is not drawn in the loop",
+    ),
+    "steps where no window that goes on would end": (
+        resumed(loop("for step, batch in enumerate(loader, done):", BODY, "(step + 2) % steps == 0")),
+        PLACES,
+        "counted from done",
+    ),
+    "resumed, and stepped at the length of what is left": (
+        resumed(
+            loop("for step, batch in enumerate(loader, done + 1):", BODY, "step % steps == 0 or step == len(loader)")
+        ),
+        PLACES,
+        "counted from done + 1",
+    ),
+    "started where that can be asked once": (
+        loop("for step, batch in enumerate(loader, next(numbers)):", BODY, "(step + 1) % steps == 0"),
+        PLACES,
+        "next(numbers), which cannot be computed a second time",
     ),
     "steps change": (
         loop("for step, batch in enumerate(loader):", BODY + "\n            steps = schedule(step)", FLUSH),

@@ -641,12 +641,12 @@ NEVER: dict[str, tuple[str, str, dict[str, str], dict[str, str], str]] = {
         {"division": "loss  # the sum\n  / n"},
         "a comment inside",
     ),
-    "a start that is not literal": (
-        LOOP.replace("enumerate(loader)", "enumerate(loader, first)"),
+    "a start that is drawn": (
+        LOOP.replace("enumerate(loader)", "enumerate(loader, first())"),
         "window-share",
         LOOP_OPTIONS,
         LOOP_PLACES,
-        "enumerate starts at first",
+        "enumerate starts at first()",
     ),
     "labels from elsewhere": (
         LOOP,

@@ -13,6 +13,8 @@ look-ahead would show the end of the loader to `accumulate()` a whole window too
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
@@ -20,7 +22,7 @@ from ga_lint.fixers.arithmetic import Division, division_of, replace_division
 from ga_lint.fixers.counting import counting_of
 from ga_lint.fixers.divide_by_steps import scale_backward
 from ga_lint.fixers.edits import Edits
-from ga_lint.fixers.gate import gate_of
+from ga_lint.fixers.gate import Gate, gate_of
 from ga_lint.fixers.header import Header, header_of, refuse_unsound_body, wrap_loader
 from ga_lint.fixers.helpers import insert_helper
 from ga_lint.fixers.imports import distributed_module, import_module
@@ -54,10 +56,11 @@ def window_share(target: Target, edits: Edits) -> None:
         _refuse_unlike_accumulate(tree, header)
         windows, text = target.option("accelerator"), accelerate_text(header.target_text(tree), counting)
     else:
-        flushes = _flushes(target, header, steps)
+        gate = _gate(target, header, steps)
         distributed = distributed_module(edits) if stack == "distributed" else None
         itertools = import_module(edits, "itertools")
-        windows, text = steps, share_text(itertools, header.target_text(tree), counting, flushes, distributed)
+        windows = f"{steps}, {gate.seen}" if gate.seen else steps
+        text = share_text(itertools, header.target_text(tree), counting, gate, distributed)
     name = insert_helper(edits, header.loop, "WithTargetShare", text)
     extra = f", ignore_index={counting.given}" if counting.given else ""
     wrap_loader(edits, header, f"{name}({tree.code(header.loader)}, {windows}{extra})", share)
@@ -89,20 +92,21 @@ def _refuse_unlike_accumulate(tree: Tree, header: Header) -> None:
         raise FixNotApplicable(f"{tree.code(header.loader)} is a progress bar around the loader, not the loader")
 
 
-def _flushes(target: Target, header: Header, steps: str) -> bool:
-    """Does a step follow the last, shorter window, in the loop or right behind it?"""
+def _gate(target: Target, header: Header, steps: str) -> Gate:
+    """Where windows end; a step that follows the last, shorter one may stand right behind the loop."""
     tree = target.tree
     step = tree.find(target.span("step"), cst.Call)
-    if gate_of(tree, header, step, (steps, target.option("steps"))).flushes:
-        return True
+    gate = gate_of(tree, header, step, (steps, target.option("steps")))
+    if gate.flushes:
+        return gate
     block = tree.block_of(header.loop)
     following = block.body[list(block.body).index(header.loop) + 1 :]
     if any(f"{tree.code(step.func)}(" in tree.code(line) for line in following):
-        return True
+        return replace(gate, flushes=True)
     body = tree.code(header.loop.body)
     if any(f"len({name})" in body for name in header.loader_names):
         raise FixNotApplicable("the loop waits for its last batch but takes no step on it")
-    return False
+    return gate
 
 
 def _unguard(edits: Edits, line: cst.SimpleStatementLine, steps: set[str]) -> None:

@@ -7,6 +7,7 @@ micro-batches at most, and lets go of each as it hands it out.
 from __future__ import annotations
 
 from ga_lint.fixers.counting import Counting
+from ga_lint.fixers.gate import Gate
 
 _DOC = '''    """Yields each micro-batch of a loader with its share of the targets in its window.
 
@@ -15,26 +16,32 @@ _DOC = '''    """Yields each micro-batch of a loader with its share of the targe
 '''
 
 
-def share_text(itertools: str, target: str, counting: Counting, flushes: bool, distributed: str | None) -> str:
+def share_text(itertools: str, target: str, counting: Counting, gate: Gate, distributed: str | None) -> str:
     """The class for a loop that divides by hand; `{name}` stands for its name."""
-    window = f"window := list({itertools}.islice(batches, self.steps))"
-    if flushes:
-        length, condition = "len(self.loader)", window
-    else:
-        length, condition = "len(self.loader) // self.steps * self.steps", f"len({window}) == self.steps"
+    size = "size" if gate.seen else "self.steps"
+    window = f"window := list({itertools}.islice(batches, {size}))"
+    length, condition = "len(self.loader)", window
+    if not gate.flushes:
+        length, condition = "len(self.loader) // self.steps * self.steps", f"len({window}) == {size}"
+        if gate.seen:
+            length = "max((self.seen + len(self.loader)) // self.steps * self.steps - self.seen, 0)"
     return (
         f"class {{name}}:\n{_DOC}\n"
-        f"{_init('steps', counting)}\n"
+        f"{_init('steps, seen' if gate.seen else 'steps', counting)}\n"
         f"    def __len__(self):\n        return {length}\n\n"
         "    def __iter__(self):\n"
         "        batches = iter(self.loader)\n"
-        f"{'' if flushes else _LEFT_OUT}"
+        f"{_RESUMED if gate.seen else ''}"
+        f"{'' if gate.flushes else _LEFT_OUT}"
         f"        while {condition}:\n"
+        f"{_FULL if gate.seen else ''}"
         f"            counts = [{counting.number}({counting.expression}) for {target} in window]\n"
         f"{_total(distributed)}"
     )
 
 
+_RESUMED = "        size = self.steps - self.seen % self.steps  # a loop that resumes starts within a window\n"
+_FULL = "            size = self.steps\n"
 _LEFT_OUT = "        # the loop takes no step after a last, shorter window, so that one is left out\n"
 
 
@@ -81,12 +88,10 @@ def accelerate_text(target: str, counting: Counting) -> str:
     )
 
 
-def _init(second: str, counting: Counting) -> str:
-    extra = ", ignore_index" if counting.given else ""
+def _init(others: str, counting: Counting) -> str:
+    parameters = ["loader", *others.split(", "), *(["ignore_index"] if counting.given else [])]
     lines = [
-        f"    def __init__(self, loader, {second}{extra}):",
-        "        self.loader = loader",
-        f"        self.{second} = {second}",
-        *(["        self.ignore_index = ignore_index"] if counting.given else []),
+        f"    def __init__(self, {', '.join(parameters)}):",
+        *(f"        self.{name} = {name}" for name in parameters),
     ]
     return "\n".join(lines) + "\n"

@@ -91,10 +91,15 @@ def oracle(windows: Sequence[Sequence[Batch]], shifts: bool = True) -> list[Tens
     return seen
 
 
-def windows_of(batches: Sequence[Batch], *, short: bool = True) -> list[list[Batch]]:
-    """The windows in order; without `short` the last one is left out unless it is full."""
-    groups = [list(batches[start : start + STEPS]) for start in range(0, len(batches), STEPS)]
-    return groups if short else [group for group in groups if len(group) == STEPS]
+def windows_of(batches: Sequence[Batch], *, short: bool = True, seen: int = 0) -> list[list[Batch]]:
+    """The windows in order; without `short` the last one is left out unless it is full.
+
+    `seen` micro-batches came before the first one: what they left of their window is the first window.
+    """
+    ends = [end for end in range(1, len(batches) + 1) if (seen + end) % STEPS == 0]
+    if short and ends[-1] < len(batches):
+        ends.append(len(batches))
+    return [list(batches[start:end]) for start, end in itertools.pairwise([0, *ends])]
 
 
 def worst(seen: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
