@@ -85,6 +85,7 @@ def train(model, loader, optimizer, steps):
             optimizer.step()
             optimizer.zero_grad()
 """
+ACCELERATE_RESUMED = ACCELERATE.replace("enumerate(loader)", "enumerate(accelerator.skip_first_batches(loader, 1))")
 
 
 def fix_ddp(stack: str = "distributed") -> str:
@@ -105,10 +106,10 @@ def fix_window_list() -> str:
     return rewritten(WINDOW_LIST, "window-sum", options, loop="for batch", division="loss / len(window)", call=call)
 
 
-def fix_accelerate() -> str:
+def fix_accelerate(text: str = ACCELERATE) -> str:
     options = {"stack": "accelerate", "steps": "steps", "accelerator": "accelerator", "labels": 'batch["labels"]'}
     places = {"loop": "for step,", "backward": "accelerator.backward(loss)"}
-    return rewritten(ACCELERATE, "window-share", options | {"shifted": "yes"}, **places)
+    return rewritten(text, "window-share", options | {"shifted": "yes"}, **places)
 
 
 def shard(rank: int, count: int) -> list[Batch]:
@@ -116,8 +117,8 @@ def shard(rank: int, count: int) -> list[Batch]:
     return micro_batches()[:count][rank::RANKS]
 
 
-def expected(count: int) -> list[torch.Tensor]:
-    shards = [windows_of(shard(rank, count)) for rank in range(RANKS)]
+def expected(count: int, skipped: int = 0) -> list[torch.Tensor]:
+    shards = [windows_of(shard(rank, count)[skipped:]) for rank in range(RANKS)]
     return oracle([a + b for a, b in zip(*shards, strict=True)])
 
 
@@ -185,6 +186,7 @@ def on_two_ranks() -> dict[str, list[torch.Tensor]]:
         "list fixed": (fix_window_list(), False),
         "accelerate": (ACCELERATE, True),
         "accelerate fixed": (fix_accelerate(), True),
+        "accelerate resumed": (fix_accelerate(ACCELERATE_RESUMED), True),
     }
     with tempfile.TemporaryDirectory() as folder:
         # fork: torch is imported already
@@ -198,6 +200,11 @@ def test_two_ranks_equal_the_full_batch(name: str) -> None:
     seen = on_two_ranks()
     assert worst(seen[name], expected(COUNT)) > FAR
     assert worst(seen[f"{name} fixed"], expected(COUNT)) < EXACT
+
+
+def test_what_is_skipped_first_is_in_no_window() -> None:
+    assert worst(on_two_ranks()["accelerate resumed"], expected(COUNT, skipped=1)) < EXACT
+    assert worst(run(fix_accelerate(ACCELERATE_RESUMED), loader(8)), oracle(windows_of(micro_batches()[1:8]))) < EXACT
 
 
 def test_a_rank_local_count_would_be_seen() -> None:

@@ -15,6 +15,7 @@ from ga_lint.facts.values import (
     UNKNOWN,
     Built,
     Class,
+    Const,
     Count,
     Elements,
     External,
@@ -114,7 +115,9 @@ def evaluate_call(run: Interpreter, frame: Frame, state: State, node: ast.Call) 
             return UNKNOWN
         results = [_method(call, one) for one in alternatives(receiver)]
         return choice(results)
-    return choice([apply(call, callee) for callee in alternatives(run.evaluate(frame, state, node.func))])
+    callees = list(alternatives(run.evaluate(frame, state, node.func)))
+    called = [callee for callee in callees if callee != Const(None)] or callees  # nobody calls None
+    return choice([apply(call, callee) for callee in called])
 
 
 def _merged(value: Value) -> Value:
@@ -140,6 +143,10 @@ def _method(call: Call, receiver: Value) -> Value:
     if known is not None:
         return known
     assert isinstance(call.node.func, ast.Attribute)
+    if call.method == "from_pretrained" and call.positional:
+        networks = [one for one in alternatives(call.positional[0]) if isinstance(one, Model)]
+        if networks:
+            return choice([*networks])  # an adapter that is loaded onto them
     if (
         call.method == "compute_loss"
         and isinstance(receiver, Instance)
