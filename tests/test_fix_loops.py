@@ -35,6 +35,7 @@ class Form:
     shifts: bool = True
     epochs: int = 1
     seen: int = 0  # micro-batches that came before the first one
+    aux: float = 0.0  # the coefficient of a term that is one number for each forward
     prepare: Callable[[list[Batch]], Any] = lambda batches: batches
 
 
@@ -105,6 +106,71 @@ RESUMED = resumed(
     )
     + LEFT_OVER
 )
+
+SUM = """            outputs = model(**batch)
+            loss = outputs.loss + 0.5 * outputs.aux_loss
+            loss = loss / steps
+            loss.backward()"""
+ADDED = """            with torch.autocast("cpu", enabled=False):
+                logits = model(x)
+                nll = F.cross_entropy(logits.logits.flatten(0, 1), y.flatten(), reduction="none")
+                loss = nll.view(y.size())
+                loss = (loss * mask).sum() / mask.sum()
+                if logits.aux_loss is not None:  # of a mixture of experts
+                    loss += logits.aux_loss * 0.5
+                loss = loss / steps
+            loss.backward()"""
+LOGGED = """            outputs = model(**batch)
+            aux = outputs.aux_loss.mean()
+            loss = outputs.loss + coefficient * aux
+            print(loss.item(), file=io.StringIO())
+            (loss / steps).backward()"""
+INSIDE = """            with torch.autocast("cpu", enabled=False):
+                outputs = model(**batch)
+            ((outputs.loss + outputs.aux_loss * 0.5) / steps).backward()"""
+UNDIVIDED = """            outputs = model(**batch)
+            loss = outputs[0] + 0.5 * outputs.aux_loss
+            loss.backward()
+            print(loss.item(), file=io.StringIO())"""
+HEAD = "for step, batch in enumerate(loader):"
+
+SUMS = {
+    "a sum that is divided": Form(loop(HEAD, SUM, FLUSH), PLACES | {"division": "loss / steps"}, aux=0.5),
+    "a term that is added on a condition": Form(
+        loop("for step, (x, y, mask) in enumerate(tqdm(loader, disable=True)):", ADDED, FLUSH),
+        PLACES | {"division": "loss / steps"},
+        options={"stack": "plain", "steps": "steps", "mask": "mask"},
+        shifts=False,
+        aux=0.5,
+        prepare=lambda batches: [
+            (b["input_ids"], b["labels"].clamp(min=0), (b["labels"] != IGNORED).double()) for b in batches
+        ],
+    ),
+    "a sum that is logged before it is divided": Form(
+        loop(HEAD, LOGGED, FLUSH)
+        .replace("epochs):", "epochs, coefficient=0.5):", 1)
+        .replace("import", "import io\nimport", 1),
+        PLACES | {"division": "loss / steps"},
+        aux=0.5,
+    ),
+    "a sum in the division": Form(
+        loop(HEAD, INSIDE, FLUSH), PLACES | {"division": "(outputs.loss + outputs.aux_loss * 0.5) / steps"}, aux=0.5
+    ),
+    "a sum that nobody divides": Form(
+        loop(HEAD, UNDIVIDED, FLUSH).replace("import", "import io\nimport", 1),
+        {"loop": "for step,", "backward": "loss.backward()", "step": "optimizer.step()"},
+        aux=0.5,
+    ),
+    "a sum, resumed": Form(
+        RESUMED.replace(
+            "            loss = outputs.loss / steps  # average over the window\n",
+            "            loss = outputs.loss\n            loss += outputs.aux_loss * 0.5\n            loss /= steps\n",
+        ),
+        PLACES | {"division": "loss /= steps"},
+        seen=2,
+        aux=0.5,
+    ),
+}
 
 FORMS = {
     "drawn without end": Form(ENDLESS, ENDLESS_PLACES),
@@ -372,10 +438,10 @@ def run(text: str, form: Form) -> list[torch.Tensor]:
 
 def error(text: str, form: Form) -> float:
     windows = windows_of(micro_batches(), short=form.short, seen=form.seen) * form.epochs
-    return worst(run(text, form), oracle(windows, form.shifts))
+    return worst(run(text, form), oracle(windows, form.shifts, form.aux))
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("form", (FORMS | SUMS).values(), ids=[*FORMS, *SUMS])
 def test_every_step_equals_the_full_batch(form: Form) -> None:
     fixed = rewritten(form.text, form.fixer, form.options, **form.places)
     assert error(form.text, form) > FAR
@@ -404,6 +470,15 @@ def test_a_resumed_loop_that_starts_a_whole_window_would_be_seen() -> None:
     assert "WithTargetShare(loader, steps, done)" in fixed
     for wrong in ("0", "done + 1"):
         assert error(fixed.replace("(loader, steps, done)", f"(loader, steps, {wrong})"), form) > FAR
+
+
+@pytest.mark.parametrize("name", SUMS)
+@pytest.mark.parametrize("wrong", ["share", "1", "1 / steps"])
+def test_another_weight_of_the_second_term_would_be_seen(name: str, wrong: str) -> None:
+    """The share of the targets, none at all, and on the short window the steps: each is another loss."""
+    fixed = rewritten(SUMS[name].text, SUMS[name].fixer, SUMS[name].options, **SUMS[name].places)
+    assert "* equal_share" in fixed
+    assert error(fixed.replace("* equal_share", f"* ({wrong})"), SUMS[name]) > FAR / 10
 
 
 def test_division_by_steps_makes_equal_windows_right() -> None:
@@ -506,14 +581,56 @@ REFUSED = {
         "changed on line 9",
     ),
     "two terms": (
+        loop(HEAD, SUM.replace("outputs.aux_loss", "distillation(outputs, batch)"), FLUSH),
+        PLACES | {"division": "loss / steps"},
+        "sum of terms on line 10",
+    ),
+    "a second term on a condition that may be over targets": (
+        loop(HEAD, SUM.replace(" + 0.5 * outputs.aux_loss", "\n            if x:\n                loss += kl"), FLUSH),
+        PLACES | {"division": "loss / steps"},
+        "sum of terms on line 10",
+    ),
+    "a multiple of a sum": (
+        loop(HEAD, SUM.replace("loss / steps", "2 * (a + b)\n            loss = loss / steps"), FLUSH),
+        PLACES | {"division": "loss / steps"},
+        "sum of terms on line 11",
+    ),
+    "a sum under another name": (
         loop(
-            "for step, batch in enumerate(loader):",
-            "            loss = model(**batch).loss\n            loss += 0.1 * aux(model)\n"
-            "            loss = loss / steps\n            loss.backward()",
+            HEAD,
+            SUM.replace("loss = out", "total = out").replace("loss = loss", "loss = total\n            loss = loss"),
             FLUSH,
         ),
         PLACES | {"division": "loss / steps"},
         "sum of terms on line 10",
+    ),
+    "a sum on one of two paths": (
+        loop(
+            HEAD,
+            SUM.replace(
+                "            loss = outputs",
+                "            if x:\n                loss = outputs.loss\n"
+                "            else:\n                loss = outputs",
+            ),
+            FLUSH,
+        ),
+        PLACES | {"division": "loss / steps"},
+        "sum of terms on line 13",
+    ),
+    "what is subtracted": (
+        loop(HEAD, SUM.replace("+ 0.5", "- 0.5"), FLUSH),
+        PLACES | {"division": "loss / steps"},
+        "sum of terms on line 10",
+    ),
+    "a sum that is logged and divided in place": (
+        loop(HEAD, SUM.replace("loss = loss / steps", "log(loss)\n            loss /= steps"), FLUSH),
+        PLACES | {"division": "loss /= steps"},
+        "read on line 11, before it is divided",
+    ),
+    "a term that changes before the division": (
+        loop(HEAD, SUM.replace("loss = loss", "outputs = log(loss)\n            loss = loss"), FLUSH),
+        PLACES | {"division": "loss / steps"},
+        "changes on line 11",
     ),
     "waits for the last batch": (
         loop(

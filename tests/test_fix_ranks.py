@@ -86,12 +86,15 @@ def train(model, loader, optimizer, steps):
             optimizer.zero_grad()
 """
 ACCELERATE_RESUMED = ACCELERATE.replace("enumerate(loader)", "enumerate(accelerator.skip_first_batches(loader, 1))")
+OWN, SUM = "loss = model(**batch).loss", "out = model(**batch)\n            loss = out.loss + 0.5 * out.aux_loss"
+TIMES_RANKS, ONCE_DIVIDED = ("1 / len(counts)", "len(totals) / len(counts)"), ("steps / len(counts)", "1 / len(counts)")
+DDP_SUM, ACCELERATE_SUM = DDP.replace(OWN, SUM), ACCELERATE.replace(OWN, SUM)
 
 
-def fix_ddp(stack: str = "distributed") -> str:
+def fix_ddp(stack: str = "distributed", text: str = DDP) -> str:
     options = {"stack": stack, "steps": "steps", "labels": 'batch["labels"]', "shifted": "yes"}
     places = {"loop": "for step,", "division": "loss / steps", "step": "optimizer.step()"}
-    return rewritten(DDP, "window-share", options, **places)
+    return rewritten(text, "window-share", options, **places)
 
 
 def fix_endless(stack: str = "distributed") -> str:
@@ -117,9 +120,9 @@ def shard(rank: int, count: int) -> list[Batch]:
     return micro_batches()[:count][rank::RANKS]
 
 
-def expected(count: int, skipped: int = 0) -> list[torch.Tensor]:
+def expected(count: int, skipped: int = 0, aux: float = 0.0) -> list[torch.Tensor]:
     shards = [windows_of(shard(rank, count)[skipped:]) for rank in range(RANKS)]
-    return oracle([a + b for a, b in zip(*shards, strict=True)])
+    return oracle([a + b for a, b in zip(*shards, strict=True)], aux=aux)
 
 
 def run(text: str, batches: Any) -> list[torch.Tensor]:
@@ -186,6 +189,10 @@ def on_two_ranks() -> dict[str, list[torch.Tensor]]:
         "list fixed": (fix_window_list(), False),
         "accelerate": (ACCELERATE, True),
         "accelerate fixed": (fix_accelerate(), True),
+        "DDP sum": (fix_ddp(text=DDP_SUM), False),
+        "accelerate sum": (fix_accelerate(ACCELERATE_SUM), True),
+        "DDP sum, its second term times the ranks": (fix_ddp(text=DDP_SUM).replace(*TIMES_RANKS), False),
+        "accelerate sum, its second term divided": (fix_accelerate(ACCELERATE_SUM).replace(*ONCE_DIVIDED), True),
         "accelerate resumed": (fix_accelerate(ACCELERATE_RESUMED), True),
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -200,6 +207,15 @@ def test_two_ranks_equal_the_full_batch(name: str) -> None:
     seen = on_two_ranks()
     assert worst(seen[name], expected(COUNT)) > FAR
     assert worst(seen[f"{name} fixed"], expected(COUNT)) < EXACT
+
+
+def test_a_sum_on_two_ranks_gives_each_term_its_own_share() -> None:
+    seen, wanted = on_two_ranks(), expected(COUNT, aux=0.5)
+    assert max(worst(seen["DDP sum"], wanted), worst(seen["accelerate sum"], wanted)) < EXACT
+    for name in ("DDP sum, its second term times the ranks", "accelerate sum, its second term divided"):
+        assert worst(seen[name], wanted) > FAR
+    alone = oracle(windows_of(micro_batches()[:8]), aux=0.5)
+    assert worst(run(fix_accelerate(ACCELERATE_SUM), loader(8)), alone) < EXACT
 
 
 def test_what_is_skipped_first_is_in_no_window() -> None:

@@ -181,7 +181,8 @@ def apply(call: Call, callee: Value) -> Value:
             row = run.knowledge.losses.get(name)
             if row is not None:
                 return losses.loss_of(call, row, callee)
-            return _by_name(call)
+            inside = [one for part in callee.positional[:1] for one in alternatives(part) if isinstance(one, Model)]
+            return choice([apply(call, network) for network in inside]) if inside else _by_name(call)
         case Model():
             return _own_output(call, callee) or losses.output_of(call, callee)
         case Elements() | Loss():

@@ -56,7 +56,7 @@ def header_of(tree: Tree, loop: cst.For) -> Header:
     return Header(loop, loader, target, index, start, frozenset(names), bool(shown))
 
 
-def wrap_loader(edits: Edits, header: Header, wrapped: str, share: str) -> None:
+def wrap_loader(edits: Edits, header: Header, wrapped: str, shares: tuple[str, ...]) -> None:
     """`for step, batch in enumerate(loader)` becomes `for step, (batch, share) in enumerate(wrapped)`.
 
     Where the head's line would become too long, what is iterated over gets a name above it.
@@ -65,6 +65,7 @@ def wrap_loader(edits: Edits, header: Header, wrapped: str, share: str) -> None:
     text = tree.code(target)
     if isinstance(target, cst.Tuple) and not target.lpar:
         text = f"({text})"
+    share = ", ".join(shares)
     pair = f"{text}, {share}"
     edits.replace(target, f"({pair})" if header.index is not None else pair)
     head = tree.source.lines[tree.span_of(header.loop).start.row - 1]

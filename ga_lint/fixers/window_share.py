@@ -20,15 +20,15 @@ import libcst as cst
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, division_of, replace_division
 from ga_lint.fixers.counting import counting_of
-from ga_lint.fixers.divide_by_steps import scale_backward
+from ga_lint.fixers.divide_by_steps import loss_of, scale_backward
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.gate import Gate, gate_of
 from ga_lint.fixers.header import Header, header_of, refuse_unsound_body, wrap_loader
 from ga_lint.fixers.helpers import insert_helper
 from ga_lint.fixers.imports import distributed_module, import_module
 from ga_lint.fixers.registry import Target, fixer
-from ga_lint.fixers.terms import refuse_sums
 from ga_lint.fixers.tree import Tree, fresh_name
+from ga_lint.fixers.weights import Shares, Sum, sum_of, weigh_backward, weigh_division
 from ga_lint.fixers.window_gradients import window_gradients
 from ga_lint.fixers.window_texts import accelerate_text, share_text
 
@@ -51,26 +51,54 @@ def window_share(target: Target, edits: Edits) -> None:
     used = target.span("backward") if division is None else tree.span_of(division.whole)
     refuse_unsound_body(tree, header, used, steps)
     counting = counting_of(target, header, "self.ignore_index")
-    share = fresh_name(tree, header.loop, "share", "target_share")
+    total = _sum(target, header, division)
+    shares = Shares(
+        fresh_name(tree, header.loop, "share", "target_share"),
+        fresh_name(tree, header.loop, "equal_share", "forward_share"),
+    )
+    bound = (shares.targets,) if total is None else (shares.targets, shares.equal)
     if stack == "accelerate":
         _refuse_unlike_accumulate(tree, header)
-        windows, text = target.option("accelerator"), accelerate_text(header.target_text(tree), counting)
+        windows, text = (
+            target.option("accelerator"),
+            accelerate_text(header.target_text(tree), counting, total is not None),
+        )
     else:
         gate = _gate(target, header, steps)
         distributed = distributed_module(edits) if stack == "distributed" else None
         itertools = import_module(edits, "itertools")
         windows = f"{steps}, {gate.seen}" if gate.seen else steps
-        text = share_text(itertools, header.target_text(tree), counting, gate, distributed)
+        text = share_text(itertools, header.target_text(tree), counting, gate, distributed, total is not None)
     name = insert_helper(edits, header.loop, "WithTargetShare", text)
     extra = f", ignore_index={counting.given}" if counting.given else ""
-    wrap_loader(edits, header, f"{name}({tree.code(header.loader)}, {windows}{extra})", share)
+    wrap_loader(edits, header, f"{name}({tree.code(header.loader)}, {windows}{extra})", bound)
     if division is None:
-        scale_backward(edits, tree.find(target.span("backward"), cst.Call), "*", share)
+        backward = tree.find(target.span("backward"), cst.Call)
+        if total is None:
+            scale_backward(edits, backward, "*", shares.targets)
+        else:
+            weigh_backward(edits, total, shares)
         return
-    replace_division(edits, division, share)
-    line = tree.statement_of(division.whole)
-    _explain(edits, line)
-    _unguard(edits, line, {steps, target.option("steps")})
+    if total is None:
+        replace_division(edits, division, shares.targets)
+        line = tree.statement_of(division.whole)
+        _explain(edits, line)
+    else:
+        weigh_division(edits, total, division, shares)
+    _unguard(edits, tree.statement_of(division.whole), {steps, target.option("steps")})
+
+
+def _sum(target: Target, header: Header, division: Division | None) -> Sum | None:
+    """The loss as a sum whose terms need a share each; None where it is one mean."""
+    tree = target.tree
+    whole: cst.CSTNode
+    whole, loss = (division.whole, division.left) if division is not None else _handed_over(target)
+    return sum_of(tree, header.loop, loss, tree.span_of(tree.statement_of(whole)).start)
+
+
+def _handed_over(target: Target) -> tuple[cst.CSTNode, cst.BaseExpression]:
+    backward = target.tree.find(target.span("backward"), cst.Call)
+    return backward, loss_of(target.tree, backward)
 
 
 def _division(target: Target, header: Header) -> Division | None:
@@ -80,9 +108,7 @@ def _division(target: Target, header: Header) -> Division | None:
     node = tree.find(target.span("division"), cst.BinaryOperation, cst.AugAssign, cst.Call)
     if header.loop not in tree.around(node):
         raise FixNotApplicable("the loss is divided outside the loop, where the share is not known")
-    division = division_of(node)
-    refuse_sums(tree, header.loop.body, division.left)
-    return division
+    return division_of(node)
 
 
 def _refuse_unlike_accumulate(tree: Tree, header: Header) -> None:

@@ -30,14 +30,15 @@ class TinyModel(nn.Module):
 
     def forward(self, input_ids: Tensor, labels: Tensor | None = None) -> Output:
         logits = self.head(torch.tanh(self.embedding(input_ids)))
-        return Output(logits, None if labels is None else token_loss(logits, labels, self.shifts, "mean"))
+        loss = None if labels is None else token_loss(logits, labels, self.shifts, "mean")
+        return Output(logits, loss, logits.pow(2).mean())
 
 
 class Output:
     """What a model returns: attributes, and the loss first."""
 
-    def __init__(self, logits: Tensor, loss: Tensor | None) -> None:
-        self.logits, self.loss = logits, loss
+    def __init__(self, logits: Tensor, loss: Tensor | None, aux_loss: Tensor) -> None:
+        self.logits, self.loss, self.aux_loss = logits, loss, aux_loss
 
     def __getitem__(self, index: int) -> Tensor | None:
         return (self.loss, self.logits)[index]
@@ -77,12 +78,17 @@ def flat(model: nn.Module) -> Tensor:
     return torch.cat([parameter.detach().reshape(-1) for parameter in model.parameters()]).clone()
 
 
-def oracle(windows: Sequence[Sequence[Batch]], shifts: bool = True) -> list[Tensor]:
-    """The parameters after every step: one full batch a window, its token mean, one gradient, SGD by hand."""
+def oracle(windows: Sequence[Sequence[Batch]], shifts: bool = True, aux: float = 0.0) -> list[Tensor]:
+    """The parameters after every step: one full batch a window, its token mean, one gradient, SGD by hand.
+
+    `aux` times the average over forwards of what each forward gives once is added.
+    """
     model, seen = TinyModel(shifts), []
     for window in windows:
         whole = {key: torch.cat([batch[key] for batch in window]) for key in window[0]}
         loss = token_loss(model(whole["input_ids"]).logits, whole["labels"], shifts, "mean")
+        if aux:
+            loss = loss + aux * torch.stack([model(batch["input_ids"]).aux_loss for batch in window]).mean()
         gradients = torch.autograd.grad(loss, list(model.parameters()))
         with torch.no_grad():
             for parameter, gradient in zip(model.parameters(), gradients, strict=True):
