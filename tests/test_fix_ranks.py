@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import tempfile
 from collections.abc import Callable
@@ -85,10 +86,28 @@ def train(model, loader, optimizer, steps):
             optimizer.step()
             optimizer.zero_grad()
 """
+ENGINE = """from testbed.engine import Engine
+
+
+def train(model, loader, optimizer, steps):
+    engine = Engine(model, optimizer, steps)
+    for epoch in range(2):
+        for step, batch in enumerate(loader):
+            batch = {key: value.to("cpu") for key, value in batch.items()}
+            loss = engine(**batch).loss
+            engine.backward(loss)
+            engine.step()
+"""
 ACCELERATE_RESUMED = ACCELERATE.replace("enumerate(loader)", "enumerate(accelerator.skip_first_batches(loader, 1))")
 OWN, SUM = "loss = model(**batch).loss", "out = model(**batch)\n            loss = out.loss + 0.5 * out.aux_loss"
+ALL_WINDOWS = (
+    "while len(window := list(itertools.islice(batches, steps))) == steps:",
+    "while window := list(itertools.islice(batches, steps)):",
+)
 TIMES_RANKS, ONCE_DIVIDED = ("1 / len(counts)", "len(totals) / len(counts)"), ("steps / len(counts)", "1 / len(counts)")
-DDP_SUM, ACCELERATE_SUM = DDP.replace(OWN, SUM), ACCELERATE.replace(OWN, SUM)
+DDP_SUM, ACCELERATE_SUM, ENGINE_SUM = (
+    text.replace(OWN, SUM) for text in (DDP, ACCELERATE, ENGINE.replace("engine(**", "model(**"))
+)
 
 
 def fix_ddp(stack: str = "distributed", text: str = DDP) -> str:
@@ -113,6 +132,12 @@ def fix_accelerate(text: str = ACCELERATE) -> str:
     options = {"stack": "accelerate", "steps": "steps", "accelerator": "accelerator", "labels": 'batch["labels"]'}
     places = {"loop": "for step,", "backward": "accelerator.backward(loss)"}
     return rewritten(text, "window-share", options | {"shifted": "yes"}, **places)
+
+
+def fix_engine(text: str = ENGINE) -> str:
+    options = {"stack": "deepspeed", "engine": "engine", "steps": "engine.gradient_accumulation_steps()"}
+    options |= {"labels": 'batch["labels"]', "shifted": "yes"}
+    return rewritten(text, "window-share", options, loop="for step,", backward="engine.backward(loss)")
 
 
 def shard(rank: int, count: int) -> list[Batch]:
@@ -189,6 +214,12 @@ def on_two_ranks() -> dict[str, list[torch.Tensor]]:
         "list fixed": (fix_window_list(), False),
         "accelerate": (ACCELERATE, True),
         "accelerate fixed": (fix_accelerate(), True),
+        "engine": (ENGINE, False),
+        "engine fixed": (fix_engine(), False),
+        "engine, not times its steps": (fix_engine().replace("scale = steps * len", "scale = len"), False),
+        "engine, not times the ranks": (fix_engine().replace("steps * len(totals)", "steps"), False),
+        "engine, its short window too": (fix_engine().replace(*ALL_WINDOWS), False),
+        "engine sum": (fix_engine(ENGINE_SUM), False),
         "DDP sum": (fix_ddp(text=DDP_SUM), False),
         "accelerate sum": (fix_accelerate(ACCELERATE_SUM), True),
         "DDP sum, its second term times the ranks": (fix_ddp(text=DDP_SUM).replace(*TIMES_RANKS), False),
@@ -216,6 +247,33 @@ def test_a_sum_on_two_ranks_gives_each_term_its_own_share() -> None:
         assert worst(seen[name], wanted) > FAR
     alone = oracle(windows_of(micro_batches()[:8]), aux=0.5)
     assert worst(run(fix_accelerate(ACCELERATE_SUM), loader(8)), alone) < EXACT
+
+
+ENGINE_WRONG = ("not times its steps", "not times the ranks", "its short window too")
+
+
+def expected_of_engine(ranks: int, count: int, aux: float = 0.0) -> list[torch.Tensor]:
+    """Two epochs of full windows."""
+    shards = [windows_of(micro_batches()[:count][rank::ranks], short=False) * 2 for rank in range(ranks)]
+    return oracle([list(itertools.chain(*windows)) for windows in zip(*shards, strict=True)], aux=aux)
+
+
+def test_an_engine_on_two_ranks_equals_the_full_batch() -> None:
+    seen, wanted = on_two_ranks(), expected_of_engine(RANKS, COUNT)
+    assert worst(seen["engine fixed"], wanted) < EXACT
+    assert worst(seen["engine sum"], expected_of_engine(RANKS, COUNT, aux=0.5)) < EXACT
+    for wrong in ("engine", *(f"engine, {name}" for name in ENGINE_WRONG)):
+        assert worst(seen[wrong], wanted) > FAR
+
+
+def test_an_engine_alone(tmp_path: Path) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
+    try:
+        seen = run(fix_engine(), micro_batches())
+    finally:
+        dist.destroy_process_group()
+    assert len(seen) == 6
+    assert worst(seen, expected_of_engine(1, len(micro_batches()))) < EXACT
 
 
 def test_what_is_skipped_first_is_in_no_window() -> None:

@@ -21,10 +21,13 @@ from ga_lint.source import Position
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """The names of the two weights."""
+    """The names of the two weights; `equal` is None where it would be one."""
 
     targets: str
-    equal: str
+    equal: str | None
+
+    def of(self, term: Summand) -> str | None:
+        return self.equal if term.once else self.targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +51,8 @@ def sum_of(tree: Tree, loop: cst.For, loss: cst.BaseExpression, before: Position
     return Sum(tuple(summands), loss, name is None, read)
 
 
-def weigh_division(edits: Edits, total: Sum, division: Division, shares: Shares) -> cst.SimpleStatementLine:
-    """Weigh the terms in place of the division; the statement that does it now."""
+def weigh_division(edits: Edits, total: Sum, division: Division, shares: Shares) -> None:
+    """Weigh the terms in place of the division."""
     tree = edits.tree
     if total.inside or total.read is not None:
         if isinstance(division.whole, cst.AugAssign):
@@ -58,11 +61,11 @@ def weigh_division(edits: Edits, total: Sum, division: Division, shares: Shares)
         alone = isinstance(tree.parent(division.whole), cst.Assign | cst.Arg) and not division.whole.lpar
         text = _text(tree, total, shares)
         edits.replace(division.whole, text if alone else f"({text})")
-        return tree.statement_of(division.whole)
+        return
     for term in total.summands:
-        edits.change(term.node, _times(shares.equal if term.once else shares.targets))
+        if (share := shares.of(term)) is not None:
+            edits.change(term.node, _times(share))
     replace_division(edits, division, None)
-    return tree.statement_of(next(term.node for term in total.summands if not term.once))
 
 
 def _times(weight: str) -> Callable[[cst.BaseExpression], cst.BaseExpression]:
@@ -78,8 +81,8 @@ def weigh_backward(edits: Edits, total: Sum, shares: Shares) -> None:
 
 
 def _text(tree: Tree, total: Sum, shares: Shares) -> str:
-    weighed = ((factor_text(tree, t.node), shares.equal if t.once else shares.targets) for t in total.summands)
-    return " + ".join(f"{text} * {share}" for text, share in weighed)
+    weighed = ((term.node, shares.of(term)) for term in total.summands)
+    return " + ".join(f"{factor_text(tree, node)} * {share}" if share else tree.code(node) for node, share in weighed)
 
 
 def _refuse_rebound(tree: Tree, total: Sum, before: Position) -> None:

@@ -3,9 +3,9 @@
 Places: `loop`, the `for` over micro-batches; `division`, the `loss / steps` to turn into `loss * share`, or `backward`
 where nobody divides by hand; `step`, the call in the loop that steps the optimizer (not for accelerate). A `while` is
 handed over to `window_gradients`.
-Options: `steps`; `stack`: "plain" (one process), "distributed" (DDP, FSDP, Fabric: the stack averages over ranks) or
-"accelerate" (the loop runs under `accelerator.accumulate`), with `accelerator`, the object's text; and how targets are
-counted (see `counting`).
+Options: `steps`; `stack`: "plain" (one process), "distributed" (DDP, FSDP, Fabric: the stack averages over ranks),
+"accelerate" (the loop runs under `accelerator.accumulate`), with `accelerator`, the object's text, or "deepspeed", with
+`engine`; and how targets are counted (see `counting`).
 
 The loader is wrapped in a small class that looks one window ahead; the loop keeps its shape. Under accelerate, the
 look-ahead would show the end of the loader to `accumulate()` a whole window too early, so the class sets it itself.
@@ -19,7 +19,7 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, division_of, replace_division
-from ga_lint.fixers.counting import counting_of
+from ga_lint.fixers.counting import Counting, counting_of
 from ga_lint.fixers.divide_by_steps import loss_of, scale_backward
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.gate import Gate, gate_of
@@ -30,7 +30,7 @@ from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.tree import Tree, fresh_name
 from ga_lint.fixers.weights import Shares, Sum, sum_of, weigh_backward, weigh_division
 from ga_lint.fixers.window_gradients import window_gradients
-from ga_lint.fixers.window_texts import accelerate_text, share_text
+from ga_lint.fixers.window_texts import accelerate_text, engine_text, share_text
 
 _COMMENT = "# this micro-batch's share of the window's targets"
 
@@ -47,45 +47,55 @@ def window_share(target: Target, edits: Edits) -> None:
     division = _division(target, header)
     # The divisor as the user wrote it reads better than what a rule has traced it back to.
     steps = target.option("steps") if division is None else tree.code(division.right)
-    stack = target.option("stack")
     used = target.span("backward") if division is None else tree.span_of(division.whole)
     refuse_unsound_body(tree, header, used, steps)
     counting = counting_of(target, header, "self.ignore_index")
     total = _sum(target, header, division)
-    shares = Shares(
-        fresh_name(tree, header.loop, "share", "target_share"),
-        fresh_name(tree, header.loop, "equal_share", "forward_share"),
-    )
-    bound = (shares.targets,) if total is None else (shares.targets, shares.equal)
+    share = fresh_name(tree, header.loop, "share", "target_share")
+    equal = fresh_name(tree, header.loop, "equal_share", "forward_share")
+    full = target.option("stack") == "deepspeed"  # an engine's windows always are
+    shares = Shares(share, None if total is None or full else equal)
+    _wrap(target, edits, header, steps, counting, shares)
+    if division is not None:
+        _weigh_division(target, edits, total, division, shares, steps)
+    elif total is not None:
+        weigh_backward(edits, total, shares)
+    else:
+        scale_backward(edits, tree.find(target.span("backward"), cst.Call), "*", share)
+
+
+def _wrap(target: Target, edits: Edits, header: Header, steps: str, counting: Counting, shares: Shares) -> None:
+    """Insert the class and put it around the loader."""
+    tree, stack = target.tree, target.option("stack")
+    bound, equal = header.target_text(tree), shares.equal is not None
     if stack == "accelerate":
         _refuse_unlike_accumulate(tree, header)
-        windows, text = (
-            target.option("accelerator"),
-            accelerate_text(header.target_text(tree), counting, total is not None),
-        )
+        windows, text = target.option("accelerator"), accelerate_text(bound, counting, equal)
+    elif stack == "deepspeed":
+        itertools, distributed = import_module(edits, "itertools"), distributed_module(edits)
+        windows, text = target.option("engine"), engine_text(itertools, bound, counting, distributed)
     else:
         gate = _gate(target, header, steps)
-        distributed = distributed_module(edits) if stack == "distributed" else None
+        ranks = distributed_module(edits) if stack == "distributed" else None
         itertools = import_module(edits, "itertools")
         windows = f"{steps}, {gate.seen}" if gate.seen else steps
-        text = share_text(itertools, header.target_text(tree), counting, gate, distributed, total is not None)
+        text = share_text(itertools, bound, counting, gate, ranks, equal)
     name = insert_helper(edits, header.loop, "WithTargetShare", text)
     extra = f", ignore_index={counting.given}" if counting.given else ""
-    wrap_loader(edits, header, f"{name}({tree.code(header.loader)}, {windows}{extra})", bound)
-    if division is None:
-        backward = tree.find(target.span("backward"), cst.Call)
-        if total is None:
-            scale_backward(edits, backward, "*", shares.targets)
-        else:
-            weigh_backward(edits, total, shares)
-        return
+    names = (shares.targets,) if shares.equal is None else (shares.targets, shares.equal)
+    wrap_loader(edits, header, f"{name}({tree.code(header.loader)}, {windows}{extra})", names)
+
+
+def _weigh_division(
+    target: Target, edits: Edits, total: Sum | None, division: Division, shares: Shares, steps: str
+) -> None:
+    line = target.tree.statement_of(division.whole)
     if total is None:
         replace_division(edits, division, shares.targets)
-        line = tree.statement_of(division.whole)
         _explain(edits, line)
     else:
         weigh_division(edits, total, division, shares)
-    _unguard(edits, tree.statement_of(division.whole), {steps, target.option("steps")})
+    _unguard(edits, line, {steps, target.option("steps")})
 
 
 def _sum(target: Target, header: Header, division: Division | None) -> Sum | None:

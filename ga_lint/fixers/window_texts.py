@@ -98,6 +98,31 @@ def accelerate_text(target: str, counting: Counting, equal: bool) -> str:
     )
 
 
+def engine_text(itertools: str, target: str, counting: Counting, distributed: str) -> str:
+    """The class for a loop in which a DeepSpeed engine divides by its steps, averages over ranks and steps by itself.
+
+    Its windows are always full, so a term that is one number for each forward needs no share.
+    """
+    return (
+        f"class {{name}}:\n{_DOC}\n"
+        f"{_init('engine', counting)}\n"
+        "    def __len__(self):\n"
+        "        steps = self.engine.gradient_accumulation_steps()\n"
+        "        return len(self.loader) // steps * steps\n\n"
+        "    def __iter__(self):\n"
+        "        batches = iter(self.loader)\n"
+        "        steps = self.engine.gradient_accumulation_steps()\n"
+        "        # the engine takes no step after a last, shorter window, so that one is left out\n"
+        f"        while len(window := list({itertools}.islice(batches, steps))) == steps:\n"
+        f"            counts = [{counting.number}({counting.expression}) for {target} in window]\n"
+        f"            totals = [sum(counts)] * {distributed}.get_world_size()\n"
+        f"            {distributed}.all_gather_object(totals, totals[0])\n"
+        "            scale = steps * len(totals) / max(sum(totals), 1)  # the engine divides by both\n"
+        "            for count in counts:\n"
+        "                yield window.pop(0), count * scale\n"
+    )
+
+
 def _init(others: str, counting: Counting) -> str:
     parameters = ["loader", *others.split(", "), *(["ignore_index"] if counting.given else [])]
     lines = [
