@@ -437,6 +437,17 @@ EACH = {
         {},
         {"model": "model"},
     ),
+    "times-ranks": (
+        "def f(window, n):\n    for b in window:\n        # a\n        g(b).backward()  # b\n",
+        {"ranks": "torch.distributed", "steps": "n"},
+        {"loop": "for b", "backward": "g(b).backward()"},
+    ),
+    "count-over-ranks": (
+        "def f(windows):\n    for w in windows:\n        n = h(w)\n        # a\n        for b in w:\n"
+        "            loss = g(b) / n  # b\n            loss.backward()\n",
+        {},
+        {"loop": "for b", "division": "g(b) / n"},
+    ),
     "window-share": (LOOP, LOOP_OPTIONS, LOOP_PLACES),
     "window-gradients": (
         "def f(o, n):\n    while g():\n        b = h()\n        # a\n        x(b).backward()\n"

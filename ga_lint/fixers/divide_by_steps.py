@@ -26,7 +26,7 @@ def scale_backward(edits: Edits, call: cst.Call, operator: str, factor: str) -> 
     loss = loss_of(edits.tree, call)
     text = edits.tree.code(loss)
     atom = bool(loss.lpar) or isinstance(loss, cst.Name | cst.Attribute | cst.Call | cst.Subscript)
-    product = f"{text if atom else f'({text})'} {operator} {_atom(edits.tree, factor)}"
+    product = f"{text if atom else f'({text})'} {operator} {_atom(edits.tree, factor, operator)}"
     is_receiver = isinstance(edits.tree.parent(loss), cst.Attribute)
     edits.replace(loss, f"({product})" if is_receiver else product)
 
@@ -46,7 +46,9 @@ def loss_of(tree: Tree, call: cst.Call) -> cst.BaseExpression:
     return receiver
 
 
-def _atom(tree: Tree, text: str) -> str:
+def _atom(tree: Tree, text: str, operator: str) -> str:
     node = tree.parse_expression(text)
+    if operator == "*" and isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Multiply):
+        return text
     compound = isinstance(node, cst.BinaryOperation | cst.IfExp | cst.BooleanOperation | cst.UnaryOperation)
     return f"({text})" if compound and not node.lpar else text

@@ -46,12 +46,14 @@ class Definition:
 class Summands:
     """The terms of a loss in the body of a loop."""
 
-    def __init__(self, tree: Tree, loop: cst.For) -> None:
+    def __init__(self, tree: Tree, loop: cst.For | cst.While) -> None:
         self.tree, self.loop = tree, loop
         bound: list[cst.CSTNode] = [node.target for node in tree.inside(loop.body, cst.AssignTarget)]
         bound += [node.target for node in tree.inside(loop.body, cst.For)]
         bound += [node.target for node in tree.inside(loop.body, cst.NamedExpr)]
-        self._bound = {name for node in (loop.target, *bound) for name in names_in(node)}
+        if isinstance(loop, cst.For):
+            bound.append(loop.target)
+        self._bound = {name for node in bound for name in names_in(node)}
 
     def of(self, loss: cst.BaseExpression, before: Position) -> list[Summand]:
         """The terms of the loss as it is at `before`: one where it is no sum."""
