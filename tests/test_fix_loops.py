@@ -472,6 +472,41 @@ def test_a_resumed_loop_that_starts_a_whole_window_would_be_seen() -> None:
         assert error(fixed.replace("(loader, steps, done)", f"(loader, steps, {wrong})"), form) > FAR
 
 
+LATE = loop(
+    HEAD,
+    """            loss = model(**batch).loss
+            # whole
+            loss.backward()
+
+            loss /= steps  # for the log
+            logged.append(loss.item())""",
+    "(step + 1) % steps == 0",
+)
+BETWEEN = LATE.replace(
+    "\n\n            loss /= steps", "\n            logged.append(loss.item())\n            loss = loss / steps"
+)
+
+
+@pytest.mark.parametrize(("text", "division"), [(LATE, "loss /= steps"), (BETWEEN, "loss / steps")])
+def test_a_late_division_comes_before_backward(text: str, division: str) -> None:
+    """GA110: equal windows become right, and what is logged stays, to the last digit."""
+    fixed = rewritten(text, "divide-before", {"steps": "steps"}, backward="loss.backward()", division=division)
+    equal, seen = micro_batches([(3, 3)] * 9), []
+    for each in (
+        text,
+        fixed,
+        fixed.replace("/= steps", "/= steps + 1").replace("(loss / steps)", "(loss / steps / 2)"),
+    ):
+        names: dict[str, Any] = {"logged": (logged := [])}
+        exec(each, names)
+        recorder = Recorder(model := TinyModel())
+        names["train"](model, equal, recorder.optimizer, STEPS, 1)
+        seen.append((worst(recorder.seen, oracle(windows_of(equal))), logged[:STEPS]))
+    (before, log), (after, same), (wrong, _) = seen
+    assert before > FAR and after < EXACT and wrong > FAR
+    assert log == same
+
+
 @pytest.mark.parametrize("name", SUMS)
 @pytest.mark.parametrize("wrong", ["share", "1", "1 / steps"])
 def test_another_weight_of_the_second_term_would_be_seen(name: str, wrong: str) -> None:

@@ -437,6 +437,11 @@ EACH = {
         {},
         {"model": "model"},
     ),
+    "divide-before": (
+        "def f(loss, n):\n    # a\n    loss.backward()  # b\n    # c\n    loss = loss / n  # d\n    done()\n",
+        {"steps": "n"},
+        {"backward": "loss.backward()", "division": "loss / n"},
+    ),
     "times-ranks": (
         "def f(window, n):\n    for b in window:\n        # a\n        g(b).backward()  # b\n",
         {"ranks": "torch.distributed", "steps": "n"},
