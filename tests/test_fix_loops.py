@@ -34,6 +34,8 @@ class Form:
     short: bool = True  # a last, shorter window is stepped
     shifts: bool = True
     epochs: int = 1
+    seen: int = 0  # micro-batches that came before the first one
+    aux: float = 0.0  # the coefficient of a term that is one number for each forward
     prepare: Callable[[list[Batch]], Any] = lambda batches: batches
 
 
@@ -85,6 +87,91 @@ ENDLESS_PLACES = {
     "step": "optimizer.step()",
 }
 
+
+def resumed(text: str, done: int = 2) -> str:
+    """The loop goes on after `done` micro-batches, which left a window begun."""
+    return text.replace("epochs):", f"epochs, done={done}):", 1)
+
+
+LEFT_OVER = """        if last > done and last % steps != 0:
+            optimizer.step()
+            optimizer.zero_grad()
+"""
+RESUMED = resumed(
+    loop(
+        "for step, batch in enumerate(loader, start=done + 1):",
+        "            last = step\n" + BODY,
+        "step % steps == 0",
+        extra="        last = done\n",
+    )
+    + LEFT_OVER
+)
+
+SUM = """            outputs = model(**batch)
+            loss = outputs.loss + 0.5 * outputs.aux_loss
+            loss = loss / steps
+            loss.backward()"""
+ADDED = """            with torch.autocast("cpu", enabled=False):
+                logits = model(x)
+                nll = F.cross_entropy(logits.logits.flatten(0, 1), y.flatten(), reduction="none")
+                loss = nll.view(y.size())
+                loss = (loss * mask).sum() / mask.sum()
+                if logits.aux_loss is not None:  # of a mixture of experts
+                    loss += logits.aux_loss * 0.5
+                loss = loss / steps
+            loss.backward()"""
+LOGGED = """            outputs = model(**batch)
+            aux = outputs.aux_loss.mean()
+            loss = outputs.loss + coefficient * aux
+            print(loss.item(), file=io.StringIO())
+            (loss / steps).backward()"""
+INSIDE = """            with torch.autocast("cpu", enabled=False):
+                outputs = model(**batch)
+            ((outputs.loss + outputs.aux_loss * 0.5) / steps).backward()"""
+UNDIVIDED = """            outputs = model(**batch)
+            loss = outputs[0] + 0.5 * outputs.aux_loss
+            loss.backward()
+            print(loss.item(), file=io.StringIO())"""
+HEAD = "for step, batch in enumerate(loader):"
+
+SUMS = {
+    "a sum that is divided": Form(loop(HEAD, SUM, FLUSH), PLACES | {"division": "loss / steps"}, aux=0.5),
+    "a term that is added on a condition": Form(
+        loop("for step, (x, y, mask) in enumerate(tqdm(loader, disable=True)):", ADDED, FLUSH),
+        PLACES | {"division": "loss / steps"},
+        options={"stack": "plain", "steps": "steps", "mask": "mask"},
+        shifts=False,
+        aux=0.5,
+        prepare=lambda batches: [
+            (b["input_ids"], b["labels"].clamp(min=0), (b["labels"] != IGNORED).double()) for b in batches
+        ],
+    ),
+    "a sum that is logged before it is divided": Form(
+        loop(HEAD, LOGGED, FLUSH)
+        .replace("epochs):", "epochs, coefficient=0.5):", 1)
+        .replace("import", "import io\nimport", 1),
+        PLACES | {"division": "loss / steps"},
+        aux=0.5,
+    ),
+    "a sum in the division": Form(
+        loop(HEAD, INSIDE, FLUSH), PLACES | {"division": "(outputs.loss + outputs.aux_loss * 0.5) / steps"}, aux=0.5
+    ),
+    "a sum that nobody divides": Form(
+        loop(HEAD, UNDIVIDED, FLUSH).replace("import", "import io\nimport", 1),
+        {"loop": "for step,", "backward": "loss.backward()", "step": "optimizer.step()"},
+        aux=0.5,
+    ),
+    "a sum, resumed": Form(
+        RESUMED.replace(
+            "            loss = outputs.loss / steps  # average over the window\n",
+            "            loss = outputs.loss\n            loss += outputs.aux_loss * 0.5\n            loss /= steps\n",
+        ),
+        PLACES | {"division": "loss /= steps"},
+        seen=2,
+        aux=0.5,
+    ),
+}
+
 FORMS = {
     "drawn without end": Form(ENDLESS, ENDLESS_PLACES),
     "drawn without end, undivided": Form(
@@ -112,6 +199,43 @@ FORMS = {
     ),
     "counted from one": Form(
         loop("for step, batch in enumerate(loader, 1):", BODY, "step % steps == 0 or step == len(loader)"), PLACES
+    ),
+    "resumed within a window": Form(RESUMED, PLACES, seen=2),
+    "resumed at the start of a window": Form(RESUMED.replace("done=2", "done=6"), PLACES),
+    "resumed, its last window dropped": Form(
+        resumed(
+            loop("for step, batch in enumerate(tqdm(loader, disable=True), done):", BODY, "(step + 1) % steps == 0")
+        ),
+        PLACES,
+        seen=2,
+        short=False,
+    ),
+    "resumed, counted from its own start": Form(
+        resumed(loop("for step, batch in enumerate(loader, done):", BODY, "(step - done + 1) % steps == 0")),
+        PLACES,
+        short=False,
+    ),
+    "a counter that goes on": Form(
+        resumed(
+            loop(
+                "for batch in loader:",
+                BODY + "\n            seen += 1",
+                "seen % steps == 0",
+                extra="        seen = done\n",
+            )
+        ),
+        PLACES | {"loop": "for batch in"},
+        seen=2,
+        short=False,
+    ),
+    "a counter that goes on and is raised last": Form(
+        resumed(
+            loop("for batch in loader:", BODY, "seen % steps == steps - 1", extra="        seen = done\n")
+            + "            seen += 1\n"
+        ),
+        PLACES | {"loop": "for batch in"},
+        seen=2,
+        short=False,
     ),
     "own counter": Form(
         loop(
@@ -313,11 +437,11 @@ def run(text: str, form: Form) -> list[torch.Tensor]:
 
 
 def error(text: str, form: Form) -> float:
-    windows = windows_of(micro_batches(), short=form.short) * form.epochs
-    return worst(run(text, form), oracle(windows, form.shifts))
+    windows = windows_of(micro_batches(), short=form.short, seen=form.seen) * form.epochs
+    return worst(run(text, form), oracle(windows, form.shifts, form.aux))
 
 
-@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+@pytest.mark.parametrize("form", (FORMS | SUMS).values(), ids=[*FORMS, *SUMS])
 def test_every_step_equals_the_full_batch(form: Form) -> None:
     fixed = rewritten(form.text, form.fixer, form.options, **form.places)
     assert error(form.text, form) > FAR
@@ -338,6 +462,58 @@ def test_a_wrong_rewrite_would_be_seen(old: str, new: str) -> None:
     fixed = rewritten(form.text, form.fixer, form.options, **form.places)
     assert old in fixed
     assert error(fixed.replace(old, new), form) > FAR
+
+
+def test_a_resumed_loop_that_starts_a_whole_window_would_be_seen() -> None:
+    form = FORMS["resumed within a window"]
+    fixed = rewritten(form.text, form.fixer, form.options, **form.places)
+    assert "WithTargetShare(loader, steps, done)" in fixed
+    for wrong in ("0", "done + 1"):
+        assert error(fixed.replace("(loader, steps, done)", f"(loader, steps, {wrong})"), form) > FAR
+
+
+LATE = loop(
+    HEAD,
+    """            loss = model(**batch).loss
+            # whole
+            loss.backward()
+
+            loss /= steps  # for the log
+            logged.append(loss.item())""",
+    "(step + 1) % steps == 0",
+)
+BETWEEN = LATE.replace(
+    "\n\n            loss /= steps", "\n            logged.append(loss.item())\n            loss = loss / steps"
+)
+
+
+@pytest.mark.parametrize(("text", "division"), [(LATE, "loss /= steps"), (BETWEEN, "loss / steps")])
+def test_a_late_division_comes_before_backward(text: str, division: str) -> None:
+    """GA110: equal windows become right, and what is logged stays, to the last digit."""
+    fixed = rewritten(text, "divide-before", {"steps": "steps"}, backward="loss.backward()", division=division)
+    equal, seen = micro_batches([(3, 3)] * 9), []
+    for each in (
+        text,
+        fixed,
+        fixed.replace("/= steps", "/= steps + 1").replace("(loss / steps)", "(loss / steps / 2)"),
+    ):
+        names: dict[str, Any] = {"logged": (logged := [])}
+        exec(each, names)
+        recorder = Recorder(model := TinyModel())
+        names["train"](model, equal, recorder.optimizer, STEPS, 1)
+        seen.append((worst(recorder.seen, oracle(windows_of(equal))), logged[:STEPS]))
+    (before, log), (after, same), (wrong, _) = seen
+    assert before > FAR and after < EXACT and wrong > FAR
+    assert log == same
+
+
+@pytest.mark.parametrize("name", SUMS)
+@pytest.mark.parametrize("wrong", ["share", "1", "1 / steps"])
+def test_another_weight_of_the_second_term_would_be_seen(name: str, wrong: str) -> None:
+    """The share of the targets, none at all, and on the short window the steps: each is another loss."""
+    fixed = rewritten(SUMS[name].text, SUMS[name].fixer, SUMS[name].options, **SUMS[name].places)
+    assert "* equal_share" in fixed
+    assert error(fixed.replace("* equal_share", f"* ({wrong})"), SUMS[name]) > FAR / 10
 
 
 def test_division_by_steps_makes_equal_windows_right() -> None:
@@ -440,14 +616,56 @@ REFUSED = {
         "changed on line 9",
     ),
     "two terms": (
+        loop(HEAD, SUM.replace("outputs.aux_loss", "distillation(outputs, batch)"), FLUSH),
+        PLACES | {"division": "loss / steps"},
+        "sum of terms on line 10",
+    ),
+    "a second term on a condition that may be over targets": (
+        loop(HEAD, SUM.replace(" + 0.5 * outputs.aux_loss", "\n            if x:\n                loss += kl"), FLUSH),
+        PLACES | {"division": "loss / steps"},
+        "sum of terms on line 10",
+    ),
+    "a multiple of a sum": (
+        loop(HEAD, SUM.replace("loss / steps", "2 * (a + b)\n            loss = loss / steps"), FLUSH),
+        PLACES | {"division": "loss / steps"},
+        "sum of terms on line 11",
+    ),
+    "a sum under another name": (
         loop(
-            "for step, batch in enumerate(loader):",
-            "            loss = model(**batch).loss\n            loss += 0.1 * aux(model)\n"
-            "            loss = loss / steps\n            loss.backward()",
+            HEAD,
+            SUM.replace("loss = out", "total = out").replace("loss = loss", "loss = total\n            loss = loss"),
             FLUSH,
         ),
         PLACES | {"division": "loss / steps"},
         "sum of terms on line 10",
+    ),
+    "a sum on one of two paths": (
+        loop(
+            HEAD,
+            SUM.replace(
+                "            loss = outputs",
+                "            if x:\n                loss = outputs.loss\n"
+                "            else:\n                loss = outputs",
+            ),
+            FLUSH,
+        ),
+        PLACES | {"division": "loss / steps"},
+        "sum of terms on line 13",
+    ),
+    "what is subtracted": (
+        loop(HEAD, SUM.replace("+ 0.5", "- 0.5"), FLUSH),
+        PLACES | {"division": "loss / steps"},
+        "sum of terms on line 10",
+    ),
+    "a sum that is logged and divided in place": (
+        loop(HEAD, SUM.replace("loss = loss / steps", "log(loss)\n            loss /= steps"), FLUSH),
+        PLACES | {"division": "loss /= steps"},
+        "read on line 11, before it is divided",
+    ),
+    "a term that changes before the division": (
+        loop(HEAD, SUM.replace("loss = loss", "outputs = log(loss)\n            loss = loss"), FLUSH),
+        PLACES | {"division": "loss / steps"},
+        "changes on line 11",
     ),
     "waits for the last batch": (
         loop(
@@ -472,6 +690,23 @@ REFUSED = {
         ENDLESS.replace("        batch = next(batches)\n", "").replace("seen = iter", "seen = batch, iter"),
         ENDLESS_PLACES,
         "batch is not drawn in the loop",
+    ),
+    "steps where no window that goes on would end": (
+        resumed(loop("for step, batch in enumerate(loader, done):", BODY, "(step + 2) % steps == 0")),
+        PLACES,
+        "counted from done",
+    ),
+    "resumed, and stepped at the length of what is left": (
+        resumed(
+            loop("for step, batch in enumerate(loader, done + 1):", BODY, "step % steps == 0 or step == len(loader)")
+        ),
+        PLACES,
+        "counted from done + 1",
+    ),
+    "started where that can be asked once": (
+        loop("for step, batch in enumerate(loader, next(numbers)):", BODY, "(step + 1) % steps == 0"),
+        PLACES,
+        "next(numbers), which cannot be computed a second time",
     ),
     "steps change": (
         loop("for step, batch in enumerate(loader):", BODY + "\n            steps = schedule(step)", FLUSH),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import os
 import tempfile
 from collections.abc import Callable
@@ -85,12 +86,65 @@ def train(model, loader, optimizer, steps):
             optimizer.step()
             optimizer.zero_grad()
 """
+ENGINE = """from testbed.engine import Engine
 
 
-def fix_ddp(stack: str = "distributed") -> str:
+def train(model, loader, optimizer, steps):
+    engine = Engine(model, optimizer, steps)
+    for epoch in range(2):
+        for step, batch in enumerate(loader):
+            batch = {key: value.to("cpu") for key, value in batch.items()}
+            loss = engine(**batch).loss
+            engine.backward(loss)
+            engine.step()
+"""
+COUNTED = """import itertools
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch.nn.parallel import DistributedDataParallel
+
+
+def train(model, loader, optimizer, steps):
+    model = DistributedDataParallel(model)
+    batches = iter(loader)
+    while window := list(itertools.islice(batches, steps)):
+        count = sum((batch["labels"][:, 1:] != -100).sum() for batch in window)
+        for batch in window:
+            logits = model(batch["input_ids"]).logits[:, :-1]
+            loss = F.cross_entropy(logits.flatten(0, 1), batch["labels"][:, 1:].flatten(), reduction="sum")
+            loss = loss / count
+            loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+"""
+REDUCED = COUNTED.replace("        for batch in", "        dist.all_reduce(count)\n        for batch in")
+PREPARED = (
+    REDUCED.replace("import itertools", "import itertools\nfrom accelerate import Accelerator", 1)
+    .replace(
+        "    model = DistributedDataParallel(model)",
+        "    accelerator = Accelerator(gradient_accumulation_steps=steps, cpu=True)\n"
+        "    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)",
+    )
+    .replace("dist.all_reduce(count)", "count = accelerator.gather(count).sum()")
+    .replace("loss.backward()", "accelerator.backward(loss)")
+    .replace("optimizer.step()", "accelerator.gradient_state._set_sync_gradients(True)\n        optimizer.step()")
+)
+ACCELERATE_RESUMED = ACCELERATE.replace("enumerate(loader)", "enumerate(accelerator.skip_first_batches(loader, 1))")
+OWN, SUM = "loss = model(**batch).loss", "out = model(**batch)\n            loss = out.loss + 0.5 * out.aux_loss"
+ALL_WINDOWS = (
+    "while len(window := list(itertools.islice(batches, steps))) == steps:",
+    "while window := list(itertools.islice(batches, steps)):",
+)
+TIMES_RANKS, ONCE_DIVIDED = ("1 / len(counts)", "len(totals) / len(counts)"), ("steps / len(counts)", "1 / len(counts)")
+DDP_SUM, ACCELERATE_SUM, ENGINE_SUM = (
+    text.replace(OWN, SUM) for text in (DDP, ACCELERATE, ENGINE.replace("engine(**", "model(**"))
+)
+
+
+def fix_ddp(stack: str = "distributed", text: str = DDP) -> str:
     options = {"stack": stack, "steps": "steps", "labels": 'batch["labels"]', "shifted": "yes"}
     places = {"loop": "for step,", "division": "loss / steps", "step": "optimizer.step()"}
-    return rewritten(DDP, "window-share", options, **places)
+    return rewritten(text, "window-share", options, **places)
 
 
 def fix_endless(stack: str = "distributed") -> str:
@@ -105,10 +159,31 @@ def fix_window_list() -> str:
     return rewritten(WINDOW_LIST, "window-sum", options, loop="for batch", division="loss / len(window)", call=call)
 
 
-def fix_accelerate() -> str:
+def fix_accelerate(text: str = ACCELERATE) -> str:
     options = {"stack": "accelerate", "steps": "steps", "accelerator": "accelerator", "labels": 'batch["labels"]'}
     places = {"loop": "for step,", "backward": "accelerator.backward(loss)"}
-    return rewritten(ACCELERATE, "window-share", options | {"shifted": "yes"}, **places)
+    return rewritten(text, "window-share", options | {"shifted": "yes"}, **places)
+
+
+def fix_counted() -> str:
+    return rewritten(COUNTED, "count-over-ranks", {}, loop="for batch in", division="loss / count")
+
+
+def fix_reduced() -> str:
+    options = {"ranks": "torch.distributed", "steps": ""}
+    return rewritten(REDUCED, "times-ranks", options, loop="for batch in", backward="loss.backward()")
+
+
+def fix_prepared(**without: str) -> str:
+    options = {"ranks": "accelerator.num_processes", "steps": "accelerator.gradient_accumulation_steps"}
+    places = {"loop": "for batch in", "backward": "accelerator.backward(loss)"}
+    return rewritten(PREPARED, "times-ranks", options | without, **places)
+
+
+def fix_engine(text: str = ENGINE) -> str:
+    options = {"stack": "deepspeed", "engine": "engine", "steps": "engine.gradient_accumulation_steps()"}
+    options |= {"labels": 'batch["labels"]', "shifted": "yes"}
+    return rewritten(text, "window-share", options, loop="for step,", backward="engine.backward(loss)")
 
 
 def shard(rank: int, count: int) -> list[Batch]:
@@ -116,9 +191,9 @@ def shard(rank: int, count: int) -> list[Batch]:
     return micro_batches()[:count][rank::RANKS]
 
 
-def expected(count: int) -> list[torch.Tensor]:
-    shards = [windows_of(shard(rank, count)) for rank in range(RANKS)]
-    return oracle([a + b for a, b in zip(*shards, strict=True)])
+def expected(count: int, skipped: int = 0, aux: float = 0.0) -> list[torch.Tensor]:
+    shards = [windows_of(shard(rank, count)[skipped:]) for rank in range(RANKS)]
+    return oracle([a + b for a, b in zip(*shards, strict=True)], aux=aux)
 
 
 def run(text: str, batches: Any) -> list[torch.Tensor]:
@@ -185,6 +260,26 @@ def on_two_ranks() -> dict[str, list[torch.Tensor]]:
         "list fixed": (fix_window_list(), False),
         "accelerate": (ACCELERATE, True),
         "accelerate fixed": (fix_accelerate(), True),
+        "a count of one rank": (COUNTED, False),
+        "a count of one rank fixed": (fix_counted(), False),
+        "a count of one rank, added up only": (fix_counted().replace(" / len(counts)", ""), False),
+        "a count of all ranks": (REDUCED, False),
+        "a count of all ranks fixed": (fix_reduced(), False),
+        "a count of all processes": (PREPARED, True),
+        "a count of all processes fixed": (fix_prepared(), True),
+        "a count of all processes, not times the steps": (fix_prepared(steps=""), True),
+        "a count of all processes, not times the ranks": (fix_prepared(ranks=""), True),
+        "engine": (ENGINE, False),
+        "engine fixed": (fix_engine(), False),
+        "engine, not times its steps": (fix_engine().replace("scale = steps * len", "scale = len"), False),
+        "engine, not times the ranks": (fix_engine().replace("steps * len(totals)", "steps"), False),
+        "engine, its short window too": (fix_engine().replace(*ALL_WINDOWS), False),
+        "engine sum": (fix_engine(ENGINE_SUM), False),
+        "DDP sum": (fix_ddp(text=DDP_SUM), False),
+        "accelerate sum": (fix_accelerate(ACCELERATE_SUM), True),
+        "DDP sum, its second term times the ranks": (fix_ddp(text=DDP_SUM).replace(*TIMES_RANKS), False),
+        "accelerate sum, its second term divided": (fix_accelerate(ACCELERATE_SUM).replace(*ONCE_DIVIDED), True),
+        "accelerate resumed": (fix_accelerate(ACCELERATE_RESUMED), True),
     }
     with tempfile.TemporaryDirectory() as folder:
         # fork: torch is imported already
@@ -193,11 +288,95 @@ def on_two_ranks() -> dict[str, list[torch.Tensor]]:
         return seen
 
 
-@pytest.mark.parametrize("name", ["DDP", "endless", "list", "accelerate"])
+COUNTS = ["a count of one rank", "a count of all ranks", "a count of all processes"]
+
+
+@pytest.mark.parametrize("name", ["DDP", "endless", "list", "accelerate", *COUNTS])
 def test_two_ranks_equal_the_full_batch(name: str) -> None:
     seen = on_two_ranks()
     assert worst(seen[name], expected(COUNT)) > FAR
     assert worst(seen[f"{name} fixed"], expected(COUNT)) < EXACT
+
+
+def test_a_sum_on_two_ranks_gives_each_term_its_own_share() -> None:
+    seen, wanted = on_two_ranks(), expected(COUNT, aux=0.5)
+    assert max(worst(seen["DDP sum"], wanted), worst(seen["accelerate sum"], wanted)) < EXACT
+    for name in ("DDP sum, its second term times the ranks", "accelerate sum, its second term divided"):
+        assert worst(seen[name], wanted) > FAR
+    alone = oracle(windows_of(micro_batches()[:8]), aux=0.5)
+    assert worst(run(fix_accelerate(ACCELERATE_SUM), loader(8)), alone) < EXACT
+
+
+ENGINE_WRONG = ("not times its steps", "not times the ranks", "its short window too")
+
+
+def expected_of_engine(ranks: int, count: int, aux: float = 0.0) -> list[torch.Tensor]:
+    """Two epochs of full windows."""
+    shards = [windows_of(micro_batches()[:count][rank::ranks], short=False) * 2 for rank in range(ranks)]
+    return oracle([list(itertools.chain(*windows)) for windows in zip(*shards, strict=True)], aux=aux)
+
+
+def test_an_engine_on_two_ranks_equals_the_full_batch() -> None:
+    seen, wanted = on_two_ranks(), expected_of_engine(RANKS, COUNT)
+    assert worst(seen["engine fixed"], wanted) < EXACT
+    assert worst(seen["engine sum"], expected_of_engine(RANKS, COUNT, aux=0.5)) < EXACT
+    for wrong in ("engine", *(f"engine, {name}" for name in ENGINE_WRONG)):
+        assert worst(seen[wrong], wanted) > FAR
+
+
+def test_an_engine_alone(tmp_path: Path) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
+    try:
+        seen = run(fix_engine(), micro_batches())
+    finally:
+        dist.destroy_process_group()
+    assert len(seen) == 6
+    assert worst(seen, expected_of_engine(1, len(micro_batches()))) < EXACT
+
+
+def test_what_is_skipped_first_is_in_no_window() -> None:
+    assert worst(on_two_ranks()["accelerate resumed"], expected(COUNT, skipped=1)) < EXACT
+    assert worst(run(fix_accelerate(ACCELERATE_RESUMED), loader(8)), oracle(windows_of(micro_batches()[1:8]))) < EXACT
+
+
+def test_half_of_a_factor_would_be_seen() -> None:
+    for wrong in (
+        "one rank, added up only",
+        "all processes, not times the steps",
+        "all processes, not times the ranks",
+    ):
+        assert worst(on_two_ranks()[f"a count of {wrong}"], expected(COUNT)) > FAR
+
+
+def test_the_mean_of_one_rank_is_its_count() -> None:
+    text = fix_counted().replace("    model = DistributedDataParallel(model)\n", "")
+    assert worst(run(text, micro_batches()), oracle(windows_of(micro_batches()))) < EXACT
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("loss / count", "loss / count.clamp(min=1)", "count.clamp(min=1) has no name"),
+        (
+            "            loss = loss",
+            "            count = count + 0\n            loss = loss",
+            "count changes in the loop",
+        ),
+        ("        count = sum", "        for batch in window:\n            count = sum", "not counted anew before"),
+    ],
+)
+def test_a_count_that_is_not_made_right_before_is_refused(old: str, new: str, reason: str) -> None:
+    text = COUNTED.replace(old, new)
+    division = new.strip() if old == "loss / count" else "loss / count"
+    loops = {"loop": "for batch in window:\n            logits"}
+    assert reason in refusal(text, "count-over-ranks", {}, division=division, **loops)
+
+
+def test_a_second_term_is_not_multiplied_by_the_ranks() -> None:
+    text = REDUCED.replace("loss / count", "loss / count + penalty(batch)")
+    options = {"ranks": "torch.distributed", "steps": ""}
+    places = {"loop": "for batch in", "backward": "loss.backward()"}
+    assert "sum of terms on line 16" in refusal(text, "times-ranks", options, **places)
 
 
 def test_a_rank_local_count_would_be_seen() -> None:

@@ -462,6 +462,22 @@ EACH = {
         {"take": "yes"},
         {"value": "loss.mean()"},
     ),
+    "divide-before": (
+        "def f(loss, n):\n    # a\n    loss.backward()  # b\n    # c\n    loss = loss / n  # d\n    done()\n",
+        {"steps": "n"},
+        {"backward": "loss.backward()", "division": "loss / n"},
+    ),
+    "times-ranks": (
+        "def f(window, n):\n    for b in window:\n        # a\n        g(b).backward()  # b\n",
+        {"ranks": "torch.distributed", "steps": "n"},
+        {"loop": "for b", "backward": "g(b).backward()"},
+    ),
+    "count-over-ranks": (
+        "def f(windows):\n    for w in windows:\n        n = h(w)\n        # a\n        for b in w:\n"
+        "            loss = g(b) / n  # b\n            loss.backward()\n",
+        {},
+        {"loop": "for b", "division": "g(b) / n"},
+    ),
     "window-share": (LOOP, LOOP_OPTIONS, LOOP_PLACES),
     "window-gradients": (
         "def f(o, n):\n    while g():\n        b = h()\n        # a\n        x(b).backward()\n"
@@ -666,12 +682,12 @@ NEVER: dict[str, tuple[str, str, dict[str, str], dict[str, str], str]] = {
         {"division": "loss  # the sum\n  / n"},
         "a comment inside",
     ),
-    "a start that is not literal": (
-        LOOP.replace("enumerate(loader)", "enumerate(loader, first)"),
+    "a start that is drawn": (
+        LOOP.replace("enumerate(loader)", "enumerate(loader, first())"),
         "window-share",
         LOOP_OPTIONS,
         LOOP_PLACES,
-        "enumerate starts at first",
+        "enumerate starts at first()",
     ),
     "labels from elsewhere": (
         LOOP,

@@ -103,6 +103,28 @@ def test_loss_of_a_head(row: HeadRow) -> None:
     assert mapped.__name__ in row.source
 
 
+@pytest.mark.parametrize(
+    "row",
+    [row for row in KNOWLEDGE.heads if row.shifts is not None and "For" in row.suffix[1:]],
+    ids=lambda row: row.suffix,
+)
+def test_what_a_head_drops(row: HeadRow) -> None:
+    """The head named so hands its labels to a loss that drops the first, or computes one over all of them."""
+    transformers = pytest.importorskip("transformers")
+    loss_utils = pytest.importorskip("transformers.loss.loss_utils")
+    found = getattr(transformers, row.suffix, None)
+    if found is None or not hasattr(found, "forward"):
+        pytest.skip("several classes end with this name, and no class is it")
+    source = inspect.getsource(found.forward)
+    if row.shifts:
+        kind = next(name for name in loss_utils.LOSS_MAPPING if row.suffix.endswith(name))
+        assert loss_utils.LOSS_MAPPING[kind] is loss_utils.ForCausalLMLoss
+        assert "self.loss_function(" in source and "shift_labels=" not in source
+    else:
+        assert "CrossEntropyLoss()" in source or "CrossEntropyLoss(ignore_index=-100)" in source or "loss_fct" in source
+        assert "[..., 1:]" not in source and "[:, 1:]" not in source
+
+
 @pytest.mark.parametrize("row", KNOWLEDGE.collators.rows.values(), ids=lambda row: row.name)
 def test_collator(row: CollatorRow) -> None:
     options = parameters(installed(row))

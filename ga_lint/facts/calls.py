@@ -16,6 +16,7 @@ from ga_lint.facts.values import (
     UNKNOWN,
     Built,
     Class,
+    Const,
     Count,
     Elements,
     External,
@@ -115,7 +116,9 @@ def evaluate_call(run: Interpreter, frame: Frame, state: State, node: ast.Call) 
             return UNKNOWN
         results = [_method(call, one) for one in alternatives(receiver)]
         return choice(results)
-    return choice([apply(call, callee) for callee in alternatives(run.evaluate(frame, state, node.func))])
+    callees = list(alternatives(run.evaluate(frame, state, node.func)))
+    called = [callee for callee in callees if callee != Const(None)] or callees  # nobody calls None
+    return choice([apply(call, callee) for callee in called])
 
 
 def _merged(value: Value) -> Value:
@@ -141,6 +144,10 @@ def _method(call: Call, receiver: Value) -> Value:
     if known is not None:
         return known
     assert isinstance(call.node.func, ast.Attribute)
+    if call.method == "from_pretrained" and call.positional:
+        networks = [one for one in alternatives(call.positional[0]) if isinstance(one, Model)]
+        if networks:
+            return choice([*networks])  # an adapter that is loaded onto them
     if (
         call.method == "compute_loss"
         and isinstance(receiver, Instance)
@@ -175,7 +182,8 @@ def apply(call: Call, callee: Value) -> Value:
             row = run.knowledge.losses.get(name)
             if row is not None:
                 return losses.loss_of(call, row, callee)
-            return _by_name(call)
+            inside = [one for part in callee.positional[:1] for one in alternatives(part) if isinstance(one, Model)]
+            return choice([apply(call, network) for network in inside]) if inside else _by_name(call)
         case Model():
             return _own_output(call, callee) or losses.output_of(call, callee)
         case Elements() | Loss():

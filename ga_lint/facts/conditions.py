@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
 
 
+_DISTRIBUTED = re.compile(r"(^|\.)dist(ributed)?$")
 _OWNER = re.compile(r"(getattr\(|)(\w+)\b")  # who is asked: `trainer` in `getattr(trainer.args, ...)`
 
 
@@ -38,6 +39,10 @@ def truth(run: Interpreter, frame: Frame, state: State, test: ast.expr, value: V
     if isinstance(value, Const):
         return bool(value.value)
     match test:
+        case ast.Call(func=ast.Attribute(value=module, attr="is_initialized"), args=[]) if _DISTRIBUTED.search(
+            text_of(module)
+        ):
+            return True  # what has to be done for several ranks is looked at as it is done for them
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             inner = truth(run, frame, state, operand, run.evaluate(frame, state, operand))
             return None if inner is None else not inner

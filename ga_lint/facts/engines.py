@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ga_lint.facts.calls import Call
 
 STEPS = "gradient_accumulation_steps"
+_SIZES = {"train_batch_size", "train_micro_batch_size_per_gpu"}  # from these two it computes the steps
 MAX_BYTES = 1_000_000  # a configuration has some kilobytes
 
 
@@ -33,8 +34,9 @@ def _steps_of(call: Call) -> Value | None:
     for one in alternatives(config or UNKNOWN):
         match one:
             case Table(rest=rest):
-                found = dict(one.entries).get(STEPS)
-                if found is None and rest == UNKNOWN:
+                entries = dict(one.entries)
+                found = entries.get(STEPS)
+                if found is None and rest == UNKNOWN and not entries.keys() >= _SIZES:
                     return Const(1)  # what DeepSpeed takes where nothing is said
                 return found if isinstance(found, Const | Symbol) else None
             case Const(value=str() as name):
@@ -58,6 +60,8 @@ def _read(path: Path) -> Value | None:
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(found, dict):
+        return None
+    if STEPS not in found and found.keys() >= _SIZES:
         return None
     steps = found.get(STEPS, 1)
     return Const(steps) if isinstance(steps, int) and not isinstance(steps, bool) else None  # "auto" is no number

@@ -65,6 +65,10 @@ def call(call: Call, name: str) -> Value:
             return found
     if last in _REDUCES_OVER_RANKS:
         return _over_ranks(call)
+    if last == "all_gather_object" and len(call.positional) > 1 and isinstance(call.positional[1], Count):
+        gathered = replace(call.positional[1], scale=Scale.GLOBAL)
+        call.state.env[text_of(call.node.args[0])] = Many(gathered)
+        return UNKNOWN
     if name.startswith("torch") and (found := torch_calls.call(call, last)) is not None:
         return after_function(last, found)
     return _made(call, name, last)
@@ -103,6 +107,8 @@ def _builtin(call: Call, name: str) -> Value | None:
         case "sum":
             return _sum(call, first)
         case "len":
+            if isinstance(first, Many) and isinstance(first.element, Count) and first.element.scale is Scale.GLOBAL:
+                return Symbol("get_world_size()")  # one count of each rank
             filled = isinstance(first, Many) and first.loop in [loop.id for loop in call.frame.loops]
             return Counter(length=True) if filled else Symbol(text_of(call.node))
         case "next":
@@ -151,6 +157,8 @@ def _range_length(call: Call) -> Value:
 def _sum(call: Call, source: Value) -> Value:
     """`sum(count(b) for b in window)`: the window's count, or a list of losses added up."""
     match source:
+        case Many(element=Count(scale=Scale.GLOBAL) as count):
+            return count
         case Many(element=Count() as count):
             return Count(count.what, Scale.WINDOW, text=text_of(call.node))
         case Many(element=Loss() as loss):

@@ -21,10 +21,19 @@ if TYPE_CHECKING:
 def follow_for(run: Interpreter, frame: Frame, state: State, node: ast.For | ast.AsyncFor) -> list[State]:
     source = run.evaluate(frame, state, node.iter)
     rounds, text = _rounds(source, node.iter)
-    assignments.assign(
-        run, frame, state, node.target, assignments.named(element_of(run, frame, source, node.target), node.target)
-    )
+    element = element_of(run, frame, source, node.target)
+    if not _is_entries(node.iter):
+        element = assignments.named(element, node.target)
+    assignments.assign(run, frame, state, node.target, element)
     return _loop(run, frame, state, node, source, rounds, text)
+
+
+def _is_entries(node: ast.expr) -> bool:
+    """`for key, value in batch.items()`: parts of the micro-batch that keep its name."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr="items" | "values"), args=[]):
+            return True
+    return False
 
 
 def follow_while(run: Interpreter, frame: Frame, state: State, node: ast.While) -> list[State]:

@@ -9,6 +9,7 @@ Options shared by the window fixers, all in the names that the loop's head binds
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import libcst as cst
@@ -16,7 +17,7 @@ import libcst as cst
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.header import Header
 from ga_lint.fixers.registry import Target
-from ga_lint.fixers.tree import Tree, names_in, names_known_at
+from ga_lint.fixers.tree import Tree, dotted, names_in, names_known_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,8 @@ def _refuse_unknown_names(tree: Tree, ignored: str, loop: cst.CSTNode) -> None:
 
 def _refuse_changed_labels(tree: Tree, header: Header, labels: str) -> None:
     """The count is taken before the loop body runs, so nothing in it may change what is a target."""
+    whole_labels = tree.parse_expression(labels)
+    batch = dotted(whole_labels.value) if isinstance(whole_labels, cst.Subscript | cst.Attribute) else None
 
     class Changes(cst.CSTVisitor):
         def visit_Assign(self, node: cst.Assign) -> None:
@@ -87,5 +90,29 @@ def _refuse_changed_labels(tree: Tree, header: Header, labels: str) -> None:
                 ):
                     row = tree.span_of(node).start.row
                     raise FixNotApplicable(f"the targets are changed on line {row}, after they would be counted")
+                if batch is not None and whole == batch and not _moves(tree, node.value, batch):
+                    row = tree.span_of(node).start.row
+                    raise FixNotApplicable(f"what line {row} makes of the micro-batch could change its targets")
 
     header.loop.body.visit(Changes())
+
+
+_MOVES = re.compile(r"(^|_)(device|cuda|gpu|move|send|xla)(_|$)|^to$", re.IGNORECASE)
+
+
+def _moves(tree: Tree, value: cst.BaseExpression, batch: str) -> bool:
+    """Is this the same micro-batch on another device, or in another container?"""
+    match value:
+        case cst.Call(func=func, args=[cst.Arg(value=first), *_]) if dotted(func) in ("dict", "tuple", "list"):
+            return _moves(tree, first, batch)
+        case cst.DictComp(for_in=cst.CompFor(iter=source)):
+            return tree.code(source) == f"{batch}.items()" and "[" not in tree.code(value.value)
+        case cst.ListComp(for_in=cst.CompFor(iter=source)) | cst.GeneratorExp(for_in=cst.CompFor(iter=source)):
+            return tree.code(source) == batch
+        case cst.Call(func=cst.Attribute(value=inner, attr=cst.Name(value=name))) if tree.code(inner) == batch:
+            return bool(_MOVES.search(name))
+        case cst.Call(func=func, args=[cst.Arg(value=first), *_]):
+            name = (dotted(func) or "").rpartition(".")[2]
+            return bool(_MOVES.search(name)) and (tree.code(first) == batch or _moves(tree, first, batch))
+        case _:
+            return tree.code(value) == batch

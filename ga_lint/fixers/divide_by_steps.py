@@ -23,15 +23,16 @@ def divide_by_steps(target: Target, edits: Edits) -> None:
 
 def scale_backward(edits: Edits, call: cst.Call, operator: str, factor: str) -> None:
     """Multiply or divide what backward receives, in front of a gradient scaler where there is one."""
-    loss = _loss_of(edits.tree, call)
+    loss = loss_of(edits.tree, call)
     text = edits.tree.code(loss)
     atom = bool(loss.lpar) or isinstance(loss, cst.Name | cst.Attribute | cst.Call | cst.Subscript)
-    product = f"{text if atom else f'({text})'} {operator} {_atom(edits.tree, factor)}"
+    product = f"{text if atom else f'({text})'} {operator} {_atom(edits.tree, factor, operator)}"
     is_receiver = isinstance(edits.tree.parent(loss), cst.Attribute)
     edits.replace(loss, f"({product})" if is_receiver else product)
 
 
-def _loss_of(tree: Tree, call: cst.Call) -> cst.BaseExpression:
+def loss_of(tree: Tree, call: cst.Call) -> cst.BaseExpression:
+    """What a call of backward starts from."""
     if not isinstance(call.func, cst.Attribute) or call.func.attr.value not in ("backward", "manual_backward"):
         raise FixNotApplicable("backward is called in a form that is not known here")
     receiver = call.func.value
@@ -45,7 +46,9 @@ def _loss_of(tree: Tree, call: cst.Call) -> cst.BaseExpression:
     return receiver
 
 
-def _atom(tree: Tree, text: str) -> str:
+def _atom(tree: Tree, text: str, operator: str) -> str:
     node = tree.parse_expression(text)
+    if operator == "*" and isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Multiply):
+        return text
     compound = isinstance(node, cst.BinaryOperation | cst.IfExp | cst.BooleanOperation | cst.UnaryOperation)
     return f"({text})" if compound and not node.lpar else text

@@ -2,29 +2,34 @@
 
 `(step + 1) % steps == 0 or step + 1 == len(loader)` says it itself once `step`, `steps` and the length have values. A
 condition that reads anything else is not understood, and that is said.
+
+A loop that resumes counts on from where it was: `enumerate(loader, start=done + 1)`. Its first window is what `done`
+left of one.
 """
 
 from __future__ import annotations
 
 import ast
-import operator
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
+from ga_lint.fixers.gate_reader import Reader
 from ga_lint.fixers.header import Header
-from ga_lint.fixers.tree import Tree, dotted
-
-Value = int | bool
+from ga_lint.fixers.tree import Tree
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Windows are `steps` micro-batches from the first one on; `flushes`: a last, shorter one is stepped too."""
+    """Windows are `steps` micro-batches from the first one on; `flushes`: a last, shorter one is stepped too.
+
+    `seen` is the text of how many micro-batches came before the first one, "" where the loop counts from its own first.
+    """
 
     flushes: bool
+    seen: str = ""
 
 
 def gate_of(tree: Tree, header: Header, step: cst.Call, steps: tuple[str, ...]) -> Gate:
@@ -32,192 +37,53 @@ def gate_of(tree: Tree, header: Header, step: cst.Call, steps: tuple[str, ...]) 
 
     `steps` holds every text that is known to mean the accumulation steps.
     """
-    reader = _Reader(tree, header, step, steps)
+    reader = Reader(tree, header, step, steps)
     literal = next((int(text) for text in steps if text.isdecimal()), None)
-    flushes: set[bool] = set()
-    for size in (literal,) if literal else (3, 4):
-        for length in (2 * size + 1, 3 * size - 1, 2 * size):
-            full = [index for index in range(length) if (index + 1) % size == 0]
-            ends = reader.ends(size, length)
-            if ends == full:
-                flushes.update(() if length % size == 0 else (False,))
-            elif ends == [*full, length - 1]:
-                flushes.add(True)
-            else:
-                raise FixNotApplicable("the optimizer does not step after every window, counted from the first batch")
-    if len(flushes) > 1:
-        raise FixNotApplicable("whether the last window is stepped depends on its length")
-    return Gate(flushes.pop() if flushes else False)
+    sizes = (literal,) if literal else (3, 4)
+    origin = reader.origin(sizes[0])
+    # Where the count goes on, the gate may open before it or after it is raised, or not look at where it started.
+    for shift in (None,) if origin is None else (None, -1, 0):
+        flushes = _flushes(reader, sizes, shift, resumes=origin is not None)
+        if flushes is None:
+            continue
+        if len(flushes) > 1:
+            raise FixNotApplicable("whether the last window is stepped depends on its length")
+        seen = "" if origin is None or shift is None else _plus(origin, shift)
+        return Gate(flushes.pop() if flushes else False, seen)
+    counted = "the first batch" if origin is None else origin
+    raise FixNotApplicable(f"the optimizer does not step after every window, counted from {counted}")
 
 
-@dataclass
-class _Counter:
-    """A name that the loop counts up itself: `it += 1`, and `it = 0` after a step."""
-
-    start: int
-    before_gate: bool
-    reset: int | None
-    value: int = 0
-
-
-@dataclass
-class _Reader:
-    """The conditions between the loop and the optimizer step, and how to evaluate them."""
-
-    tree: Tree
-    header: Header
-    step: cst.Call
-    steps: tuple[str, ...]
-    _tests: list[tuple[ast.expr, bool]] = field(default_factory=list)
-    _counters: dict[str, _Counter] = field(default_factory=dict)
-    _known: dict[str, Value] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        inner: cst.CSTNode = self.step
-        for outer in self.tree.around(self.step):
-            if outer is self.header.loop:
-                break
-            if isinstance(outer, cst.For | cst.While | cst.FunctionDef):
-                raise FixNotApplicable("the optimizer steps outside the loop or in an inner one")
-            if isinstance(outer, cst.If):
-                self._tests.append((self._expression(outer.test), inner is not outer.orelse))
-            if isinstance(outer, cst.IndentedBlock):
-                self._tests.extend((test, False) for test in self._left_by_continue(outer, inner))
-            inner = outer
+def _flushes(reader: Reader, sizes: tuple[int, ...], shift: int | None, resumes: bool) -> set[bool] | None:
+    """Is a last, shorter window stepped? None where windows do not end where they would for this `shift`."""
+    found: set[bool] = set()
+    for size, length, origin in _cases(sizes, resumes):
+        seen = 0 if shift is None else (origin + shift) % size
+        full = [index for index in range(length) if (seen + index + 1) % size == 0]
+        ends = reader.ends(size, length, origin)
+        if ends == full:
+            found.update(() if (seen + length) % size == 0 else (False,))
+        elif ends == [*full, length - 1]:
+            found.add(True)
         else:
-            raise FixNotApplicable("the optimizer steps outside the loop")
-        if not self._tests:
-            raise FixNotApplicable("the optimizer steps after every micro-batch")
-
-    def _left_by_continue(self, block: cst.IndentedBlock, statement: cst.CSTNode) -> Iterator[ast.expr]:
-        """The conditions of `if ...: continue` above the statement: below them they do not hold."""
-        for line in block.body:
-            if line is statement:
-                return
-            if isinstance(line, cst.If) and line.orelse is None and "continue" in self.tree.code(line.body):
-                yield self._expression(line.test)
-
-    def ends(self, size: int, length: int) -> list[int]:
-        """The indices after which the optimizer steps, for windows of `size` over `length` batches."""
-        self._known = {ast.unparse(ast.parse(text, mode="eval").body): size for text in self.steps}
-        for loader in self.header.loader_names:
-            self._known[f"len({loader})"] = length
-        self._counters = {}
-        found = []
-        for index in range(length):
-            if self.header.index is not None:
-                self._known[self.header.index] = self.header.start + index
-            self._count(before_gate=True)
-            if all(bool(self._evaluate(test)) is wanted for test, wanted in self._tests):
-                found.append(index)
-                for counter in self._counters.values():
-                    counter.value = counter.value if counter.reset is None else counter.reset
-            self._count(before_gate=False)
-        return found
-
-    def _count(self, before_gate: bool) -> None:
-        for counter in self._counters.values():
-            counter.value += counter.before_gate is before_gate
-
-    def _evaluate(self, node: ast.expr) -> Value:
-        text = ast.unparse(node)
-        if text in self._known:
-            return self._known[text]
-        match node:
-            case ast.Constant(value=bool() | int() as value):
-                return value
-            case ast.BoolOp(op=ast.And(), values=values):
-                return all(bool(self._evaluate(value)) for value in values)
-            case ast.BoolOp(op=ast.Or(), values=values):
-                return any(bool(self._evaluate(value)) for value in values)
-            case ast.UnaryOp(op=ast.Not(), operand=operand):
-                return not self._evaluate(operand)
-            case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
-                return _ARITHMETIC[type(op)](int(self._evaluate(left)), int(self._evaluate(right)))
-            case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
-                return _COMPARISONS[type(op)](self._evaluate(left), self._evaluate(right))
-            case ast.Name(id=name):
-                return self._name(name)
-        raise FixNotApplicable(f"the condition for the optimizer step reads {text}")
-
-    def _name(self, name: str) -> Value:
-        if name in self._counters:
-            return self._counters[name].value
-        counter = self._counter(name)
-        if counter is not None:
-            counter.value = counter.start + counter.before_gate
-            self._counters[name] = counter
-            return counter.value
-        values = [value for value, _ in _assignments(self.tree, self._scope(), name)]
-        if len(values) != 1:
-            raise FixNotApplicable(f"the condition for the optimizer step reads {name}")
-        return self._evaluate(self._expression(values[0]))
-
-    def _scope(self) -> cst.CSTNode:
-        return self.tree.enclosing(self.header.loop, cst.FunctionDef) or self.tree.module
-
-    def _counter(self, name: str) -> _Counter | None:
-        """`name` if the loop's own body counts it up by one, started right before the loop or run only once."""
-        loop = self.header.loop
-        ups = [line for line in loop.body.body if _counts_up(line, name)]
-        if not ups:
             return None
-        if len(ups) > 1:
-            raise FixNotApplicable(f"{name} is counted up in several places")
-        starts: list[tuple[cst.BaseExpression, cst.Assign]] = []
-        resets: list[tuple[cst.BaseExpression, cst.Assign]] = []
-        for value, where in _assignments(self.tree, self._scope(), name):
-            inside = any(outer is loop for outer in self.tree.around(where))
-            (resets if inside else starts).append((value, where))
-        if len(starts) != 1 or len(resets) > 1 or not all(isinstance(v, cst.Integer) for v, _ in (*starts, *resets)):
-            raise FixNotApplicable(f"where {name} starts is not known")
-        start, where = starts[0]
-        fresh = self.tree.parent(self.tree.statement_of(where)) is self.tree.parent(loop)
-        if not fresh and self.tree.enclosing(loop, cst.For, cst.While) is not None:
-            raise FixNotApplicable(f"{name} runs on across epochs, so a window can reach over the end of the loader")
-        before = self.tree.span_of(ups[0]).start < self.tree.span_of(self.step).start
-        reset = int(self.tree.code(resets[0][0])) if resets else None
-        return _Counter(int(self.tree.code(start)), before, reset)
-
-    def _expression(self, node: cst.BaseExpression) -> ast.expr:
-        return ast.parse(f"({self.tree.code(node)})", mode="eval").body
+    return found
 
 
-def _counts_up(line: cst.CSTNode, name: str) -> bool:
-    match line:
-        case cst.SimpleStatementLine(
-            body=[cst.AugAssign(target=cst.Name(value=target), operator=cst.AddAssign(), value=cst.Integer(value="1"))]
-        ):
-            return target == name
-        case _:
-            return False
+def _cases(sizes: tuple[int, ...], resumes: bool) -> Iterator[tuple[int, int, int]]:
+    for size in sizes:
+        for length in (2 * size + 1, 3 * size - 1, 2 * size):
+            for origin in range(2 * size + 2) if resumes else (0,):
+                yield size, length, origin
 
 
-def _assignments(tree: Tree, scope: cst.CSTNode, name: str) -> Iterator[tuple[cst.BaseExpression, cst.Assign]]:
-    """Every `name = value` in the function."""
-    found: list[tuple[cst.BaseExpression, cst.Assign]] = []
-
-    class Assignments(cst.CSTVisitor):
-        def visit_Assign(self, node: cst.Assign) -> None:
-            if any(dotted(target.target) == name for target in node.targets):
-                found.append((node.value, node))
-
-    scope.visit(Assignments())
-    yield from found
-
-
-_ARITHMETIC: dict[type[ast.operator], Callable[[int, int], int]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-}
-_COMPARISONS: dict[type[ast.cmpop], Callable[[Value, Value], bool]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-}
+def _plus(text: str, number: int) -> str:
+    """The text of `text + number`, as short as it gets."""
+    node = ast.parse(text, mode="eval").body
+    match node:
+        case ast.BinOp(left=left, op=ast.Add(), right=ast.Constant(value=int() as constant)):
+            node, number = left, number + constant
+        case ast.BinOp(left=left, op=ast.Sub(), right=ast.Constant(value=int() as constant)):
+            node, number = left, number - constant
+    sign = "+" if number > 0 else "-"
+    return ast.unparse(node) if number == 0 else f"{ast.unparse(node)} {sign} {abs(number)}"

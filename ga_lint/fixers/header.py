@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
+from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.edits import Edits
-from ga_lint.fixers.tree import Tree, dotted, names_in
+from ga_lint.fixers.tree import Tree, dotted, fresh_name, names_in
 from ga_lint.source import Span
 
 _PROGRESS_BARS = frozenset({"tqdm", "track", "auto_tqdm"})
@@ -16,13 +17,13 @@ _PROGRESS_BARS = frozenset({"tqdm", "track", "auto_tqdm"})
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """`for index, target in enumerate(loader, start)`: index and start are None and 0 without `enumerate`."""
+    """`for index, target in enumerate(loader, start)`: index and start are None and "0" without `enumerate`."""
 
     loop: cst.For
     loader: cst.BaseExpression
     target: cst.BaseExpression
     index: str | None
-    start: int
+    start: str  # the text: a number, or sums of names, which can be read a second time
     loader_names: frozenset[str]  # texts whose `len` is the number of micro-batches
     is_bar: bool  # the loader's name stands for a progress bar
 
@@ -37,7 +38,7 @@ def header_of(tree: Tree, loop: cst.For) -> Header:
         raise FixNotApplicable("the loop is asynchronous or has an else branch")
     loader: cst.BaseExpression = loop.iter
     target: cst.BaseExpression = loop.target
-    index, start = None, 0
+    index, start = None, "0"
     names = set()
     while isinstance(loader, cst.Call) and loader.args and loader.args[0].keyword is None and not loader.args[0].star:
         name = (dotted(loader.func) or "").rpartition(".")[2]
@@ -55,15 +56,25 @@ def header_of(tree: Tree, loop: cst.For) -> Header:
     return Header(loop, loader, target, index, start, frozenset(names), bool(shown))
 
 
-def wrap_loader(edits: Edits, header: Header, wrapped: str, share: str) -> None:
-    """`for step, batch in enumerate(loader)` becomes `for step, (batch, share) in enumerate(wrapped)`."""
+def wrap_loader(edits: Edits, header: Header, wrapped: str, shares: tuple[str, ...]) -> None:
+    """`for step, batch in enumerate(loader)` becomes `for step, (batch, share) in enumerate(wrapped)`.
+
+    Where the head's line would become too long, what is iterated over gets a name above it.
+    """
     target, tree = header.target, edits.tree
     text = tree.code(target)
     if isinstance(target, cst.Tuple) and not target.lpar:
         text = f"({text})"
+    share = ", ".join(shares)
     pair = f"{text}, {share}"
-    edits.replace(header.loader, wrapped)
     edits.replace(target, f"({pair})" if header.index is not None else pair)
+    head = tree.source.lines[tree.span_of(header.loop).start.row - 1]
+    if len(head) + len(wrapped) - len(tree.code(header.loader)) + len(share) + 4 <= MAX_WIDTH:
+        edits.replace(header.loader, wrapped)
+        return
+    name = fresh_name(tree, header.loop, "micro_batches", "shared_batches")
+    edits.insert_before(header.loop, f"{name} = {wrapped}\n")
+    edits.replace(header.loader, name)
 
 
 def _enumerated(target: cst.BaseExpression) -> tuple[str, cst.BaseExpression]:
@@ -74,13 +85,20 @@ def _enumerated(target: cst.BaseExpression) -> tuple[str, cst.BaseExpression]:
             raise FixNotApplicable("the loop does not unpack what enumerate yields")
 
 
-def _start(tree: Tree, call: cst.Call) -> int:
+def _start(tree: Tree, call: cst.Call) -> str:
     if len(call.args) == 1:
-        return 0
-    text = tree.code(call.args[1].value)
-    if len(call.args) > 2 or not text.isdecimal():
-        raise FixNotApplicable(f"enumerate starts at {text}, which is not a literal")
-    return int(text)
+        return "0"
+    start = call.args[1].value
+    if len(call.args) > 2 or not _is_arithmetic(start):
+        raise FixNotApplicable(f"enumerate starts at {tree.code(start)}, which cannot be computed a second time")
+    return tree.code(start)
+
+
+def _is_arithmetic(node: cst.BaseExpression) -> bool:
+    """Made of names, attributes and numbers: reading it twice gives the same twice."""
+    if isinstance(node, cst.BinaryOperation):
+        return _is_arithmetic(node.left) and _is_arithmetic(node.right)
+    return isinstance(node, cst.Integer) or dotted(node) is not None
 
 
 def _elements(target: cst.BaseExpression) -> list[cst.BaseExpression]:

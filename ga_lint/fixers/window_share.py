@@ -3,9 +3,9 @@
 Places: `loop`, the `for` over micro-batches; `division`, the `loss / steps` to turn into `loss * share`, or `backward`
 where nobody divides by hand; `step`, the call in the loop that steps the optimizer (not for accelerate). A `while` is
 handed over to `window_gradients`.
-Options: `steps`; `stack`: "plain" (one process), "distributed" (DDP, FSDP, Fabric: the stack averages over ranks) or
-"accelerate" (the loop runs under `accelerator.accumulate`), with `accelerator`, the object's text; and how targets are
-counted (see `counting`).
+Options: `steps`; `stack`: "plain" (one process), "distributed" (DDP, FSDP, Fabric: the stack averages over ranks),
+"accelerate" (the loop runs under `accelerator.accumulate`), with `accelerator`, the object's text, or "deepspeed", with
+`engine`; and how targets are counted (see `counting`).
 
 The loader is wrapped in a small class that looks one window ahead; the loop keeps its shape. Under accelerate, the
 look-ahead would show the end of the loader to `accumulate()` a whole window too early, so the class sets it itself.
@@ -13,22 +13,24 @@ look-ahead would show the end of the loader to `accumulate()` a whole window too
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, division_of, replace_division
-from ga_lint.fixers.counting import counting_of
-from ga_lint.fixers.divide_by_steps import scale_backward
+from ga_lint.fixers.counting import Counting, counting_of
+from ga_lint.fixers.divide_by_steps import loss_of, scale_backward
 from ga_lint.fixers.edits import Edits
-from ga_lint.fixers.gate import gate_of
+from ga_lint.fixers.gate import Gate, gate_of
 from ga_lint.fixers.header import Header, header_of, refuse_unsound_body, wrap_loader
 from ga_lint.fixers.helpers import insert_helper
 from ga_lint.fixers.imports import distributed_module, import_module
 from ga_lint.fixers.registry import Target, fixer
-from ga_lint.fixers.terms import refuse_sums
 from ga_lint.fixers.tree import Tree, fresh_name
+from ga_lint.fixers.weights import Shares, Sum, sum_of, weigh_backward, weigh_division
 from ga_lint.fixers.window_gradients import window_gradients
-from ga_lint.fixers.window_texts import accelerate_text, share_text
+from ga_lint.fixers.window_texts import accelerate_text, engine_text, share_text
 
 _COMMENT = "# this micro-batch's share of the window's targets"
 
@@ -45,29 +47,68 @@ def window_share(target: Target, edits: Edits) -> None:
     division = _division(target, header)
     # The divisor as the user wrote it reads better than what a rule has traced it back to.
     steps = target.option("steps") if division is None else tree.code(division.right)
-    stack = target.option("stack")
     used = target.span("backward") if division is None else tree.span_of(division.whole)
     refuse_unsound_body(tree, header, used, steps)
     counting = counting_of(target, header, "self.ignore_index")
+    total = _sum(target, header, division)
     share = fresh_name(tree, header.loop, "share", "target_share")
+    equal = fresh_name(tree, header.loop, "equal_share", "forward_share")
+    full = target.option("stack") == "deepspeed"  # an engine's windows always are
+    shares = Shares(share, None if total is None or full else equal)
+    _wrap(target, edits, header, steps, counting, shares)
+    if division is not None:
+        _weigh_division(target, edits, total, division, shares, steps)
+    elif total is not None:
+        weigh_backward(edits, total, shares)
+    else:
+        scale_backward(edits, tree.find(target.span("backward"), cst.Call), "*", share)
+
+
+def _wrap(target: Target, edits: Edits, header: Header, steps: str, counting: Counting, shares: Shares) -> None:
+    """Insert the class and put it around the loader."""
+    tree, stack = target.tree, target.option("stack")
+    bound, equal = header.target_text(tree), shares.equal is not None
     if stack == "accelerate":
         _refuse_unlike_accumulate(tree, header)
-        windows, text = target.option("accelerator"), accelerate_text(header.target_text(tree), counting)
+        windows, text = target.option("accelerator"), accelerate_text(bound, counting, equal)
+    elif stack == "deepspeed":
+        itertools, distributed = import_module(edits, "itertools"), distributed_module(edits)
+        windows, text = target.option("engine"), engine_text(itertools, bound, counting, distributed)
     else:
-        flushes = _flushes(target, header, steps)
-        distributed = distributed_module(edits) if stack == "distributed" else None
+        gate = _gate(target, header, steps)
+        ranks = distributed_module(edits) if stack == "distributed" else None
         itertools = import_module(edits, "itertools")
-        windows, text = steps, share_text(itertools, header.target_text(tree), counting, flushes, distributed)
+        windows = f"{steps}, {gate.seen}" if gate.seen else steps
+        text = share_text(itertools, bound, counting, gate, ranks, equal)
     name = insert_helper(edits, header.loop, "WithTargetShare", text)
     extra = f", ignore_index={counting.given}" if counting.given else ""
-    wrap_loader(edits, header, f"{name}({tree.code(header.loader)}, {windows}{extra})", share)
-    if division is None:
-        scale_backward(edits, tree.find(target.span("backward"), cst.Call), "*", share)
-        return
-    replace_division(edits, division, share)
-    line = tree.statement_of(division.whole)
-    _explain(edits, line)
+    names = (shares.targets,) if shares.equal is None else (shares.targets, shares.equal)
+    wrap_loader(edits, header, f"{name}({tree.code(header.loader)}, {windows}{extra})", names)
+
+
+def _weigh_division(
+    target: Target, edits: Edits, total: Sum | None, division: Division, shares: Shares, steps: str
+) -> None:
+    line = target.tree.statement_of(division.whole)
+    if total is None:
+        replace_division(edits, division, shares.targets)
+        _explain(edits, line)
+    else:
+        weigh_division(edits, total, division, shares)
     _unguard(edits, line, {steps, target.option("steps")})
+
+
+def _sum(target: Target, header: Header, division: Division | None) -> Sum | None:
+    """The loss as a sum whose terms need a share each; None where it is one mean."""
+    tree = target.tree
+    whole: cst.CSTNode
+    whole, loss = (division.whole, division.left) if division is not None else _handed_over(target)
+    return sum_of(tree, header.loop, loss, tree.span_of(tree.statement_of(whole)).start)
+
+
+def _handed_over(target: Target) -> tuple[cst.CSTNode, cst.BaseExpression]:
+    backward = target.tree.find(target.span("backward"), cst.Call)
+    return backward, loss_of(target.tree, backward)
 
 
 def _division(target: Target, header: Header) -> Division | None:
@@ -77,9 +118,7 @@ def _division(target: Target, header: Header) -> Division | None:
     node = tree.find(target.span("division"), cst.BinaryOperation, cst.AugAssign, cst.Call)
     if header.loop not in tree.around(node):
         raise FixNotApplicable("the loss is divided outside the loop, where the share is not known")
-    division = division_of(node)
-    refuse_sums(tree, header.loop.body, division.left)
-    return division
+    return division_of(node)
 
 
 def _refuse_unlike_accumulate(tree: Tree, header: Header) -> None:
@@ -89,20 +128,21 @@ def _refuse_unlike_accumulate(tree: Tree, header: Header) -> None:
         raise FixNotApplicable(f"{tree.code(header.loader)} is a progress bar around the loader, not the loader")
 
 
-def _flushes(target: Target, header: Header, steps: str) -> bool:
-    """Does a step follow the last, shorter window, in the loop or right behind it?"""
+def _gate(target: Target, header: Header, steps: str) -> Gate:
+    """Where windows end; a step that follows the last, shorter one may stand right behind the loop."""
     tree = target.tree
     step = tree.find(target.span("step"), cst.Call)
-    if gate_of(tree, header, step, (steps, target.option("steps"))).flushes:
-        return True
+    gate = gate_of(tree, header, step, (steps, target.option("steps")))
+    if gate.flushes:
+        return gate
     block = tree.block_of(header.loop)
     following = block.body[list(block.body).index(header.loop) + 1 :]
     if any(f"{tree.code(step.func)}(" in tree.code(line) for line in following):
-        return True
+        return replace(gate, flushes=True)
     body = tree.code(header.loop.body)
     if any(f"len({name})" in body for name in header.loader_names):
         raise FixNotApplicable("the loop waits for its last batch but takes no step on it")
-    return False
+    return gate
 
 
 def _unguard(edits: Edits, line: cst.SimpleStatementLine, steps: set[str]) -> None:

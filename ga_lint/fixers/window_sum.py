@@ -71,7 +71,7 @@ def _window(target: Target, edits: Edits, loop: cst.For) -> tuple[Header, str]:
     edits.replace(loop.iter, window if counter == "_" else f"enumerate({window})")
     pair = f"({text})" if isinstance(bound, cst.Tuple) and not bound.lpar else text
     edits.change(loop.target, lambda _: tree.parse_expression(text if counter == "_" else f"{counter}, {pair}"))
-    return Header(loop, fetch.value, bound, None, 0, frozenset(), False), window
+    return Header(loop, fetch.value, bound, None, "0", frozenset(), False), window
 
 
 def _counted(tree: Tree, loop: cst.For) -> tuple[str, str]:

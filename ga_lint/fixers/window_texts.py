@@ -7,7 +7,15 @@ micro-batches at most, and lets go of each as it hands it out.
 from __future__ import annotations
 
 from ga_lint.fixers.counting import Counting
+from ga_lint.fixers.gate import Gate
 
+_EQUAL_DOC = '''\
+    """Yields each micro-batch of a loader with its share of the targets in its window and with an equal share.
+
+    The mean over a micro-batch times its share is its part of the mean over the whole window. A term of the loss that
+    is one number for each forward takes the equal share.
+    """
+'''
 _DOC = '''    """Yields each micro-batch of a loader with its share of the targets in its window.
 
     The mean over a micro-batch times its share is its part of the mean over the whole window.
@@ -15,35 +23,43 @@ _DOC = '''    """Yields each micro-batch of a loader with its share of the targe
 '''
 
 
-def share_text(itertools: str, target: str, counting: Counting, flushes: bool, distributed: str | None) -> str:
-    """The class for a loop that divides by hand; `{name}` stands for its name."""
-    window = f"window := list({itertools}.islice(batches, self.steps))"
-    if flushes:
-        length, condition = "len(self.loader)", window
-    else:
-        length, condition = "len(self.loader) // self.steps * self.steps", f"len({window}) == self.steps"
+def share_text(
+    itertools: str, target: str, counting: Counting, gate: Gate, distributed: str | None, equal: bool
+) -> str:
+    """The class for a loop that divides by hand; `{name}` stands for its name. `equal`: the equal share too."""
+    size = "size" if gate.seen else "self.steps"
+    window = f"window := list({itertools}.islice(batches, {size}))"
+    length, condition = "len(self.loader)", window
+    if not gate.flushes:
+        length, condition = "len(self.loader) // self.steps * self.steps", f"len({window}) == {size}"
+        if gate.seen:
+            length = "max((self.seen + len(self.loader)) // self.steps * self.steps - self.seen, 0)"
     return (
-        f"class {{name}}:\n{_DOC}\n"
-        f"{_init('steps', counting)}\n"
+        f"class {{name}}:\n{_EQUAL_DOC if equal else _DOC}\n"
+        f"{_init('steps, seen' if gate.seen else 'steps', counting)}\n"
         f"    def __len__(self):\n        return {length}\n\n"
         "    def __iter__(self):\n"
         "        batches = iter(self.loader)\n"
-        f"{'' if flushes else _LEFT_OUT}"
+        f"{_RESUMED if gate.seen else ''}"
+        f"{'' if gate.flushes else _LEFT_OUT}"
         f"        while {condition}:\n"
+        f"{_FULL if gate.seen else ''}"
         f"            counts = [{counting.number}({counting.expression}) for {target} in window]\n"
-        f"{_total(distributed)}"
+        f"{_total(distributed, ', 1 / len(counts)' if equal else '')}"
     )
 
 
+_RESUMED = "        size = self.steps - self.seen % self.steps  # a loop that resumes starts within a window\n"
+_FULL = "            size = self.steps\n"
 _LEFT_OUT = "        # the loop takes no step after a last, shorter window, so that one is left out\n"
 
 
-def _total(distributed: str | None) -> str:
+def _total(distributed: str | None, more: str) -> str:
     if distributed is None:
         return (
             "            total = max(sum(counts), 1)\n"
             "            for count in counts:\n"
-            "                yield window.pop(0), count / total\n"
+            f"                yield window.pop(0), count / total{more}\n"
         )
     return (
         "            totals = [sum(counts)]\n"
@@ -52,14 +68,15 @@ def _total(distributed: str | None) -> str:
         f"                {distributed}.all_gather_object(totals, totals[0])\n"
         "            scale = len(totals) / max(sum(totals), 1)\n"
         "            for count in counts:\n"
-        "                yield window.pop(0), count * scale\n"
+        f"                yield window.pop(0), count * scale{more}\n"
     )
 
 
-def accelerate_text(target: str, counting: Counting) -> str:
+def accelerate_text(target: str, counting: Counting, equal: bool) -> str:
     """The class for a loop under `accelerator.accumulate`, which divides by the steps and averages over ranks."""
+    more = ", steps / len(counts)" if equal else ""
     return (
-        f"class {{name}}:\n{_DOC}\n"
+        f"class {{name}}:\n{_EQUAL_DOC if equal else _DOC}\n"
         f"{_init('accelerator', counting)}\n"
         "    def __len__(self):\n        return len(self.loader)\n\n"
         "    def __iter__(self):\n"
@@ -77,16 +94,39 @@ def accelerate_text(target: str, counting: Counting) -> str:
         "                batch = window.pop(0)\n"
         "                # accumulate() is to see the end with the last micro-batch, not with the last window\n"
         "                self.loader.end_of_dataloader = at_end and not window\n"
-        "                yield batch, count.item() * scale\n"
+        f"                yield batch, count.item() * scale{more}\n"
     )
 
 
-def _init(second: str, counting: Counting) -> str:
-    extra = ", ignore_index" if counting.given else ""
+def engine_text(itertools: str, target: str, counting: Counting, distributed: str) -> str:
+    """The class for a loop in which a DeepSpeed engine divides by its steps, averages over ranks and steps by itself.
+
+    Its windows are always full, so a term that is one number for each forward needs no share.
+    """
+    return (
+        f"class {{name}}:\n{_DOC}\n"
+        f"{_init('engine', counting)}\n"
+        "    def __len__(self):\n"
+        "        steps = self.engine.gradient_accumulation_steps()\n"
+        "        return len(self.loader) // steps * steps\n\n"
+        "    def __iter__(self):\n"
+        "        batches = iter(self.loader)\n"
+        "        steps = self.engine.gradient_accumulation_steps()\n"
+        "        # the engine takes no step after a last, shorter window, so that one is left out\n"
+        f"        while len(window := list({itertools}.islice(batches, steps))) == steps:\n"
+        f"            counts = [{counting.number}({counting.expression}) for {target} in window]\n"
+        f"            totals = [sum(counts)] * {distributed}.get_world_size()\n"
+        f"            {distributed}.all_gather_object(totals, totals[0])\n"
+        "            scale = steps * len(totals) / max(sum(totals), 1)  # the engine divides by both\n"
+        "            for count in counts:\n"
+        "                yield window.pop(0), count * scale\n"
+    )
+
+
+def _init(others: str, counting: Counting) -> str:
+    parameters = ["loader", *others.split(", "), *(["ignore_index"] if counting.given else [])]
     lines = [
-        f"    def __init__(self, loader, {second}{extra}):",
-        "        self.loader = loader",
-        f"        self.{second} = {second}",
-        *(["        self.ignore_index = ignore_index"] if counting.given else []),
+        f"    def __init__(self, {', '.join(parameters)}):",
+        *(f"        self.{name} = {name}" for name in parameters),
     ]
     return "\n".join(lines) + "\n"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ga_lint.diagnostics import FixRequest, FixTier
-from ga_lint.facts.model import FactorKind, Idiom, LossSite, Place, Stack, Window
+from ga_lint.facts.model import Answer, FactorKind, Idiom, LossSite, Place, Stack, Window
 from ga_lint.rules._loops import Loss
 from ga_lint.source import Span
 
 Targets = list[tuple[str, Span]]
 Options = list[tuple[str, str]]
+STEPS = "gradient_accumulation_steps"  # of an Accelerator an attribute, of an engine a method
 _AVERAGES = (Stack.DDP, Stack.FSDP, Stack.FABRIC, Stack.ACCELERATE)
 
 
@@ -30,7 +31,7 @@ def window_fix(loss: Loss) -> tuple[FixRequest | None, str | None]:
 
 def _refusal(loss: Loss) -> str | None:
     window, site = loss.window, loss.term.site
-    if window.stack is Stack.DEEPSPEED:
+    if window.stack is Stack.DEEPSPEED and not _is_engines_own(loss):
         return "the DeepSpeed engine divides and steps by its own configuration"
     if window.added_up:
         return "the losses of the window are added up before its one backward"
@@ -53,6 +54,13 @@ def _refusal(loss: Loss) -> str | None:
     if site.weighted:
         return "the loss has class weights, so a share of the targets is not its share of the loss"
     return None
+
+
+def _is_engines_own(loss: Loss) -> bool:
+    """Does the engine alone divide and say where a window ends?"""
+    window = loss.window
+    steps = window.idiom is Idiom.ENGINE and window.steps_by_engine and not window.sets_boundary
+    return steps and window.library.answer is Answer.YES and not loss.by_user
 
 
 def _counting(site: LossSite) -> Options | str:
@@ -95,8 +103,11 @@ def _share_of_window(
     targets.append(("backward", window.backward.span))
     steps = window.steps
     if window.idiom is Idiom.ACCUMULATE:
-        steps = f"{window.driver}.gradient_accumulation_steps"
+        steps = f"{window.driver}.{STEPS}"
         stack: Options = [("stack", "accelerate"), ("accelerator", window.driver)]
+    elif window.stack is Stack.DEEPSPEED:
+        steps = f"{window.driver}.{STEPS}()"
+        stack = [("stack", "deepspeed"), ("engine", window.driver)]
     else:
         targets.append(("step", window.optimizer_step.span))
         stack = [("stack", "distributed" if window.stack in _AVERAGES else "plain")]

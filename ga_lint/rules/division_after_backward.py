@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity, Step
-from ga_lint.facts.model import LOOP_WORDS, Answer, Factor, FileFacts, Place
+from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.facts.model import LOOP_WORDS, Answer, Factor, FileFacts, Level, Place, Raggedness
 from ga_lint.project import Project
+from ga_lint.rules._fixes import window_fix
 from ga_lint.rules._loops import Loss, confidence, is_plain, losses, steps_text, trace
 from ga_lint.rules.registry import rule
 
@@ -28,11 +29,24 @@ def division_after_backward(facts: FileFacts, project: Project) -> Iterator[Find
         if loss.divisions or window.library.answer is not Answer.NO or window.rescaled or not is_plain(loss):
             continue
         reported.add(late.place)
-        yield _finding(loss, late)
+        yield _finding(loss, late, facts.raggedness_of(loss.term.site))
 
 
-def _finding(loss: Loss, late: Factor) -> Finding:
+def _fix(loss: Loss, late: Factor, ragged: Raggedness) -> tuple[FixRequest | None, str | None]:
+    """The share of the window where the counts differ; otherwise the division, before backward."""
     window = loss.window
+    if ragged.answer is Answer.YES and loss.term.site.level is Level.TOKEN:
+        return window_fix(loss)
+    if window.backward != window.caller or window.backward.path != late.place.path:
+        return None, "backward runs in another function than the division"
+    targets = (("backward", window.backward.span), ("division", late.place.span))
+    summary = f"divide by `{late.text}` before backward"
+    return FixRequest("divide-before", FixTier.SAFE, summary, targets, (("steps", late.text),)), None
+
+
+def _finding(loss: Loss, late: Factor, ragged: Raggedness) -> Finding:
+    window = loss.window
+    fix, refusal = _fix(loss, late, ragged)
     steps = steps_text(window)
     times = "as many times too large as there are micro-batches" if steps == "several" else f"{steps} times too large"
     return Finding(
@@ -46,5 +60,6 @@ def _finding(loss: Loss, late: Factor) -> Finding:
         effect=Effect(EffectKind.SCALE, f"gradients are {times}", "GAS", window.steps_value),
         scope=window.scope,
         trace=(*trace(loss), Step("divided here, too late", late.place.path, late.place.span)),
-        fix_refusal="move the division before backward; whether later lines want the divided loss is not known",
+        fix=fix,
+        fix_refusal=refusal,
     )

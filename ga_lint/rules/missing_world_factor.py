@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
-from ga_lint.facts.model import Answer, Factor, FactorKind, FileFacts, Idiom, Place, Reduction
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
+from ga_lint.facts.model import Answer, Factor, FactorKind, FileFacts, Idiom, Place, Reduction, Stack
 from ga_lint.project import Project
 from ga_lint.rules._loops import AVERAGING, WINDOW_COUNTS, Loss, confidence, losses, rank_confidence, trace
 from ga_lint.rules.registry import rule
@@ -68,6 +68,7 @@ def _finding(loss: Loss, count: Factor, missing: list[str]) -> Finding:
     what = {"ranks": "the number of ranks", "steps": "the accumulation steps"}
     factor = {("ranks",): "1/N", ("steps",): "1/GAS", ("ranks", "steps"): "1/(GAS*N)"}[tuple(missing)]
     known = Confidence.CERTAIN if count.kind in WINDOW_COUNTS else Confidence.LIKELY
+    fix, refusal = _fix(loss, missing)
     return Finding(
         code="GA105",
         name="missing-world-factor",
@@ -81,5 +82,28 @@ def _finding(loss: Loss, count: Factor, missing: list[str]) -> Finding:
         effect=Effect(EffectKind.SCALE, f"gradients are scaled by {factor}", factor),
         scope=window.scope,
         trace=trace(loss),
-        fix_refusal="what the number of ranks is called here is not known",
+        fix=fix,
+        fix_refusal=refusal,
     )
+
+
+def _fix(loss: Loss, missing: list[str]) -> tuple[FixRequest | None, str | None]:
+    """Multiply what backward receives, or why not."""
+    window = loss.window
+    if window.backward.path != window.loop.path or window.backward != window.caller:
+        return None, "backward runs in another function than the loop"
+    if window.added_up or any(len(terms) > 1 for terms in window.losses):
+        return None, "the loss has several terms, and each needs a factor of its own"
+    if window.idiom is Idiom.ACCUMULATE:
+        return None, "accumulate() sees the loader's end before the last window, which is drawn ahead, has run"
+    driver = window.driver
+    ranks = {Stack.ACCELERATE: f"{driver}.num_processes", Stack.FABRIC: f"{driver}.world_size"}
+    options = (
+        ("ranks", ranks.get(window.stack, "torch.distributed") if "ranks" in missing else ""),
+        ("steps", f"{driver}.gradient_accumulation_steps" if "steps" in missing else ""),
+    )
+    if "steps" in missing and window.stack is not Stack.ACCELERATE:
+        return None, "what the steps of the stack are called here is not known"
+    targets = (("loop", window.loop.span), ("backward", window.backward.span))
+    summary = "multiply the loss by what the stack divides it by"
+    return FixRequest("times-ranks", FixTier.UNSAFE, summary, targets, options), None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity, Step
-from ga_lint.facts.model import Answer, Factor, FactorKind, FileFacts, Place, Reduction, Stack
+from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.facts.model import Answer, Factor, FactorKind, FileFacts, Idiom, Place, Reduction, Stack
 from ga_lint.project import Project
 from ga_lint.rules._loops import AVERAGING, Loss, confidence, losses, rank_confidence, trace
 from ga_lint.rules.registry import rule
@@ -43,6 +43,7 @@ def _local_count(loss: Loss) -> Factor | None:
 
 
 def _finding(loss: Loss, count: Factor, steps: tuple[Step, ...]) -> Finding:
+    fix = _fix(loss, count)
     return Finding(
         code="GA104",
         name="rank-local-count",
@@ -55,6 +56,19 @@ def _finding(loss: Loss, count: Factor, steps: tuple[Step, ...]) -> Finding:
         effect=Effect(EffectKind.WEIGHTS, "tokens on ranks with few targets weigh more than those on ranks with many"),
         scope=loss.window.scope,
         trace=steps,
-        fix_refusal="the count has to be summed over ranks and the loss multiplied by their number: two places, "
-        "and which process group is meant is not known",
+        fix=fix,
+        fix_refusal=None
+        if fix
+        else "the count has to be summed over ranks and the loss multiplied by their number: "
+        "two places, and which process group is meant is not known",
     )
+
+
+def _fix(loss: Loss, count: Factor) -> FixRequest | None:
+    """The mean of the ranks' counts in place of this rank's, where the loss itself is divided in the loop."""
+    window = loss.window
+    inside = count.place.path == window.loop.path and window.loop.span.contains(count.place.span)
+    if not inside or count not in loss.term.factors or window.idiom is Idiom.ACCUMULATE:
+        return None  # accumulate() sees the loader's end before the last window, which is drawn ahead, has run
+    targets = (("loop", window.loop.span), ("division", count.place.span))
+    return FixRequest("count-over-ranks", FixTier.UNSAFE, "divide by the mean of the ranks' counts", targets)

@@ -30,14 +30,15 @@ class TinyModel(nn.Module):
 
     def forward(self, input_ids: Tensor, labels: Tensor | None = None) -> Output:
         logits = self.head(torch.tanh(self.embedding(input_ids)))
-        return Output(logits, None if labels is None else token_loss(logits, labels, self.shifts, "mean"))
+        loss = None if labels is None else token_loss(logits, labels, self.shifts, "mean")
+        return Output(logits, loss, logits.pow(2).mean())
 
 
 class Output:
     """What a model returns: attributes, and the loss first."""
 
-    def __init__(self, logits: Tensor, loss: Tensor | None) -> None:
-        self.logits, self.loss = logits, loss
+    def __init__(self, logits: Tensor, loss: Tensor | None, aux_loss: Tensor) -> None:
+        self.logits, self.loss, self.aux_loss = logits, loss, aux_loss
 
     def __getitem__(self, index: int) -> Tensor | None:
         return (self.loss, self.logits)[index]
@@ -77,12 +78,17 @@ def flat(model: nn.Module) -> Tensor:
     return torch.cat([parameter.detach().reshape(-1) for parameter in model.parameters()]).clone()
 
 
-def oracle(windows: Sequence[Sequence[Batch]], shifts: bool = True) -> list[Tensor]:
-    """The parameters after every step: one full batch a window, its token mean, one gradient, SGD by hand."""
+def oracle(windows: Sequence[Sequence[Batch]], shifts: bool = True, aux: float = 0.0) -> list[Tensor]:
+    """The parameters after every step: one full batch a window, its token mean, one gradient, SGD by hand.
+
+    `aux` times the average over forwards of what each forward gives once is added.
+    """
     model, seen = TinyModel(shifts), []
     for window in windows:
         whole = {key: torch.cat([batch[key] for batch in window]) for key in window[0]}
         loss = token_loss(model(whole["input_ids"]).logits, whole["labels"], shifts, "mean")
+        if aux:
+            loss = loss + aux * torch.stack([model(batch["input_ids"]).aux_loss for batch in window]).mean()
         gradients = torch.autograd.grad(loss, list(model.parameters()))
         with torch.no_grad():
             for parameter, gradient in zip(model.parameters(), gradients, strict=True):
@@ -91,10 +97,15 @@ def oracle(windows: Sequence[Sequence[Batch]], shifts: bool = True) -> list[Tens
     return seen
 
 
-def windows_of(batches: Sequence[Batch], *, short: bool = True) -> list[list[Batch]]:
-    """The windows in order; without `short` the last one is left out unless it is full."""
-    groups = [list(batches[start : start + STEPS]) for start in range(0, len(batches), STEPS)]
-    return groups if short else [group for group in groups if len(group) == STEPS]
+def windows_of(batches: Sequence[Batch], *, short: bool = True, seen: int = 0) -> list[list[Batch]]:
+    """The windows in order; without `short` the last one is left out unless it is full.
+
+    `seen` micro-batches came before the first one: what they left of their window is the first window.
+    """
+    ends = [end for end in range(1, len(batches) + 1) if (seen + end) % STEPS == 0]
+    if short and ends[-1] < len(batches):
+        ends.append(len(batches))
+    return [list(batches[start:end]) for start, end in itertools.pairwise([0, *ends])]
 
 
 def worst(seen: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
