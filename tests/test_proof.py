@@ -215,3 +215,14 @@ class TestFile:
         monkeypatch.setattr("ga_lint.engine.fix_file.MAX_REWRITES", 5)
         outcome = self.fix(text)
         assert len(outcome.applied) == 5
+
+
+def test_a_name_that_means_nothing_is_refused() -> None:
+    """It would compile, and fail when it runs."""
+    assert "count would mean nothing" in reason(
+        GOOD.replace("loss / steps", "loss / count"), row(3), row(4), check=clean
+    )
+    known = TWICE.replace("def train", "count = 2\n\n\ndef train")
+    source, found = source_of(known), double_divisions(source_of(known))
+    after = GOOD.replace("def train", "count = 2\n\n\ndef train").replace("loss / steps", "loss / count")
+    assert prove(source, Rewrite(after, (row(6), row(7))), found[0], found, clean).text == after

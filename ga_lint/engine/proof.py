@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import io
 import symtable
 import warnings
@@ -30,6 +31,7 @@ def prove(before: SourceFile, rewrite: Rewrite, finding: Finding, found: Sequenc
         _comments_kept(before, after)
     _only_there(before, after, rewrite)
     _no_collision(before, after)
+    _every_name_known(before, after)
     _gone_and_nothing_new(finding, found, check(after))
     return after
 
@@ -84,6 +86,33 @@ def _no_collision(before: SourceFile, after: SourceFile) -> None:
         known, used = old.get(scope, (frozenset(), frozenset()))
         if scope in old and (taken := (bound - known) & used):
             raise FixNotApplicable(f"the name {min(taken)} is in use already")
+
+
+def _every_name_known(before: SourceFile, after: SourceFile) -> None:
+    """A name that the rewrite reads must mean something where it is read."""
+    if strangers := _unbound(after) - _unbound(before):
+        raise FixNotApplicable(f"the name {min(strangers)} would mean nothing there")
+
+
+def _unbound(source: SourceFile) -> frozenset[str]:
+    """What is read as a global that the module does not bind."""
+    module = symtable.symtable(source.text, str(source.path), "exec")
+    read: set[str] = set()
+    bound = {"__file__", "__name__", "__doc__", *dir(builtins)}
+
+    def walk(table: symtable.SymbolTable) -> None:
+        top = table is module
+        for symbol in table.get_symbols():
+            name = symbol.get_name()
+            if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace():
+                bound.update([name] if top or symbol.is_declared_global() else [])
+            if symbol.is_referenced() and (top or symbol.is_global()):
+                read.add(name)
+        for child in table.get_children():
+            walk(child)
+
+    walk(module)
+    return frozenset(read - bound)
 
 
 def _scopes(source: SourceFile) -> dict[tuple[str, ...], tuple[frozenset[str], frozenset[str]]]:

@@ -26,7 +26,9 @@ class Addition:
     term: cst.BaseExpression
 
 
-def divide_other_terms(edits: Edits, function: cst.FunctionDef, start: Position, losses: list[str], steps: str) -> bool:
+def divide_other_terms(
+    edits: Edits, function: cst.FunctionDef, start: Position, losses: list[str], steps: str, count: str = COUNT
+) -> bool:
     """From `start` on, divide what is added to the loss by the number of micro-batches. Was there anything?
 
     A mean of its own (a penalty, a router's loss) belongs to one forward: without the division its coefficient would
@@ -45,11 +47,13 @@ def divide_other_terms(edits: Edits, function: cst.FunctionDef, start: Position,
     for addition in additions:
         edits.change(addition.term, lambda term: cst.BinaryOperation(as_factor(term), cst.Divide(), cst.Name(name)))
     first = common_statement(tree, function, [addition.where for addition in additions])
-    counted = f"{model}.training and {COUNT} is not None"
+    counted = f"{model}.training and {count} is not None"
     note = "# the Trainer divides no term of a loss that it passes a count for"
-    value = f"{owner}.{steps} if {counted} else 1"
-    if tree.span_of(first).start.column + len(f"{name} = {value}") > MAX_WIDTH:
-        value = f"(\n    {value}\n)"
+    parts = (f"{owner}.{steps}", f"if {counted}", "else 1")
+    value, column = " ".join(parts), tree.span_of(first).start.column
+    if column + len(f"{name} = {value}") > MAX_WIDTH:
+        wide = column + 4 + len(value) > MAX_WIDTH
+        value = "(\n    {}\n)".format("\n    ".join(parts) if wide else value)
     edits.insert_before(first, f"{note}\n{name} = {value}\n")
     return True
 
