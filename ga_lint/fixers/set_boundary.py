@@ -23,9 +23,10 @@ def set_boundary(target: Target, edits: Edits) -> None:
     if not isinstance(branch, cst.If) or tree.block_of(branch) is not tree.block_of(backward):
         raise FixNotApplicable("the engine does not step under a test beside backward")
     _refuse_changing(tree, backward, branch, test)
-    edits.insert_before(
-        backward, f"{target.option('engine')}.set_gradient_accumulation_boundary({_text(tree, test)})\n"
-    )
+    told, text = f"{target.option('engine')}.set_gradient_accumulation_boundary", _text(tree, test)
+    if tree.span_of(backward).start.column + len(f"{told}({text})") > MAX_WIDTH:
+        text = f"\n    {text}\n"
+    edits.insert_before(backward, f"{told}({text})\n")
 
 
 def _text(tree: Tree, test: cst.BaseExpression) -> str:
