@@ -129,6 +129,17 @@ PREPARED = (
     .replace("loss.backward()", "accelerator.backward(loss)")
     .replace("optimizer.step()", "accelerator.gradient_state._set_sync_gradients(True)\n        optimizer.step()")
 )
+GATED = """from testbed.engine import Engine
+
+
+def train(model, loader, optimizer, steps):
+    engine = Engine(model, optimizer, 1)
+    for step, batch in enumerate(loader):
+        loss = engine(**batch).loss / steps
+        engine.backward(loss)
+        if (step + 1) % steps == 0:
+            engine.step()
+"""
 ACCELERATE_RESUMED = ACCELERATE.replace("enumerate(loader)", "enumerate(accelerator.skip_first_batches(loader, 1))")
 OWN, SUM = "loss = model(**batch).loss", "out = model(**batch)\n            loss = out.loss + 0.5 * out.aux_loss"
 ALL_WINDOWS = (
@@ -332,6 +343,36 @@ def test_an_engine_alone(tmp_path: Path) -> None:
         dist.destroy_process_group()
     assert len(seen) == 6
     assert worst(seen, expected_of_engine(1, len(micro_batches()))) < EXACT
+
+
+def fix_gated(text: str = GATED) -> str:
+    places = {"backward": "engine.backward(loss)", "gate": "(step + 1) % steps == 0"}
+    return rewritten(text, "set-boundary", {"engine": "engine"}, **places)
+
+
+def test_an_engine_that_is_told_where_a_window_ends(tmp_path: Path) -> None:
+    equal = micro_batches([(3, 3)] * 11)
+    wrong = fix_gated().replace("boundary((step + 1)", "boundary(step")
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
+    try:
+        before, after, late = (run(text, equal) for text in (GATED, fix_gated(), wrong))
+    finally:
+        dist.destroy_process_group()
+    wanted = oracle(windows_of(equal, short=False))
+    assert worst(after, wanted) < EXACT
+    assert worst(before, wanted) > FAR and worst(late, wanted) > FAR
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("        if (", "        step = step * 2\n        if (", "changes on line 9"),
+        ("        engine.backward", "        if True:\n            engine.backward", "under a test beside backward"),
+    ],
+)
+def test_a_gate_that_says_something_else_above_is_refused(old: str, new: str, reason: str) -> None:
+    places = {"backward": "engine.backward(loss)", "gate": "(step + 1) % steps == 0"}
+    assert reason in refusal(GATED.replace(old, new), "set-boundary", {"engine": "engine"}, **places)
 
 
 def test_what_is_skipped_first_is_in_no_window() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
-from ga_lint.facts.model import LOOP_WORDS, FileFacts, Idiom, Place, Stack, Window
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.facts.model import LOOP_WORDS, Answer, FileFacts, Idiom, Place, Stack, Window
 from ga_lint.project import Project
 from ga_lint.rules.registry import rule
 
@@ -56,6 +56,7 @@ def _cleared(window: Window, place: Place) -> Finding:
 
 
 def _engine(window: Window) -> Finding:
+    fix = _told(window)
     return Finding(
         code="GA109",
         name="erased-accumulation",
@@ -71,5 +72,21 @@ def _engine(window: Window) -> Finding:
             Step("gradients are reduced and kept here", window.backward.path, window.backward.span),
             Step("stepped here, once for a window", window.optimizer_step.path, window.optimizer_step.span),
         ),
-        fix_refusal="either the engine is told, by set_gradient_accumulation_boundary, or it steps every time",
+        fix=fix,
+        fix_refusal=None
+        if fix
+        else "either the engine is told, by set_gradient_accumulation_boundary, or it steps every time",
     )
+
+
+def _told(window: Window) -> FixRequest | None:
+    """Tell the engine, where it is known to have no steps of its own and the gate stands in the loop."""
+    gate, loop = window.gate, window.loop
+    configured = window.library.answer is Answer.NO  # with 1, by a configuration in sight
+    if not configured or gate is None or gate.path != loop.path or not loop.span.contains(gate.span):
+        return None
+    if window.caller != window.backward or window.backward.path != loop.path:
+        return None
+    targets = (("backward", window.backward.span), ("gate", gate.span))
+    summary = "tell the engine where the window ends"
+    return FixRequest("set-boundary", FixTier.UNSAFE, summary, targets, (("engine", window.driver),))

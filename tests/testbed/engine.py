@@ -15,6 +15,8 @@ class Engine:
     def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, steps: int) -> None:
         self.module, self.optimizer, self.steps = model, optimizer, steps
         self.micro_steps = 0
+        self.told: bool | None = None
+        self.closed = False  # the last backward ended a window: under ZeRO the next one starts anew, stepped or not
 
     def __call__(self, *inputs: Any, **named: Any) -> Any:
         return self.module(*inputs, **named)
@@ -22,13 +24,24 @@ class Engine:
     def gradient_accumulation_steps(self) -> int:
         return self.steps
 
+    def set_gradient_accumulation_boundary(self, is_boundary: bool) -> None:
+        self.told = is_boundary
+
+    def is_gradient_accumulation_boundary(self) -> bool:
+        return (self.micro_steps + 1) % self.steps == 0 if self.told is None else self.told
+
     def backward(self, loss: Tensor) -> None:
+        if self.closed:
+            self.optimizer.zero_grad()
         torch.autograd.backward(loss / self.steps)
+        self.closed = self.is_gradient_accumulation_boundary()
 
     def step(self) -> None:
+        ends = self.is_gradient_accumulation_boundary()
         self.micro_steps += 1
-        if self.micro_steps % self.steps:
+        if not ends:
             return
+        self.closed = False
         for parameter in self.module.parameters():
             assert parameter.grad is not None
             dist.all_reduce(parameter.grad)
