@@ -109,7 +109,7 @@ def _of_counts(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
         case ast.Div(), Const(value=1 | 1.0), _:
             inverse = right if isinstance(right, Product) else Product(((right, text_of(node.right), 1),))
             return Product(tuple((factor, text, -power) for factor, text, power in inverse.factors))
-        case ast.Mult(), Items(), _:
+        case ast.Mult(), Items(values=(Count(),)), _:
             return left  # the list over and over
         case ((ast.Div() | ast.FloorDiv()), Count(), Symbol(text=name)) if algebra.WORLD_NAME.search(name):
             return replace(left, per_rank=True)
