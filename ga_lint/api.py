@@ -30,10 +30,13 @@ def check_source(text: str, path: str | Path = "<string>", flags: Flags | None =
 def fix_source(
     text: str, path: str | Path = "<string>", flags: Flags | None = None, *, unsafe: bool = False
 ) -> tuple[str, list[Diagnostic]]:
-    """Rewrite a text as `ga-lint fix --no-verify` does: the new text, and what is left. ValueError as above."""
+    """Rewrite a text as `ga-lint fix --no-verify` does: the new text, and what is left. ValueError as above.
+
+    Under a path that ends in `.ipynb` the text is a notebook's JSON.
+    """
     from ga_lint.engine.fix import Policy, fix_text
 
     report = fix_text(Path(path), text.encode(), ConfigFinder(flags), Policy(unsafe=unsafe))
     if report.left.failures:
         raise ValueError(report.left.failures[0].error)
-    return report.rewritten[0].after.text if report.rewritten else text, report.left.diagnostics
+    return report.rewritten[0].after.on_disk.decode() if report.rewritten else text, report.left.diagnostics

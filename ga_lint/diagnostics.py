@@ -124,3 +124,14 @@ class Diagnostic:
     edits: tuple[Edit, ...] = ()
     verified: str | None = None  # the numeric check's verdict on the rewrite
     text: str | None = field(default=None, repr=False, compare=False)  # the whole file, where its rows are the file's
+    in_module: Finding | None = field(default=None, repr=False, compare=False)  # in a notebook: by the module's rows
+
+    @property
+    def stated(self) -> Finding:
+        """The finding as the rule stated it: its places are those of the file's text."""
+        return self.in_module or self.finding
+
+    @property
+    def rows_above(self) -> int:
+        """How many rows of the file's text stand above the part of it that the finding counts its rows in."""
+        return self.stated.span.start.row - self.finding.span.start.row

@@ -20,7 +20,6 @@ class SkipReason(enum.Enum):
     EXCLUDED = "excluded"
     STUB = "type stub"
     GENERATED = "file-ignore comment"
-    NOTEBOOK = "notebook"
 
 
 @dataclass(frozen=True, slots=True)

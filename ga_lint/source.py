@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ga_lint.errors import SourceError
+from ga_lint.errors import FixNotApplicable, SourceError
 
 UTF8_BOM = b"\xef\xbb\xbf"
 _OTHER_BOMS = ((b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
@@ -43,6 +44,27 @@ class Edit:
 
     span: Span
     text: str
+    cell: int | None = None  # of a notebook, where the rows are rows of this cell
+
+
+@dataclass(frozen=True)
+class Part:
+    """What of a file is run as one: the whole of a script, a cell of a notebook.
+
+    `rows` are those of the file's text, which holds `code`; `shown` is what the user wrote there. They differ where a
+    notebook's lines are no Python.
+    """
+
+    cell: int | None
+    rows: range
+    code: str
+    shown: str
+    is_open: bool = True  # whether new statements may go to its top and its end
+
+    @property
+    def rows_above(self) -> int:
+        """How many rows of the file's text stand above it."""
+        return self.rows.start - 1
 
 
 @dataclass(frozen=True)
@@ -69,9 +91,39 @@ class SourceFile:
         found = _LINE_END.search(self.text)
         return found.group() if found else "\n"
 
+    @property
+    def on_disk(self) -> bytes:
+        """The bytes of the whole file; those of a notebook hold more than its text."""
+        return self.data
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """What is run as one each, in order."""
+        return (Part(None, range(1, len(self.lines) + 1), self.text, self.text),)
+
+    def part_of(self, row: int) -> Part:
+        """The part that this row of the text belongs to."""
+        return self.parts[max(bisect_right(self.parts, row, key=lambda part: part.rows.start) - 1, 0)]
+
+    @property
+    def unread(self) -> str:
+        """Text in which names may occur although it is no Python."""
+        return ""
+
     def encode(self, text: str) -> bytes:
         """`text` as the bytes of this file: same encoding, same byte-order mark."""
         return (UTF8_BOM if self.has_bom else b"") + text.encode(self.encoding)
+
+    def rewritten(self, text: str) -> SourceFile:
+        """This file with another text; FixNotApplicable where its encoding does not hold that."""
+        try:
+            data = self.encode(text)
+            same = decode(self.path, data).encoding == decode(self.path, self.data).encoding
+        except (UnicodeEncodeError, SourceError):
+            same = False
+        if not same:
+            raise FixNotApplicable(f"the rewrite cannot be written in {self.encoding}")
+        return SourceFile(self.path, data, text, self.encoding, self.has_bom)
 
 
 def read_bytes(path: Path) -> bytes:

@@ -117,6 +117,16 @@ def test_the_question_shows_the_diff(tmp_path: Path) -> None:
     assert "declined" in asked.screen
 
 
+def test_the_question_shows_a_notebook_cell_by_cell(tmp_path: Path) -> None:
+    cells = [{"cell_type": "code", "source": source} for source in ("import os", UNSAFE)]
+    write(tmp_path, {"n.ipynb": json.dumps({"cells": cells})})
+    asked = on_a_terminal(["n"], tmp_path)
+    row = UNSAFE[: UNSAFE.index(MARK)].count("\n") + 1
+    assert f"n.ipynb:cell 1:{row}: " in asked.screen
+    assert "--- a/n.ipynb:cell 1\n" in asked.screen and "cell 0" not in asked.screen
+    assert f"-            {MARK}" in asked.screen and "cell_type" not in asked.screen
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [(["--ask"], "needs a terminal"), (["--ask", "--diff"], "give one"), (["--ask", "-"], "needs a terminal")],

@@ -18,6 +18,16 @@ from pygls.lsp.client import LanguageClient
 from testbed.fixtures import ROOT
 from testbed.shell import BROKEN, HIT, ga_lint, write
 
+IMPORTS = "import torch.nn.functional as F"
+LOOP = """
+for step, batch in enumerate(loader):
+    logits = model(batch["input_ids"])[:, :-1]
+    loss = F.cross_entropy(logits.flatten(0, 1), batch["labels"][:, 1:].flatten(), ignore_index=-100)
+    (loss / steps).backward()
+    if (step + 1) % steps == 0:
+        optimizer.step()
+        optimizer.zero_grad()
+"""
 WIDE = HIT.replace("            loss /= cfg.accum", "            '𝛁损'; loss /= cfg.accum")
 
 
@@ -68,8 +78,9 @@ class Editor:
         self.client.text_document_did_change(types.DidChangeTextDocumentParams(document, [change]))
 
     async def actions(self, name: str, diagnostic: types.Diagnostic) -> list[types.CodeAction]:
+        """The actions for a finding in a file, or in a cell, which comes with its whole URI."""
         context = types.CodeActionContext([diagnostic])
-        document = types.TextDocumentIdentifier(self.uri(name))
+        document = types.TextDocumentIdentifier(name if ":" in name else self.uri(name))
         answer = await self.client.text_document_code_action_async(
             types.CodeActionParams(document, diagnostic.range, context)
         )
@@ -82,11 +93,13 @@ class Editor:
         return answer.contents.value if answer and isinstance(answer.contents, types.MarkupContent) else None
 
 
-def applied(text: str, action: types.CodeAction) -> str:
+def applied(text: str, action: types.CodeAction, uri: str | None = None) -> str:
     """The text after the editor has applied an action, in the protocol's UTF-16 columns."""
     assert action.edit is not None
-    (change,) = action.edit.document_changes or ()
-    assert isinstance(change, types.TextDocumentEdit)
+    changes = [each for each in action.edit.document_changes or () if isinstance(each, types.TextDocumentEdit)]
+    if uri is not None:
+        changes = [each for each in changes if each.text_document.uri == uri]
+    (change,) = changes
     lines = text.splitlines(keepends=True)
 
     def offset(position: types.Position) -> int:
@@ -235,10 +248,40 @@ def test_a_notebook(session: Session) -> None:
         (found,) = await editor.diagnostics("#c2")
         assert found.code == "GA103"
         assert "/= cfg.accum" in cells[2].splitlines()[found.range.start.line]
+        fix, silence = await editor.actions(uris[2], found)
+        assert fix.is_preferred and "/= cfg.accum" not in applied(cells[2], fix)
+        assert f"ga-lint: ignore[{found.code}]" in applied(cells[2], silence)
+        assert await editor.actions(uris[0], found) == []
         identifier = types.NotebookDocumentIdentifier(book.uri)
         closed = [types.TextDocumentIdentifier(uri) for uri in uris]
         editor.client.notebook_document_did_close(types.DidCloseNotebookDocumentParams(identifier, closed))
         assert await editor.diagnostics("#c2") == []
+
+    session(steps)
+
+
+def test_a_rewrite_of_two_cells_edits_both(session: Session) -> None:
+    cells = [f"%matplotlib inline\n{IMPORTS}", LOOP.lstrip()]
+
+    async def steps(editor: Editor) -> None:
+        uris = [f"vscode-notebook-cell:{editor.folder}/n.ipynb#c{number}" for number in range(2)]
+        code = [types.NotebookCell(types.NotebookCellKind.Code, uri) for uri in uris]
+        book = types.NotebookDocument(editor.uri("n.ipynb"), "jupyter-notebook", 1, code)
+        items = [types.TextDocumentItem(uri, "python", 1, text) for uri, text in zip(uris, cells, strict=True)]
+        editor.client.notebook_document_did_open(types.DidOpenNotebookDocumentParams(book, items))
+        (found,) = await editor.diagnostics("#c1")
+        fix, _ = await editor.actions(uris[1], found)
+        first, second = (applied(text, fix, uri) for text, uri in zip(cells, uris, strict=True))
+        assert first == f"%matplotlib inline\nimport itertools\n\n{IMPORTS}"
+        assert second.startswith("class WithTargetShare:") and "(loss * share).backward()" in second
+        change = types.NotebookDocumentCellContentChanges(
+            types.VersionedTextDocumentIdentifier(2, uris[0]),
+            [types.TextDocumentContentChangeWholeDocument("import torch.nn.functional as F\n")],
+        )
+        event = types.NotebookDocumentChangeEvent(cells=types.NotebookDocumentCellChanges(text_content=[change]))
+        now = types.VersionedNotebookDocumentIdentifier(2, book.uri)
+        editor.client.notebook_document_did_change(types.DidChangeNotebookDocumentParams(now, event))
+        assert await editor.actions(uris[1], found) == []  # the other cell has moved on
 
     session(steps)
 

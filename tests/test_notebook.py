@@ -64,16 +64,17 @@ class TestText:
         ("cell", "expected"),
         [
             ("x = 1", "x = 1\n"),
-            ("%time x = 1\ny = 2", "pass\ny = 2\n"),
-            ("if a:\n    !ls -l \\\n  b", "if a:\n    pass\n\n"),
-            ("files = !ls\nn = 1", "files = None\nn = 1\n"),
-            ("t, u = %timeit -o f()", "t, u = None\n"),
-            ("%%time\nx = 1", "pass\nx = 1\n"),
+            ("%time x = 1\ny = 2", "pass  #ipython:0\ny = 2\n"),
+            ("if a:\n    !ls -l \\\n  b", "if a:\n    pass  #ipython:0\n\n"),
+            ("files = !ls\nn = 1", "files = None  #ipython:0\nn = 1\n"),
+            ("files = !ls \\\n  -l\nn = 1", "files = None  #ipython:0\n\nn = 1\n"),
+            ("t, u = %timeit -o f()", "t, u = None  #ipython:0\n"),
+            ("%%time\nx = 1", "pass  #ipython:0\nx = 1\n"),
             ("%%bash\nfor i in *; do", "\n\n"),
-            ("model.fit?\n?x", "pass\npass\n"),
+            ("model.fit?\n?x", "pass  #ipython:0\npass  #ipython:1\n"),
             ("text = '''\n!no shell line\n'''", "text = '''\n!no shell line\n'''\n"),
             ("    x = 1\n    y = 2", "x = 1\ny = 2\n"),
-            ("n = n % 3\n!ls", "n = n % 3\npass\n"),
+            ("n = n % 3\n!ls", "n = n % 3\npass  #ipython:0\n"),
         ],
     )
     def test_rows_stay_where_they_are(self, cell: str, expected: str) -> None:
@@ -138,12 +139,17 @@ class TestFormats:
         assert (entry["cell"], entry["location"]) == (2, {"column": 10, "row": 6})
         assert {related["cell"] for related in entry["related"]} == {2}
 
-    def test_fix_leaves_it_alone_and_says_so(self, here: Path) -> None:
-        before = (here / "n.ipynb").read_bytes()
-        run = ga_lint("fix", "--unsafe-fixes", "--no-verify", "n.ipynb", cwd=here)
-        assert run.code == 1
-        assert (here / "n.ipynb").read_bytes() == before
-        assert "notebooks are not rewritten" in ga_lint("fix", "--diff", "--no-verify", "n.ipynb", cwd=here).err
+    def test_json_holds_the_edits_of_each_cell(self, here: Path) -> None:
+        [entry] = json.loads(ga_lint("check", "--output-format", "json", "n.ipynb", cwd=here).out)
+        assert entry["fix"]["applicability"] == "unsafe"
+        imports, loop, *_ = entry["fix"]["edits"]
+        assert (imports["cell"], imports["location"]["row"], imports["content"]) == (1, 2, "import itertools\n\n")
+        assert loop["cell"] == CELL
+
+    @pytest.mark.parametrize("name", ["sarif", "rdjson"])
+    def test_formats_whose_rows_are_the_files_hold_none(self, here: Path, name: str) -> None:
+        out = ga_lint("check", "--output-format", name, "n.ipynb", cwd=here).out
+        assert "GA101" in out and "WithTargetShare" not in out
 
 
 TRAINER = """

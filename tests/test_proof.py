@@ -138,6 +138,45 @@ def test_a_text_that_the_encoding_cannot_hold() -> None:
         prove(source, Rewrite(source.text + "# \u2211\n", ()), found[0], found, clean)
 
 
+def test_a_coding_line_that_would_not_count_any_more() -> None:
+    source = decode(PATH, b"# coding: latin-1\n" + TWICE.encode() + b"# \xe9\n")
+    found = double_divisions(source)
+    with pytest.raises(FixNotApplicable, match="cannot be written in latin-1"):
+        prove(source, Rewrite(f"import os\nimport re\n{source.text}", ()), found[0], found, clean)
+
+
+class TestOrder:
+    """Nothing is used above the line that binds it, by what runs at once."""
+
+    TOP = "for batch in loader:\n    loss / steps\n    loss / steps\nimport os\n"
+
+    def reason(self, after: str) -> str:
+        source = source_of(self.TOP)
+        found = double_divisions(source)
+        with pytest.raises(FixNotApplicable) as refused:
+            prove(source, Rewrite(after, (row(1), row(2))), found[0], found, clean)
+        return str(refused.value)
+
+    def test_a_definition_below_its_use(self) -> None:
+        after = "for batch in Wrapped(loader):\n    loss / steps\nimport os\nclass Wrapped:\n    pass\n"
+        assert self.reason(after) == "Wrapped would be used above the line that binds it"
+
+    def test_an_import_below_the_function_that_needs_it(self) -> None:
+        """Whoever calls it between the two fails."""
+        after = "def f():\n    math.e\nfor batch in f():\n    loss / steps\nimport math\nimport os\n"
+        assert self.reason(after) == "math would be used above the line that binds it"
+
+    def test_an_import_of_the_users_below_its_new_use(self) -> None:
+        after = "for batch in os.scandir(loader):\n    loss / steps\nimport os\n"
+        assert self.reason(after) == "os would be used above the line that binds it"
+
+    def test_a_use_that_was_there_is_the_users(self) -> None:
+        source = source_of("os.sep\n" + self.TOP)
+        found = double_divisions(source)
+        after = source.text.replace("    loss / steps\n", "", 1)
+        assert prove(source, Rewrite(after, (row(3), row(4))), found[0], found, clean).text == after
+
+
 class TestFile:
     """One finding after another."""
 

@@ -112,7 +112,12 @@ def test_json() -> None:
         "fix": {
             "applicability": "unsafe",
             "edits": [
-                {"content": "share", "end_location": {"column": 28, "row": 88}, "location": {"column": 16, "row": 88}}
+                {
+                    "cell": None,
+                    "content": "share",
+                    "end_location": {"column": 28, "row": 88},
+                    "location": {"column": 16, "row": 88},
+                }
             ],
             "message": "weight each micro-batch by its share",
         },

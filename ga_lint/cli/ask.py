@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
+from pathlib import Path
 
 from ga_lint.cli import console
 from ga_lint.engine.fix_file import Trial
 from ga_lint.engine.write import patch
 from ga_lint.report.text import shown
+from ga_lint.source import Part
 
 
 class _Answer(enum.Enum):
@@ -40,10 +42,19 @@ class Asker:
 
     def _show(self, trial: Trial, verdict: str) -> None:
         finding, path = trial.finding, trial.before.path
-        console.write(f"\n{shown(path)}:{finding.span.start.row}: {finding.code} {shown(finding.message)}\n")
-        console.write_patch(patch(path.as_posix(), trial.before.data, trial.after.data), color=self._color)
+        part = trial.before.part_of(finding.span.start.row)
+        row = finding.span.start.row - part.rows_above
+        console.write(f"\n{shown(_name(path, part))}:{row}: {finding.code} {shown(finding.message)}\n")
+        for old, new in zip(trial.before.parts, trial.after.parts, strict=True):
+            diff = patch(_name(path, old), old.shown.encode(), new.shown.encode())
+            console.write_patch(diff, color=self._color)
         tier = finding.fix.tier.value if finding.fix is not None else ""
         console.write(f"{', '.join(part for part in (tier, verdict) if part)}\n")
+
+
+def _name(path: Path, part: Part) -> str:
+    """A notebook's JSON is not for reading, so each cell is shown as a text of its own."""
+    return path.as_posix() if part.cell is None else f"{path.as_posix()}:cell {part.cell}"
 
 
 def _read() -> _Answer:

@@ -7,6 +7,7 @@ from typing import Self
 
 from ga_lint.diagnostics import Finding
 from ga_lint.engine.fix_file import Answer, Judgement, Trial
+from ga_lint.source import SourceFile
 from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verdict, Verifier, site_at
 
 
@@ -16,7 +17,14 @@ def site_of(trial: Trial) -> Site | None:
     if site is None:
         return None
     scale_only = trial.finding.effect.factor in ("GAS", "1/GAS") and site.kind is SiteKind.LOOP
-    return replace(site, rewritten=trial.after.text, ragged=False if scale_only else None)
+    site = replace(site, rewritten=trial.after.text, ragged=False if scale_only else None)
+    return in_cell(site, trial.before)
+
+
+def in_cell(site: Site, source: SourceFile) -> Site:
+    """The site with the notebook's cell that it stands in, if it stands in one."""
+    part = source.part_of(site.row)
+    return replace(site, cell=part.cell, rows_above=part.rows_above)
 
 
 def of_ranks(finding: Finding) -> bool:

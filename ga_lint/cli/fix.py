@@ -53,7 +53,7 @@ def run(arguments: Arguments) -> int:
         color = console.wants_color(arguments.text("color"))
         for rewriting in report.rewritten:
             name = rewriting.before.path.as_posix()
-            console.write_patch(patch(name, rewriting.before.data, rewriting.after.data), color=color)
+            console.write_patch(patch(name, rewriting.before.on_disk, rewriting.after.on_disk), color=color)
     else:
         notes += write_outputs(report.left, arguments)
     code = end(report.left, arguments, notes)
@@ -93,7 +93,7 @@ def _fix_stdin(arguments: Arguments, policy: Policy) -> int:
     path = Path(arguments.text("stdin_filename") or "-")
     data = sys.stdin.buffer.read()
     report = fix_text(path, data, finder_of(arguments), policy)
-    after = report.rewritten[0].after.data if report.rewritten else data
+    after = report.rewritten[0].after.on_disk if report.rewritten else data
     if arguments.switch("diff"):
         console.write_bytes(patch(path.as_posix(), data, after))
     elif not report.left.failures:  # an editor that ignores exit codes must not be handed half a file

@@ -8,17 +8,18 @@ from pathlib import Path
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.common import end, finder_of, paths_of
-from ga_lint.cli.confirm import as_judged, site_of
+from ga_lint.cli.confirm import as_judged, in_cell, site_of
 from ga_lint.diagnostics import Finding
 from ga_lint.engine.fix import Policy, fix_bytes
 from ga_lint.engine.fix_file import Answer, Judgement, Trial
 from ga_lint.engine.run import visit_files
 from ga_lint.engine.scope import Scope
+from ga_lint.engine.settle import told
 from ga_lint.errors import UsageError
-from ga_lint.notebook import SUFFIX as NOTEBOOK
-from ga_lint.outcome import EXIT_FINDINGS, Clean, FileOutcome, Found, Skipped, SkipReason
+from ga_lint.notebook import read_text
+from ga_lint.outcome import EXIT_FINDINGS, Clean, FileOutcome, Found
 from ga_lint.report.verdicts import render_full, render_json
-from ga_lint.source import decode
+from ga_lint.source import SourceFile
 from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verdict, available, sites_in, verify_sites
 
 _REPORTED = {Outcome.CONFIRMED, Outcome.REFUTED, Outcome.WRONG, Outcome.MISSING_DIVISION}
@@ -37,7 +38,7 @@ def run(arguments: Arguments) -> int:
     with console.ProgressBar("Verifying", many=1) as progress:
         for verdict in verify_sites(sites.found, settings):
             finding = sites.findings.get(verdict.site)
-            verdicts.append(as_judged(finding, verdict) if finding else verdict)
+            verdicts.append(sites.as_told(as_judged(finding, verdict) if finding else verdict))
             progress(len(verdicts), len(sites.found))
     if arguments.text("output_format") == "json":
         console.write(render_json(verdicts))
@@ -65,10 +66,9 @@ class _Sites:
     def __init__(self) -> None:
         self.found: list[Site] = []
         self.findings: dict[Site, Finding] = {}
+        self._sources: dict[Path, SourceFile] = {}
 
     def visit(self, path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
-        if path.suffix == NOTEBOOK:
-            return Skipped(path, SkipReason.NOTEBOOK)
         proposed: list[Site] = []
 
         def propose(trial: Trial) -> Answer:
@@ -83,6 +83,14 @@ class _Sites:
         if not isinstance(outcome, Found | Clean):
             return outcome
         tried = {(site.kind, site.scope, site.row) for site in proposed}
-        others = [s for s in sites_in(path, decode(path, data).text) if (s.kind, s.scope, s.row) not in tried]
+        source = self._sources[path] = read_text(path, data)
+        sites = [in_cell(site, source) for site in sites_in(path, source.text)]
+        others = [site for site in sites if (site.kind, site.scope, site.row) not in tried]
         self.found += sorted([*proposed, *others], key=lambda site: site.row)
         return Clean(path)
+
+    def as_told(self, verdict: Verdict) -> Verdict:
+        """The verdict with the lines that it names as the user counts them."""
+        source = self._sources[verdict.site.path]
+        reason = verdict.reason and told(source, verdict.reason)
+        return replace(verdict, reason=reason, assumptions=tuple(told(source, each) for each in verdict.assumptions))

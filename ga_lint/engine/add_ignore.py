@@ -12,12 +12,13 @@ from ga_lint.engine.check_file import check_bytes, check_source
 from ga_lint.engine.known import Known, known_among, without
 from ga_lint.engine.own_rules import SYNTAX_ERROR, UNUSED_SUPPRESSION
 from ga_lint.engine.scope import Scope
+from ga_lint.engine.settle import told
 from ga_lint.engine.suppress import Verb, read_suppressions
 from ga_lint.engine.write import write_back
-from ga_lint.errors import SourceError
-from ga_lint.notebook import SUFFIX as NOTEBOOK
+from ga_lint.errors import FixNotApplicable, SourceError
+from ga_lint.notebook import read_text
 from ga_lint.outcome import Failed, FileOutcome, Found
-from ga_lint.source import SourceFile, decode
+from ga_lint.source import SourceFile
 
 NEVER = {SYNTAX_ERROR.code, UNUSED_SUPPRESSION.code}  # a comment says nothing about these
 
@@ -36,18 +37,18 @@ class IgnoreAdder:
         outcome = check_bytes(path, data, scope, named=named)
         leave = known_among(self._known, outcome, scope)
         outcome = without(outcome, leave)
-        if not isinstance(outcome, Found) or path.suffix == NOTEBOOK:
+        if not isinstance(outcome, Found):
             return outcome
         silenced = [each for each in outcome.diagnostics if each.finding.code not in NEVER]
         if not silenced:
             return outcome
-        source = decode(path, data)
-        after = decode(path, source.encode(with_ignores(source, silenced, self._reason)))
-        left = without(check_source(after, scope), leave)
+        source = read_text(path, data)
         try:
+            after = source.rewritten(with_ignores(source, silenced, self._reason))
+            left = without(check_source(after, scope), leave)
             _prove(source, after, silenced, left)
             write_back(source, after)
-        except SourceError as error:
+        except (SourceError, FixNotApplicable) as error:
             return Failed(path, str(error), diagnostics=outcome.diagnostics)
         self.added += len(silenced)
         self.files += 1
@@ -58,7 +59,7 @@ def with_ignores(source: SourceFile, silenced: Sequence[Diagnostic], reason: str
     """The text with a directive at the end of each statement; one that is there takes the code in."""
     codes: dict[int, set[str]] = {}
     for diagnostic in silenced:
-        codes.setdefault(diagnostic.noqa_row, set()).add(diagnostic.finding.code)
+        codes.setdefault(diagnostic.noqa_row + diagnostic.rows_above, set()).add(diagnostic.finding.code)
     there = {d.comment.row: d for d in read_suppressions(source).directives if d.verb is Verb.IGNORE and d.selectors}
     lines = io.StringIO(source.text, newline="").readlines()
     for row, new in codes.items():
@@ -77,8 +78,9 @@ def with_ignores(source: SourceFile, silenced: Sequence[Diagnostic], reason: str
 
 def _prove(before: SourceFile, after: SourceFile, silenced: Sequence[Diagnostic], left: FileOutcome) -> None:
     """The comments are comments, and they silence what they should."""
-    rows = {diagnostic.finding.span.start.row for diagnostic in silenced}
-    loud = left.diagnostics if isinstance(left, Found) else ()
-    still = [d.finding.span.start.row for d in loud if d.finding.span.start.row in rows and d.finding.code not in NEVER]
+    rows = {diagnostic.stated.span.start.row for diagnostic in silenced}
+    loud = [d.stated for d in (left.diagnostics if isinstance(left, Found) else ()) if d.finding.code not in NEVER]
+    still = [finding.span.start.row for finding in loud if finding.span.start.row in rows]
     if still or ast.dump(ast.parse(before.text)) != ast.dump(ast.parse(after.text)):
-        raise SourceError(f"line {min(still or rows)} takes no comment that silences it; left as it was")
+        reason = f"line {min(still or rows)} takes no comment that silences it; left as it was"
+        raise SourceError(told(before, reason))

@@ -12,10 +12,10 @@ from ga_lint.engine.scope import Scope
 from ga_lint.engine.settle import settle
 from ga_lint.errors import SourceError
 from ga_lint.notebook import SUFFIX as NOTEBOOK
-from ga_lint.notebook import NotebookSource, read_notebook
+from ga_lint.notebook import NotebookSource, read_text
 from ga_lint.outcome import Clean, Failed, FileOutcome, Found
 from ga_lint.rules.registry import Rule
-from ga_lint.source import SourceFile, decode
+from ga_lint.source import SourceFile
 from ga_lint.syntax.parsed import ParsedFile, ParseFailure, parse
 
 
@@ -25,7 +25,7 @@ def check_bytes(path: Path, data: bytes, scope: Scope, *, named: bool = False) -
     if not rules and not named and (path.suffix == NOTEBOOK or (data.isascii() and b"\0" not in data)):
         return Clean(path)
     try:
-        source = read_notebook(path, data) if path.suffix == NOTEBOOK else decode(path, data)
+        source = read_text(path, data)
     except SourceError as error:
         return Failed(path, str(error))
     return check_source(source, scope, rules) if rules or named else Clean(path)

@@ -15,11 +15,12 @@ from ga_lint.engine.known import Known, known_among, without
 from ga_lint.engine.propose import edits_between, findings_by
 from ga_lint.engine.run import Progress, visit_files, visit_text
 from ga_lint.engine.scope import Scope
+from ga_lint.engine.settle import told
 from ga_lint.engine.write import write_back
 from ga_lint.errors import SourceError
-from ga_lint.notebook import SUFFIX as NOTEBOOK
+from ga_lint.notebook import read_text
 from ga_lint.outcome import Failed, FileOutcome, Found, Report
-from ga_lint.source import SourceFile, decode
+from ga_lint.source import SourceFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +82,9 @@ def fix_bytes(
     outcome = check_bytes(path, data, scope, named=named)
     leave = known_among(policy.known, outcome, scope)
     outcome = without(outcome, leave)
-    if not isinstance(outcome, Found) or path.suffix == NOTEBOOK:
+    if not isinstance(outcome, Found):
         return outcome, None
-    source = decode(path, data)
+    source = read_text(path, data)
     try:
         rewriting = fix_file(
             source,
@@ -111,14 +112,14 @@ def _with_refusals(diagnostics: Sequence[Diagnostic], rewriting: FixOutcome) -> 
     """Why each finding was left, what its rewrite would change, and what the numeric check says about that."""
     refusals = {refused.finding: refused for refused in rewriting.refused}
     for diagnostic in diagnostics:
-        refused = refusals.get(diagnostic.finding)
+        refused = refusals.get(diagnostic.stated)
         yield diagnostic if refused is None else _refused(diagnostic, refused, rewriting.after)
 
 
 def _refused(diagnostic: Diagnostic, refused: Refused, source: SourceFile) -> Diagnostic:
     return replace(
         diagnostic,
-        finding=replace(diagnostic.finding, fix_refusal=refused.reason),
-        edits=() if refused.proposed is None else edits_between(source.text, refused.proposed.text),
+        finding=replace(diagnostic.finding, fix_refusal=told(source, refused.reason)),
+        edits=() if refused.proposed is None else edits_between(source, refused.proposed),
         verified=refused.verified,
     )

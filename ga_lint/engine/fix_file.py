@@ -79,7 +79,7 @@ class FixOutcome:
 
     @property
     def changed(self) -> bool:
-        return self.after.data != self.before.data
+        return self.after.on_disk != self.before.on_disk
 
 
 def fix_file(

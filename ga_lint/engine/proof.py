@@ -5,19 +5,22 @@ from __future__ import annotations
 import ast
 import builtins
 import io
+import re
 import symtable
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 from ga_lint.diagnostics import Finding
+from ga_lint.engine.order import Order
 from ga_lint.engine.own_rules import UNUSED_SUPPRESSION
-from ga_lint.errors import FixNotApplicable, SourceError
+from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers import Rewrite
-from ga_lint.source import SourceFile, decode
+from ga_lint.source import SourceFile
 from ga_lint.syntax.comments import comments
 
 Check = Callable[[SourceFile], Sequence[Finding]]
+_WORD = re.compile(r"\w+")
 
 
 def prove(before: SourceFile, rewrite: Rewrite, finding: Finding, found: Sequence[Finding], check: Check) -> SourceFile:
@@ -25,29 +28,24 @@ def prove(before: SourceFile, rewrite: Rewrite, finding: Finding, found: Sequenc
 
     `found` is what `check` says about `before`.
     """
-    after = _encoded(before, rewrite.text)
+    after = before.rewritten(rewrite.text)
     _compiles(after)
     if finding.code != UNUSED_SUPPRESSION.code:  # there the comment is what goes
         _comments_kept(before, after)
     _only_there(before, after, rewrite)
     _no_collision(before, after)
     _every_name_known(before, after)
+    _bound_in_time(before, after)
     _gone_and_nothing_new(finding, found, check(after))
     return after
-
-
-def _encoded(before: SourceFile, text: str) -> SourceFile:
-    try:
-        return decode(before.path, before.encode(text))
-    except (UnicodeEncodeError, SourceError):
-        raise FixNotApplicable(f"the rewrite cannot be written in {before.encoding}") from None
 
 
 def _compiles(after: SourceFile) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            compile(after.text, str(after.path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+            for part in after.parts:
+                compile(part.code, str(after.path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise FixNotApplicable(f"the rewrite would not compile: {error}") from None
 
@@ -82,9 +80,10 @@ def _lines(source: SourceFile) -> list[str]:
 def _no_collision(before: SourceFile, after: SourceFile) -> None:
     """A name that becomes new in a scope must not have meant something else there."""
     old, new = _scopes(before), _scopes(after)
+    unread = frozenset(_WORD.findall(before.unread))
     for scope, (bound, _) in new.items():
         known, used = old.get(scope, (frozenset(), frozenset()))
-        if scope in old and (taken := (bound - known) & used):
+        if scope in old and (taken := (bound - known) & (used | unread)):
             raise FixNotApplicable(f"the name {min(taken)} is in use already")
 
 
@@ -132,6 +131,14 @@ def _scopes(source: SourceFile) -> dict[tuple[str, ...], tuple[frozenset[str], f
 
     walk(symtable.symtable(source.text, str(source.path), "exec"), ())
     return scopes
+
+
+def _bound_in_time(before: SourceFile, after: SourceFile) -> None:
+    """What is new at the module's level stands above every use; what was there is not used above it by a line there."""
+    was, now = (Order.of(ast.parse(each.text)) for each in (before, after))
+    new = {name for name, row in now.bound.items() if name not in was.bound and now.used.get(name, row) < row}
+    for name in sorted(new | (now.early - was.early)):
+        raise FixNotApplicable(f"{name} would be used above the line that binds it")
 
 
 def _gone_and_nothing_new(finding: Finding, found: Sequence[Finding], left: Sequence[Finding]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ga_lint.diagnostics import Diagnostic, Finding
@@ -13,6 +13,7 @@ from ga_lint.engine.fault import Fault
 from ga_lint.engine.fix_file import rewritten
 from ga_lint.engine.proof import Check
 from ga_lint.engine.scope import Scope
+from ga_lint.engine.settle import told
 from ga_lint.errors import FixNotApplicable
 from ga_lint.outcome import Clean, FileOutcome, Found
 from ga_lint.source import Edit, Position, SourceFile, Span
@@ -25,21 +26,23 @@ def with_edits(source: SourceFile, outcome: FileOutcome, check: Check) -> FileOu
     """
     if not isinstance(outcome, Found):
         return outcome
-    findings = [diagnostic.finding for diagnostic in outcome.diagnostics]
+    findings = [diagnostic.stated for diagnostic in outcome.diagnostics]
     return replace(outcome, diagnostics=tuple(_proposed(source, d, findings, check) for d in outcome.diagnostics))
 
 
 def _proposed(source: SourceFile, diagnostic: Diagnostic, findings: Sequence[Finding], check: Check) -> Diagnostic:
-    finding = diagnostic.finding
-    if finding.fix is None or diagnostic.cell is not None:
+    finding = diagnostic.stated
+    if finding.fix is None:
         return diagnostic
     try:
         after = rewritten(source, finding, finding.fix, findings, check)
     except FixNotApplicable as refusal:
-        return replace(diagnostic, finding=replace(finding, fix_refusal=str(refusal)))
+        reason = told(source, str(refusal))
     except Exception as error:  # noqa: BLE001 - one rewrite never hides the findings
-        return replace(diagnostic, finding=replace(finding, fix_refusal=Fault.of("rewriting", error).text))
-    return replace(diagnostic, edits=edits_between(source.text, after.text))
+        reason = Fault.of("rewriting", error).text
+    else:
+        return replace(diagnostic, edits=edits_between(source, after))
+    return replace(diagnostic, finding=replace(diagnostic.finding, fix_refusal=reason))
 
 
 def findings_by(scope: Scope, leave: frozenset[str] = frozenset()) -> Check:
@@ -48,7 +51,7 @@ def findings_by(scope: Scope, leave: frozenset[str] = frozenset()) -> Check:
     def check(source: SourceFile) -> Sequence[Finding]:
         match check_source(source, scope):
             case Found(diagnostics=diagnostics):
-                return [each.finding for each in diagnostics if each.fingerprint not in leave]
+                return [each.stated for each in diagnostics if each.fingerprint not in leave]
             case Clean():
                 return []
             case outcome:
@@ -57,14 +60,19 @@ def findings_by(scope: Scope, leave: frozenset[str] = frozenset()) -> Check:
     return check
 
 
-def edits_between(before: str, after: str) -> tuple[Edit, ...]:
-    """Whole lines that make `after` of `before`, in order and apart from one another."""
+def edits_between(before: SourceFile, after: SourceFile) -> tuple[Edit, ...]:
+    """Whole lines that make `after` of `before`, in order and apart from one another; in a notebook cell by cell."""
+    pairs = zip(before.parts, after.parts, strict=True)
+    return tuple(
+        edit for old, new in pairs if old.shown != new.shown for edit in _edits(old.cell, old.shown, new.shown)
+    )
+
+
+def _edits(cell: int | None, before: str, after: str) -> Iterator[Edit]:
     old, new = _lines(before), _lines(after)
-    edits = []
     for tag, first, last, start, end in difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes():
         if tag != "equal":
-            edits.append(Edit(Span(Position(first + 1, 1), Position(last + 1, 1)), "".join(new[start:end])))
-    return tuple(edits)
+            yield Edit(Span(Position(first + 1, 1), Position(last + 1, 1)), "".join(new[start:end]), cell)
 
 
 def _lines(text: str) -> list[str]:

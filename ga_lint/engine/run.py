@@ -14,9 +14,9 @@ from ga_lint.engine.discover import Discovered, Target, discover
 from ga_lint.engine.known import Known, known_among, without
 from ga_lint.engine.scope import Scope, Scopes
 from ga_lint.errors import SourceError
-from ga_lint.notebook import SUFFIX as NOTEBOOK
+from ga_lint.notebook import read_text
 from ga_lint.outcome import Failed, FileOutcome, Found, Report
-from ga_lint.source import decode, read_bytes
+from ga_lint.source import read_bytes
 
 PROPOSED = 100  # findings whose rewrites a machine format holds: 20 ms each in a script, 0.5 s in a file of 5,000 lines
 SMALL = 1_000_000  # bytes of source that are parsed in 0.07 s
@@ -94,11 +94,11 @@ def checking(*, edits: bool = False, known: Sequence[Known] = ()) -> Visit:
     def visit(path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
         outcome = check_bytes(path, data, scope, named=named)
         nonlocal left
-        if edits and left > 0 and isinstance(outcome, Found) and path.suffix != NOTEBOOK:
+        if edits and left > 0 and isinstance(outcome, Found):
             from ga_lint.engine.propose import findings_by, with_edits
 
             left -= len(outcome.diagnostics)
-            outcome = with_edits(decode(path, data), outcome, findings_by(scope))
+            outcome = with_edits(read_text(path, data), outcome, findings_by(scope))
         return without(outcome, known_among(known, outcome, scope)) if known else outcome
 
     return visit

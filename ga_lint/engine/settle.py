@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from ga_lint.source import SourceFile
 if TYPE_CHECKING:
     from ga_lint.engine.fingerprint import Fingerprints
 
+_NAMED_LINE = re.compile(r"\bline (?P<row>\d+)")
 _CONTEXT_ROWS = 8  # how far from the finding a line of its trace may lie to be shown with it
 
 
@@ -103,19 +105,33 @@ def _in_notebook(
     row = finding.span.start.row
     statement = statement_at(source, tree, row)
     cell, span = source.in_cell(finding.span)
-    _, before = source.cell_of(row)
+    part = source.part_of(row)
+    before = part.rows_above
     trace = tuple(_step_in_cell(source, step) for step in finding.trace)
-    here = [(near, line) for near, line in _context(source, finding) if source.cell_of(near)[0] == cell]
-    refusal = "notebooks are not rewritten" if finding.fix is not None else finding.fix_refusal
+    refusal = finding.fix_refusal and told(source, finding.fix_refusal)
+    here = [(near, line) for near, line in _context(source, finding) if near in part.rows]
     return Diagnostic(
         path=source.path,
-        finding=replace(finding, span=span, trace=trace, fix=None, fix_refusal=refusal),
+        finding=replace(finding, span=span, trace=trace, fix_refusal=refusal),
         fingerprint=fingerprints.of(finding.code, finding.scope, statement.text),
         noqa_row=statement.last_row - before,
         source_line=_line(source, row),
         context=tuple((near - before, line) for near, line in here),
         cell=cell,
+        in_module=finding,
     )
+
+
+def told(source: SourceFile, reason: str) -> str:
+    """A reason that names lines of the text, with the lines as the user counts them."""
+    if not isinstance(source, NotebookSource):
+        return reason
+
+    def in_cell(found: re.Match[str]) -> str:
+        part = source.part_of(int(found["row"]))
+        return f"line {int(found['row']) - part.rows_above} of cell {part.cell}"
+
+    return _NAMED_LINE.sub(in_cell, reason)
 
 
 def _step_in_cell(source: NotebookSource, step: Step) -> Step:

@@ -24,15 +24,15 @@ def write_back(before: SourceFile, after: SourceFile) -> None:
     """
     path = Path(os.path.realpath(before.path))
     try:
-        if path.read_bytes() != before.data:
+        if path.read_bytes() != before.on_disk:
             raise SourceError("changed on disk while it was analysed; not rewritten, run again")
         status = path.stat()
         if not os.access(path, os.W_OK):
             raise SourceError("not writable; make it writable or exclude it")
         if status.st_nlink > 1 or not os.access(path.parent, os.W_OK | os.X_OK):
-            _overwrite(path, before.data, after.data)
+            _overwrite(path, before.on_disk, after.on_disk)
         else:
-            _replace(path, after.data, status)
+            _replace(path, after.on_disk, status)
     except OSError as error:
         raise SourceError(f"could not be written: {error.strerror or error}; left as it was") from None
 

@@ -32,6 +32,7 @@ class Edits:
     """What is to be done, by the node of the original tree that it is done to."""
 
     tree: Tree
+    first_row: int = 1  # of the places that the request names: what they need has to stand above
     _changes: dict[cst.CSTNode, list[Change]] = field(default_factory=dict)
     _before: dict[cst.CSTNode, list[Statement]] = field(default_factory=dict)
     _spacing: dict[cst.CSTNode, tuple[int, int]] = field(default_factory=dict)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import libcst as cst
 
+from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.tree import Statement, Tree, dotted
 
@@ -62,7 +63,7 @@ def distributed_module(edits: Edits) -> str:
 def _insert(edits: Edits, name: str) -> None:
     """Into the block of its kind (standard library or not), in the order of the alphabet."""
     kind = _is_standard(name)
-    block = [(line, module) for line, module in _imports(edits.tree.module) if _is_standard(module) == kind]
+    block = [(line, module) for line, module in _usable(edits) if _is_standard(module) == kind]
     plain = [(line, module) for line, module in block if isinstance(line.body[0], cst.Import)]
     statement = f"import {name}\n"
     later = next((line for line, module in plain if module > name), None)
@@ -77,11 +78,33 @@ def _insert(edits: Edits, name: str) -> None:
 
 
 def _insert_alone(edits: Edits, statement: str) -> None:
-    others = [line for line, _ in _imports(edits.tree.module)]
-    body = edits.tree.module.body
-    first = others[0] if others else next((line for line in body if not _is_preamble(line)), None)
+    others = [line for line, _ in _usable(edits)]
+    first = others[0] if others else next((line for line in _home(edits) if not _is_preamble(line)), None)
     if isinstance(first, Statement):
         edits.insert_before(first, statement, gap=1)
+
+
+def _usable(edits: Edits) -> list[tuple[cst.SimpleStatementLine, str]]:
+    """The import lines that may get another beside them; in a notebook they stand above its use, under no magic."""
+    tree = edits.tree
+    lines = list(_imports(tree.module))
+    if tree.source.parts[0].cell is None:
+        return lines
+    return [
+        (line, module)
+        for line, module in lines
+        if tree.span_of(line).start.row <= edits.first_row and tree.part_of(line).is_open
+    ]
+
+
+def _home(edits: Edits) -> Sequence[cst.CSTNode]:
+    """The module's statements among which a first import may stand: in a notebook, of the cell that needs it."""
+    tree = edits.tree
+    for part in reversed(tree.source.parts):
+        lines = [line for line in tree.module.body if tree.span_of(line).start.row in part.rows]
+        if part.rows.start <= edits.first_row and part.is_open and not all(map(_is_preamble, lines)):
+            return lines
+    raise FixNotApplicable("its cell starts with a cell magic, and no cell above it takes an import")
 
 
 def _imports(module: cst.Module) -> Iterator[tuple[cst.SimpleStatementLine, str]]:
@@ -101,13 +124,13 @@ def _imports(module: cst.Module) -> Iterator[tuple[cst.SimpleStatementLine, str]
 
 
 def _is_preamble(statement: cst.CSTNode) -> bool:
-    """The docstring and `from __future__ import ...`."""
+    """The docstring, `from __future__ import ...`, and the `pass` that stands for a magic."""
     if not isinstance(statement, cst.SimpleStatementLine):
         return False
     match statement.body[0]:
         case cst.Expr(value=cst.SimpleString() | cst.ConcatenatedString()):
             return True
-        case cst.ImportFrom(module=cst.Name(value="__future__")):
+        case cst.ImportFrom(module=cst.Name(value="__future__")) | cst.Pass():
             return True
         case _:
             return False
@@ -117,8 +140,10 @@ def _is_standard(module: str) -> bool:
     return module.partition(".")[0] in sys.stdlib_module_names
 
 
-def below_imports(tree: Tree) -> Statement | None:
-    """The statement that follows the last import of the module."""
-    lines = [line for line, _ in _imports(tree.module)]
+def below_imports(tree: Tree, user: Statement) -> Statement | None:
+    """The statement that follows the last import above `user`, in a notebook of its cell."""
+    row, part = tree.span_of(user).start.row, tree.part_of(user)
+    above = (line for line, _ in _imports(tree.module) if tree.span_of(line).start.row < row)
+    lines = [line for line in above if tree.part_of(line) == part]
     following = tree.module.body[list(tree.module.body).index(lines[-1]) + 1 :] if lines else ()
     return next((statement for statement in following if isinstance(statement, Statement)), None)

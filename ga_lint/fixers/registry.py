@@ -74,7 +74,7 @@ def rewrite(source: SourceFile, request: FixRequest) -> Rewrite:
     if request.fixer not in fixer_names():
         raise InternalError(f"no fixer is called {request.fixer!r}")
     tree = Tree(source)
-    edits = Edits(tree)
+    edits = Edits(tree, min((span.start.row for _, span in request.targets), default=1))
     try:
         _FIXERS[request.fixer](Target(tree, request), edits)
         result = edits.apply()

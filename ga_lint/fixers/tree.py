@@ -10,7 +10,7 @@ import libcst as cst
 from libcst.metadata import MetadataWrapper, ParentNodeProvider, PositionProvider
 
 from ga_lint.errors import FixNotApplicable
-from ga_lint.source import Position, SourceFile, Span
+from ga_lint.source import Part, Position, SourceFile, Span
 from ga_lint.syntax.repeatable import shortest
 
 Node = TypeVar("Node", bound=cst.CSTNode)
@@ -69,6 +69,10 @@ class Tree:
 
     def span_of(self, node: cst.CSTNode) -> Span:
         return self._spans[node]
+
+    def part_of(self, node: cst.CSTNode) -> Part:
+        """The part of the file that is run as one with this node."""
+        return self.source.part_of(self._spans[node].start.row)
 
     def code(self, node: cst.CSTNode) -> str:
         return self.module.code_for_node(node)

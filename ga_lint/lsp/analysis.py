@@ -15,7 +15,7 @@ from ga_lint.engine.check_file import check_source
 from ga_lint.engine.patterns import Excludes
 from ga_lint.engine.run import collector_paused
 from ga_lint.engine.scope import Scope, Scopes
-from ga_lint.errors import SourceError
+from ga_lint.errors import FixNotApplicable, SourceError
 from ga_lint.notebook import read_notebook
 from ga_lint.outcome import Failed, FileOutcome, Found, Skipped, SkipReason
 from ga_lint.source import Edit, SourceFile
@@ -53,7 +53,28 @@ class Analysis:
         proposed = with_edits(self.source, self.outcome, findings_by(self.scope))
         found = proposed.diagnostics if isinstance(proposed, Found) else ()
         rewrites = [cure for diagnostic in found if (cure := _rewrite(diagnostic)) is not None]
-        return (*rewrites, *(_silence(self.source, diagnostic) for diagnostic in found if _can_be_silenced(diagnostic)))
+        silences = (_silence(self.source, diagnostic) for diagnostic in found if _can_be_silenced(diagnostic))
+        return (*rewrites, *(cure for cure in silences if cure is not None))
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text, or a cell of a notebook, as it was when it was looked at."""
+
+    uri: str
+    version: int | None
+    lines: list[str]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was last said about a text, or about a notebook: its cells by their numbers, a text by None."""
+
+    analysis: Analysis
+    documents: dict[int | None, Document]
+
+    def cell_of(self, uri: str) -> int | None:
+        return next(cell for cell, document in self.documents.items() if document.uri == uri)
 
 
 def _rewrite(diagnostic: Diagnostic) -> Cure | None:
@@ -68,14 +89,17 @@ def _rewrite(diagnostic: Diagnostic) -> Cure | None:
 def _can_be_silenced(diagnostic: Diagnostic) -> bool:
     from ga_lint.engine.add_ignore import NEVER
 
-    return diagnostic.cell is None and diagnostic.finding.code not in NEVER
+    return diagnostic.finding.code not in NEVER
 
 
-def _silence(source: SourceFile, diagnostic: Diagnostic) -> Cure:
+def _silence(source: SourceFile, diagnostic: Diagnostic) -> Cure | None:
     from ga_lint.engine.add_ignore import with_ignores
     from ga_lint.engine.propose import edits_between
 
-    edits = edits_between(source.text, with_ignores(source, [diagnostic], ""))
+    try:
+        edits = edits_between(source, source.rewritten(with_ignores(source, [diagnostic], "")))
+    except FixNotApplicable:
+        return None
     return Cure(f"{diagnostic.finding.code}: silence it by a comment", diagnostic, edits, preferred=False)
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from lsprotocol import types
@@ -14,7 +13,7 @@ from pygls.lsp.server import LanguageServer
 
 from ga_lint import __version__
 from ga_lint.engine.own_rules import known_rules
-from ga_lint.lsp.analysis import Analyser, Analysis
+from ga_lint.lsp.analysis import Analyser, Analysis, Answer, Cure, Document
 from ga_lint.lsp.convert import Converter, failure, overlaps, path_of
 from ga_lint.outcome import Failed
 from ga_lint.resources import page_path
@@ -24,14 +23,6 @@ Result = TypeVar("Result")
 PAUSE = 0.15  # seconds without a key stroke before a text is looked at
 _CONFIGURATION = "**/{pyproject.toml,ga-lint.toml}"
 _CODE = re.compile(r"\bGA\d{3}\b")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What was last said about a document."""
-
-    analysis: Analysis
-    version: int | None
 
 
 class Server:
@@ -122,7 +113,7 @@ class Server:
             return
         text = document.source
         analysis = await self._run(lambda: self._analyser.of_text(path, text))
-        self._answers[uri] = Answer(analysis, version)
+        self._answers[uri] = Answer(analysis, {None: Document(uri, version, analysis.source.lines)})
         converter = self._converter(analysis.source.lines)
         found = [converter.diagnostic(diagnostic) for diagnostic in analysis.diagnostics]
         self._publish(uri, [*found, *_failures(analysis)], version)
@@ -134,15 +125,19 @@ class Server:
         book = self._book(uri)
         if book is None or book.version != version:
             return
-        documents = [self.protocol.workspace.get_text_document(cell.document) for cell in book.cells]
-        code = [cell.kind is types.NotebookCellKind.Code for cell in book.cells]
-        texts = [document.source if is_code else None for document, is_code in zip(documents, code, strict=True)]
-        analysis = await self._run(lambda: self._analyser.of_cells(path_of(uri), texts))
-        for number, document in enumerate(documents):
-            converter = self._converter(document.source.split("\n"))
-            ours = [each for each in analysis.diagnostics if each.cell == number]
-            failures = _failures(analysis) if number == 0 else []
-            self._publish(document.uri, [*(converter.diagnostic(each) for each in ours), *failures], document.version)
+        texts = [self.protocol.workspace.get_text_document(cell.document) for cell in book.cells]
+        cells: dict[int | None, Document] = {
+            number: Document(text.uri, text.version, text.source.split("\n")) for number, text in enumerate(texts)
+        }
+        is_code = (cell.kind is types.NotebookCellKind.Code for cell in book.cells)
+        code = [text.source if is_one else None for text, is_one in zip(texts, is_code, strict=True)]
+        answer = Answer(await self._run(lambda: self._analyser.of_cells(path_of(uri), code)), cells)
+        for number, cell in cells.items():
+            self._answers[cell.uri] = answer
+            converter = self._converter(cell.lines)
+            ours = [converter.diagnostic(each) for each in answer.analysis.diagnostics if each.cell == number]
+            failures = _failures(answer.analysis) if number == 0 else []
+            self._publish(cell.uri, [*ours, *failures], cell.version)
 
     def _book(self, uri: str) -> types.NotebookDocument | None:
         return self.protocol.workspace.get_notebook_document(notebook_uri=uri)
@@ -162,37 +157,51 @@ class Server:
 
     async def _actions(self, params: types.CodeActionParams) -> list[types.CodeAction]:
         uri = params.text_document.uri
-        document = self.protocol.workspace.get_text_document(uri)
         answer = self._answers.get(uri)
-        if answer is None or answer.version != document.version:
+        if answer is None or not self._is_current(answer):
             return []  # the text has moved on; the next diagnostics bring the editor back
-        converter = self._converter(answer.analysis.source.lines)
+        cell = answer.cell_of(uri)
+        converter = self._converter(answer.documents[cell].lines)
         actions = []
         for cure in await self._run(lambda: answer.analysis.cures):
-            if not overlaps(converter.range(cure.diagnostic.finding.span), params.range):
+            here = cure.diagnostic.cell == cell
+            if not here or not overlaps(converter.range(cure.diagnostic.finding.span), params.range):
                 continue
-            place = types.OptionalVersionedTextDocumentIdentifier(uri, answer.version)
-            change = types.TextDocumentEdit(place, [converter.edit(edit) for edit in cure.edits])
             actions.append(
                 types.CodeAction(
                     cure.title,
                     types.CodeActionKind.QuickFix,
                     [converter.diagnostic(cure.diagnostic)],
                     is_preferred=cure.preferred or None,
-                    edit=types.WorkspaceEdit(document_changes=[change]),
+                    edit=types.WorkspaceEdit(document_changes=list(self._changes(answer, cure))),
                 )
             )
         return actions
+
+    def _is_current(self, answer: Answer) -> bool:
+        texts = self.protocol.workspace.text_documents
+        return all(d.uri in texts and texts[d.uri].version == d.version for d in answer.documents.values())
+
+    def _changes(self, answer: Answer, cure: Cure) -> Iterator[types.TextDocumentEdit]:
+        """The edits of each document; in a notebook, a definition can go to another cell than its use."""
+        for cell in dict.fromkeys(edit.cell for edit in cure.edits):
+            document = answer.documents[cell]
+            converter = self._converter(document.lines)
+            place = types.OptionalVersionedTextDocumentIdentifier(document.uri, document.version)
+            yield types.TextDocumentEdit(place, [converter.edit(edit) for edit in cure.edits if edit.cell == cell])
 
     async def _hover(self, params: types.HoverParams) -> types.Hover | None:
         """The page of the finding under the cursor, or of the code that is written there."""
         document = self.protocol.workspace.get_text_document(params.text_document.uri)
         at = types.Range(params.position, params.position)
         answer = self._answers.get(params.text_document.uri)
-        for diagnostic in answer.analysis.diagnostics if answer else ():
-            place = self._converter(answer.analysis.source.lines).range(diagnostic.finding.span) if answer else at
-            if overlaps(place, at):
-                return _page(diagnostic.finding.code, place)
+        if answer is not None:
+            cell = answer.cell_of(document.uri)
+            converter = self._converter(answer.documents[cell].lines)
+            for diagnostic in answer.analysis.diagnostics:
+                place = converter.range(diagnostic.finding.span)
+                if diagnostic.cell == cell and overlaps(place, at):
+                    return _page(diagnostic.finding.code, place)
         lines = document.source.split("\n")
         line = lines[params.position.line] if params.position.line < len(lines) else ""
         for code in _CODE.finditer(line):

@@ -57,6 +57,7 @@ def _fix(diagnostic: Diagnostic) -> Json:
 
 def _edit(edit: Edit) -> Json:
     return {
+        "cell": edit.cell,
         "content": edit.text,
         "end_location": _location(edit.span.end),
         "location": _location(edit.span.start),

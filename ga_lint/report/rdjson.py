@@ -51,8 +51,11 @@ def _place(diagnostic: Diagnostic, position: Position) -> Json:
 
 
 def _suggestion(diagnostic: Diagnostic) -> Json:
-    """Whole lines, without columns; None unless the rewrite is one run of lines: a comment cannot hold two."""
-    if len(diagnostic.edits) != 1:
+    """Whole lines, without columns; None unless the rewrite is one run of lines: a comment cannot hold two.
+
+    The rows of a notebook's file are JSON, which is no text that anybody wants to accept.
+    """
+    if len(diagnostic.edits) != 1 or diagnostic.cell is not None:
         return None
     edit: Edit = diagnostic.edits[0]
     start, end = edit.span.start, edit.span.end

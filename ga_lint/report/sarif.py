@@ -113,7 +113,7 @@ def _result(diagnostic: Diagnostic, rule: int, below: str) -> Json:
         flow: list[Json] = [{"location": step} for step in steps]
         result["relatedLocations"] = related
         result["codeFlows"] = [{"threadFlows": [{"locations": flow}]}]
-    if finding.fix is not None and diagnostic.edits:
+    if finding.fix is not None and diagnostic.edits and diagnostic.cell is None:  # there the file's rows are JSON
         replacements: list[Json] = [_replacement(edit) for edit in diagnostic.edits]
         change: Json = {"artifactLocation": _artifact(diagnostic.path, below), "replacements": replacements}
         result["fixes"] = [{"description": {"text": finding.fix.summary}, "artifactChanges": [change]}]

@@ -37,7 +37,8 @@ def render_full(verdicts: Sequence[Verdict], *, details: bool = False) -> str:
 def _site(verdict: Verdict, *, details: bool) -> Iterator[str]:
     site = verdict.site
     measured = f"  {numbers(verdict)}" if verdict.runs else ""
-    where = f"{shown(site.path)}:{site.row}"
+    cell = "" if site.cell is None else f"cell {site.cell}:"
+    where = f"{shown(site.path)}:{cell}{site.row - site.rows_above}"
     yield f"{where}: {verdict.outcome.value}{measured}  [{site.kind.value} {shown(site.scope)}]".replace(" ]", "]")
     if verdict.reason:
         yield f"  {shown(verdict.reason)}"
@@ -64,10 +65,11 @@ def _object(verdict: Verdict) -> dict[str, object]:
     site = verdict.site
     return {
         "assumptions": list(verdict.assumptions),
+        "cell": site.cell,
         "filename": site.path.as_posix(),
         "has_rewrite": site.rewritten is not None,
         "kind": site.kind.value,
-        "location": {"column": 1, "row": site.row},
+        "location": {"column": 1, "row": site.row - site.rows_above},
         "outcome": verdict.outcome.value,
         "reason": verdict.reason,
         "runs": [asdict(run) for run in verdict.runs],
