@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 
 _DISTRIBUTED = re.compile(r"(^|\.)dist(ributed)?$")
+_COLLECTIVE = re.compile(r"\b(all_)?(reduce|gather)(_\w+)?$")
 _OWNER = re.compile(r"(getattr\(|)(\w+)\b")  # who is asked: `trainer` in `getattr(trainer.args, ...)`
 
 
@@ -39,10 +40,6 @@ def truth(run: Interpreter, frame: Frame, state: State, test: ast.expr, value: V
     if isinstance(value, Const):
         return bool(value.value)
     match test:
-        case ast.Call(func=ast.Attribute(value=module, attr="is_initialized"), args=[]) if _DISTRIBUTED.search(
-            text_of(module)
-        ):
-            return True  # what has to be done for several ranks is looked at as it is done for them
         case ast.UnaryOp(op=ast.Not(), operand=operand):
             inner = truth(run, frame, state, operand, run.evaluate(frame, state, operand))
             return None if inner is None else not inner
@@ -63,6 +60,20 @@ def truth(run: Interpreter, frame: Frame, state: State, test: ast.expr, value: V
     if isinstance(value, Count) and value.is_trainers:
         return True
     return run.truths.get(_assumed_text(state, text_of(test)))
+
+
+def is_for_ranks(test: ast.expr, body: list[ast.stmt]) -> bool:
+    """`if dist.is_initialized():` around a collective: alone, there is nothing to put together."""
+    match test:
+        case ast.Call(func=ast.Attribute(value=module, attr="is_initialized"), args=[]):
+            collective = any(
+                _COLLECTIVE.search(text_of(node.func))
+                for one in body
+                for node in ast.walk(one)
+                if isinstance(node, ast.Call)
+            )
+            return bool(_DISTRIBUTED.search(text_of(module))) and collective
+    return False
 
 
 def _assumed_text(state: State, text: str) -> str:
