@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 _DISTRIBUTED = re.compile(r"(^|\.)dist(ributed)?$")
-_COLLECTIVE = re.compile(r"\ball_(reduce|gather)\w*\(")
+_COLLECTIVE = re.compile(r"\b(all_)?(reduce|gather)(_\w+)?$")
 _OWNER = re.compile(r"(getattr\(|)(\w+)\b")  # who is asked: `trainer` in `getattr(trainer.args, ...)`
 
 
@@ -63,12 +63,16 @@ def truth(run: Interpreter, frame: Frame, state: State, test: ast.expr, value: V
 
 
 def is_for_ranks(test: ast.expr, body: list[ast.stmt]) -> bool:
-    """Does this put something together over the ranks, where there are any? It is looked at as it is done for them."""
+    """`if dist.is_initialized():` around a collective: alone, there is nothing to put together."""
     match test:
         case ast.Call(func=ast.Attribute(value=module, attr="is_initialized"), args=[]):
-            return bool(_DISTRIBUTED.search(text_of(module))) and any(
-                _COLLECTIVE.search(text_of(line)) for line in body
+            collective = any(
+                _COLLECTIVE.search(text_of(node.func))
+                for one in body
+                for node in ast.walk(one)
+                if isinstance(node, ast.Call)
             )
+            return bool(_DISTRIBUTED.search(text_of(module))) and collective
     return False
 
 

@@ -109,8 +109,8 @@ def _of_counts(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
         case ast.Div(), Const(value=1 | 1.0), _:
             inverse = right if isinstance(right, Product) else Product(((right, text_of(node.right), 1),))
             return Product(tuple((factor, text, -power) for factor, text, power in inverse.factors))
-        case ast.Mult(), Items(values=(Count(),)), _:
-            return left  # the list over and over
+        case ast.Mult(), Items(values=values), _ if any(isinstance(one, Count) for one in values):
+            return left  # room for the counts of all ranks
         case ((ast.Div() | ast.FloorDiv()), Count(), Symbol(text=name)) if algebra.WORLD_NAME.search(name):
             return replace(left, per_rank=True)
         case ((ast.Div() | ast.FloorDiv()), Count(), _) if algebra.WORLD_NAME.search(text_of(node.right)):

@@ -89,7 +89,7 @@ def _branch(
     if isinstance(value, Remainder):
         value = Boundary(value.steps, negated=True, written=value.written)
     known = conditions.truth(run, frame, state, test, value)
-    if known is None and conditions.is_for_ranks(test, body):
+    if known is None and not orelse and conditions.is_for_ranks(test, body):
         known = True
     if known is not None:
         return run.execute(frame, body if known else orelse, [state])
