@@ -18,6 +18,7 @@ from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.header import Header
 from ga_lint.fixers.registry import Target
 from ga_lint.fixers.tree import Tree, dotted, names_in, names_known_at
+from ga_lint.source import Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def counting_of(target: Target, header: Header, passed_as: str) -> Counting:
     foreign = names_in(tree.parse_expression(labels)) - bound
     if foreign:
         raise FixNotApplicable(f"the targets come from {', '.join(sorted(foreign))}, not from the micro-batch")
-    _refuse_changed_labels(tree, header, labels)
+    _refuse_changed_labels(tree, header, labels, target.spans("fetch"))
     cut = f"{labels}[..., 1:]" if target.option_or("shifted", "no") == "yes" else labels
     if mask:
         return Counting(f"{cut}.sum()", number="float")
@@ -73,13 +74,15 @@ def _refuse_unknown_names(tree: Tree, ignored: str, loop: cst.CSTNode) -> None:
         raise FixNotApplicable(f"the loss ignores {ignored}, and {min(unknown)} is not known where the loop runs")
 
 
-def _refuse_changed_labels(tree: Tree, header: Header, labels: str) -> None:
-    """The count is taken before the loop body runs, so nothing in it may change what is a target."""
+def _refuse_changed_labels(tree: Tree, header: Header, labels: str, fetches: list[Span]) -> None:
+    """The count is taken before the loop body runs, so nothing in it may change what is a target once it is fetched."""
     whole_labels = tree.parse_expression(labels)
     batch = dotted(whole_labels.value) if isinstance(whole_labels, cst.Subscript | cst.Attribute) else None
 
     class Changes(cst.CSTVisitor):
         def visit_Assign(self, node: cst.Assign) -> None:
+            if tree.span_of(node) in fetches:
+                return
             for each in node.targets:
                 whole = tree.code(each.target)
                 part = isinstance(each.target, cst.Subscript) and tree.code(each.target.value) == labels
