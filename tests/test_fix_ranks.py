@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import start_processes
 
-from testbed.accumulation import STEPS, Batch, Recorder, TinyModel, micro_batches, oracle, windows_of, worst
+from testbed.accumulation import ROWS, STEPS, Batch, Recorder, TinyModel, micro_batches, oracle, windows_of, worst
 from testbed.rewriting import refusal, rewritten
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -197,9 +197,13 @@ def fix_engine(text: str = ENGINE) -> str:
     return rewritten(text, "window-share", options, loop="for step,", backward="engine.backward(loss)")
 
 
+def many() -> list[Batch]:
+    return micro_batches((*ROWS, *ROWS[::-1]))
+
+
 def shard(rank: int, count: int) -> list[Batch]:
     """This rank's micro-batches: every second one, so that ranks hold different numbers of targets."""
-    return micro_batches()[:count][rank::RANKS]
+    return many()[:count][rank::RANKS]
 
 
 def expected(count: int, skipped: int = 0, aux: float = 0.0) -> list[torch.Tensor]:
@@ -220,7 +224,7 @@ class Rows(torch.utils.data.Dataset[Batch]):
     """Whole micro-batches as rows, so that accelerate's sampler can deal them out to ranks."""
 
     def __init__(self, count: int) -> None:
-        self.batches = micro_batches()[:count]
+        self.batches = many()[:count]
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -255,7 +259,7 @@ def forget_accelerators() -> None:
     PartialState._reset_state()
 
 
-COUNT = 10  # five micro-batches a rank: a full window and a short one of two
+COUNT = 22  # eleven micro-batches a rank: three full windows and a short one of two
 
 
 @functools.cache
@@ -314,7 +318,7 @@ def test_a_sum_on_two_ranks_gives_each_term_its_own_share() -> None:
     assert max(worst(seen["DDP sum"], wanted), worst(seen["accelerate sum"], wanted)) < EXACT
     for name in ("DDP sum, its second term times the ranks", "accelerate sum, its second term divided"):
         assert worst(seen[name], wanted) > FAR
-    alone = oracle(windows_of(micro_batches()[:8]), aux=0.5)
+    alone = oracle(windows_of(many()[:8]), aux=0.5)
     assert worst(run(fix_accelerate(ACCELERATE_SUM), loader(8)), alone) < EXACT
 
 
@@ -323,7 +327,7 @@ ENGINE_WRONG = ("not times its steps", "not times the ranks", "its short window 
 
 def expected_of_engine(ranks: int, count: int, aux: float = 0.0) -> list[torch.Tensor]:
     """Two epochs of full windows."""
-    shards = [windows_of(micro_batches()[:count][rank::ranks], short=False) * 2 for rank in range(ranks)]
+    shards = [windows_of(many()[:count][rank::ranks], short=False) * 2 for rank in range(ranks)]
     return oracle([list(itertools.chain(*windows)) for windows in zip(*shards, strict=True)], aux=aux)
 
 
@@ -338,11 +342,11 @@ def test_an_engine_on_two_ranks_equals_the_full_batch() -> None:
 def test_an_engine_alone(tmp_path: Path) -> None:
     dist.init_process_group("gloo", init_method=f"file://{tmp_path}/rendezvous", rank=0, world_size=1)
     try:
-        seen = run(fix_engine(), micro_batches())
+        seen = run(fix_engine(), many()[:11])
     finally:
         dist.destroy_process_group()
     assert len(seen) == 6
-    assert worst(seen, expected_of_engine(1, len(micro_batches()))) < EXACT
+    assert worst(seen, expected_of_engine(1, len(many()[:11]))) < EXACT
 
 
 def fix_gated(text: str = GATED) -> str:
@@ -377,7 +381,7 @@ def test_a_gate_that_says_something_else_above_is_refused(old: str, new: str, re
 
 def test_what_is_skipped_first_is_in_no_window() -> None:
     assert worst(on_two_ranks()["accelerate resumed"], expected(COUNT, skipped=1)) < EXACT
-    assert worst(run(fix_accelerate(ACCELERATE_RESUMED), loader(8)), oracle(windows_of(micro_batches()[1:8]))) < EXACT
+    assert worst(run(fix_accelerate(ACCELERATE_RESUMED), loader(8)), oracle(windows_of(many()[1:8]))) < EXACT
 
 
 def test_half_of_a_factor_would_be_seen() -> None:
@@ -391,7 +395,7 @@ def test_half_of_a_factor_would_be_seen() -> None:
 
 def test_the_mean_of_one_rank_is_its_count() -> None:
     text = fix_counted().replace("    model = DistributedDataParallel(model)\n", "")
-    assert worst(run(text, micro_batches()), oracle(windows_of(micro_batches()))) < EXACT
+    assert worst(run(text, many()), oracle(windows_of(many()))) < EXACT
 
 
 @pytest.mark.parametrize(
@@ -431,13 +435,13 @@ def test_the_distributed_form_still_runs_alone() -> None:
         .replace("    model = DistributedDataParallel(model)\n", "")
         .replace("contextlib.nullcontext() if last else model.no_sync()", "contextlib.nullcontext()")
     )
-    assert worst(run(text, micro_batches()), oracle(windows_of(micro_batches()))) < EXACT
+    assert worst(run(text, many()), oracle(windows_of(many()))) < EXACT
 
 
 @pytest.mark.parametrize("count", [3, 6, 7, 8, 11])
 def test_accelerate_alone(count: int) -> None:
     """Windows that end with the loader and windows that do not: both are stepped once, at their own end."""
-    wanted = oracle(windows_of(micro_batches()[:count]))
+    wanted = oracle(windows_of(many()[:count]))
     assert worst(run(fix_accelerate(), loader(count)), wanted) < EXACT
     assert worst(run(ACCELERATE, loader(count)), wanted) > FAR
 
@@ -457,4 +461,4 @@ def test_accelerate_without_the_boundary_steps_too_often() -> None:
     line = "                self.loader.end_of_dataloader = at_end and not window\n"
     text = fix_accelerate()
     assert line in text
-    assert worst(run(text.replace(line, ""), loader(8)), oracle(windows_of(micro_batches()[:8]))) > FAR
+    assert worst(run(text.replace(line, ""), loader(8)), oracle(windows_of(many()[:8]))) > FAR

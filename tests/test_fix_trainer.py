@@ -27,7 +27,7 @@ pytestmark = [
 
 EXACT = 2e-5  # float32; the worst seen is 1e-6
 FAR = 1e-2
-TARGETS = (14, 2, 9, 1, 15, 3, 6)  # per row: a window of four and a short one of three
+TARGETS = (14, 2, 9, 1, 15, 3, 6, 11, 1, 8, 15, 2, 4, 13, 1)  # per row: three windows of four, a short one of three
 VOCAB, WIDTH, STEPS, RANKS = 31, 16, 4, 2
 Row = dict[str, Tensor]
 
@@ -458,6 +458,12 @@ def rows() -> list[Row]:
     return found
 
 
+def windows(data: list[Row] | None = None) -> list[list[Row]]:
+    """What each optimizer step sees."""
+    data = rows() if data is None else data
+    return [data[start : start + STEPS] for start in range(0, len(data), STEPS)]
+
+
 def collate(batch: list[Row]) -> Row:
     return {key: torch.stack([row[key] for row in batch]) for key in batch[0]}
 
@@ -566,18 +572,16 @@ def error(seen: list[Tensor], windows: list[list[Row]], form: Form) -> float:
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_every_step_equals_the_full_batch(form: Form) -> None:
-    windows = [rows()[:STEPS], rows()[STEPS:]]
-    assert error(train(form.fixed), windows, form) < EXACT
+    assert error(train(form.fixed), windows(), form) < EXACT
     if form.crashes:
         with pytest.raises(TypeError):
             train(form.text)
     else:
-        off = error(train(form.text), windows, form)
+        off = error(train(form.text), windows(), form)
         assert off < EXACT if form.right_alone else off > FAR
 
 
 def test_wrong_texts_would_be_seen() -> None:
-    windows = [rows()[:STEPS], rows()[STEPS:]]
     form = FORMS["own cross-entropy"]
     fixed = form.fixed
     for old, new in (
@@ -586,14 +590,14 @@ def test_wrong_texts_would_be_seen() -> None:
         ('"mean" if num_items_in_batch is None else "sum"', '"mean"'),
     ):
         assert old in fixed
-        assert error(train(fixed.replace(old, new)), windows, form) > FAR
+        assert error(train(fixed.replace(old, new)), windows(), form) > FAR
 
 
 def test_an_undivided_term_would_be_seen() -> None:
     form = FORMS["a term beside super's loss"]
     assert form.fixed.count(".mean() / steps") == 1
     text = form.fixed.replace(".mean() / steps", ".mean()")
-    assert error(train(text), [rows()[:STEPS], rows()[STEPS:]], form) > FAR
+    assert error(train(text), windows(), form) > FAR
 
 
 @pytest.mark.parametrize("name", [name for name in FORMS if name.startswith("count that may be missing")])
@@ -614,7 +618,7 @@ def test_a_class_attribute_would_not_opt_out() -> None:
     text = form.text.replace(
         "class Custom(Trainer):\n", "class Custom(Trainer):\n    model_accepts_loss_kwargs = False\n"
     )
-    assert error(train(text), [rows()[:STEPS], rows()[STEPS:]], form) > FAR
+    assert error(train(text), windows(), form) > FAR
 
 
 SHARE = " * (targets != -100).sum() / num_items_in_batch"
@@ -647,7 +651,7 @@ WRONG = {  # each form once with something of its rewrite left out or done other
 def test_a_wrong_variant_would_be_seen(name: str, old: str, new: str) -> None:
     form = FORMS[name]
     assert old in form.fixed
-    assert error(train(form.fixed.replace(old, new)), [rows()[:STEPS], rows()[STEPS:]], form) > FAR
+    assert error(train(form.fixed.replace(old, new)), windows(), form) > FAR
 
 
 ON_RANKS = (
@@ -692,6 +696,6 @@ def on_two_ranks() -> dict[str, list[Tensor]]:
 def test_two_ranks_equal_the_full_batch(name: str) -> None:
     seen = on_two_ranks()
     data = rows()
-    windows = [data[:4], [*data[4:], data[0]]]  # the sampler fills the last round up from the start
-    assert error(seen[f"{name} fixed"], windows, FORMS[name]) < EXACT
-    assert FORMS[name].crashes or error(seen[name], windows, FORMS[name]) > FAR
+    filled = windows([*data, data[0]])  # the sampler fills the last round up from the start
+    assert error(seen[f"{name} fixed"], filled, FORMS[name]) < EXACT
+    assert FORMS[name].crashes or error(seen[name], filled, FORMS[name]) > FAR
