@@ -45,8 +45,8 @@ SIGNATURES = {
         "self, model, inputs, *, return_outputs=False, num_items_in_batch=None",
     ),
     "annotated": (
-        "self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False",
-        "self, model: nn.Module, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch=None",
+        "self, model: nn.Module, inputs: dict, return_outputs: bool = False",
+        "self, model: nn.Module, inputs: dict, return_outputs: bool = False, num_items_in_batch=None",
     ),
     "one a line, trailing comma": (
         "\n        self,\n        model,  # wrapped\n        inputs,\n    ",
@@ -59,6 +59,11 @@ SIGNATURES = {
     "aligned under the bracket": (
         "self, model, inputs,\n                     return_outputs=False",
         "self, model, inputs,\n                     return_outputs=False, num_items_in_batch=None",
+    ),
+    "no room on the line": (
+        "self, model: nn.Module, inputs: dict[str, torch.Tensor | Any], return_outputs: bool = False",
+        "self, model: nn.Module, inputs: dict[str, torch.Tensor | Any], return_outputs: bool = False,\n"
+        "                     num_items_in_batch=None",
     ),
     "all on a line of their own": (
         "\n        self, model, inputs, return_outputs=False\n    ",

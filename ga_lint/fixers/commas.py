@@ -17,16 +17,16 @@ Item = TypeVar("Item", cst.Param, cst.Arg)
 
 def append_argument(edits: Edits, call: cst.Call, new: cst.Arg) -> None:
     """Give a call one more argument, on a line of its own where the line of the last one would become too long."""
-    gap = _line_break(edits.tree, call, len(edits.tree.code(new)) + len(", ")) if call.args else None
+    gap = line_break(edits.tree, call.args, len(edits.tree.code(new)) + len(", ")) if call.args else None
     edits.change(call, lambda node: node.with_changes(args=appended(node.args, new, gap)))
 
 
-def _line_break(tree: Tree, call: cst.Call, added: int) -> cst.ParenthesizedWhitespace | None:
-    """A line end that puts the new argument below the first one of the last line; None where there is room."""
-    row = tree.span_of(call.args[-1]).end.row
+def line_break(tree: Tree, items: Sequence[Item], added: int) -> cst.ParenthesizedWhitespace | None:
+    """A line end that puts a new item below the first one of the last line; None where there is room."""
+    row = tree.span_of(items[-1]).end.row
     line = tree.source.lines[row - 1]
-    column = min(tree.span_of(arg).start.column for arg in call.args if tree.span_of(arg).start.row == row) - 1
-    statement = next(outer for outer in tree.around(call) if isinstance(outer, Statement))
+    column = min(tree.span_of(item).start.column for item in items if tree.span_of(item).start.row == row) - 1
+    statement = next(outer for outer in tree.around(items[-1]) if isinstance(outer, Statement))
     first = tree.source.lines[tree.span_of(statement).start.row - 1]
     indent = len(first) - len(first.lstrip())
     if len(line) + added <= MAX_WIDTH or column < indent or "\t" in line[:column] or not line[:column].isascii():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
-from ga_lint.fixers.commas import appended, bare_comma
+from ga_lint.fixers.commas import appended, bare_comma, line_break
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.tree import Tree, names_in
 
@@ -38,7 +38,9 @@ def receive_count(edits: Edits, function: cst.FunctionDef) -> str:
         return COUNT
     if COUNT in edits.tree.code(function.body):
         raise FixNotApplicable(f"{function.name.value} takes {COUNT} out of its keyword arguments itself")
-    edits.change(function.params, _with_count)
+    named = parameters(function)
+    gap = line_break(edits.tree, named, len(f", {COUNT}=None")) if named else None
+    edits.change(function.params, lambda params: _with_count(params, gap))
     return COUNT
 
 
@@ -47,7 +49,7 @@ def reads_kwargs(tree: Tree, function: cst.FunctionDef) -> bool:
     return name is not None and name in names_in(function.body)
 
 
-def _with_count(params: cst.Parameters) -> cst.Parameters:
+def _with_count(params: cst.Parameters, gap: cst.ParenthesizedWhitespace | None) -> cst.Parameters:
     """`num_items_in_batch=None` behind the other named parameters, before `**kwargs`."""
     new = cst.Param(cst.Name(COUNT), default=cst.Name("None"), equal=cst.AssignEqual(_NONE, _NONE))
     field = "params" if params.star_arg is cst.MaybeSentinel.DEFAULT else "kwonly_params"
@@ -61,7 +63,7 @@ def _with_count(params: cst.Parameters) -> cst.Parameters:
         assert isinstance(star, cst.Param)
         star, new = appended([star], new)
         return params.with_changes(star_arg=star, kwonly_params=[new])
-    return params.with_changes(**{field: appended(named, new)})
+    return params.with_changes(**{field: appended(named, new, gap)})
 
 
 def with_keywords(params: cst.CSTNode, name: str) -> cst.Parameters:
