@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from ga_lint.api import check_source
+from ga_lint.cli.confirm import as_judged
+from ga_lint.verify import site_at
 from ga_lint.verify.job import Answer, Measurement
 from ga_lint.verify.judge import judge
-from ga_lint.verify.model import Outcome
+from ga_lint.verify.model import Outcome, Verdict
+from testbed.fixtures import FIXTURES
 
 R0, R1, R2, R3 = (Measurement(name, "", 1e-16) for name in ("R0", "R1", "R2", "R3"))
 R1_DIFFERS = Measurement("R1", "", 0.5, 0.9, "head.weight")
@@ -98,3 +102,15 @@ def test_unnamed_head_decides_nothing() -> None:
 def test_what_is_missing_is_the_reason() -> None:
     judgement = judge(Answer(missing="needs `x`"), True)
     assert (judgement.outcome, judgement.reason, judgement.runs) == (Outcome.NOT_VERIFIABLE, "needs `x`", ())
+
+
+@pytest.mark.parametrize(("run", "wanted"), [("R3", Outcome.INCONCLUSIVE), ("R2", Outcome.REFUTED)])
+def test_an_objective_that_is_mended_does_change(run: str, wanted: Outcome) -> None:
+    """GA214: the code has another objective than the mean over targets, with or without accumulation."""
+    path = FIXTURES / "GA214-mismatched-num-items" / "rescaled_by_rows.py"
+    text = path.read_text(encoding="utf-8")
+    finding = check_source(text, path)[0].finding
+    site = site_at(path, text, finding.span.start.row)
+    assert site is not None
+    verdict = Verdict(site, Outcome.REFUTED, reason=f"{run}: the objective changed")
+    assert as_judged(finding, verdict).outcome is wanted

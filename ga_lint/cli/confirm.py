@@ -32,8 +32,19 @@ def of_ranks(finding: Finding) -> bool:
     return finding.effect.factor is not None and "N" in finding.effect.factor.split("*")[0].split("/")
 
 
+def of_objective(finding: Finding) -> bool:
+    """Is the code's own objective another than the mean over targets, with or without accumulation?"""
+    return finding.effect.factor == "factor/targets"
+
+
 def as_judged(finding: Finding, verdict: Verdict) -> Verdict:
-    """The verdict for what the finding says: a fault of the ranks is not cleared by one process."""
+    """The verdict for what the finding says: a fault of the ranks is not cleared by one process.
+
+    A rewrite that mends the objective is not refuted by changing it.
+    """
+    if verdict.outcome is Outcome.REFUTED and of_objective(finding) and (verdict.reason or "").startswith("R3"):
+        reason = "the code's own objective is wrong without accumulation too, so there is nothing to compare with"
+        return replace(verdict, outcome=Outcome.INCONCLUSIVE, reason=reason)
     if verdict.outcome is Outcome.CORRECT and of_ranks(finding):
         reason = "one process cannot show a rank factor; the rewrite changes nothing there"
         return replace(verdict, outcome=Outcome.INCONCLUSIVE, reason=reason)
