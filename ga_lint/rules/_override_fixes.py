@@ -137,7 +137,7 @@ def uneven_fix(override: Override, term: LossTerm, beside: Sequence[LossTerm], p
         return None, "the term that is divided by the count is divided in a helper"
     if any(one.site.level is Level.TOKEN and is_plain_mean(one) for one in beside):
         return None, "another term of the sum is a mean over tokens, which the count divides"
-    targets = _unique([("counted", place.span) for place in counted])
+    targets = tuple(dict.fromkeys(("counted", place.span) for place in counted))
     request = FixRequest("divide-terms", FixTier.UNSAFE, "divide by the steps what each forward adds", targets)
     return for_release(request, project), None
 
@@ -186,7 +186,9 @@ def _count(override: Override, terms: list[LossTerm]) -> Fix:
     targets = [target for site in own for target in _own_targets(site)]
     targets += [_handed_target(site.divisor) for site in handed if site.divisor is not None]
     options = (*dict.fromkeys(texts), *((f"divisor on line {row}", text) for row, text in sorted(divisors)))
-    request = FixRequest("count-loss", FixTier.UNSAFE, "divide the sum by the count", _unique(targets), options)
+    request = FixRequest(
+        "count-loss", FixTier.UNSAFE, "divide the sum by the count", tuple(dict.fromkeys(targets)), options
+    )
     return request, None
 
 
@@ -207,6 +209,18 @@ def _refusal(override: Override, sites: list[LossSite], counted: list[LossSite])
             return "the loss is reduced in a helper, and what its mean divides by cannot be written here"
         if not _stands_beside(override, site, counted):
             return _SEVERAL
+    return _unsteady(override, sites, [site for site in counted if site.via])
+
+
+def _unsteady(override: Override, sites: list[LossSite], handed: list[LossSite]) -> str | None:
+    """Does a helper's call also give something that is no mean, or that could not be followed?"""
+    calls = {site.divisor.place for site in handed if site.divisor is not None}
+    for returned in override.returns:
+        found = [term.site for term in returned.terms or ()]
+        if returned.partly and any(site in handed for site in found):
+            return "on some path what the helper returns could not be followed"
+        if any(site.divisor and site.divisor.place in calls and site not in sites for site in found):
+            return "what the helper returns is not always a mean over its targets"
     return None
 
 
@@ -228,10 +242,6 @@ def _own_options(site: LossSite) -> Options:
 
 def _handed_target(divisor: Divisor) -> tuple[str, Span]:
     return ("handed in a pair" if divisor.in_pair else "handed"), divisor.place.span
-
-
-def _unique(targets: Targets) -> tuple[tuple[str, Span], ...]:
-    return tuple(dict.fromkeys(targets))
 
 
 def _own_targets(site: LossSite) -> Targets:
