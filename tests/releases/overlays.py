@@ -41,7 +41,8 @@ def engine_overlay(release: str) -> Iterator[Mapping[str, str]]:
     """The same for a DeepSpeed over the current environment; it is built without its kernels."""
     with tempfile.TemporaryDirectory(prefix=f"ga-lint-deepspeed-{release}-") as folder:
         _pip(f"deepspeed {release}", folder, "--no-deps", f"deepspeed=={release}", *ENGINE_NEEDS)
-        yield {**os.environ, "PYTHONPATH": folder}
+        # what it compiles at run time; a lock that a killed run left in the user's own folder would be waited for
+        yield {**os.environ, "PYTHONPATH": folder, "TORCH_EXTENSIONS_DIR": f"{folder}/extensions"}
 
 
 def _install(release: str, folder: str) -> None:
