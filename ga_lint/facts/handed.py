@@ -166,7 +166,10 @@ def _leaves_alone(value: ast.expr | None, name: str) -> bool:
 
 
 def _assignments(node: ast.AST) -> dict[str, list[ast.expr | None]]:
-    """What each name is bound to in there: the values of plain assignments, None for anything else."""
+    """What each name is bound to in there: the values of plain assignments, None for anything else.
+
+    What changes a tensor in place binds its name anew.
+    """
     found: dict[str, list[ast.expr | None]] = {}
     plain: set[ast.AST] = set()
     for inner in ast.walk(node):
@@ -176,8 +179,13 @@ def _assignments(node: ast.AST) -> dict[str, list[ast.expr | None]]:
                 assert isinstance(target, ast.Name)
                 found.setdefault(target.id, []).append(inner.value)
     for inner in ast.walk(node):
-        if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store | ast.Del) and inner not in plain:
-            found.setdefault(inner.id, []).append(None)
+        match inner:
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()) if inner not in plain:
+                found.setdefault(name, []).append(None)
+            case ast.Subscript(value=ast.Name(id=name), ctx=ast.Store() | ast.Del()):
+                found.setdefault(name, []).append(None)
+            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr=method)) if method.endswith("_"):
+                found.setdefault(name, []).append(None)
     return found
 
 
@@ -188,7 +196,15 @@ def _parsed(text: str) -> ast.expr:
 def _rebound(function: Function, name: str, value: ast.expr) -> ast.expr | None:
     """`labels[:, 1:]` of the argument, for a parameter that is rebound to that before anything else happens to it."""
     at_once = any(isinstance(line, ast.Assign) and line.value is value for line in _body(function))
+    if any(_is_read_before(node, name, value) for node in ast.walk(function.node)):
+        return None
     return _Replaced({name: ast.Name(name + _AS_PASSED)}).visit(_parsed(text_of(value))) if at_once else None
+
+
+def _is_read_before(node: ast.AST, name: str, value: ast.expr) -> bool:
+    if not isinstance(node, ast.Name) or node.id != name or not isinstance(node.ctx, ast.Load):
+        return False
+    return (node.lineno, node.col_offset) < (value.lineno, value.col_offset)
 
 
 def _constants(function: Function) -> dict[str, ast.expr | None]:

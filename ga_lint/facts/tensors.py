@@ -173,6 +173,13 @@ def _count_method(count: Count, name: str) -> Value:
     return UNKNOWN
 
 
+def count_of(call: Call, mask: Tensor) -> Count:
+    """`mask.sum()`, `torch.count_nonzero(mask)`: how many elements it picks in this micro-batch."""
+    text, depth = text_of(call.node), len(call.frame.loops)
+    count = Count(mask.text, Scale.MICRO_BATCH, text=text, depth=depth, shifted=mask.shifted)
+    return replace(count, divisor=Divisor(text, call.run.place(call.frame, call.node)), targets=targets_of(mask))
+
+
 def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
     text = text_of(call.node)
     place = call.run.place(call.frame, call.node)
@@ -187,9 +194,7 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
         per_sample = isinstance(axis, Const) and isinstance(axis.value, int) and axis.value != 0
         if per_sample:
             return UNKNOWN
-        depth = len(call.frame.loops)
-        count = Count(tensor.text, Scale.MICRO_BATCH, text=text, depth=depth, shifted=tensor.shifted)
-        return replace(count, divisor=Divisor(text, place), targets=targets_of(tensor))
+        return count_of(call, tensor)
     if name == "numel":
         return Count(f"{call.receiver_text}.numel()", Scale.MICRO_BATCH, text=text, depth=len(call.frame.loops))
     if name in ("ne", "eq", "gt", "ge", "lt", "not_equal"):

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from ga_lint.diagnostics import Step
 from ga_lint.facts import algebra, losses, raw_losses, tensors
 from ga_lint.facts.elements import is_ignore_index
-from ga_lint.facts.model import Divisor
-from ga_lint.facts.remade import as_written, mask_of, targets_of
+from ga_lint.facts.remade import as_written, mask_of
 from ga_lint.facts.values import (
     UNKNOWN,
     Built,
@@ -20,7 +19,6 @@ from ga_lint.facts.values import (
     Loss,
     Many,
     Product,
-    Scale,
     Symbol,
     Tensor,
     TensorKind,
@@ -51,9 +49,7 @@ def call(call: Call, last: str) -> Value | None:
         case "mean" | "stack" | "cat" if isinstance(first, Many) and isinstance(first.element, Loss | Elements):
             return first.element
         case "sum" | "count_nonzero" if isinstance(first, Tensor) and first.kind is TensorKind.MASK:
-            text = text_of(call.node)
-            count = Count(first.text, Scale.MICRO_BATCH, text=text, depth=len(call.frame.loops))
-            return replace(count, divisor=Divisor(text, place), targets=targets_of(first))
+            return tensors.count_of(call, first)
         case "sum" | "mean" if isinstance(first, Loss | Count):
             return first
         case "div" if isinstance(first, Loss) and len(call.positional) > 1:
