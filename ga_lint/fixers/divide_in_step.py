@@ -42,13 +42,14 @@ def divide_in_step(target: Target, edits: Edits) -> None:
     backward = tree.enclosing(value, cst.Call)
     if backward is None:
         raise FixNotApplicable("backward is called in a form that is not known here")
-    if not isinstance(value, cst.Name):
+    first = common_statement(tree, function, _backwards(tree, function))  # apex has a branch of its own
+    if not isinstance(value, cst.Name) or _is_bound_after(tree, function, value.value, first):
         scale_backward(edits, backward, "/", steps)
+        _tell_engine(edits, backward, owner)
         return
     division = f"{value.value} = {value.value} / {steps}\n"
     if _by_accelerator(tree, owner, backward):
         division = f"if not {owner}.is_deepspeed_enabled:  # its engine divides by itself\n    {division}"
-    first = common_statement(tree, function, _backwards(tree, function))  # apex has a branch of its own
     edits.insert_before(first, division)
     _leave_returns_undivided(edits, function, value.value)
 
@@ -60,13 +61,14 @@ def _count(edits: Edits, function: cst.FunctionDef, *, take: bool) -> str:
 
 
 def _hand_on(edits: Edits, function: cst.FunctionDef, call: cst.Call, count: str, steps: str) -> None:
-    owner = parameter_name(function, 0)
+    tree, owner = edits.tree, parameter_name(function, 0)
     if any(arg.star or (arg.keyword is not None and arg.keyword.value == COUNT) for arg in call.args):
         raise FixNotApplicable("the call passes keyword arguments on already")
     line, loss, tail = bind(edits, function, call)
     append_argument(edits, call, cst.Arg(cst.Name(count), keyword=cst.Name(COUNT), equal=_TIGHT))
     edits.insert_after(line, f"{_where_uncounted(owner, count, loss, steps)}{tail}")
-    _tell_engine(edits, function)
+    for backward in _backwards(tree, function):
+        _tell_engine(edits, backward, owner)
     _leave_returns_undivided(edits, function, loss)
 
 
@@ -83,7 +85,8 @@ def _delegate(edits: Edits, call: cst.Call, losses: list[cst.BaseExpression], co
         raise FixNotApplicable("the loss has no name of its own")
     line = tree.statement_of(losses[0] if tree.span_of(losses[0]).contains(tree.span_of(call)) else call)
     edits.insert_after(line, _where_uncounted(owner, count, loss, steps))
-    _tell_engine(edits, function)
+    for backward in _backwards(tree, function):
+        _tell_engine(edits, backward, owner)
     _leave_returns_undivided(edits, function, loss)
 
 
@@ -91,12 +94,16 @@ def _where_uncounted(owner: str, count: str, loss: str, steps: str) -> str:
     return f"if {count} is None or not {owner}.model_accepts_loss_kwargs:\n    {loss} = {loss} / {steps}\n"
 
 
-def _tell_engine(edits: Edits, function: cst.FunctionDef) -> None:
-    tree, owner = edits.tree, parameter_name(function, 0)
-    for backward in _backwards(tree, function):
-        if _by_accelerator(tree, owner, backward):
-            told = f'({{"scale_wrt_gas": False}} if {owner}.is_deepspeed_enabled else {{}})'
-            append_argument(edits, backward, cst.Arg(tree.parse_expression(told), star="**"))
+def _tell_engine(edits: Edits, backward: cst.Call, owner: str) -> None:
+    if _by_accelerator(edits.tree, owner, backward):
+        told = f'({{"scale_wrt_gas": False}} if {owner}.is_deepspeed_enabled else {{}})'
+        append_argument(edits, backward, cst.Arg(edits.tree.parse_expression(told), star="**"))
+
+
+def _is_bound_after(tree: Tree, function: cst.FunctionDef, name: str, first: cst.CSTNode) -> bool:
+    """Does a step with several losses compute this one only when the first backward has run?"""
+    bound = [each.target for each in tree.inside(function.body, cst.AssignTarget)]
+    return any(name in names_in(each) and tree.span_of(each).start > tree.span_of(first).start for each in bound)
 
 
 def _by_accelerator(tree: Tree, owner: str, backward: cst.Call) -> bool:

@@ -150,6 +150,8 @@ def _counted_at(term: LossTerm) -> Place:
 
 def step_fix(override: Override, value: Place, term: LossTerm | None, project: Project) -> Fix:
     """What backward receives in a training_step of one's own: counted by compute_loss, or divided by the steps."""
+    if len({one.place for one in override.backwards if is_undivided(override, one)}) > 1:
+        return None, "several losses run backward, and each needs a division of its own"
     targets: Targets = [("value", value.span)]
     if term is not None and term.site.callee == SUPER and inside(term.site.call, override.function):
         targets.append(("call", term.site.call.span))
