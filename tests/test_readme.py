@@ -17,7 +17,7 @@ def test_outputs_and_tables_are_what_the_program_prints() -> None:
 
 
 def test_the_test_command_is_the_one_that_ci_runs() -> None:
-    """.ci/run sets up the same extra and runs the same tests, once for each hash seed."""
+    """.ci/run sets up the same extra and runs the same tests."""
     command = readme.commands(TEXT)["tests"]
     ci = (readme.ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert command.endswith(".venv/bin/python -m pytest -n auto")
