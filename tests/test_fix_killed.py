@@ -16,11 +16,16 @@ from testbed.fixtures import ROOT
 _DRIVER = """
 import json, os, pathlib, signal, sys
 from testbed.shell import HIT
+from testbed.notebooks import Book, CodeCell, Style
 import ga_lint.cli.fix, ga_lint.fixers.registry
 from ga_lint.cli.main import main
 
 ga_lint.fixers.registry.fixer_names()
-OLD = HIT.encode()
+OLD = {
+    "a.py": HIT.encode(),
+    "b.py": HIT.encode(),
+    "c.ipynb": Book([CodeCell(HIT.splitlines())], Style()).written(),
+}
 NAMES = ("write", "fsync", "chmod", "chown", "open", "close", "replace", "unlink")
 
 def dying_at(number):
@@ -43,8 +48,8 @@ while not ended:
     number += 1
     folder = pathlib.Path(sys.argv[1], str(number))
     folder.mkdir()
-    for name in ("a.py", "b.py"):
-        (folder / name).write_bytes(OLD)
+    for name, old in OLD.items():
+        (folder / name).write_bytes(old)
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
@@ -54,8 +59,8 @@ while not ended:
         dying_at(number)
         os._exit(main(["fix", "--no-verify", "."]))
     ended = os.WIFEXITED(os.waitpid(child, 0)[1])
-    seen.append([(folder / name).read_bytes().decode() for name in ("a.py", "b.py")])
-print(json.dumps({"old": HIT, "seen": seen}))
+    seen.append([(folder / name).read_bytes().decode() for name in OLD])
+print(json.dumps({"old": [old.decode() for old in OLD.values()], "seen": seen}))
 """
 
 
@@ -71,12 +76,14 @@ def test_killed_at_every_step(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
+    old: list[str] = result["old"]
     seen: list[list[str]] = result["seen"]
-    name_of = {result["old"]: "old", seen[-1][0]: "new"}
-    assert len(name_of) == 2
-    assert {tuple(name_of.get(text, text) for text in pair) for pair in seen} == {
-        ("old", "old"),
-        ("new", "old"),
-        ("new", "new"),
+    name_of = {**dict.fromkeys(old, "old"), **dict.fromkeys(seen[-1], "new")}
+    assert len(name_of) == 4  # the two modules are alike
+    assert {tuple(name_of.get(text, text) for text in files) for files in seen} == {
+        ("old", "old", "old"),
+        ("new", "old", "old"),
+        ("new", "new", "old"),
+        ("new", "new", "new"),
     }
     assert len(seen) > 10  # there were steps to be killed at
