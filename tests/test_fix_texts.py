@@ -400,6 +400,24 @@ def test_names_that_are_taken_are_left_alone() -> None:
     assert "(batch, target_share) in enumerate(WithTargetShare_2(loader, steps))" in fixed
 
 
+def test_a_long_head_gets_a_name_above_it_and_a_longer_name_its_own_lines() -> None:
+    loader = "loader_of(" + ", ".join(f"argument_{number}" for number in range(5)) + ")"
+    fixed = rewritten(LOOP.replace("(loader)", f"({loader})"), "window-share", LOOP_OPTIONS, **LOOP_PLACES)
+    assert f"    micro_batches = WithTargetShare({loader}, steps)\n    # one epoch\n" in fixed
+    longer = loader.replace("argument", "long_argument")
+    fixed = rewritten(LOOP.replace("(loader)", f"({longer})"), "window-share", LOOP_OPTIONS, **LOOP_PLACES)
+    assert f"    micro_batches = WithTargetShare(\n        {longer}, steps\n    )\n" in fixed
+    assert "in enumerate(micro_batches):" in fixed
+
+
+@pytest.mark.parametrize(("above", "below", "left"), [("\n", "\n", "\n"), ("\n\n", "\n", "\n\n"), ("", "\n", "\n")])
+def test_two_gaps_around_a_line_that_goes_become_one(above: str, below: str, left: str) -> None:
+    text = f"def f(loss):\n    ready()\n{above}    loss = loss / n\n{below}    # b\n    done()\n"
+    assert rewritten(text, "drop-division", division="loss / n") == (
+        f"def f(loss):\n    ready()\n{left}    # b\n    done()\n"
+    )
+
+
 # Every fixer once, on code whose layout the tests below disturb.
 EACH = {
     "forward-count": (override("self, model, inputs"), {}, {"call": SUPER}),

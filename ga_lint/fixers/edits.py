@@ -110,7 +110,7 @@ class _Apply(cst.CSTTransformer):
             if old in edits._before and old not in edits._removed:
                 group = [*_placed_above(edits._before[old], statement, *edits._spacing[old]), *group[1:]]
             if orphans:
-                group[0] = group[0].with_changes(leading_lines=[*orphans, *group[0].leading_lines])
+                group[0] = group[0].with_changes(leading_lines=_joined(orphans, group[0].leading_lines))
                 orphans = []
             body.extend(group)
         updated = updated.with_changes(body=body)
@@ -125,6 +125,14 @@ def _placed_above(new: Sequence[Statement], statement: Statement, gap: int, abov
     first = new[0].with_changes(leading_lines=[*missing, *lines[:blank], *new[0].leading_lines])
     spaced = [*[cst.EmptyLine(indent=False)] * gap, *lines[blank:]]
     return [first, *new[1:], statement.with_changes(leading_lines=spaced)]
+
+
+def _joined(orphans: Sequence[cst.EmptyLine], lines: Sequence[cst.EmptyLine]) -> list[cst.EmptyLine]:
+    """What stood above a line that is gone, and above the next one: a gap on both sides becomes one gap."""
+    if any(line.comment is not None for line in orphans):
+        return [*orphans, *lines]
+    gap = next((index for index, line in enumerate(lines) if line.comment is not None), len(lines))
+    return [*orphans[gap:], *lines]
 
 
 def comments_of(statement: Statement) -> list[cst.EmptyLine]:

@@ -68,12 +68,17 @@ def wrap_loader(edits: Edits, header: Header, wrapped: str, shares: tuple[str, .
     share = ", ".join(shares)
     pair = f"{text}, {share}"
     edits.replace(target, f"({pair})" if header.index is not None else pair)
-    head = tree.source.lines[tree.span_of(header.loop).start.row - 1]
+    start = tree.span_of(header.loop).start
+    head = tree.source.lines[start.row - 1]
     if len(head) + len(wrapped) - len(tree.code(header.loader)) + len(share) + 4 <= MAX_WIDTH:
         edits.replace(header.loader, wrapped)
         return
     name = fresh_name(tree, header.loop, "micro_batches", "shared_batches")
-    edits.insert_before(header.loop, f"{name} = {wrapped}\n")
+    bound = f"{name} = {wrapped}\n"
+    if start.column + len(bound) - 2 > MAX_WIDTH:
+        made, _, arguments = bound.removesuffix(")\n").partition("(")
+        bound = f"{made}(\n    {arguments}\n)\n"
+    edits.insert_before(header.loop, bound)
     edits.replace(header.loader, name)
 
 
