@@ -50,8 +50,8 @@ odd\x1b[31m,a:b%.py:3:6: GA203 [unforwarded-num-items] 100% wrong,\nreally
 """
 
 GITHUB = (
-    "::error file=odd\x1b[31m%2Ca%3Ab%25.py,title=ga-lint::internal error in GA101: boom%0Abang\n"
-    "::error file=odd\x1b[31m%2Ca%3Ab%25.py,line=3,endLine=5,title=ga-lint GA203 [unforwarded-num-items]"
+    "::error file=odd\\x1b[31m%2Ca%3Ab%25.py,title=ga-lint::internal error in GA101: boom%0Abang\n"
+    "::error file=odd\\x1b[31m%2Ca%3Ab%25.py,line=3,endLine=5,title=ga-lint GA203 [unforwarded-num-items]"
     "::100%25 wrong,%0Areally%0Aeffect: gradients are 8 times too large\n"
     "::warning file=src/train.py,line=88,endLine=88,col=16,endColumn=28,title=ga-lint GA101 [mean-of-means]"
     "::a mean is averaged over 8 micro-batches%0Aeffect: tokens of short micro-batches weigh more"
@@ -203,9 +203,9 @@ odd\x1b[31m,a:b%.py:
 AZURE = (
     "##vso[task.logissue type=warning;sourcepath=src/train.py;linenumber=88;columnnumber=16;code=GA101;]"
     "a mean is averaged over 8 micro-batches; tokens of short micro-batches weigh more\n"
-    "##vso[task.logissue type=error;sourcepath=odd\x1b[31m,a:b%AZP25.py;linenumber=3;columnnumber=6;code=GA203;]"
+    "##vso[task.logissue type=error;sourcepath=odd\\x1b[31m,a:b%AZP25.py;linenumber=3;columnnumber=6;code=GA203;]"
     "100%AZP25 wrong,%0Areally; gradients are 8 times too large\n"
-    "##vso[task.logissue type=error;sourcepath=odd\x1b[31m,a:b%AZP25.py;]internal error in GA101: boom%0Abang\n"
+    "##vso[task.logissue type=error;sourcepath=odd\\x1b[31m,a:b%AZP25.py;]internal error in GA101: boom%0Abang\n"
 )
 PYLINT = r"""
 src/train.py:88: [GA101] a mean is averaged over 8 micro-batches
@@ -421,7 +421,7 @@ def test_every_format_tells_of_text_that_is_no_python(name: str) -> None:
         assert "binary file (null bytes)" in text
 
 
-@pytest.mark.parametrize("name", ["full", "concise", "grouped", "pylint", "junit", "markdown", "gitlab", "sarif"])
+@pytest.mark.parametrize("name", FORMATS)
 def test_no_control_character_reaches_the_terminal(name: str) -> None:
     assert not set(renderer(name)(SAMPLE)) & {chr(code) for code in range(32) if code != 10}
 

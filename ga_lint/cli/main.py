@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -12,14 +13,14 @@ from ga_lint.errors import InternalError, UsageError
 from ga_lint.outcome import EXIT_BROKEN
 
 _SHOWS_HELP = {"--help", "-h", "--install-completion", "--show-completion"}
+_OUTPUT_REFUSED = {errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT}
 _INTERRUPTED = 130  # what shells expect after Ctrl-C
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command line; the exit code."""
     words = sys.argv[1:] if words is None else words
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    _ready_streams()
     try:
         return _run(words)
     except UsageError as error:
@@ -29,17 +30,34 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return _INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read our output has gone, as `head` does; Python must not complain at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output has gone, as `head` does
+        _forget_output()
         return EXIT_BROKEN
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is None and error.errno in _OUTPUT_REFUSED:
+            _forget_output()
+            return _broken(f"error: the output cannot be written: {error.strerror}")
         if "--verbose" in words or "-v" in words:
             raise
         from ga_lint.resources import ISSUES_URL
 
         what = f"{type(error).__name__}: {error}"
         return _broken(f"internal error: {what}; run it with --verbose and report what that prints: {ISSUES_URL}")
+
+
+def _ready_streams() -> None:
+    """What the encoding lacks is written as an escape; a stream that is closed takes everything and keeps nothing."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+
+
+def _forget_output() -> None:
+    """What stdout still holds goes nowhere; Python would try to write it at exit, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(words: Sequence[str]) -> int:

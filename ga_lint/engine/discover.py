@@ -93,8 +93,9 @@ def _walk(top: str, finder: ConfigFinder, force_exclude: bool) -> Iterator[tuple
 
 
 def _is_python(entry: os.DirEntry[str]) -> bool:
-    # Emacs' lock files, `.#train.py`, are links to nowhere.
-    return entry.name.endswith((".py", NOTEBOOK)) and not entry.name.startswith(".#") and not entry.is_dir()
+    # Emacs' lock files, `.#train.py`, are links to nowhere. A link to itself is an error for DirEntry.is_dir.
+    is_named_so = entry.name.endswith((".py", NOTEBOOK)) and not entry.name.startswith(".#")
+    return is_named_so and not os.path.isdir(entry.path)
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 from collections.abc import Iterator
 from typing import TypeVar
@@ -29,12 +30,16 @@ Statement = (
     | cst.Match
 )
 
+_MAX_CHAIN = 1_000
+
 
 class Tree:
     """One module as LibCST sees it, with the places and the parents of its nodes."""
 
     def __init__(self, source: SourceFile) -> None:
         self.source = source
+        if _chains_too_long(source.text):
+            raise FixNotApplicable(f"it holds a chain of more than {_MAX_CHAIN} `and`s or `or`s")
         try:
             module = cst.parse_module(source.text)
         except (cst.ParserSyntaxError, RecursionError):
@@ -244,3 +249,14 @@ def dotted(node: cst.CSTNode) -> str | None:
         base = dotted(node.value)
         return None if base is None else f"{base}.{node.attr.value}"
     return None
+
+
+def _chains_too_long(text: str) -> bool:
+    """Is there a chain that is flat for Python's parser and nested for LibCST's, which then overflows the stack?
+
+    Of all shapes that `ast.parse` lets through this is the only one: it kills the process at some 10,000 operands.
+    """
+    if text.count("and") + text.count("or") <= _MAX_CHAIN:
+        return False
+    chains = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.BoolOp))
+    return any(len(chain.values) > _MAX_CHAIN for chain in chains)

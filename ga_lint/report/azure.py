@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from ga_lint.diagnostics import Diagnostic, Severity
 from ga_lint.outcome import Report
-from ga_lint.report.text import in_cell, repository_path
+from ga_lint.report.text import in_cell, repository_path, shown_lines
 
-_TEXT = {"%": "%AZP25", "\r": "%0D", "\n": "%0A"}  # the per cent sign first
+_TEXT = {"%": "%AZP25", "\n": "%0A"}  # the per cent sign first
 _VALUE = {**_TEXT, "]": "%5D", ";": "%3B"}
 
 
@@ -38,6 +38,7 @@ def _command(properties: Mapping[str, str], message: str) -> str:
 
 
 def _escaped(text: str, table: Mapping[str, str]) -> str:
+    text = shown_lines(text)
     for character, escape in table.items():
         text = text.replace(character, escape)
     return text

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ga_lint.diagnostics import Diagnostic, Severity
 from ga_lint.outcome import Failed, Report
-from ga_lint.report.text import in_cell, repository_path
+from ga_lint.report.text import in_cell, repository_path, shown_lines
 
 SHOWN_PER_LEVEL = 10  # of each level, for each step; GitHub drops the rest
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "notice"}
@@ -60,6 +60,7 @@ def _command(level: str, properties: Mapping[str, str], message: str) -> str:
 
 
 def _escaped(text: str, more: str = "") -> str:
-    for character in f"%\r\n{more}":  # the per cent sign first
+    text = shown_lines(text)
+    for character in f"%\n{more}":  # the per cent sign first
         text = text.replace(character, f"%{ord(character):02X}")
     return text

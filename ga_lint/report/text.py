@@ -18,6 +18,11 @@ def shown(text: object) -> str:
     return _UNSAFE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), str(text))
 
 
+def shown_lines(text: str) -> str:
+    """Text of several lines: each as `shown`, and the line ends kept."""
+    return "\n".join(map(shown, text.split("\n")))
+
+
 def place(diagnostic: Diagnostic) -> str:
     """`path:row:column`, in a notebook `path:cell 3:row:column`."""
     start = diagnostic.finding.span.start
