@@ -15,6 +15,7 @@ _COMPARED = {
     "R1": "original, ragged counts",
     "R2": "rewrite, ragged counts",
     "R3": "rewrite against original",
+    "R4": "2 ranks against one batch",
 }
 
 

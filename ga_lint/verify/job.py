@@ -8,6 +8,8 @@ from typing import Any
 
 STEPS = 4  # the accumulation steps of every check: four rows, cut into four micro-batches of one
 
+RANKS = 2  # of the emulation: the fewest that show a count of one rank, or a rank factor that is missing
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -55,6 +57,7 @@ class Answer:
     raises: str | None = None  # the original cannot run as it stands: the error that training would end with
     dtype: str = "float64"
     equal: str | None = None  # why every micro-batch holds the same number of targets
+    stack: str | None = None  # what puts the code on several ranks; R4 belongs to it then
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -1,8 +1,7 @@
-"""Which runs does a site get? R0 to R3, in every setting in which its code can be called."""
+"""Which runs does a site get? R0 to R4, in every setting in which its code can be called."""
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,23 +9,15 @@ from typing import Protocol
 
 import torch
 
-from ga_lint.verify.job import Answer, Job, Measurement
-from ga_lint.verify.judge import PER_EXAMPLE, SHORT_WINDOW
+from ga_lint.verify.job import RANKS, Answer, Job, Measurement
+from ga_lint.verify.judge import AGREES, ON_RANKS, ORIGINAL, PER_EXAMPLE, SHORT_WINDOW
 from ga_lint.verify.model import SiteKind
 from ga_lint.verify.worker.data import Batch
-from ga_lint.verify.worker.measure import Gradient, compare
+from ga_lint.verify.worker.describe import describe
+from ga_lint.verify.worker.measure import Pair, compare, compare_pair
 from ga_lint.verify.worker.neutral import NEUTRALISED, Steady, neutralise
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder, Unknown
-
-
-@dataclass(frozen=True)
-class Pair:
-    """The same windows twice: cut into micro-batches, and each as one batch. `short` is a short last window's place."""
-
-    accumulated: list[Gradient]
-    whole: list[Gradient]
-    short: int | None = None
 
 
 class Subject(Protocol):
@@ -36,7 +27,12 @@ class Subject(Protocol):
     raises: str | None  # the error that the original ends with as it stands
     equal: str | None  # why its micro-batches all hold the same number of targets
 
-    def pair(self, ragged: bool, setting: str) -> Pair: ...
+    @property
+    def stack(self) -> str | None:
+        """What puts the code on several ranks, and who averages gradients there; None for a single process's."""
+        ...
+
+    def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair: ...
 
 
 @dataclass
@@ -63,8 +59,10 @@ def examine(job: Job) -> Answer:
         measurements = tuple(_measure(context, original, ragged=equal is None))
     except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
         return Answer(missing=describe(error, job), assumptions=context.recorder.assumptions, dtype=job.dtype)
+    if original.stack is not None:
+        context.recorder.assume(f"{RANKS} ranks are emulated in one process: {original.stack}")
     assumptions = (*context.recorder.assumptions, NEUTRALISED)
-    return Answer(measurements, assumptions, raises=original.raises, dtype=job.dtype, equal=equal)
+    return Answer(measurements, assumptions, raises=original.raises, dtype=job.dtype, equal=equal, stack=original.stack)
 
 
 def _measure(context: Context, original: Subject, ragged: bool) -> Iterator[Measurement]:
@@ -84,31 +82,57 @@ def _measure(context: Context, original: Subject, ragged: bool) -> Iterator[Meas
 
 
 def _runs(context: Context, original: Subject, setting: str, ragged: bool) -> Iterator[Measurement]:
+    job = context.job
     before = original.pair(False, setting)
-    yield from _compared("R0", setting, before)
+    alone = list(_compared("R0", setting, before))
+    yield from alone
     if ragged:
         before = original.pair(True, setting)
-        yield from _compared("R1", setting, before)
-    job = context.job
-    if job.rewritten is None:
-        return
-    try:
-        rewritten = _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
-        after = rewritten.pair(ragged, setting)
-    except Exception as error:  # noqa: BLE001 - as above
-        yield Measurement("R2", setting, failure=describe(error, job))
-        return
-    yield from _compared("R2", setting, after)
-    windows = min(len(after.whole), len(before.whole))
-    yield compare("R3", setting, after.whole[:windows], before.whole[:windows])
+        alone = list(_compared("R1", setting, before))
+        yield from alone
+    rewritten: Subject | None = None
+    if job.rewritten is not None:
+        try:
+            rewritten = _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
+            after = rewritten.pair(ragged, setting)
+        except Exception as error:  # noqa: BLE001 - as above
+            yield Measurement("R2", setting, failure=describe(error, job))
+            return
+        yield from _compared("R2", setting, after)
+        windows = min(len(after.whole), len(before.whole))
+        yield compare("R3", setting, after.whole[:windows], before.whole[:windows])
+    if original.stack is not None and setting == original.settings[0]:
+        is_right = alone[0].relative_error < AGREES[job.dtype]
+        if is_right or rewritten is not None:
+            yield from _on_ranks(context, original, rewritten, setting, ragged=ragged, is_right=is_right)
+
+
+def _on_ranks(
+    context: Context, original: Subject, rewritten: Subject | None, setting: str, *, ragged: bool, is_right: bool
+) -> Iterator[Measurement]:
+    """R4. An original that is right in one process is run there too, and its equal counts are the control of a find."""
+
+    def attempt(name: str, told: str, subject: Subject, *, ragged: bool) -> list[Measurement]:
+        try:
+            return list(_compared(name, told, subject.pair(ragged, setting, RANKS)))
+        except (Exception, NotVerifiable) as error:  # noqa: BLE001 - as above
+            return [Measurement(name, told, failure=describe(error, context.job))]
+
+    found = attempt("R4", setting, rewritten or original, ragged=ragged)
+    if rewritten is None:
+        found = found[:1]
+    elif is_right:
+        found += attempt("R4", ORIGINAL, original, ragged=ragged)[:1]
+    if any(run.failure is not None or not run.relative_error < AGREES[context.job.dtype] for run in found):
+        found += attempt("R0", ON_RANKS, original, ragged=False)[:1]
+    yield from found
 
 
 def _compared(name: str, setting: str, pair: Pair) -> Iterator[Measurement]:
     """One measurement over the full windows, and one over the short last window if the code steps on it."""
-    full = [n for n in range(len(pair.whole)) if n != pair.short]
-    yield compare(name, setting, [pair.accumulated[n] for n in full], [pair.whole[n] for n in full])
+    yield compare_pair(name, setting, pair, pair.full)
     if pair.short is not None:
-        yield compare(name, SHORT_WINDOW, [pair.accumulated[pair.short]], [pair.whole[pair.short]])
+        yield compare_pair(name, SHORT_WINDOW, pair, [pair.short])
 
 
 def _subject(context: Context, text: str, row: int | None, order_of: str | None = None) -> Subject:
@@ -125,16 +149,3 @@ def _subject(context: Context, text: str, row: int | None, order_of: str | None 
     from ga_lint.verify.worker.loop import LoopSubject
 
     return LoopSubject(context, module, row, Module(module.path, order_of) if order_of is not None else None)
-
-
-def describe(error: BaseException, job: Job) -> str:
-    """What went wrong, and at which line of the user's code."""
-    text = str(error) if isinstance(error, NotVerifiable) else f"{type(error).__name__}: {str(error)[:160]}"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.endswith(".py")]
-    own = str(Path(__file__).parent)
-    theirs = [f for f in frames if not f.filename.startswith(own) and "site-packages" not in f.filename]
-    exact = [f for f in theirs if f.filename == job.path]
-    for frame in reversed(exact or theirs):
-        if "/lib/python" not in frame.filename:
-            return f"{text} ({Path(frame.filename).name}:{frame.lineno})"
-    return text

@@ -12,8 +12,10 @@ import torch
 from torch import nn
 
 from ga_lint.verify.worker import data
+from ga_lint.verify.worker.averaging import Averaging
 from ga_lint.verify.worker.bookkeeping import without
 from ga_lint.verify.worker.data import Row
+from ga_lint.verify.worker.engines import Accelerate, Engine, Fabric
 from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.layout import ONE_TENSOR
@@ -28,10 +30,7 @@ from ga_lint.verify.worker.roles import LOADER, LOSS, PROGRESS
 from ga_lint.verify.worker.slice_builtins import compiled
 from ga_lint.verify.worker.sources import last, project_root
 from ga_lint.verify.worker.stack import (
-    Accelerate,
     Capture,
-    Engine,
-    Fabric,
     Feed,
     Loader,
     Optimizer,
@@ -66,6 +65,8 @@ class Execution:
         self.reading, self.context, self.steps, self.head = reading, context, steps, head
         self.recorder = context.recorder
         self.model = self._tiny_model(context.job.seed)
+        if reading.stack is not None and reading.stack.averages:
+            self.model.averaging = Averaging(self.model)
         self.capture = Capture(self.model, context.steady)
         for member in reading.model_members:
             self.model.extras[member] = Unknown(f"model.{member}", self.recorder)
@@ -134,7 +135,7 @@ class Execution:
             "engine": lambda: Engine(self.capture, self.steps),
             "scheduler": Scheduler,
             "scaler": Scaler,
-            "fabric": Fabric,
+            "fabric": lambda: Fabric(self.model),
             "iterator": lambda: Feed(self.batches),
             "tokenizer": lambda: Feed([_without_labels(batch) for batch in self.batches]).next_batch,
             "batch function": lambda: Feed(self.batches).next_batch,

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ga_lint.verify.worker.averaging import Averaging
 from ga_lint.verify.worker.data import CLASSES, LONGEST, PAD, VOCABULARY
 from ga_lint.verify.worker.stand_ins import NotVerifiable
 
@@ -109,6 +110,7 @@ class TinyModel(nn.Module):
         self.vocab_size, self.max_seq_length = VOCABULARY, 64
         self.seen: list[torch.Tensor] = []  # the token ids of each forward pass, to know which rows a window held
         self.extras: dict[str, object] = {}  # what stands in for attributes that only the user's model has
+        self.averaging: Averaging | None = None  # what its data-parallel wrapper does, on several ranks
 
     @property
     def module(self) -> TinyModel:
@@ -127,15 +129,30 @@ class TinyModel(nn.Module):
         return extras[name] if name in extras else super().__getattr__(name)
 
     def no_sync(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
+        return contextlib.nullcontext() if self.averaging is None else self.averaging.no_sync()
+
+    @property
+    def require_backward_grad_sync(self) -> bool:
+        return self.averaging is None or self.averaging.syncs
+
+    @require_backward_grad_sync.setter
+    def require_backward_grad_sync(self, syncs: bool) -> None:
+        if self.averaging is not None:
+            self.averaging.syncs = bool(syncs)
+
+    def set_requires_gradient_sync(self, *args: Any, **kwargs: Any) -> None:
+        if self.averaging is not None:
+            self.averaging.set_requires_gradient_sync(*args, **kwargs)
 
     def _nothing(self, *_: object, **__: object) -> None:
         return None
 
     gradient_checkpointing_enable = gradient_checkpointing_disable = enable_input_require_grads = _nothing
-    save_pretrained = set_requires_gradient_sync = resize_token_embeddings = _nothing
+    save_pretrained = resize_token_embeddings = _nothing
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if self.averaging is not None:
+            self.averaging.forwarded()
         ids, labels = self._inputs(args, kwargs)
         hidden = self.embedding(ids)  # (batch, time, width)
         steps = torch.arange(1, ids.shape[1] + 1, dtype=hidden.dtype)

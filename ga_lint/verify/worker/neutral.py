@@ -8,6 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from ga_lint.verify.worker import ranks
+from ga_lint.verify.worker.averaging import DataParallel
+from ga_lint.verify.worker.collectives import patch_distributed
 from ga_lint.verify.worker.stand_ins import NotVerifiable, Quiet
 
 NEUTRALISED = (
@@ -40,8 +43,8 @@ class Steady(torch.overrides.TorchFunctionMode):
     ) -> Any:
         name = getattr(func, "__name__", "")
         if func is torch.Tensor.backward:
-            self.backwards += 1
-        elif isinstance(args[0] if args else None, torch.Tensor) and func is getattr(torch.Tensor, name, None):
+            return self._backward(args, kwargs or {})
+        if isinstance(args[0] if args else None, torch.Tensor) and func is getattr(torch.Tensor, name, None):
             if name in _SAME:
                 return args[0]
             if name in _CASTS:
@@ -52,6 +55,13 @@ class Steady(torch.overrides.TorchFunctionMode):
             key: self._cast(value) for key, value in (kwargs or {}).items() if key not in ("device", "pin_memory")
         }
         return func(*args, **options)
+
+    def _backward(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.backwards += 1
+        torch.Tensor.backward(*args, **kwargs)  # type: ignore[no-untyped-call]
+        group = ranks.here()
+        for after in group.after_backward[ranks.rank()] if group is not None else ():
+            after()
 
     def _to(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
         tensor: torch.Tensor = args[0]
@@ -85,26 +95,11 @@ def neutralise(dtype: torch.dtype) -> Steady:
     _patch(torch.cuda, "max_memory_allocated memory_allocated memory_reserved max_memory_reserved", _zero)
     _patch(torch.cuda, "current_device device_count", _zero)
     _patch(torch.cuda, "Event", lambda *_, **__: Quiet())
-    _collectives()
+    patch_distributed()
+    torch.nn.parallel.DistributedDataParallel = DataParallel  # type: ignore[misc, assignment]
     steady = Steady(dtype)
     steady.__enter__()  # type: ignore[no-untyped-call]
     return steady
-
-
-def _collectives() -> None:
-    """One process that is rank 0 of 1, whether or not a process group was initialised."""
-    import torch.distributed as distributed
-
-    _patch(distributed, "all_reduce broadcast reduce barrier init_process_group destroy_process_group", _nothing)
-    _patch(distributed, "get_rank", _zero)
-    _patch(distributed, "get_world_size", lambda *_, **__: 1)
-    _patch(distributed, "is_initialized", lambda: False)
-
-    def all_gather(outputs: list[torch.Tensor], tensor: torch.Tensor, *_: object, **__: object) -> None:
-        outputs[0].copy_(tensor)
-
-    _patch(distributed, "all_gather", all_gather)
-    _patch(distributed, "all_gather_into_tensor", lambda output, tensor, *_, **__: output.copy_(tensor))
 
 
 def _patch(owner: object, names: str, value: object) -> None:

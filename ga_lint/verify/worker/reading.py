@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from ga_lint.verify.worker import data
+from ga_lint.verify.worker.distribution import Distribution, distribution
 from ga_lint.verify.worker.evidence import equal_counts
 from ga_lint.verify.worker.layout import ONE_TENSOR, tuple_layout
 from ga_lint.verify.worker.loop_slice import LoopSlice, slice_loop, steps_expressions
@@ -35,6 +36,7 @@ class Reading:
     is_about_tokens: bool
     equal: str | None  # why all counts are equal
     accelerator_divides: bool
+    stack: Distribution | None  # what puts the code on several ranks; None: it is a single process's
 
     @property
     def model_members(self) -> list[str]:
@@ -67,6 +69,7 @@ def read_loop(module: Module, scope: str, row: int | None, original: tuple[Modul
         is_about_tokens=_TOKENS.search(source.text) is not None,
         equal="its batches are one tensor, without padding" if layout == ONE_TENSOR else equal_counts(source.text),
         accelerator_divides=_accelerator_has_steps(module, found),
+        stack=distribution(f"{source.text}\n{module.text}", frozenset(roles.values())),
     )
 
 
