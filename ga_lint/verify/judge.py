@@ -53,6 +53,9 @@ class _Case:
         assert control is not None  # every subject measures its control first
         factor = _steps_factor(control)
         if not self.agrees(control) and factor is None:
+            changed = next((m for m in self.answer.measurements if m.name == "R3" and m.setting == self.main), None)
+            if changed is not None and (objection := self.objection(changed)) is not None:
+                return Outcome.REFUTED, objection  # both without accumulation: the control has no say in it
             return Outcome.INCONCLUSIVE, (
                 "even with equal counts the gradient depends on how the batch is cut "
                 f"(relative error {control.relative_error:.2g}): the control run failed"
@@ -143,7 +146,7 @@ class _Case:
             return None
         where = f" ({run.setting})" if run.setting else ""
         if run.failure is not None:
-            return f"{run.name}{where}: the rewritten code fails: {run.failure}"
+            return f"{run.name}{where}: {run.failure}"
         if not self.differs(run):
             return None
         detail = f"relative error {run.relative_error:.2g} in {run.parameter}, allowed {self.allowed:.0e}"
@@ -163,8 +166,8 @@ class _Case:
         if not self.differs(run):
             return None
         return (
-            f"R4{where}: on {RANKS} ranks the gradient is not that of the batch: {_of_ranks(run)} "
-            f"in {run.parameter}, allowed {self.allowed:.0e}"
+            f"R4{where}: on {RANKS} ranks the gradient is not that of the batch: {_of_ranks(run)}; "
+            f"furthest off in {run.parameter}, allowed {self.allowed:.0e}"
         )
 
     def doubt_about_ranks(self, run: Measurement) -> str | None:
@@ -189,9 +192,9 @@ def _of_ranks(run: Measurement) -> str:
     """How far, and if it is a factor of the ranks, which."""
     found = f"relative error {run.relative_error:.2g}"
     if abs(run.scale * RANKS - 1) < SCALE and _has_right_direction(run):
-        return f"{found}, {RANKS} times too small: the number of ranks is missing as a factor;"
+        return f"{found}, {RANKS} times too small: the number of ranks is missing as a factor"
     if abs(run.scale / RANKS - 1) < SCALE and _has_right_direction(run):
-        return f"{found}, {RANKS} times too large: the number of ranks is a factor too often;"
+        return f"{found}, {RANKS} times too large: the number of ranks is a factor too often"
     return found
 
 

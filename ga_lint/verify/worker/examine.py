@@ -19,6 +19,8 @@ from ga_lint.verify.worker.neutral import NEUTRALISED, Steady, neutralise
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder, Unknown
 
+NO_SHORT_STEP = "the original takes one step for the short last window, the rewritten code none, or several"
+
 
 class Subject(Protocol):
     """A piece of user code that can be run with and without accumulation."""
@@ -59,8 +61,6 @@ def examine(job: Job) -> Answer:
         measurements = tuple(_measure(context, original, ragged=equal is None))
     except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
         return Answer(missing=describe(error, job), assumptions=context.recorder.assumptions, dtype=job.dtype)
-    if original.stack is not None:
-        context.recorder.assume(f"{RANKS} ranks are emulated in one process: {original.stack}")
     assumptions = (*context.recorder.assumptions, NEUTRALISED)
     return Answer(measurements, assumptions, raises=original.raises, dtype=job.dtype, equal=equal, stack=original.stack)
 
@@ -96,9 +96,11 @@ def _runs(context: Context, original: Subject, setting: str, ragged: bool) -> It
             rewritten = _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
             after = rewritten.pair(ragged, setting)
         except Exception as error:  # noqa: BLE001 - as above
-            yield Measurement("R2", setting, failure=describe(error, job))
+            yield Measurement("R2", setting, failure=f"the rewritten code fails: {describe(error, job)}")
             return
         yield from _compared("R2", setting, after)
+        if before.short is not None and after.short is None:
+            yield Measurement("R2", SHORT_WINDOW, failure=NO_SHORT_STEP)
         windows = min(len(after.whole), len(before.whole))
         yield compare("R3", setting, after.whole[:windows], before.whole[:windows])
     if original.stack is not None and setting == original.settings[0]:
@@ -111,6 +113,7 @@ def _on_ranks(
     context: Context, original: Subject, rewritten: Subject | None, setting: str, *, ragged: bool, is_right: bool
 ) -> Iterator[Measurement]:
     """R4. An original that is right in one process is run there too, and its equal counts are the control of a find."""
+    context.recorder.assume(f"{RANKS} ranks are emulated in one process: {original.stack}")
 
     def attempt(name: str, told: str, subject: Subject, *, ragged: bool) -> list[Measurement]:
         try:

@@ -132,7 +132,7 @@ class Execution:
         makers: dict[str, Callable[[], object]] = {
             "model": lambda: self.model,
             "teacher": self._teacher,
-            "engine": lambda: Engine(self.capture, self.steps),
+            "engine": self._engine,
             "scheduler": Scheduler,
             "scaler": Scaler,
             "fabric": lambda: Fabric(self.model),
@@ -155,6 +155,12 @@ class Execution:
         assert isinstance(made, Accelerate)
         self._made["accelerate"] = made
         return made
+
+    def _engine(self) -> object:
+        gated = self.reading.gates_engine
+        if gated:
+            self.recorder.assume("the engine divides by its steps, and steps where the loop's own gate says")
+        return Engine(self.capture, self.steps, gated=gated)
 
     def _teacher(self) -> object:
         self.recorder.assume("the teacher or reference model is a second tiny model")

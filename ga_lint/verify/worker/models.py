@@ -50,13 +50,19 @@ def head_of(text: str) -> str | None:
 
 
 class Output(dict[str, torch.Tensor]):
-    """A model's output: by attribute, by key, by position; and the logits themselves, for code that takes it so."""
+    """A model's output: by attribute, by key, by position; and the logits themselves, for code that takes it so.
+
+    A second term, as of a router, is there under every name that is usual: a mean over examples, whose right weight
+    is another than that of a mean over targets.
+    """
+
+    auxiliary: torch.Tensor | None = None
 
     def __getattr__(self, name: str) -> Any:
         if name in self:
             return self[name]
         if re.search(r"aux|balanc|z_loss", name):
-            return torch.zeros(())
+            return torch.zeros(()) if self.auxiliary is None else self.auxiliary
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self["logits"], name)
@@ -169,7 +175,9 @@ class TinyModel(nn.Module):
             case "loss,logits":
                 return loss, logits
         parts = {"loss": loss, "logits": logits, "hidden_states": (hidden,)}
-        return Output({name: part for name, part in parts.items() if part is not None})
+        output = Output({name: part for name, part in parts.items() if part is not None})
+        output.auxiliary = hidden[:, 1].pow(2).mean()  # of a token that every row has: the cut is not to matter
+        return output
 
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor, count: Any) -> torch.Tensor:
         if self.kind == "sequence":

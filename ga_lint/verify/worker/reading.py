@@ -39,6 +39,13 @@ class Reading:
     stack: Distribution | None  # what puts the code on several ranks; None: it is a single process's
 
     @property
+    def gates_engine(self) -> bool:
+        """Whether the loop decides itself when the engine steps."""
+        engines = {f"{name}.step" for name, role in self.roles.items() if role == "engine"}
+        gates = (n for n in ast.walk(self.slice.loop) if isinstance(n, ast.If) and _has_period(n.test))
+        return any(isinstance(n, ast.Call) and dotted(n.func) in engines for gate in gates for n in ast.walk(gate))
+
+    @property
     def model_members(self) -> list[str]:
         """What the loop reads from its model, which ours may not have."""
         models = (name for name, role in self.roles.items() if role in ("model", "engine"))
@@ -85,3 +92,7 @@ def _accelerator_has_steps(module: Module, found: LoopSlice) -> bool:
             if None not in names:
                 return False
     return any(isinstance(n, ast.Attribute) and n.attr == "accumulate" for root in found.nodes for n in ast.walk(root))
+
+
+def _has_period(test: ast.expr) -> bool:
+    return any(isinstance(n, ast.BinOp) and isinstance(n.op, ast.Mod) for n in ast.walk(test))
