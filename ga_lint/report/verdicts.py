@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from ga_lint.report.text import plural, shown
-from ga_lint.verify.model import Outcome, Run, Verdict
+from ga_lint.verify.model import ORIGINAL, Outcome, Run, Verdict
 
 _COMPARED = {
     "R0": "original, equal counts",
@@ -20,9 +20,13 @@ _COMPARED = {
 
 
 def numbers(verdict: Verdict) -> str:
-    """The relative errors of the first setting: `R1 0.57, R2 1.7e-16`."""
+    """The relative errors of the first setting: `R1 0.57, R2 1.7e-16, R4 2.1e-16`; last, the original's R4."""
     first = verdict.runs[0].setting if verdict.runs else ""
-    return ", ".join(f"{run.name} {run.relative_error:.2g}" for run in verdict.runs if run.setting == first)
+    before = next((run for run in verdict.runs if (run.name, run.setting) == ("R4", ORIGINAL)), None)
+    found = [f"{run.name} {run.relative_error:.2g}" for run in verdict.runs if run.setting == first]
+    if before is not None:
+        found.append(f"R4 of the original {before.relative_error:.2g}")
+    return ", ".join(found)
 
 
 def render_full(verdicts: Sequence[Verdict], *, details: bool = False) -> str:

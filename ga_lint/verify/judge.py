@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from ga_lint.verify.job import RANKS, STEPS, Answer, Measurement
-from ga_lint.verify.model import Outcome, Run
+from ga_lint.verify.model import ORIGINAL, Outcome, Run
 
 DIFFERS = 1e-2  # the smallest real error on this data is 0.07; bfloat16 noise reaches 1.1e-2 and decides nothing
 AGREES = {
@@ -17,7 +17,6 @@ SCALE = 1e-3  # how near a factor must be to 4 or 1/4 to be called a missing or 
 SHORT_WINDOW = "short last window"
 COUNT_PASSED, NO_COUNT = "count passed", "no count"  # whether the Trainer passes num_items_in_batch
 ON_RANKS = f"{RANKS} ranks"  # the setting of the control of R4, with equal counts
-ORIGINAL = "original"  # R4 of the original, where it is the rewrite's in the first setting
 PER_EXAMPLE = "per-example head"  # tried where the file names no head: is it wrong for every head?
 
 

@@ -10,8 +10,8 @@ from typing import Protocol
 import torch
 
 from ga_lint.verify.job import RANKS, Answer, Job, Measurement
-from ga_lint.verify.judge import AGREES, ON_RANKS, ORIGINAL, PER_EXAMPLE, SHORT_WINDOW
-from ga_lint.verify.model import SiteKind
+from ga_lint.verify.judge import AGREES, ON_RANKS, PER_EXAMPLE, SHORT_WINDOW
+from ga_lint.verify.model import ORIGINAL, SiteKind
 from ga_lint.verify.worker.data import Batch
 from ga_lint.verify.worker.describe import describe
 from ga_lint.verify.worker.measure import Pair, compare, compare_pair

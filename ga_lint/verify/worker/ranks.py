@@ -11,11 +11,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ga_lint.verify.job import RANKS
+from ga_lint.verify.worker.stand_ins import NotVerifiable
 
 _T = TypeVar("_T")
 
 
-class Apart(Exception):
+class Apart(NotVerifiable):
     """A rank waits for others that do something else."""
 
 
