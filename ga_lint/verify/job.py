@@ -26,6 +26,9 @@ class Job:
     seed: int
     dtype: str
     timeout: float
+    device: str = "cpu"
+    ranks: int = 0  # how many real processes run R4, instead of all else; 0: none
+    fsdp: bool = False  # the model of those is sharded, not replicated
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -45,6 +48,7 @@ class Measurement:
     scale: float = 1.0
     parameter: str = ""
     failure: str | None = None
+    ranks: int = RANKS  # of R4 and of its control
 
 
 @dataclass(frozen=True, slots=True)

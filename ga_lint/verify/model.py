@@ -58,6 +58,7 @@ class Run:
     scale: float
     parameter: str  # where the difference is largest
     allowed: float
+    row: str = ""  # "float32", "float64 on cuda": measured besides what decides
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +73,25 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class Row:
+    """Another type or device in which all runs are repeated: it informs, and decides nothing."""
+
+    dtype: str = "float64"
+    device: str = "cpu"
+
+    def __str__(self) -> str:
+        return self.dtype if self.device == "cpu" else f"{self.dtype} on {self.device}"
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """How to run the checks."""
 
     timeout: float = 30.0  # seconds for one site; a site takes 0.1-1 s
     seed: int = 0
-    dtype: str = "float64"
+    dtype: str = "float64"  # what decides
+    rows: tuple[Row, ...] = ()  # what is measured besides
+    ranks: int = 0  # real processes that run R4 besides the emulation; 0: none
+    fsdp: bool = False  # shard their model
+    device: str = "cpu"  # of those processes
     workers: int = max(1, (os.cpu_count() or 2) // 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -62,6 +62,16 @@ def average_gradients(model: nn.Module) -> None:
     ):
         assert parameter.grad is not None
         parameter.grad.copy_(combined(values, "mean"))
+
+
+def data_parallel(model: Any) -> nn.Module:
+    """The model as ranks have it: wrapped for real, or told to average by itself. Alone it stays as it is."""
+    group = ranks.here()
+    if group is not None and not group.is_emulated:
+        wrapped: nn.Module = group.wrapped(model)
+        return wrapped
+    model.averaging = Averaging(model) if group is not None else None
+    return cast("nn.Module", model)
 
 
 class DataParallel(nn.Module):

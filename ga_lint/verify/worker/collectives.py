@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from ga_lint.verify.worker.stand_ins import NotVerifiable, Quiet
 
 _NOTHING = "init_process_group destroy_process_group new_group breakpoint"
 _MISSING = "all_to_all all_to_all_single send recv isend irecv batch_isend_irecv reduce_scatter"
+
+_REAL: dict[str, Any] = {}
 
 
 class _Work(Quiet):
@@ -34,6 +37,20 @@ def patch_distributed() -> None:
     given |= {"monitored_barrier": barrier, "is_available": lambda: True, "get_backend": lambda *_, **__: "gloo"}
     for name, value in given.items():
         if hasattr(distributed, name):
+            _REAL.setdefault(name, getattr(distributed, name))
+            setattr(distributed, name, value)
+
+
+@contextlib.contextmanager
+def real_distributed() -> Iterator[None]:
+    """torch.distributed's own functions again: this process is a rank that has met the others."""
+    found = {name: getattr(distributed, name) for name in _REAL}
+    for name, value in _REAL.items():
+        setattr(distributed, name, value)
+    try:
+        yield
+    finally:
+        for name, value in found.items():
             setattr(distributed, name, value)
 
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
 from ga_lint.verify.job import RANKS, Answer, Job, Measurement
-from ga_lint.verify.judge import AGREES, ON_RANKS, PER_EXAMPLE, SHORT_WINDOW
+from ga_lint.verify.judge import PER_EXAMPLE, SHORT_WINDOW
 from ga_lint.verify.model import ORIGINAL, SiteKind
+from ga_lint.verify.on_ranks import ON_RANKS
+from ga_lint.verify.thresholds import AGREES
 from ga_lint.verify.worker.data import Batch
 from ga_lint.verify.worker.describe import describe
 from ga_lint.verify.worker.measure import Pair, compare, compare_pair
 from ga_lint.verify.worker.neutral import NEUTRALISED, Steady, neutralise
+from ga_lint.verify.worker.ranks import Ranks
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder, Unknown
 
@@ -63,6 +66,28 @@ def examine(job: Job) -> Answer:
         return Answer(missing=describe(error, job), assumptions=context.recorder.assumptions, dtype=job.dtype)
     assumptions = (*context.recorder.assumptions, NEUTRALISED)
     return Answer(measurements, assumptions, raises=original.raises, dtype=job.dtype, equal=equal, stack=original.stack)
+
+
+def examine_together(job: Job, ranks: Ranks) -> Answer:
+    """R4 by a process for each rank, of which this is one."""
+    context = Context(job, getattr(torch, job.dtype), neutralise(getattr(torch, job.dtype)))
+    Batch.unknown = lambda key: Unknown(key, context.recorder)
+    told = f"{ranks.count} processes, {'FSDP' if job.fsdp else 'DDP'}"
+    try:
+        original = judged = _subject(context, job.original, job.row)
+        if job.rewritten is not None:
+            judged = _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
+
+        def measured(name: str, subject: Subject, *, ragged: bool) -> Measurement:
+            pair = subject.pair(ragged, subject.settings[0], ranks.count)
+            return replace(compare_pair(name, told, pair, range(len(pair.whole))), ranks=ranks.count)
+
+        found = [measured("R4", judged, ragged=job.ragged is not False)]
+        if not found[0].relative_error < AGREES[job.dtype]:
+            found.append(measured("R0", original, ragged=False))
+    except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
+        return Answer(missing=describe(error, job), dtype=job.dtype)
+    return Answer(tuple(found), context.recorder.assumptions, dtype=job.dtype)
 
 
 def _measure(context: Context, original: Subject, ragged: bool) -> Iterator[Measurement]:

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from ga_lint.verify.worker import data
-from ga_lint.verify.worker.averaging import Averaging
+from ga_lint.verify.worker.averaging import data_parallel
 from ga_lint.verify.worker.bookkeeping import without
 from ga_lint.verify.worker.data import Row
 from ga_lint.verify.worker.engines import Accelerate, Engine, Fabric
@@ -65,8 +65,9 @@ class Execution:
         self.reading, self.context, self.steps, self.head = reading, context, steps, head
         self.recorder = context.recorder
         self.model = self._tiny_model(context.job.seed)
+        self.wrapped: nn.Module = self.model
         if reading.stack is not None and reading.stack.averages:
-            self.model.averaging = Averaging(self.model)
+            self.wrapped = data_parallel(self.model)
         self.capture = Capture(self.model, context.steady)
         for member in reading.model_members:
             self.model.extras[member] = Unknown(f"model.{member}", self.recorder)
@@ -130,12 +131,12 @@ class Execution:
 
     def _make(self, role: str) -> object:
         makers: dict[str, Callable[[], object]] = {
-            "model": lambda: self.model,
+            "model": lambda: self.wrapped,
             "teacher": self._teacher,
             "engine": self._engine,
             "scheduler": Scheduler,
             "scaler": Scaler,
-            "fabric": lambda: Fabric(self.model),
+            "fabric": lambda: Fabric(self.wrapped),
             "iterator": lambda: Feed(self.batches),
             "tokenizer": lambda: Feed([_without_labels(batch) for batch in self.batches]).next_batch,
             "batch function": lambda: Feed(self.batches).next_batch,

@@ -17,10 +17,10 @@ from ga_lint.verify.worker.execution import Execution
 from ga_lint.verify.worker.measure import Pair, is_zero
 from ga_lint.verify.worker.models import HEAD_GUESSED
 from ga_lint.verify.worker.neutral import Steady
-from ga_lint.verify.worker.ranks import Ranks
+from ga_lint.verify.worker.ranks import together
 from ga_lint.verify.worker.reading import read_loop
 from ga_lint.verify.worker.sources import Module
-from ga_lint.verify.worker.stack import Capture
+from ga_lint.verify.worker.stack import Captured
 from ga_lint.verify.worker.stand_ins import NotVerifiable
 
 FULL_WINDOWS = 3
@@ -75,12 +75,12 @@ class LoopSubject:
         expected = [whole.gradients[n] for n in chosen]
         return Pair([[cut.gradients[n] for n in chosen] for cut in cuts], expected, ends if is_short else None)
 
-    def _whole(self, groups: Sequence[Sequence[data.Row]], more: Sequence[data.Row], setting: str) -> Capture:
+    def _whole(self, groups: Sequence[Sequence[data.Row]], more: Sequence[data.Row], setting: str) -> Captured:
         """Each window as one batch, in one process; `more` is a batch that is drawn ahead and never used."""
         wanted = [set(group) for group in groups]
         rows = [row for group in groups for row in group]
 
-        def is_right(capture: Capture) -> bool:
+        def is_right(capture: Captured) -> bool:
             return [set(_rows_seen(window, rows)) for window in capture.seen[: len(groups)]] == wanted
 
         (found,) = self._run([[*groups, more]], 1, setting)
@@ -90,7 +90,7 @@ class LoopSubject:
             raise NotVerifiable("needs its batches under control: without accumulation it steps on other rows")
         return found
 
-    def _run(self, dealt: Sequence[Sequence[Sequence[data.Row]]], steps: int, setting: str) -> list[Capture]:
+    def _run(self, dealt: Sequence[Sequence[Sequence[data.Row]]], steps: int, setting: str) -> list[Captured]:
         """Run the loop on the micro-batches of one process, or of each rank."""
         while True:
             try:
@@ -108,19 +108,19 @@ class LoopSubject:
                 raise NotVerifiable("needs a loss that reaches the model: its gradient is zero")
         return captures
 
-    def _on_ranks(self, dealt: Sequence[Sequence[Sequence[data.Row]]], steps: int, setting: str) -> list[Capture]:
-        def work(rank: int) -> Capture:
+    def _on_ranks(self, dealt: Sequence[Sequence[Sequence[data.Row]]], steps: int, setting: str) -> list[Captured]:
+        def work(rank: int) -> Captured:
             with Steady(self.context.dtype) as steady:
                 return self._execute(replace(self.context, steady=steady), dealt[rank], steps, setting)
 
-        return Ranks(len(dealt)).run(work)
+        return together(len(dealt)).run(work)
 
-    def _execute(self, context: Context, groups: Sequence[Sequence[data.Row]], steps: int, setting: str) -> Capture:
+    def _execute(self, context: Context, groups: Sequence[Sequence[data.Row]], steps: int, setting: str) -> Captured:
         head = "sequence" if setting == PER_EXAMPLE else self.reading.head or "causal"
         run = Execution(self.reading, context, groups, steps, head)
         torch.manual_seed(context.job.seed)
         run.execute(frozenset(self.left_out))
-        return run.capture
+        return run.capture.captured
 
     def _leave_out(self, error: BaseException) -> None:
         """Drop the statement that failed if it is bookkeeping, else give the error on."""

@@ -30,11 +30,13 @@ class Pair:
 
 
 def snapshot(model: torch.nn.Module) -> Gradient:
-    """The gradient of every parameter now; parameters without one count as zero."""
-    return {
-        name: (torch.zeros_like(p) if p.grad is None else p.grad).detach().clone()
-        for name, p in model.named_parameters()
-    }
+    """The gradient of every parameter now; parameters without one count as zero, sharded ones are put together."""
+    found = {}
+    for name, parameter in model.named_parameters():
+        gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        whole = gradient.full_tensor() if hasattr(gradient, "full_tensor") else gradient
+        found[name] = whole.detach().clone()
+    return found
 
 
 def compare_pair(name: str, setting: str, pair: Pair, windows: Sequence[int]) -> Measurement:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from ga_lint.verify.worker.stand_ins import NotVerifiable, Quiet
 NEUTRALISED = (
     "neutralised: devices, float casts, autocast, gradient clipping, torch.compile, torch.save, torch.distributed"
 )
+_REAL_SAVE, _REAL_LOAD = torch.save, torch.load
 _CASTS = frozenset({"float", "double", "half", "bfloat16"})
 _SAME = frozenset({"cuda", "cpu", "pin_memory"})
 
@@ -85,7 +87,7 @@ def neutralise(dtype: torch.dtype) -> Steady:
     _patch(torch.nn.utils.clip_grad, "clip_grad_norm_ clip_grad_value_", lambda *_, **__: torch.tensor(1.0))
     _patch(nn.Module, "cuda cpu to float double half bfloat16 to_empty compile", _same)
     _patch(torch, "compile", _compile)
-    _patch(torch, "save", _nothing)
+    _patch(torch, "save", _save)
     _patch(torch, "load", _load)
     for module in (torch, torch.amp, torch.cuda.amp):
         _patch(module, "autocast", NullContext)
@@ -124,5 +126,12 @@ def _compile(model: Any = None, *_: object, **__: object) -> Any:
     return model if model is not None else (lambda function: function)
 
 
-def _load(file: object, *_: object, **__: object) -> None:
+def _save(value: object, file: object, *args: Any, **kwargs: Any) -> None:
+    if isinstance(file, io.BytesIO):  # how torch sends objects from rank to rank
+        _REAL_SAVE(value, file, *args, **kwargs)
+
+
+def _load(file: object, *args: Any, **kwargs: Any) -> Any:
+    if isinstance(file, io.BytesIO):
+        return _REAL_LOAD(file, *args, **kwargs)
     raise NotVerifiable(f"needs the checkpoint {file!r}")

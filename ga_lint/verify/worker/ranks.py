@@ -6,8 +6,9 @@ dtype), and show a collective that not every rank reaches.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from ga_lint.verify.job import RANKS
@@ -30,6 +31,7 @@ class _Here(threading.local):
 
 
 _HERE = _Here()
+_REAL: Ranks | None = None
 
 
 def here() -> Ranks | None:
@@ -46,8 +48,31 @@ def count() -> int:
     return 1 if _HERE.ranks is None else _HERE.ranks.count
 
 
+@contextlib.contextmanager
+def being(ranks: Ranks, rank: int) -> Iterator[None]:
+    """The running code is this rank."""
+    _HERE.ranks, _HERE.rank = ranks, rank
+    try:
+        yield
+    finally:
+        _HERE.ranks, _HERE.rank = None, 0
+
+
+def together(count: int) -> Ranks:
+    """The ranks that work is given to: threads, or the processes of which this is one."""
+    return Ranks(count) if _REAL is None else _REAL
+
+
+def be_one_of(processes: Ranks) -> None:
+    """From now on this process is one rank, and meets others."""
+    global _REAL
+    _REAL = processes
+
+
 class Ranks:
     """Runs the same work once for each rank."""
+
+    is_emulated = True
 
     def __init__(self, count: int = RANKS) -> None:
         self.count = count
@@ -65,9 +90,9 @@ class Ranks:
 
         def body(number: int) -> None:
             self._turns[number].acquire()
-            _HERE.ranks, _HERE.rank = self, number
             try:
-                results[number] = work(number)
+                with being(self, number):
+                    results[number] = work(number)
             except BaseException as error:  # noqa: BLE001 - whatever a rank ends with is raised by its caller
                 self._failures[number] = error
             finally:
@@ -80,6 +105,10 @@ class Ranks:
         if self._failures:
             raise next((e for e in self._failures.values() if not isinstance(e, _Stopped)), Apart("no rank ended"))
         return [results[number] for number in range(self.count)]
+
+    def wrapped(self, model: Any) -> Any:
+        """The model under a real data-parallel wrapper; only processes have one."""
+        raise NotImplementedError
 
     def exchange(self, what: str, value: Any) -> list[Any]:
         """Called by a rank: what every rank brought to this meeting, in their order."""

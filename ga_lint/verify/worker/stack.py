@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import torch
@@ -16,24 +17,32 @@ from ga_lint.verify.worker.stand_ins import Finished, Quiet
 WINDOWS = 4  # three full windows, and a last one that is short where the loop steps on it
 
 
+@dataclass
+class Captured:
+    """What is known of each window: it can be sent from one rank to another."""
+
+    gradients: list[Gradient] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)  # backward passes
+    seen: list[list[torch.Tensor]] = field(default_factory=list)  # token ids that the model was given
+
+
 class Capture:
     """The gradient at each optimizer step, and how many backward passes led to it. Parameters are never updated, so
     that every window is compared at the same point: a counter that is not reset, or a lost zero_grad, shows."""
 
     def __init__(self, model: TinyModel, steady: Steady) -> None:
         self.model, self.steady = model, steady
-        self.gradients: list[Gradient] = []
-        self.sizes: list[int] = []
-        self.seen: list[list[torch.Tensor]] = []  # token ids that the model was given in each window
+        self.captured = Captured()
         self._counted = steady.backwards
 
     def step(self) -> None:
-        self.gradients.append(snapshot(self.model))
-        self.sizes.append(self.steady.backwards - self._counted)
+        found = self.captured
+        found.gradients.append(snapshot(self.model))
+        found.sizes.append(self.steady.backwards - self._counted)
         self._counted = self.steady.backwards
-        self.seen.append([*self.model.seen])
+        found.seen.append([*self.model.seen])
         self.model.seen.clear()
-        if len(self.gradients) == WINDOWS:
+        if len(found.gradients) == WINDOWS:
             raise Finished
 
 

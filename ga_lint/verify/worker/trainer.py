@@ -23,7 +23,7 @@ from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.measure import Gradient, Pair, is_zero, snapshot
 from ga_lint.verify.worker.models import HEAD_GUESSED, head_of, tiny_llama
 from ga_lint.verify.worker.neutral import Steady
-from ga_lint.verify.worker.ranks import Ranks, count
+from ga_lint.verify.worker.ranks import count, together
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Recorder, Unknown
 
@@ -64,7 +64,7 @@ class TrainerSubject:
             with Steady(self.context.dtype):
                 return self._train(rows, STEPS, setting)
 
-        return Pair(Ranks(ranks).run(work), self._train(rows, 1, setting))
+        return Pair(together(ranks).run(work), self._train(rows, 1, setting))
 
     def _train(self, rows: list[data.Row], steps: int, setting: str) -> list[Gradient]:
         job, dtype = self.context.job, self.context.dtype
