@@ -9,6 +9,7 @@ from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.common import end, finder_of, paths_of
 from ga_lint.cli.confirm import as_judged, in_cell, site_of
+from ga_lint.cli.numeric import settings_of
 from ga_lint.diagnostics import Finding
 from ga_lint.engine.fix import Policy, fix_bytes
 from ga_lint.engine.fix_file import Answer, Judgement, Trial
@@ -20,7 +21,7 @@ from ga_lint.notebook import read_text
 from ga_lint.outcome import EXIT_FINDINGS, Clean, FileOutcome, Found
 from ga_lint.report.verdicts import render_full, render_json
 from ga_lint.source import SourceFile
-from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verdict, available, sites_in, verify_sites
+from ga_lint.verify import Outcome, Site, SiteKind, Verdict, available, sites_in, verify_sites
 
 _REPORTED = {Outcome.CONFIRMED, Outcome.REFUTED, Outcome.WRONG, Outcome.MISSING_DIVISION}
 
@@ -29,7 +30,7 @@ def run(arguments: Arguments) -> int:
     missing = available(SiteKind.LOOP)
     if missing is not None:
         raise UsageError(missing)
-    settings = _settings(arguments)
+    settings = settings_of(arguments)
     sites = _Sites()
     report = visit_files(
         paths_of(arguments), finder_of(arguments), sites.visit, force_exclude=arguments.switch("force_exclude")
@@ -46,18 +47,6 @@ def run(arguments: Arguments) -> int:
         console.write(render_full(verdicts, details=arguments.switch("verbose")))
     code = end(report, arguments)
     return code or (EXIT_FINDINGS if any(verdict.outcome in _REPORTED for verdict in verdicts) else 0)
-
-
-def _settings(arguments: Arguments) -> Settings:
-    settings = Settings(dtype=arguments.text("dtype") or "float64")
-    try:
-        if seed := arguments.text("seed"):
-            settings = replace(settings, seed=int(seed))
-        if timeout := arguments.text("timeout"):
-            settings = replace(settings, timeout=float(timeout))
-    except ValueError as error:
-        raise UsageError(f"--seed takes a whole number, --timeout seconds: {error}") from None
-    return settings
 
 
 class _Sites:

@@ -15,17 +15,19 @@ _COMPARED = {
     "R1": "original, ragged counts",
     "R2": "rewrite, ragged counts",
     "R3": "rewrite against original",
-    "R4": "2 ranks against one batch",
+    "R4": "ranks against one batch",
 }
 
 
-def numbers(verdict: Verdict) -> str:
-    """The relative errors of the first setting: `R1 0.57, R2 1.7e-16, R4 2.1e-16`; last, the original's R4."""
-    first = verdict.runs[0].setting if verdict.runs else ""
-    before = next((run for run in verdict.runs if (run.name, run.setting) == ("R4", ORIGINAL)), None)
-    found = [f"{run.name} {run.relative_error:.2g}" for run in verdict.runs if run.setting == first]
-    if before is not None:
-        found.append(f"R4 of the original {before.relative_error:.2g}")
+def numbers(verdict: Verdict, row: str = "") -> str:
+    """The relative errors of the first setting: `R1 0.57, R2 1.7e-16, R4 2.1e-16`; then those of R4 elsewhere."""
+    runs = [run for run in verdict.runs if run.row == row]
+    first = runs[0].setting if runs else ""
+    found = [f"{run.name} {run.relative_error:.2g}" for run in runs if run.setting == first]
+    for run in runs:
+        if run.name == "R4" and (run.setting == ORIGINAL or "processes" in run.setting):
+            where = "of the original" if run.setting == ORIGINAL else f"with {run.setting}:"
+            found.append(f"R4 {where} {run.relative_error:.2g}")
     return ", ".join(found)
 
 
@@ -47,6 +49,8 @@ def _site(verdict: Verdict, *, details: bool) -> Iterator[str]:
     yield f"{where}: {verdict.outcome.value}{measured}  [{site.kind.value} {shown(site.scope)}]".replace(" ]", "]")
     if verdict.reason:
         yield f"  {shown(verdict.reason)}"
+    for row in dict.fromkeys(run.row for run in verdict.runs if run.row):
+        yield f"  {row}: {numbers(verdict, row)}"
     if details:
         yield from (f"  {_run(run)}" for run in verdict.runs)
     if verdict.assumptions:
@@ -55,7 +59,7 @@ def _site(verdict: Verdict, *, details: bool) -> Iterator[str]:
 
 def _run(run: Run) -> str:
     setting = f" ({run.setting})" if run.setting else ""
-    what = f"{run.name} {_COMPARED.get(run.name, '')}{setting}"
+    what = f"{f'{run.row}: ' if run.row else ''}{run.name} {_COMPARED.get(run.name, '')}{setting}"
     return (
         f"{what}: {run.relative_error:.2g}, allowed {run.allowed:.0e}, scale {run.scale:.4g}, worst in {run.parameter}"
     )

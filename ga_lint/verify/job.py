@@ -27,7 +27,9 @@ class Job:
     dtype: str
     timeout: float
     device: str = "cpu"
-    ranks: int = 0  # how many real processes run R4, instead of all else; 0: none
+    rows: tuple[tuple[str, str], ...] = ()  # (dtype, device) in which all runs are repeated
+    ranks: int = 0  # how many real processes run R4 besides; 0: none
+    ranks_device: str = "cpu"
     fsdp: bool = False  # the model of those is sharded, not replicated
 
     def to_json(self) -> str:
@@ -35,7 +37,9 @@ class Job:
 
     @staticmethod
     def from_json(text: str) -> Job:
-        return Job(**json.loads(text))
+        fields: dict[str, Any] = json.loads(text)
+        fields["rows"] = tuple((dtype, device) for dtype, device in fields["rows"])
+        return Job(**fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class Measurement:
     parameter: str = ""
     failure: str | None = None
     ranks: int = RANKS  # of R4 and of its control
+    row: str = ""  # "float32", "float64 on cuda": it informs, and decides nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,7 @@ class Answer:
     raises: str | None = None  # the original cannot run as it stands: the error that training would end with
     dtype: str = "float64"
     equal: str | None = None  # why every micro-batch holds the same number of targets
+    rows: tuple[Measurement, ...] = ()
     stack: str | None = None  # what puts the code on several ranks; R4 belongs to it then
 
     def to_json(self) -> str:
@@ -69,6 +75,7 @@ class Answer:
     @staticmethod
     def from_json(text: str) -> Answer:
         fields: dict[str, Any] = json.loads(text)
-        fields["measurements"] = tuple(Measurement(**each) for each in fields["measurements"])
+        for name in ("measurements", "rows"):
+            fields[name] = tuple(Measurement(**each) for each in fields[name])
         fields["assumptions"] = tuple(fields["assumptions"])
         return Answer(**fields)

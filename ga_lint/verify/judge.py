@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from ga_lint.verify.job import STEPS, Answer, Measurement
-from ga_lint.verify.model import Outcome, Run, Settings
+from ga_lint.verify.model import Outcome, Run
 from ga_lint.verify.on_ranks import OnRanks
-from ga_lint.verify.thresholds import AGREES, DIFFERS, SCALE, between, differs, has_right_direction
+from ga_lint.verify.thresholds import SCALE, allowed_in, between, differs, has_right_direction
 
 SHORT_WINDOW = "short last window"
 COUNT_PASSED, NO_COUNT = "count passed", "no count"  # whether the Trainer passes num_items_in_batch
@@ -26,30 +26,16 @@ def judge(answer: Answer, has_rewrite: bool) -> Judgement:
     """The outcome for one site from its runs; the first setting decides, the others may only object."""
     if answer.missing is not None:
         return Judgement(Outcome.NOT_VERIFIABLE, (), answer.missing)
-    outcome, reason = _Case(answer, AGREES[answer.dtype]).decide(has_rewrite)
-    return Judgement(outcome, tuple(runs_of(answer)), reason)
+    outcome, reason = _Case(answer, allowed_in(answer.dtype)).decide(has_rewrite)
+    return Judgement(outcome, tuple(_runs_of(answer)), reason)
 
 
-def runs_of(answer: Answer, row: str = "") -> Iterator[Run]:
-    """What was measured, as it is reported; `row`: in which other type or on which other device."""
-    allowed = AGREES.get(answer.dtype, DIFFERS)
-    for m in answer.measurements:
+def _runs_of(answer: Answer) -> Iterator[Run]:
+    """What was measured, as it is reported: what decides, then the rows."""
+    for m in (*answer.measurements, *answer.rows):
         if m.failure is None:
-            yield Run(m.name, m.setting, m.relative_error, m.scale, m.parameter, allowed, row)
-
-
-def with_ranks(answer: Answer, found: Answer, settings: Settings) -> Answer:
-    """The answer with what real ranks measured: their R4 has the same say as the emulated one."""
-    measurements = found.measurements
-    if found.missing is not None:
-        told = f"{settings.ranks} processes"
-        measurements = (Measurement("R4", told, failure=found.missing, ranks=settings.ranks),)
-    more = tuple(each for each in found.assumptions if each not in answer.assumptions)
-    return replace(
-        answer,
-        measurements=(*answer.measurements, *measurements),
-        assumptions=(*answer.assumptions[:-1], *more, *answer.assumptions[-1:]),
-    )
+            allowed = allowed_in(m.row.partition(" ")[0] or answer.dtype)
+            yield Run(m.name, m.setting, m.relative_error, m.scale, m.parameter, allowed, m.row)
 
 
 class _Case:

@@ -73,25 +73,24 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """Another type or device in which all runs are repeated: it informs, and decides nothing."""
-
-    dtype: str = "float64"
-    device: str = "cpu"
-
-    def __str__(self) -> str:
-        return self.dtype if self.device == "cpu" else f"{self.dtype} on {self.device}"
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """How to run the checks."""
 
     timeout: float = 30.0  # seconds for one site; a site takes 0.1-1 s
     seed: int = 0
     dtype: str = "float64"  # what decides
-    rows: tuple[Row, ...] = ()  # what is measured besides
+    rows: tuple[tuple[str, str], ...] = ()  # (dtype, device) in which all is measured besides, and decides nothing
     ranks: int = 0  # real processes that run R4 besides the emulation; 0: none
     fsdp: bool = False  # shard their model
-    device: str = "cpu"  # of those processes
+    ranks_device: str = "cpu"
     workers: int = max(1, (os.cpu_count() or 2) // 2)
+
+    @property
+    def parts(self) -> int:
+        """How many times a site is examined, each within `timeout`."""
+        return 1 + len(self.rows) + bool(self.ranks)
+
+    @property
+    def sees_devices(self) -> bool:
+        """Whether anything is computed elsewhere than on the CPU."""
+        return any(device != "cpu" for device in (self.ranks_device, *(device for _, device in self.rows)))

@@ -69,7 +69,7 @@ class OnRanks:
 
     def _mistrust(self, run: Measurement) -> str | None:
         """Why this R4 proves nothing: its control fails, by more than a whole factor, or there is none."""
-        settings = (run.setting, ON_RANKS) if run.setting.endswith(("DDP", "FSDP")) else (ON_RANKS,)
+        settings = (run.setting, ON_RANKS) if " processes" in run.setting else (ON_RANKS,)
         controls = [
             m for setting in settings for m in self.answer.measurements if (m.name, m.setting) == ("R0", setting)
         ]

@@ -37,8 +37,8 @@ _SET = {
 class WorkerProcess:
     """One worker, started at the first question and again after it died."""
 
-    def __init__(self, heavy: bool, device: str = "cpu") -> None:
-        self.heavy, self.device = heavy, device
+    def __init__(self, heavy: bool, sees_devices: bool = False) -> None:
+        self.heavy, self.sees_devices = heavy, sees_devices
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: str | None = None
         self._buffer = b""
@@ -88,7 +88,7 @@ class WorkerProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=self._folder,
-            env=_environment(self._folder, self.device),
+            env=_environment(self._folder, self.sees_devices),
             start_new_session=True,
         )
         line = self._line(START_SECONDS)
@@ -117,13 +117,14 @@ class WorkerProcess:
         return line.decode()
 
 
-def _environment(folder: str, device: str) -> dict[str, str]:
+def _environment(folder: str, sees_devices: bool) -> dict[str, str]:
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     package = str(Path(ga_lint.__file__).resolve().parent.parent)
     search = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
     own = {"HOME": folder, "TMPDIR": folder, "HF_HOME": folder, "PYTHONPATH": search}
-    if device != "cpu":
-        seen = {name: os.environ[name] for name in ("CUDA_VISIBLE_DEVICES",) if name in os.environ}
-        hidden = {"CUDA_VISIBLE_DEVICES", "ACCELERATE_USE_CPU"}
-        return {**passed, **{name: value for name, value in _SET.items() if name not in hidden}, **seen, **own}
-    return {**passed, **_SET, **own}
+    found = {**passed, **_SET, **own}
+    if sees_devices:  # what the children are told not to use is up to each of them
+        del found["CUDA_VISIBLE_DEVICES"], found["ACCELERATE_USE_CPU"]
+        found.update({name: os.environ[name] for name in ("CUDA_VISIBLE_DEVICES",) if name in os.environ})
+        found["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # a worker that touched the driver could not fork
+    return found

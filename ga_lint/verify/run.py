@@ -5,15 +5,11 @@ from __future__ import annotations
 import importlib.util
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from ga_lint.verify.job import Job
-from ga_lint.verify.judge import judge, runs_of, with_ranks
+from ga_lint.verify.judge import judge
 from ga_lint.verify.model import Outcome, Settings, Site, SiteKind, Verdict
-
-if TYPE_CHECKING:
-    from ga_lint.verify.process import WorkerProcess
 
 _INSTALL = "install it with: pip install 'ga-lint[verify]'"
 _NEEDS = {
@@ -62,45 +58,19 @@ class Verifier:
         from ga_lint.verify.process import WorkerProcess
 
         self.settings = settings
-        self.workers = {heavy: WorkerProcess(heavy) for heavy in (False, True)}
-        self.others: dict[tuple[bool, str], WorkerProcess] = {}
+        self.workers = {heavy: WorkerProcess(heavy, settings.sees_devices) for heavy in (False, True)}
 
     def verify(self, site: Site) -> Verdict:
         """The verdict for one site; a worker that died is started again for the next."""
         unavailable = available(site.kind)
         if unavailable is not None:
             return Verdict(site, Outcome.NOT_VERIFIABLE, reason=unavailable)
-        job, heavy = _job(site, self.settings), _is_heavy(site)
-        answer = self.workers[heavy].ask(job)
-        has_ranks = answer.stack is not None and site.kind is not SiteKind.LOSS_FUNCTION
-        if answer.missing is None and self.settings.ranks and has_ranks:
-            answer = with_ranks(
-                answer, self._worker(heavy, self.settings.device).ask(self._on_ranks(job)), self.settings
-            )
+        answer = self.workers[_is_heavy(site)].ask(_job(site, self.settings))
         judgement = judge(answer, site.rewritten is not None)
-        runs, notes = [*judgement.runs], [*answer.assumptions]
-        for row in self.settings.rows if answer.missing is None else ():
-            found = self._worker(heavy, row.device).ask(replace(job, dtype=row.dtype, device=row.device))
-            runs += runs_of(found, str(row))
-            if found.missing is not None:
-                notes.append(f"{row} could not be run: {found.missing}")
-        return Verdict(site, judgement.outcome, tuple(runs), tuple(notes), judgement.reason)
-
-    def _on_ranks(self, job: Job) -> Job:
-        settings = self.settings
-        return replace(job, ranks=settings.ranks, fsdp=settings.fsdp, device=settings.device)
-
-    def _worker(self, heavy: bool, device: str) -> WorkerProcess:
-        """The worker whose children may use that device; those on the CPU see no other."""
-        from ga_lint.verify.process import WorkerProcess
-
-        key = (heavy, device.partition(":")[0])
-        if key not in self.others:
-            self.others[key] = self.workers[heavy] if key[1] == "cpu" else WorkerProcess(heavy, device=key[1])
-        return self.others[key]
+        return Verdict(site, judgement.outcome, judgement.runs, answer.assumptions, judgement.reason)
 
     def close(self) -> None:
-        for worker in (*self.workers.values(), *self.others.values()):
+        for worker in self.workers.values():
             worker.close()
 
     def __enter__(self) -> Self:
@@ -130,5 +100,9 @@ def _job(site: Site, settings: Settings) -> Job:
         ragged=site.ragged,
         seed=settings.seed,
         dtype=settings.dtype,
-        timeout=settings.timeout,
+        timeout=settings.timeout * settings.parts,
+        rows=settings.rows,
+        ranks=settings.ranks,
+        ranks_device=settings.ranks_device,
+        fsdp=settings.fsdp,
     )

@@ -14,6 +14,11 @@ AGREES = {
 SCALE = 1e-3  # how near a factor must be to 4 or 1/4 to be called a missing or a second division
 
 
+def allowed_in(dtype: str) -> float:
+    """What counts as noise; in a type that decides nothing, whatever is no clear difference."""
+    return AGREES.get(dtype, DIFFERS)
+
+
 def differs(run: Measurement) -> bool:
     return not run.relative_error <= DIFFERS  # NaN differs
 

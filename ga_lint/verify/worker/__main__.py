@@ -38,7 +38,7 @@ def _preload(kind: str) -> None:
     import torch
 
     torch.set_num_threads(1)
-    names = ["examine", "loss_function", "loop", "processes"]
+    names = ["examine", "loss_function", "loop", "parts"]
     if kind == "transformers":
         names.append("trainer")
         for name in ("transformers", "accelerate"):
@@ -77,15 +77,9 @@ def _be_child(job: Job, folder: str, writer: int) -> None:
     try:
         os.setsid()
         os.chdir(folder)
-        from ga_lint.verify.worker.examine import examine
-        from ga_lint.verify.worker.limits import confine
-        from ga_lint.verify.worker.processes import on_processes
+        from ga_lint.verify.worker.parts import examine_in_parts
 
-        if job.ranks:  # each is confined, once it has met the others
-            answer = on_processes(job)
-        else:
-            confine(job.timeout)
-            answer = examine(job)
+        answer = examine_in_parts(job)
         data = answer.to_json().encode()
     except BaseException as error:  # noqa: BLE001 - whatever happened, the parent must hear of it
         data = Answer(missing=f"the check itself failed: {type(error).__name__}: {error}").to_json().encode()

@@ -13,7 +13,7 @@ from ga_lint.verify.job import RANKS, Answer, Job, Measurement
 from ga_lint.verify.judge import PER_EXAMPLE, SHORT_WINDOW
 from ga_lint.verify.model import ORIGINAL, SiteKind
 from ga_lint.verify.on_ranks import ON_RANKS
-from ga_lint.verify.thresholds import AGREES
+from ga_lint.verify.thresholds import allowed_in
 from ga_lint.verify.worker.data import Batch
 from ga_lint.verify.worker.describe import describe
 from ga_lint.verify.worker.measure import Pair, compare, compare_pair
@@ -52,10 +52,7 @@ class Context:
 
 def examine(job: Job) -> Answer:
     """Run one site; whatever keeps it from running is part of the answer."""
-    dtype = getattr(torch, job.dtype)
-    steady = neutralise(dtype)
-    context = Context(job, dtype, steady)
-    Batch.unknown = lambda key: Unknown(key, context.recorder)
+    context = _context(job, job.device)
     try:
         original = _subject(context, job.original, job.row)
         equal = original.equal if job.ragged is None and job.rewritten is None else None
@@ -68,22 +65,29 @@ def examine(job: Job) -> Answer:
     return Answer(measurements, assumptions, raises=original.raises, dtype=job.dtype, equal=equal, stack=original.stack)
 
 
-def examine_together(job: Job, ranks: Ranks) -> Answer:
-    """R4 by a process for each rank, of which this is one."""
-    context = Context(job, getattr(torch, job.dtype), neutralise(getattr(torch, job.dtype)))
+def _context(job: Job, device: str) -> Context:
+    dtype = getattr(torch, job.dtype)
+    context = Context(job, dtype, neutralise(dtype, device))
     Batch.unknown = lambda key: Unknown(key, context.recorder)
-    told = f"{ranks.count} processes, {'FSDP' if job.fsdp else 'DDP'}"
+    return context
+
+
+def examine_together(job: Job, ranks: Ranks) -> Answer:
+    """R4 by a process for each rank, of which this is one; nothing for a single process's code."""
+    context = _context(job, job.ranks_device)
     try:
         original = judged = _subject(context, job.original, job.row)
+        if original.stack is None or SiteKind(job.kind) is SiteKind.LOSS_FUNCTION:
+            return Answer(dtype=job.dtype)
         if job.rewritten is not None:
             judged = _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
 
         def measured(name: str, subject: Subject, *, ragged: bool) -> Measurement:
             pair = subject.pair(ragged, subject.settings[0], ranks.count)
-            return replace(compare_pair(name, told, pair, range(len(pair.whole))), ranks=ranks.count)
+            return replace(compare_pair(name, str(ranks), pair, range(len(pair.whole))), ranks=ranks.count)
 
         found = [measured("R4", judged, ragged=job.ragged is not False)]
-        if not found[0].relative_error < AGREES[job.dtype]:
+        if not found[0].relative_error < allowed_in(job.dtype):
             found.append(measured("R0", original, ragged=False))
     except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
         return Answer(missing=describe(error, job), dtype=job.dtype)
@@ -129,7 +133,7 @@ def _runs(context: Context, original: Subject, setting: str, ragged: bool) -> It
         windows = min(len(after.whole), len(before.whole))
         yield compare("R3", setting, after.whole[:windows], before.whole[:windows])
     if original.stack is not None and setting == original.settings[0]:
-        is_right = alone[0].relative_error < AGREES[job.dtype]
+        is_right = alone[0].relative_error < allowed_in(job.dtype)
         if is_right or rewritten is not None:
             yield from _on_ranks(context, original, rewritten, setting, ragged=ragged, is_right=is_right)
 
@@ -151,7 +155,7 @@ def _on_ranks(
         found = found[:1]
     elif is_right:
         found += attempt("R4", ORIGINAL, original, ragged=ragged)[:1]
-    if any(run.failure is not None or not run.relative_error < AGREES[context.job.dtype] for run in found):
+    if any(run.failure is not None or not run.relative_error < allowed_in(context.job.dtype) for run in found):
         found += attempt("R0", ON_RANKS, original, ragged=False)[:1]
     yield from found
 

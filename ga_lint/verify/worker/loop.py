@@ -16,7 +16,6 @@ from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.execution import Execution
 from ga_lint.verify.worker.measure import Pair, is_zero
 from ga_lint.verify.worker.models import HEAD_GUESSED
-from ga_lint.verify.worker.neutral import Steady
 from ga_lint.verify.worker.ranks import together
 from ga_lint.verify.worker.reading import read_loop
 from ga_lint.verify.worker.sources import Module
@@ -110,7 +109,7 @@ class LoopSubject:
 
     def _on_ranks(self, dealt: Sequence[Sequence[Sequence[data.Row]]], steps: int, setting: str) -> list[Captured]:
         def work(rank: int) -> Captured:
-            with Steady(self.context.dtype) as steady:
+            with self.context.steady.another() as steady:
                 return self._execute(replace(self.context, steady=steady), dealt[rank], steps, setting)
 
         return together(len(dealt)).run(work)

@@ -18,7 +18,6 @@ from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.measure import Gradient, Pair
 from ga_lint.verify.worker.models import Output
 from ga_lint.verify.worker.namespace import Loader
-from ga_lint.verify.worker.neutral import Steady
 from ga_lint.verify.worker.ranks import Ranks
 from ga_lint.verify.worker.sources import Module, project_root
 from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Unknown
@@ -68,7 +67,7 @@ class LossFunctionSubject:
         """The share of each rank: times their number by the Trainer, over their number by the gradient average."""
 
         def work(rank: int) -> Gradient:
-            with Steady(self.context.dtype):
+            with self.context.steady.another():
                 return self._gradient(batch, parts[rank], setting)
 
         return Ranks(len(parts)).run(work)

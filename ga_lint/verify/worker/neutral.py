@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._device import _device_constructors
 
 from ga_lint.verify.worker import ranks
 from ga_lint.verify.worker.averaging import DataParallel
@@ -33,12 +34,16 @@ class NullContext(contextlib.nullcontext[None]):
 
 
 class Steady(torch.overrides.TorchFunctionMode):
-    """Keeps every float in one dtype on the CPU, and counts the backward passes."""
+    """Keeps every float in one dtype and everything on one device, and counts the backward passes."""
 
-    def __init__(self, dtype: torch.dtype) -> None:
+    def __init__(self, dtype: torch.dtype, device: str = "cpu") -> None:
         super().__init__()
-        self.dtype = dtype
+        self.dtype, self.device = dtype, device.partition(":")[0]
         self.backwards = 0
+
+    def another(self) -> Steady:
+        """The same for another thread: such a mode holds for the one that enters it."""
+        return Steady(self.dtype, self.device)
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -56,7 +61,11 @@ class Steady(torch.overrides.TorchFunctionMode):
         options = {
             key: self._cast(value) for key, value in (kwargs or {}).items() if key not in ("device", "pin_memory")
         }
-        return func(*args, **options)
+        if self.device == "cpu" or func not in _device_constructors():
+            return func(*args, **options)
+        if options.get("generator") is not None:  # ours are the CPU's: the same numbers everywhere
+            return func(*args, **options).to(self.device)
+        return func(*args, **options, device=self.device)
 
     def _backward(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self.backwards += 1
@@ -78,7 +87,7 @@ class Steady(torch.overrides.TorchFunctionMode):
         return self.dtype if isinstance(value, torch.dtype) and value.is_floating_point else value
 
 
-def neutralise(dtype: torch.dtype) -> Steady:
+def neutralise(dtype: torch.dtype, device: str = "cpu") -> Steady:
     """Patch torch in this process, for good: the child runs one site and ends."""
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -91,17 +100,21 @@ def neutralise(dtype: torch.dtype) -> Steady:
     _patch(torch, "load", _load)
     for module in (torch, torch.amp, torch.cuda.amp):
         _patch(module, "autocast", NullContext)
-    _patch(
-        torch.cuda, "synchronize empty_cache reset_peak_memory_stats set_device ipc_collect manual_seed_all", _nothing
-    )
+    if device == "cpu":
+        _without_cuda()
+    patch_distributed()
+    torch.nn.parallel.DistributedDataParallel = DataParallel  # type: ignore[misc, assignment]
+    steady = Steady(dtype, device)
+    steady.__enter__()  # type: ignore[no-untyped-call]
+    return steady
+
+
+def _without_cuda() -> None:
+    nothing = "synchronize empty_cache reset_peak_memory_stats set_device ipc_collect manual_seed_all"
+    _patch(torch.cuda, nothing, _nothing)
     _patch(torch.cuda, "max_memory_allocated memory_allocated memory_reserved max_memory_reserved", _zero)
     _patch(torch.cuda, "current_device device_count", _zero)
     _patch(torch.cuda, "Event", lambda *_, **__: Quiet())
-    patch_distributed()
-    torch.nn.parallel.DistributedDataParallel = DataParallel  # type: ignore[misc, assignment]
-    steady = Steady(dtype)
-    steady.__enter__()  # type: ignore[no-untyped-call]
-    return steady
 
 
 def _patch(owner: object, names: str, value: object) -> None:

@@ -8,20 +8,20 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-import torch
 import torch.distributed as distributed
 from torch import nn
 
 from ga_lint.verify.job import Answer, Job
 from ga_lint.verify.worker.collectives import real_distributed
+from ga_lint.verify.worker.devices import show_only
 from ga_lint.verify.worker.limits import confine
-from ga_lint.verify.worker.ranks import Ranks, be_one_of, being
+from ga_lint.verify.worker.ranks import Ranks, be_one_of, being, here
 
 _T = TypeVar("_T")
 _WRAPPER = nn.parallel.DistributedDataParallel  # before a check puts its stand-in there
@@ -30,6 +30,10 @@ _WRAPPER = nn.parallel.DistributedDataParallel  # before a check puts its stand-
 class Replicated(_WRAPPER):
     """The real wrapper; what only the harness's model has is still found there."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _note_wrapper("DDP")
+
     def __getattr__(self, name: str) -> Any:
         try:
             return super().__getattr__(name)
@@ -37,14 +41,54 @@ class Replicated(_WRAPPER):
             return getattr(super().__getattr__("module"), name)
 
 
+class Sharded(nn.Module):
+    """Stands where the Trainer and accelerate wrap a model, and shards its parameters: FSDP2."""
+
+    def __init__(self, module: nn.Module, *_: object, **__: object) -> None:
+        super().__init__()
+        shard(module)
+        self.module = module
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.module(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def no_sync(self) -> Iterator[None]:
+        module: Any = self.module
+        module.set_requires_gradient_sync(False)
+        try:
+            yield
+        finally:
+            module.set_requires_gradient_sync(True)
+
+
+def shard(model: nn.Module) -> nn.Module:
+    """The model with its parameters spread over the ranks, in place."""
+    from torch.distributed.fsdp import fully_shard
+
+    fully_shard(model)
+    _note_wrapper("FSDP")
+    return model
+
+
+def _note_wrapper(name: str) -> None:
+    group = here()
+    if isinstance(group, Processes):
+        group.wrapper = name
+
+
 class Processes(Ranks):
-    """The ranks of which this process is one."""
+    """The ranks of which this process is one. `wrapper`: the real one that was put around a model, if one was."""
 
     is_emulated = False
 
     def __init__(self, rank: int, count: int, *, fsdp: bool) -> None:
         super().__init__(count)
         self.rank, self.fsdp = rank, fsdp
+        self.wrapper: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.count} processes, {self.wrapper}" if self.wrapper else f"{self.count} processes"
 
     def run(self, work: Callable[[int], _T]) -> list[_T]:
         with self._real(), being(self, self.rank):
@@ -58,16 +102,12 @@ class Processes(Ranks):
         return found
 
     def wrapped(self, model: nn.Module) -> nn.Module:
-        if self.fsdp:
-            from torch.distributed.fsdp import fully_shard
-
-            fully_shard(model)  # in place
-            return model
-        return Replicated(model)
+        return shard(model) if self.fsdp else Replicated(model)
 
     @contextlib.contextmanager
-    def _real(self) -> Any:
-        stand_in, nn.parallel.DistributedDataParallel = nn.parallel.DistributedDataParallel, _WRAPPER  # type: ignore[misc]
+    def _real(self) -> Iterator[None]:
+        stand_in = nn.parallel.DistributedDataParallel
+        nn.parallel.DistributedDataParallel = Sharded if self.fsdp else Replicated  # type: ignore[misc, assignment]
         try:
             with real_distributed():
                 yield
@@ -76,43 +116,50 @@ class Processes(Ranks):
 
 
 @dataclass(frozen=True)
-class _Rank:
+class Part:
+    """A process that answers for itself, and the end of the pipe that it answers by."""
+
     process: int
     reader: int
 
 
-def on_processes(job: Job) -> Answer:
-    """Start the ranks from this process, which has no more to do than wait: the first answer that fails ends all."""
-    found = [_start(job, rank) for rank in range(job.ranks)]
+def started(work: Callable[[], Answer]) -> Part:
+    """Fork a process for this; it lives until it is ended."""
+    reader, writer = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os.close(reader)
+        _answer(work, writer)
+    os.close(writer)
+    return Part(process, reader)
+
+
+def ended(parts: list[Part], seconds: float) -> Answer:
+    """The answer of the first once all have answered, or the first that says why there is none; no part lives on."""
     try:
-        return _first_or_failed(found, job.timeout)
+        return _first_or_failed(parts, seconds)
     finally:
-        for each in found:
+        for each in parts:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(each.process, signal.SIGKILL)
             os.waitpid(each.process, 0)
             os.close(each.reader)
 
 
-def _start(job: Job, rank: int) -> _Rank:
-    reader, writer = os.pipe()
-    process = os.fork()
-    if process == 0:
-        _be_rank(job, rank, writer)
-    os.close(writer)
-    return _Rank(process, reader)
+def on_processes(job: Job) -> Answer:
+    """R4 by real ranks, started from this process, which has no more to do than wait."""
+    return ended([started(lambda rank=rank: _as_rank(job, rank)) for rank in range(job.ranks)], job.timeout)  # type: ignore[misc]
 
 
-def _first_or_failed(found: list[_Rank], seconds: float) -> Answer:
-    """The answer of rank 0 once all have answered, or the first that says why there is none."""
+def _first_or_failed(parts: list[Part], seconds: float) -> Answer:
     deadline = time.monotonic() + seconds
-    texts = {each.reader: b"" for each in found}
+    texts = {each.reader: b"" for each in parts}
     answers: dict[int, Answer] = {}
-    while len(answers) < len(found):
-        waiting = [each.reader for each in found if each.reader not in answers]
+    while len(answers) < len(parts):
+        waiting = [reader for reader in texts if reader not in answers]
         ready, _, _ = select.select(waiting, [], [], max(0.0, deadline - time.monotonic()))
         if not ready:
-            return Answer(missing=f"{len(found)} processes still running after {seconds:g} s: stopped")
+            return Answer(missing=f"still running after {seconds:g} s: stopped")
         for reader in ready:
             chunk = os.read(reader, 1 << 16)
             texts[reader] += chunk
@@ -120,33 +167,36 @@ def _first_or_failed(found: list[_Rank], seconds: float) -> Answer:
                 answers[reader] = _read(texts[reader])
                 if answers[reader].missing is not None:
                     return answers[reader]
-    return answers[found[0].reader]
+    return answers[parts[0].reader]
 
 
 def _read(text: bytes) -> Answer:
     try:
         return Answer.from_json(text.decode(errors="replace"))
     except (ValueError, TypeError, KeyError):
-        return Answer(missing="a rank ended without an answer")
+        return Answer(missing="the process ended without an answer")
 
 
-def _be_rank(job: Job, rank: int, writer: int) -> NoReturn:
+def _answer(work: Callable[[], Answer], writer: int) -> NoReturn:
     try:
-        ranks = _met(job, rank)
-        # The seam for a sandbox: the ranks are connected; from here on they need what open sockets need.
-        confine(job.timeout)
-        from ga_lint.verify.worker.examine import examine_together
-
-        answer = examine_together(job, ranks)
+        answer = work()
     except BaseException as error:  # noqa: BLE001 - whatever happened, the parent must hear of it
-        answer = Answer(missing=f"the ranks could not be started: {type(error).__name__}: {error}")
+        answer = Answer(missing=f"{type(error).__name__}: {error}")
     data = answer.to_json().encode()
     while data:
         data = data[os.write(writer, data) :]
     os.close(writer)
-    if answer.missing is not None:
-        time.sleep(job.timeout)  # until it is killed: that it is gone must not be what the others fail with
-    os._exit(0)
+    while True:  # until it is killed: that a rank is gone must not be what the others fail with
+        time.sleep(1)
+
+
+def _as_rank(job: Job, rank: int) -> Answer:
+    ranks = _met(job, rank)
+    # The seam for a sandbox: the ranks are connected; from here on they need what open sockets need.
+    confine(job.timeout)
+    from ga_lint.verify.worker.examine import examine_together
+
+    return examine_together(job, ranks)
 
 
 def _met(job: Job, rank: int) -> Processes:
@@ -155,10 +205,8 @@ def _met(job: Job, rank: int) -> Processes:
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(job.ranks), LOCAL_WORLD_SIZE=str(job.ranks))
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT="29500")  # asked for, not used: the group exists already
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
-    backend = "gloo"
-    if job.device != "cpu":
-        backend = "cpu:gloo,cuda:nccl"
-        torch.cuda.set_device(rank)
+    show_only(job.ranks_device if job.ranks_device == "cpu" else f"cuda:{rank}")
+    backend = "gloo" if job.ranks_device == "cpu" else "cpu:gloo,cuda:nccl"
     distributed.init_process_group(
         backend,
         init_method=f"file://{Path.cwd()}/rendezvous",

@@ -22,7 +22,6 @@ from ga_lint.verify.worker.graft import Graft, set_attributes
 from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.measure import Gradient, Pair, is_zero, snapshot
 from ga_lint.verify.worker.models import HEAD_GUESSED, head_of, tiny_llama
-from ga_lint.verify.worker.neutral import Steady
 from ga_lint.verify.worker.ranks import count, together
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Recorder, Unknown
@@ -61,7 +60,7 @@ class TrainerSubject:
             return Pair([self._train(rows, STEPS, setting)], self._train(rows, 1, setting))
 
         def work(_: int) -> list[Gradient]:
-            with Steady(self.context.dtype):
+            with self.context.steady.another():
                 return self._train(rows, STEPS, setting)
 
         return Pair(together(ranks).run(work), self._train(rows, 1, setting))
