@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 from typing import Any
 
@@ -96,6 +97,7 @@ def neutralise(dtype: torch.dtype, device: str = "cpu") -> Steady:
     _patch(torch.nn.utils.clip_grad, "clip_grad_norm_ clip_grad_value_", lambda *_, **__: torch.tensor(1.0))
     _patch(nn.Module, "cuda cpu to float double half bfloat16 to_empty compile", _same)
     _patch(torch, "compile", _compile)
+    _patch(gc, "collect", _zero)  # accelerate asks for it after every training: a fifth of a Trainer's check
     _patch(torch, "save", _save)
     _patch(torch, "load", _load)
     for module in (torch, torch.amp, torch.cuda.amp):
