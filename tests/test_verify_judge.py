@@ -203,3 +203,13 @@ def test_the_numbers_show_both_sides_on_ranks() -> None:
     runs = [Run("R1", "", 1e-16, 1, "w", 1e-6), Run("R4", "", 2e-16, 1, "w", 1e-6)]
     before = Run("R4", "original", 0.5, 0.5, "w", 1e-6)
     assert numbers(Verdict(site, Outcome.CONFIRMED, (*runs, before))) == "R1 1e-16, R4 2e-16, R4 of the original 0.5"
+
+
+def test_a_fault_of_the_ranks_is_cleared_on_ranks_alone() -> None:
+    path = FIXTURES / "GA105-missing-world-factor" / "distributed_window.py"
+    text = path.read_text(encoding="utf-8")
+    finding = next(d.finding for d in check_source(text, path) if d.finding.code == "GA105")
+    site = Site(path, SiteKind.LOOP, "", 1, text)
+    assert as_judged(finding, Verdict(site, Outcome.CORRECT)).outcome is Outcome.INCONCLUSIVE
+    on_two = (Run("R4", "", 1e-16, 1, "w", 1e-6),)
+    assert as_judged(finding, Verdict(site, Outcome.CORRECT, on_two)).outcome is Outcome.CORRECT

@@ -8,6 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from ga_lint.cli.confirm import Confirmer
+from ga_lint.config import Config
+from ga_lint.engine.fix import Policy, fix_bytes
+from ga_lint.engine.scope import Scope
+from ga_lint.project import Project
+from ga_lint.report.verdicts import numbers
 from ga_lint.verify import Outcome, Settings, Verdict, Verifier, sites_in
 from testbed.fixtures import FIXTURES
 
@@ -57,6 +63,8 @@ MISTAKES: dict[str, tuple[str, tuple[Edit, ...], str]] = {
         (("nullcontext() if is_last else ", "nullcontext() if step < 0 else "),),
         "R4",
     ),
+    "second term times the ranks": ("ddp_sum", (("1 / len(counts)", "len(totals) / len(counts)"),), "R4"),
+    "second term by its share of the targets": ("ddp_sum", (("* equal_share", "* share"),), "R2"),
     "steps missing under accelerate": ("loop_accelerate", (("* count * steps *", "* count *"),), "R2"),
     "rank factor missing under accelerate": ("loop_accelerate", ((" * accelerator.num_processes", ""),), "R4"),
     "count of one rank under accelerate": (
@@ -152,8 +160,9 @@ def verdict_of(
     return verifier.verify(site)
 
 
-@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("name", [name for name in PAIRS if (DATA / f"{name}.py").exists()])
 def test_the_right_twin_is_confirmed(verifier: Verifier, name: str) -> None:
+    """Those in fixtures/verify are confirmed in test_verify_verdicts.py."""
     verdict = verdict_of(verifier, name)
     assert verdict.outcome is Outcome.CONFIRMED, verdict.reason
 
@@ -186,3 +195,43 @@ def test_equal_counts_hide_a_wrong_count(verifier: Verifier, mistake: str) -> No
     name, edits, _ = MISTAKES[mistake]
     verdict = verdict_of(verifier, name, edits, ragged=False)
     assert verdict.outcome is Outcome.CORRECT, verdict.reason
+
+
+OF_RANKS = {  # the fault -> what its original does on two ranks, times the right gradient
+    "GA105-missing-world-factor/accelerate_window_by_hand.py": None,
+    "GA204-missing-rank-factor/sum_over_count.py": 0.5,
+    "GA204-missing-rank-factor/helper_divides.py": 0.5,
+    "GA205-misplaced-rank-factor/compute_loss_func.py": 2.0,
+}
+
+
+@pytest.mark.parametrize("name", OF_RANKS)
+def test_fix_has_numbers_for_faults_of_the_ranks(verifier: Verifier, name: str) -> None:
+    """One process finds both texts right, so only R4 can confirm what `fix` writes."""
+    path = FIXTURES / name
+    confirm = Confirmer()
+    confirm._verifier = verifier  # which is warm
+    policy = Policy(unsafe=True, verified_only=True, confirm=confirm, write=False)
+    _, rewriting = fix_bytes(path, path.read_bytes(), Scope(Config(root=Path()), Project(path.parent)), policy)
+    assert rewriting is not None
+    (verdict,) = confirm.verdicts.values()
+    assert verdict.outcome is Outcome.CONFIRMED
+    assert "R4 " in numbers(verdict)
+    scale = OF_RANKS[name]
+    if scale is not None:
+        before = next(run for run in verdict.runs if (run.name, run.setting) == ("R4", "original"))
+        assert before.scale == pytest.approx(scale) and "R4 of the original" in numbers(verdict)
+
+
+def test_a_count_of_one_rank_is_wrong_without_a_rewrite_too(verifier: Verifier) -> None:
+    path = FIXTURES / "GA104-rank-local-count" / "gradients_divided_on_each_rank.py"
+    verdict = verifier.verify(sites_in(path, path.read_text(encoding="utf-8"))[0])
+    assert verdict.outcome is Outcome.WRONG
+    assert verdict.reason is not None and verdict.reason.startswith("right in one process, but not on 2 ranks")
+
+
+def test_a_wrapper_that_adds_gradients_up_owes_no_factor(verifier: Verifier) -> None:
+    path = FIXTURES / "GA105-missing-world-factor" / "ok_fsdp_that_sums.py"
+    verdict = verifier.verify(sites_in(path, path.read_text(encoding="utf-8"))[0])
+    assert verdict.outcome is Outcome.CORRECT
+    assert next(run for run in verdict.runs if run.name == "R4").relative_error < 1e-12

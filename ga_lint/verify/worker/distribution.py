@@ -16,24 +16,30 @@ _DISTRIBUTED = re.compile(r"\btorch\.distributed\b|from torch import distributed
 _BY_HAND = re.compile(r"all_reduce\([^)\n]*grad|(average|sync|all_?reduce|reduce)_?(model_)?grad\w*\(", re.I)
 
 
+# FSDP that is told to divide by nothing: the count over all ranks is then the whole divisor.
+_ADDS = re.compile(r"set_(gradient|reduce_scatter)_divide_factor\(\s*(\w+\s*=\s*)?1(\.0*)?\s*\)|fsdp_gradient_division")
+
+
 @dataclass(frozen=True)
 class Distribution:
-    """`told` is how the report names the stack; `averages`: a wrapper averages gradients in backward."""
+    """`told` is how the report names the stack; `takes`: what a wrapper does in backward, "mean" or "sum"."""
 
     told: str
-    averages: bool
+    takes: str | None
 
 
 def distribution(text: str, roles: frozenset[str]) -> Distribution | None:
     """What the file says, and which libraries the loop uses; None for code of a single process."""
     for role, library in _LIBRARIES.items():
         if role in roles:
-            return Distribution(f"{library} averages the gradients", averages=role != "engine")
+            return Distribution(f"{library} averages the gradients", None if role == "engine" else "mean")
+    if _ADDS.search(text):
+        return Distribution("the wrapper is told to add up the gradients", "sum")
     for pattern, name in _WRAPPERS:
         if re.search(pattern, text):
-            return Distribution(f"{name} averages the gradients", averages=True)
+            return Distribution(f"{name} averages the gradients", "mean")
     if not _DISTRIBUTED.search(text):
         return None
     if _BY_HAND.search(text):
-        return Distribution("the loop averages the gradients itself", averages=False)
-    return Distribution("the model is assumed to be wrapped, so that gradients are averaged", averages=True)
+        return Distribution("the loop averages the gradients itself", None)
+    return Distribution("the model is assumed to be wrapped, so that gradients are averaged", "mean")

@@ -13,7 +13,7 @@ from ga_lint.verify.job import RANKS, Answer, Job, Measurement
 from ga_lint.verify.judge import PER_EXAMPLE, SHORT_WINDOW
 from ga_lint.verify.model import ORIGINAL, SiteKind
 from ga_lint.verify.on_ranks import ON_RANKS
-from ga_lint.verify.thresholds import allowed_in
+from ga_lint.verify.thresholds import allowed_in, differs
 from ga_lint.verify.worker.data import Batch
 from ga_lint.verify.worker.describe import describe
 from ga_lint.verify.worker.measure import Pair, compare, compare_pair
@@ -127,15 +127,23 @@ def _runs(context: Context, original: Subject, setting: str, ragged: bool) -> It
         except Exception as error:  # noqa: BLE001 - as above
             yield Measurement("R2", setting, failure=f"the rewritten code fails: {describe(error, job)}")
             return
-        yield from _compared("R2", setting, after)
-        if before.short is not None and after.short is None:
-            yield Measurement("R2", SHORT_WINDOW, failure=NO_SHORT_STEP)
-        windows = min(len(after.whole), len(before.whole))
-        yield compare("R3", setting, after.whole[:windows], before.whole[:windows])
+        found = list(_against(setting, before, after))
+        yield from found
+        if any(run.failure is not None or differs(run) for run in found):
+            return  # refuted as it is
     if original.stack is not None and setting == original.settings[0]:
         is_right = alone[0].relative_error < allowed_in(job.dtype)
         if is_right or rewritten is not None:
             yield from _on_ranks(context, original, rewritten, setting, ragged=ragged, is_right=is_right)
+
+
+def _against(setting: str, before: Pair, after: Pair) -> Iterator[Measurement]:
+    """R2 and R3 of a rewrite."""
+    yield from _compared("R2", setting, after)
+    if before.short is not None and after.short is None:
+        yield Measurement("R2", SHORT_WINDOW, failure=NO_SHORT_STEP)
+    windows = min(len(after.whole), len(before.whole))
+    yield compare("R3", setting, after.whole[:windows], before.whole[:windows])
 
 
 def _on_ranks(

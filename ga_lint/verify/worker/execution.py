@@ -66,8 +66,8 @@ class Execution:
         self.recorder = context.recorder
         self.model = self._tiny_model(context.job.seed)
         self.wrapped: nn.Module = self.model
-        if reading.stack is not None and reading.stack.averages:
-            self.wrapped = data_parallel(self.model)
+        if reading.stack is not None and reading.stack.takes is not None:
+            self.wrapped = data_parallel(self.model, reading.stack.takes)
         self.capture = Capture(self.model, context.steady)
         for member in reading.model_members:
             self.model.extras[member] = Unknown(f"model.{member}", self.recorder)

@@ -10,6 +10,7 @@ import warnings
 from typing import Any
 
 import torch
+import transformers
 from transformers import Trainer, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
@@ -28,6 +29,7 @@ from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Re
 
 WINDOWS = 2  # optimizer steps of each run: a loss that keeps state between steps shows in the second
 
+_OWN_COUNT = re.compile(r"average_tokens_across_devices\s*=\s*False")
 _OPTS_OUT = re.compile(r"\baccepts_loss_kwargs\s*=\s*False")  # on the model, wherever the file builds it
 
 
@@ -35,7 +37,10 @@ class TrainerSubject:
     """One class with a `compute_loss` or `training_step` override, ready to be trained for two steps."""
 
     settings: tuple[str, ...] = (COUNT_PASSED, NO_COUNT)
-    stack: str | None = "two real Trainers with their Accelerators, under a stand-in for DistributedDataParallel"
+    stack: str | None = (
+        f"real Trainers of transformers {transformers.__version__} with their Accelerators, and a stand-in for "
+        "DistributedDataParallel"
+    )
 
     def __init__(self, context: Context, module: Module, row: int | None) -> None:
         self.context, self.module = context, module
@@ -159,6 +164,8 @@ def _arguments(batch: int, steps: int, module: Module, recorder: Recorder) -> Tr
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
+    if _OWN_COUNT.search(module.text):
+        arguments.average_tokens_across_devices = False
     arguments.__class__ = Arguments
     return arguments
 
