@@ -197,6 +197,11 @@ def fix_engine(text: str = ENGINE) -> str:
     return rewritten(text, "window-share", options, loop="for step,", backward="engine.backward(loss)")
 
 
+def fix_short() -> str:
+    places = {"loop": "for step,", "division": "loss / steps", "step": "optimizer.step()"}
+    return rewritten(DDP, "window-length", {"steps": "steps", "behind": "no"}, **places)
+
+
 def many() -> list[Batch]:
     return micro_batches((*ROWS, *ROWS[::-1]))
 
@@ -204,6 +209,11 @@ def many() -> list[Batch]:
 def shard(rank: int, count: int) -> list[Batch]:
     """This rank's micro-batches: every second one, so that ranks hold different numbers of targets."""
     return many()[:count][rank::RANKS]
+
+
+def equal_shard(rank: int, count: int) -> list[Batch]:
+    """As many micro-batches, all with as many targets."""
+    return micro_batches([(3, 3)] * count)[rank::RANKS]
 
 
 def expected(count: int, skipped: int = 0, aux: float = 0.0) -> list[torch.Tensor]:
@@ -245,7 +255,10 @@ def _rank(rank: int, folder: str, texts: dict[str, tuple[str, bool]], count: int
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(RANKS), ACCELERATE_USE_CPU="true")
     os.environ.update(MASTER_ADDR="localhost", MASTER_PORT="29500")  # asked for, not used: the group exists already
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=RANKS)
-    seen = {name: run(text, loader(count) if acc else shard(rank, count)) for name, (text, acc) in texts.items()}
+    seen = {
+        name: run(text, loader(count) if acc else equal_shard(rank, count) if "equal" in name else shard(rank, count))
+        for name, (text, acc) in texts.items()
+    }
     if rank == 0:
         torch.save(seen, Path(folder) / "seen.pt")
     dist.destroy_process_group()
@@ -294,6 +307,12 @@ def on_two_ranks() -> dict[str, list[torch.Tensor]]:
         "accelerate sum": (fix_accelerate(ACCELERATE_SUM), True),
         "DDP sum, its second term times the ranks": (fix_ddp(text=DDP_SUM).replace(*TIMES_RANKS), False),
         "accelerate sum, its second term divided": (fix_accelerate(ACCELERATE_SUM).replace(*ONCE_DIVIDED), True),
+        "equal counts": (DDP, False),
+        "equal counts fixed": (fix_short(), False),
+        "equal counts, divided by the last length": (
+            fix_short().replace("min(steps,", "max(1, len(loader) % steps, 0 *"),
+            False,
+        ),
         "accelerate resumed": (fix_accelerate(ACCELERATE_RESUMED), True),
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -311,6 +330,14 @@ def test_two_ranks_equal_the_full_batch(name: str) -> None:
     seen = on_two_ranks()
     assert worst(seen[name], expected(COUNT)) > FAR
     assert worst(seen[f"{name} fixed"], expected(COUNT)) < EXACT
+
+
+def test_a_short_last_window_on_two_ranks() -> None:
+    shards = [windows_of(equal_shard(rank, COUNT)) for rank in range(RANKS)]
+    seen, wanted = on_two_ranks(), oracle([a + b for a, b in zip(*shards, strict=True)])
+    assert worst(seen["equal counts fixed"], wanted) < EXACT
+    assert worst(seen["equal counts"], wanted) > FAR
+    assert worst(seen["equal counts, divided by the last length"], wanted) > FAR
 
 
 def test_a_sum_on_two_ranks_gives_each_term_its_own_share() -> None:

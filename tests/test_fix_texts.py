@@ -508,6 +508,11 @@ EACH = {
         {"loop": "for b", "division": "g(b) / n"},
     ),
     "window-share": (LOOP, LOOP_OPTIONS, LOOP_PLACES),
+    "window-length": (
+        LOOP.replace("steps == 0", "steps == 0 or step + 1 == len(loader)"),
+        {"steps": "steps", "behind": "no"},
+        LOOP_PLACES,
+    ),
     "window-gradients": (
         "def f(o, n):\n    while g():\n        b = h()\n        # a\n        x(b).backward()\n"
         "        if n:\n            o.step()\n",

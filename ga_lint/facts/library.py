@@ -127,6 +127,8 @@ def _builtin(call: Call, name: str) -> Value | None:
         for value in call.positional:
             if isinstance(value, Count | Product | Loss | Elements):
                 return value
+        if name == "min" and any(isinstance(one, ast.BinOp) and isinstance(one.op, ast.Sub) for one in call.node.args):
+            return Symbol(text_of(call.node))  # what is left, where that is less: no other name for one of the two
         named = [value for value in call.positional if isinstance(value, Symbol)]
         return named[0] if named else first if isinstance(first, Const) else UNKNOWN
     return None
