@@ -140,6 +140,46 @@ def train(model, loader, optimizer, steps):
         if (step + 1) % steps == 0:
             engine.step()
 """
+POSITIONS = (
+    REDUCED.replace(
+        'sum((batch["labels"][:, 1:] != -100).sum() for batch in window)',
+        'torch.tensor(sum(mb["labels"].numel() for mb in window))',
+    )
+    .replace("loss / count", "loss * dist.get_world_size() / count")
+    .replace("import itertools", "import itertools\nimport torch")
+)
+SO_FAR = (
+    DDP.replace(
+        "            loss = model(**batch).loss\n            (loss / steps)",
+        """            logits = model(batch["input_ids"]).logits[:, :-1].flatten(0, 1)
+            loss = F.cross_entropy(logits, batch["labels"][:, 1:].flatten(), reduction="sum")
+            tokens += (batch["labels"][:, 1:] != -100).sum()
+            (loss / tokens)""",
+    )
+    .replace("    for step", "    tokens = 0\n    for step")
+    .replace("import torch.dist", "import torch.nn.functional as F\nimport torch.dist")
+)
+SO_FAR = SO_FAR + "            tokens = 0\n"
+SO_FAR_ACCELERATE = """from accelerate import Accelerator
+import torch.nn.functional as F
+
+
+def train(model, loader, optimizer, steps):
+    accelerator = Accelerator(gradient_accumulation_steps=steps, cpu=True)
+    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    tokens = 0
+    for step, batch in enumerate(loader):
+        with accelerator.accumulate(model):
+            logits = model(batch["input_ids"]).logits[:, :-1].flatten(0, 1)
+            loss = F.cross_entropy(logits, batch["labels"][:, 1:].flatten(), reduction="sum")
+            tokens += (batch["labels"][:, 1:] != -100).sum()
+            loss = loss / tokens
+            accelerator.backward(loss)
+            if accelerator.sync_gradients:
+                tokens = 0
+            optimizer.step()
+            optimizer.zero_grad()
+"""
 ACCELERATE_RESUMED = ACCELERATE.replace("enumerate(loader)", "enumerate(accelerator.skip_first_batches(loader, 1))")
 OWN, SUM = "loss = model(**batch).loss", "out = model(**batch)\n            loss = out.loss + 0.5 * out.aux_loss"
 ALL_WINDOWS = (
@@ -189,6 +229,27 @@ def fix_prepared(**without: str) -> str:
     options = {"ranks": "accelerator.num_processes", "steps": "accelerator.gradient_accumulation_steps"}
     places = {"loop": "for batch in", "backward": "accelerator.backward(loss)"}
     return rewritten(PREPARED, "times-ranks", options | without, **places)
+
+
+def fix_positions() -> str:
+    count = 'mb["labels"].numel()'
+    return rewritten(
+        POSITIONS, "match-count", {"labels": 'batch["labels"]', "shifted": "yes"}, loop="for batch in", count=count
+    )
+
+
+def fix_so_far(stack: str = "distributed") -> str:
+    options = {"stack": stack, "steps": "steps", "labels": 'batch["labels"]', "shifted": "yes"}
+    options |= {"loss": "sum", "divisor": "tokens"}
+    places = {"loop": "for step,", "division": "loss / tokens", "step": "optimizer.step()"}
+    return rewritten(SO_FAR, "window-share", options, **places)
+
+
+def fix_so_far_accelerate() -> str:
+    options = {"stack": "accelerate", "steps": "steps", "accelerator": "accelerator", "labels": 'batch["labels"]'}
+    options |= {"shifted": "yes", "loss": "sum", "divisor": "tokens"}
+    places = {"loop": "for step,", "backward": "accelerator.backward(loss)", "division": "loss / tokens"}
+    return rewritten(SO_FAR_ACCELERATE, "window-share", options, **places)
 
 
 def fix_engine(text: str = ENGINE) -> str:
@@ -307,6 +368,18 @@ def on_two_ranks() -> dict[str, list[torch.Tensor]]:
         "accelerate sum": (fix_accelerate(ACCELERATE_SUM), True),
         "DDP sum, its second term times the ranks": (fix_ddp(text=DDP_SUM).replace(*TIMES_RANKS), False),
         "accelerate sum, its second term divided": (fix_accelerate(ACCELERATE_SUM).replace(*ONCE_DIVIDED), True),
+        "positions": (POSITIONS, False),
+        "positions fixed": (fix_positions(), False),
+        "positions, the first too": (fix_positions().replace("[..., 1:]", ""), False),
+        "so far": (SO_FAR, False),
+        "so far fixed": (fix_so_far(), False),
+        "so far with a count of its own rank": (fix_so_far("plain"), False),
+        "so far under accelerate": (SO_FAR_ACCELERATE, True),
+        "so far under accelerate fixed": (fix_so_far_accelerate(), True),
+        "so far under accelerate, not times the ranks": (
+            fix_so_far_accelerate().replace("steps * self.accelerator.num_processes", "steps"),
+            True,
+        ),
         "equal counts": (DDP, False),
         "equal counts fixed": (fix_short(), False),
         "equal counts, divided by the last length": (
@@ -325,11 +398,23 @@ def on_two_ranks() -> dict[str, list[torch.Tensor]]:
 COUNTS = ["a count of one rank", "a count of all ranks", "a count of all processes"]
 
 
-@pytest.mark.parametrize("name", ["DDP", "endless", "list", "accelerate", *COUNTS])
+MATCHED = ["positions", "so far", "so far under accelerate"]
+
+
+@pytest.mark.parametrize("name", ["DDP", "endless", "list", "accelerate", *COUNTS, *MATCHED])
 def test_two_ranks_equal_the_full_batch(name: str) -> None:
     seen = on_two_ranks()
     assert worst(seen[name], expected(COUNT)) > FAR
     assert worst(seen[f"{name} fixed"], expected(COUNT)) < EXACT
+
+
+def test_a_count_that_matches_on_one_rank_alone_would_be_seen() -> None:
+    for wrong in (
+        "positions, the first too",
+        "so far with a count of its own rank",
+        "so far under accelerate, not times the ranks",
+    ):
+        assert worst(on_two_ranks()[wrong], expected(COUNT)) > FAR
 
 
 def test_a_short_last_window_on_two_ranks() -> None:
