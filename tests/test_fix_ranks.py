@@ -180,6 +180,13 @@ def train(model, loader, optimizer, steps):
             optimizer.step()
             optimizer.zero_grad()
 """
+SO_FAR_ENGINE = ENGINE.replace("from", "import torch.nn.functional as F\nfrom", 1).replace(
+    "            loss = engine(**batch).loss\n",
+    """            logits = engine(batch["input_ids"]).logits[:, :-1].flatten(0, 1)
+            loss = F.cross_entropy(logits, batch["labels"][:, 1:].flatten(), reduction="sum")
+            loss = loss / loss.numel()
+""",
+)
 ACCELERATE_RESUMED = ACCELERATE.replace("enumerate(loader)", "enumerate(accelerator.skip_first_batches(loader, 1))")
 OWN, SUM = "loss = model(**batch).loss", "out = model(**batch)\n            loss = out.loss + 0.5 * out.aux_loss"
 ALL_WINDOWS = (
@@ -250,6 +257,13 @@ def fix_so_far_accelerate() -> str:
     options |= {"shifted": "yes", "loss": "sum", "divisor": "tokens"}
     places = {"loop": "for step,", "backward": "accelerator.backward(loss)", "division": "loss / tokens"}
     return rewritten(SO_FAR_ACCELERATE, "window-share", options, **places)
+
+
+def fix_so_far_engine() -> str:
+    options = {"stack": "deepspeed", "engine": "engine", "steps": "engine.gradient_accumulation_steps()"}
+    options |= {"labels": 'batch["labels"]', "shifted": "yes", "loss": "sum", "divisor": "loss.numel()"}
+    places = {"loop": "for step,", "backward": "engine.backward(loss)", "division": "loss / loss.numel()"}
+    return rewritten(SO_FAR_ENGINE, "window-share", options, **places)
 
 
 def fix_engine(text: str = ENGINE) -> str:
@@ -363,6 +377,8 @@ def on_two_ranks() -> dict[str, list[torch.Tensor]]:
         "engine, not times its steps": (fix_engine().replace("scale = steps * len", "scale = len"), False),
         "engine, not times the ranks": (fix_engine().replace("steps * len(totals)", "steps"), False),
         "engine, its short window too": (fix_engine().replace(*ALL_WINDOWS), False),
+        "engine, a sum that nobody divides": (SO_FAR_ENGINE, False),
+        "engine, a sum over its window": (fix_so_far_engine(), False),
         "engine sum": (fix_engine(ENGINE_SUM), False),
         "DDP sum": (fix_ddp(text=DDP_SUM), False),
         "accelerate sum": (fix_accelerate(ACCELERATE_SUM), True),
@@ -446,6 +462,8 @@ def expected_of_engine(ranks: int, count: int, aux: float = 0.0) -> list[torch.T
 def test_an_engine_on_two_ranks_equals_the_full_batch() -> None:
     seen, wanted = on_two_ranks(), expected_of_engine(RANKS, COUNT)
     assert worst(seen["engine fixed"], wanted) < EXACT
+    assert worst(seen["engine, a sum over its window"], wanted) < EXACT
+    assert worst(seen["engine, a sum that nobody divides"], wanted) > FAR
     assert worst(seen["engine sum"], expected_of_engine(RANKS, COUNT, aux=0.5)) < EXACT
     for wrong in ("engine", *(f"engine, {name}" for name in ENGINE_WRONG)):
         assert worst(seen[wrong], wanted) > FAR

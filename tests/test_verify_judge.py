@@ -116,9 +116,12 @@ def test_what_is_missing_is_the_reason() -> None:
 
 
 @pytest.mark.parametrize(("run", "wanted"), [("R3", Outcome.INCONCLUSIVE), ("R2", Outcome.REFUTED)])
-def test_an_objective_that_is_mended_does_change(run: str, wanted: Outcome) -> None:
-    """GA214: the code has another objective than the mean over targets, with or without accumulation."""
-    path = FIXTURES / "GA214-mismatched-num-items" / "rescaled_by_rows.py"
+@pytest.mark.parametrize(
+    "name", ["GA214-mismatched-num-items/rescaled_by_rows", "GA106-mismatched-count/numel_of_a_scalar"]
+)
+def test_an_objective_that_is_mended_does_change(name: str, run: str, wanted: Outcome) -> None:
+    """GA106, GA214: the code has another objective than the mean over targets, with or without accumulation."""
+    path = FIXTURES / f"{name}.py"
     text = path.read_text(encoding="utf-8")
     finding = check_source(text, path)[0].finding
     site = site_at(path, text, finding.span.start.row)

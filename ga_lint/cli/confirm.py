@@ -36,7 +36,7 @@ def of_ranks(finding: Finding) -> bool:
 
 def of_objective(finding: Finding) -> bool:
     """Is the code's own objective another than the mean over targets, with or without accumulation?"""
-    return finding.effect.factor == "factor/targets"
+    return finding.effect.factor in ("factor/targets", "targets/count")
 
 
 def as_judged(finding: Finding, verdict: Verdict) -> Verdict:

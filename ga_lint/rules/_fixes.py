@@ -168,6 +168,8 @@ def _share_of_window(
     if not steps:
         return None, "the number of micro-batches is not written down in the loop"
     summary = "weight each micro-batch by its share of the window's targets"
+    if ("loss", "sum") in counting:
+        summary = "divide by the targets of the whole window"
     options = (("steps", steps), *stack, *counting)
     return FixRequest("window-share", FixTier.UNSAFE, summary, tuple(targets), options), None
 
