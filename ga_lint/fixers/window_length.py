@@ -1,8 +1,8 @@
-"""The last window may be shorter and is divided by the full steps: divide by what the loader has left for it (GA108).
+"""The last window may be shorter: divide by what the loader has left for it, not by the full steps (GA108, GA102).
 
-Places: `loop`, the `for` over micro-batches; `division`, the `loss / steps`; `step`, the call in the loop that steps
-the optimizer. Options: `steps`, the text of the steps in the gate; `behind`, "yes" where the optimizer steps behind
-the loop too.
+Places: `loop`, the `for` over micro-batches; `division`, the `loss / steps`, or `backward` where nobody divides;
+`step`, the call in the loop that steps the optimizer. Options: `steps`, the text of the steps in the gate; `behind`,
+"yes" where the optimizer steps behind the loop too.
 
 A window is as long as the steps, or as what is left behind the whole windows before it. Where the divided loss is
 multiplied again for a log line, that takes the same number.
@@ -17,6 +17,7 @@ import libcst as cst
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, division_of, factor_text
 from ga_lint.fixers.commas import MAX_WIDTH
+from ga_lint.fixers.divide_by_steps import scale_backward
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.gate import gate_of
 from ga_lint.fixers.gate_reader import Reader, assignments_of
@@ -33,25 +34,34 @@ def window_length(target: Target, edits: Edits) -> None:
         raise FixNotApplicable("the loop draws its micro-batches itself, so how many are left is not in sight")
     loop: cst.For = found
     header = header_of(tree, loop)
-    division = division_of(tree.find(target.span("division"), cst.BinaryOperation, cst.AugAssign, cst.Call))
-    if loop not in tree.around(division.whole):
+    division = _division(target)
+    whole = tree.find(target.span("backward"), cst.Call) if division is None else division.whole
+    if loop not in tree.around(whole):
         raise FixNotApplicable("the loss is divided outside the loop")
-    steps = tree.code(division.right)
+    steps = target.option("steps") if division is None else tree.code(division.right)
     step = tree.find(target.span("step"), cst.Call)
     reader = Reader(tree, header, step, (steps, target.option("steps")))
     length = _length(tree, header, reader)
-    refuse_unsound_body(tree, header, tree.span_of(division.whole), steps, length)
+    refuse_unsound_body(tree, header, tree.span_of(whole), steps, length)
     _refuse_other_windows(target, header, step, steps)
-    logged = _multiplied_again(tree, loop, division)
-    line = _line(tree, loop, division, logged)
+    logged = [] if division is None else _multiplied_again(tree, loop, division)
+    line = _line(tree, loop, whole, logged)
     index, first = reader.index_at(tree.span_of(line).start)
     _refuse_moved_index(tree, header, index)
     name = fresh_name(tree, loop, "window_length", "length_of_window")
-    factor = factor_text(tree, division.right)
-    whole = f"{index if first == 0 else f'({index} - {first})'} // {factor} * {factor}"
-    edits.insert_before(line, _minimum(tree, line, name, steps, f"{length} - {whole}"))
-    for each in (division.right, *logged):
+    factor = factor_text(tree, tree.parse_expression(steps) if division is None else division.right)
+    before = f"{index if first == 0 else f'({index} - {first})'} // {factor} * {factor}"
+    edits.insert_before(line, _minimum(tree, line, name, steps, f"{length} - {before}"))
+    if isinstance(whole, cst.Call) and division is None:
+        scale_backward(edits, whole, "/", name)
+    for each in logged if division is None else (division.right, *logged):
         edits.replace(each, name)
+
+
+def _division(target: Target) -> Division | None:
+    if not target.spans("division"):
+        return None
+    return division_of(target.tree.find(target.span("division"), cst.BinaryOperation, cst.AugAssign, cst.Call))
 
 
 def _minimum(tree: Tree, line: Statement, name: str, steps: str, left: str) -> str:
@@ -132,9 +142,9 @@ def _divided_name(tree: Tree, division: Division) -> str | None:
             return dotted(division.left) if division.in_place else None
 
 
-def _line(tree: Tree, loop: cst.For, division: Division, logged: list[cst.BaseExpression]) -> Statement:
+def _line(tree: Tree, loop: cst.For, whole: cst.CSTNode, logged: list[cst.BaseExpression]) -> Statement:
     """Above which statement the length is worked out: where every line that reads it comes by."""
-    line: Statement = tree.statement_of(division.whole)
+    line: Statement = tree.statement_of(whole)
     while not all(tree.block_of(line) in tree.around(each) for each in logged):
         outer = next(one for one in tree.around(line) if isinstance(one, Statement))
         if outer is loop:

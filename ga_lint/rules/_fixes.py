@@ -49,6 +49,22 @@ def sum_fix(loss: Loss, divisor: Factor) -> tuple[FixRequest | None, str | None]
     return _share_of_window(loss, targets, divisor.place, counting)
 
 
+def length_fix(loss: Loss, division: Place | None) -> tuple[FixRequest | None, str | None]:
+    """The request to divide by the length of the window, which may be shorter at the loader's end, or why not."""
+    window = loss.window
+    if window.stack in (Stack.ACCELERATE, Stack.DEEPSPEED, Stack.LIGHTNING) or window.library.answer is Answer.YES:
+        return None, f"{window.stack.value} may divide by the full steps as well"
+    if window.added_up:
+        return None, "the losses of the window are added up before its one backward"
+    place = division or window.backward
+    if not _in_loop(place, window):
+        return None, "the loss is divided outside the loop"
+    role = "backward" if division is None else "division"
+    targets = (("loop", window.loop.span), (role, place.span), ("step", window.optimizer_step.span))
+    options = (("steps", window.steps), ("behind", "yes" if window.stepped_behind else "no"))
+    return FixRequest("window-length", FixTier.UNSAFE, "divide by the window's length", targets, options), None
+
+
 def match_fix(loss: Loss, places: list[Place | None]) -> tuple[FixRequest | None, str | None]:
     """The request to count what the loss sums at `places`, or why there is none."""
     window, site = loss.window, loss.term.site

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
-from ga_lint.facts.model import LOOP_WORDS, Answer, Factor, FileFacts, Level, Place, Stack
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
+from ga_lint.facts.model import LOOP_WORDS, Answer, FileFacts, Level, Place
 from ga_lint.project import Project
-from ga_lint.rules._loops import Loss, confidence, losses, trace
+from ga_lint.rules._fixes import length_fix
+from ga_lint.rules._loops import confidence, losses, trace
 from ga_lint.rules.registry import rule
 
 
@@ -36,7 +37,7 @@ def constant_partial_window(facts: FileFacts, project: Project) -> Iterator[Find
             continue
         # timid: how short the last window is, is not known; for losses over samples most code takes it for granted
         known = Confidence.LIKELY if loss.term.site.level is Level.TOKEN else Confidence.POSSIBLE
-        fix, refusal = _fix(loss, division)
+        fix, refusal = length_fix(loss, division.place)
         yield Finding(
             code="GA108",
             name="constant-partial-window",
@@ -52,17 +53,3 @@ def constant_partial_window(facts: FileFacts, project: Project) -> Iterator[Find
             fix=fix,
             fix_refusal=refusal,
         )
-
-
-def _fix(loss: Loss, division: Factor) -> tuple[FixRequest | None, str | None]:
-    """Divide by the length of the window, or why not."""
-    window = loss.window
-    if window.stack in (Stack.ACCELERATE, Stack.DEEPSPEED, Stack.LIGHTNING) or window.library.answer is Answer.YES:
-        return None, f"{window.stack.value} may divide by the full steps as well"
-    if window.added_up:
-        return None, "the losses of the window are added up before its one backward"
-    if division.place.path != window.loop.path or not window.loop.span.contains(division.place.span):
-        return None, "the loss is divided outside the loop"
-    targets = (("loop", window.loop.span), ("division", division.place.span), ("step", window.optimizer_step.span))
-    options = (("steps", window.steps), ("behind", "yes" if window.stepped_behind else "no"))
-    return FixRequest("window-length", FixTier.UNSAFE, "divide by the window's length", targets, options), None
