@@ -17,7 +17,7 @@ from ga_lint.engine.propose import findings_by
 from ga_lint.engine.scope import Scope
 from ga_lint.project import Project
 from ga_lint.source import decode
-from testbed.accumulation import STEPS, Batch, Recorder, TinyModel, micro_batches, oracle, windows_of, worst
+from testbed.accumulation import IGNORED, STEPS, Batch, Recorder, TinyModel, micro_batches, oracle, windows_of, worst
 
 EXACT, FAR = 1e-10, 1e-2
 
@@ -111,6 +111,16 @@ CASES = {
         "count = 0",
         LOSS.replace("            loss = loss", "            count += (labels != -100).sum()\n            loss = loss"),
     ),
+    "so far, drawn without end": GATED.replace(
+        "    for step, batch in enumerate(tqdm(loader, disable=True)):",
+        "    batches, step = iter(loader), -1\n    while step + 1 < len(loader):\n"
+        "        batch = next(batches)\n        step += 1",
+    ),
+    "so far, under a mask": GATED.replace('reduction="sum")', 'reduction="none")')
+    .replace("ignore_index=-100, ", "")
+    .replace("targets = ", "mask = batch['loss_mask'][:, 1:]\n        targets = ")
+    .replace("(targets != -100).sum()", "mask.sum()")
+    .replace("loss = loss / tokens", "loss = (loss * mask.flatten()).sum() / tokens"),
     "the numbers in a number": GATED.replace("/ tokens", "/ loss.numel()"),
 }
 
@@ -127,7 +137,8 @@ def data(case: str) -> list[Any]:
         elif "own" in case:
             batches.append(Masked(batch, mask))
         else:
-            batches.append(batch | {"attention_mask": mask, "prompt": prompt})
+            live = (batch["labels"] != IGNORED).double()
+            batches.append(batch | {"attention_mask": mask, "prompt": prompt, "loss_mask": live})
     return batches
 
 
@@ -226,12 +237,23 @@ REFUSED = {
         + '\n\ndef positions(window):\n    return sum(b["labels"].numel() for b in window)\n\n\nprint(positions([]))\n',
         "positions counts for others too",
     ),
+    "a mask in the loss": (
+        in_list(
+            NUMEL,
+            LOSS.replace('"sum")', '"none")').replace("loss / count", "(loss * batch['loss_mask']).sum() / count"),
+        ),
+        "a mask is multiplied into the loss",
+    ),
+    "weights of the elements": (
+        in_list(NUMEL, LOSS.replace('"sum")', '"none")').replace("loss / count", "(loss * batch['w']).sum() / count")),
+        "are multiplied by something",
+    ),
     "class weights": (in_list(NUMEL, LOSS.replace("reduction=", "weight=steps.weight, reduction=")), "class weights"),
     "so far and the steps": (GATED.replace("/ tokens", "/ tokens / steps"), "by the steps as well"),
     "so far and more": (GATED.replace("/ tokens", "/ (tokens * world_size)"), "whose meaning is not known"),
     "so far, in a while": (
         GATED.replace("for step, batch in enumerate(tqdm(loader, disable=True)):", "while batch := next(loader):"),
-        "",
+        "is not drawn in the loop",
     ),
     "so far, with another term": (GATED.replace("= loss /", "= (loss + router.aux_loss) /"), "a sum of terms"),
     "after the window was cut": (in_list(f"{NUMEL}\n        window = window[:2]"), "changes on line 11"),

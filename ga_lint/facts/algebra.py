@@ -197,11 +197,13 @@ def masked(elements: Elements, mask: Value, text: str, place: Place, *, picked: 
     return replace(elements, site=site)
 
 
-def weighed(elements: Elements, text: str) -> Elements:
+def weighed(elements: Elements, by: Value, text: str) -> Elements:
     """Elements times something that is no mask; advantages and ratios make them a policy's objective."""
     if _POLICY.search(text):
         return replace(elements, site=replace(elements.site, policy=True))
-    return elements
+    if isinstance(by, Const | Count | Product):
+        return elements
+    return replace(elements, site=replace(elements.site, weighed=True))
 
 
 def is_mask(value: Value, text: str) -> bool:

@@ -7,18 +7,28 @@ import ast
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
-from ga_lint.fixers.arithmetic import Division
+from ga_lint.fixers.arithmetic import Division, replace_division
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.tree import dotted, occurrences
 
 
 def replace_count(edits: Edits, loop: cst.CSTNode, division: Division, count: str, name: str) -> None:
     """Divide by `name` in place of `count`, which is all that the division divides by."""
-    tree = edits.tree
-    if ast.unparse(ast.parse(tree.code(division.right).strip(), mode="eval")) != count:
-        raise FixNotApplicable(f"the division is by more than `{count}`")
+    _refuse_more(edits, division, count)
     edits.replace(division.right, name)
     _drop_counter(edits, loop, division.right)
+
+
+def drop_count(edits: Edits, loop: cst.CSTNode, division: Division, count: str) -> None:
+    """Do not divide by `count`, which is all that the division divides by."""
+    _refuse_more(edits, division, count)
+    replace_division(edits, division, None)
+    _drop_counter(edits, loop, division.right)
+
+
+def _refuse_more(edits: Edits, division: Division, count: str) -> None:
+    if ast.unparse(ast.parse(edits.tree.code(division.right).strip(), mode="eval")) != count:
+        raise FixNotApplicable(f"the division is by more than `{count}`")
 
 
 def _drop_counter(edits: Edits, loop: cst.CSTNode, divisor: cst.BaseExpression) -> None:

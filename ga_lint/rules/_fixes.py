@@ -11,6 +11,11 @@ Targets = list[tuple[str, Span]]
 Options = list[tuple[str, str]]
 STEPS = "gradient_accumulation_steps"  # of an Accelerator an attribute, of an engine a method
 _AVERAGES = (Stack.DDP, Stack.FSDP, Stack.FABRIC, Stack.ACCELERATE)
+# Labels that the loss ignores can stand inside its mask as well, where only the user knows.
+_MASKED = "a mask is multiplied into the loss, and whether all that it keeps are targets is not known"
+_WEIGHED = (
+    "the elements of the loss are multiplied by something, and whether all that it keeps are targets is not known"
+)
 
 
 def window_fix(loss: Loss) -> tuple[FixRequest | None, str | None]:
@@ -37,6 +42,10 @@ def sum_fix(loss: Loss, divisor: Factor) -> tuple[FixRequest | None, str | None]
     refusal = _refusal(loss, divisor)
     if refusal is not None:
         return None, refusal
+    if loss.term.site.weighed:
+        return None, _WEIGHED
+    if loss.term.site.masked and divisor.targets != loss.term.site.live:
+        return None, _MASKED
     targets: Targets = [("loop", window.loop.span)]
     counting = _counting_written_out(loss, targets)
     if isinstance(counting, str):
@@ -72,6 +81,8 @@ def match_fix(loss: Loss, places: list[Place | None]) -> tuple[FixRequest | None
         return None, "the loss has class weights, so no count of targets is what its sum is over"
     if any(len(terms) > 1 for terms in window.losses):
         return None, "the loss has several terms, and each needs a count of its own"
+    if site.masked or site.weighed:
+        return None, _MASKED if site.masked else _WEIGHED
     targets: Targets = [("loop", window.loop.span)]
     counting = _counting_written_out(loss, targets)
     if isinstance(counting, str):

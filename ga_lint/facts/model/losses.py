@@ -117,6 +117,7 @@ class LossSite:
     targets: Counted | None = None  # what the count that made it a mean by hand runs over
     labels_remade: bool = False  # some of the batch's targets are masked, cut off or replaced before the loss
     weighted: bool = False  # class weights: its mean is not the sum over the number of targets
+    weighed: bool = False  # its elements are multiplied by something of which little is known
     scope: str = ""  # the function that holds the call
     depth: int = 0  # how many loops are running where it is computed
     via: tuple[Step, ...] = ()  # the calls of helpers that it came through, the outermost first
