@@ -7,7 +7,7 @@ import enum
 import os
 import sys
 
-from ga_lint.verify.worker.sandbox import audit, landlock, seccomp
+from ga_lint.verify.worker.sandbox import audit, landlock, rights, seccomp
 from ga_lint.verify.worker.sandbox.profiles import STRICT, Profile
 
 FILES = 256  # open at once
@@ -34,6 +34,7 @@ def confine(seconds: float, profile: Profile = STRICT) -> frozenset[Layer]:
     held = set()
     if Layer.LIMITS in LAYERS:
         _set_limits(seconds, profile)
+        rights.give_up()
         held.add(Layer.LIMITS)
     if Layer.LANDLOCK in LAYERS and landlock.install(profile):
         held.add(Layer.LANDLOCK)
