@@ -111,9 +111,9 @@ def test_only_a_device_is_opened_for_writing(machine: str) -> None:
 
 @both
 def test_only_ranks_speak_tcp(machine: str) -> None:
-    unix, inet, inet6, netlink = 1, 2, 10, 16
-    assert [to(RANKS, machine, "socket", family) for family in (inet, inet6)] == [seccomp.ALLOW] * 2
-    assert [to(RANKS, machine, "socket", family) for family in (unix, netlink)] == [REFUSED] * 2
+    unix, inet, inet6, netlink, packet = 1, 2, 10, 16, 17
+    assert [to(RANKS, machine, "socket", family) for family in (inet, inet6, netlink)] == [seccomp.ALLOW] * 3
+    assert [to(RANKS, machine, "socket", family) for family in (unix, packet)] == [REFUSED] * 2
     for profile in (STRICT, DEVICE):
         for name in ("socket", "socketpair", "connect", "bind", "sendto"):
             assert to(profile, machine, name, inet) == REFUSED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -164,3 +165,68 @@ class TestLayers:
             assert (tmp_path / "canary" / name).read_text() == "content"
         assert not (tmp_path / "canary" / "raw").exists()
         assert found >= ATTRIBUTES | {"socket", "clone"}  # what the filter is for
+
+
+_ELSEWHERE = """
+import os, sys
+sys.modules["fcntl"] = sys.modules["resource"] = None
+sys.platform = {platform!r}
+del os.fork
+from ga_lint.verify.worker import __main__, children
+from ga_lint.verify.worker.sandbox import confine, network
+assert not network.leave_network()
+print(sorted(layer.name for layer in confine.confine(10)))
+os.mkdir("x")
+"""
+
+
+@pytest.mark.parametrize("platform", ["darwin", "win32"])
+def test_other_systems_have_the_hook_and_import_nothing_of_linux(platform: str, tmp_path: Path) -> None:
+    words = [sys.executable, "-P", "-c", _ELSEWHERE.format(platform=platform)]
+    done = subprocess.run(
+        words, env={"PYTHONPATH": str(ROOT)}, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "['AUDIT', 'LIMITS']\n", done.stderr
+    assert "NotVerifiable: needs to make the folder" in done.stderr
+    assert not (tmp_path / "x").exists()
+
+
+_TWO_RANKS = """
+import ctypes, os, sys
+import torch
+import torch.distributed as distributed
+from ga_lint.verify.worker.sandbox import confine, network, profiles
+
+confine.LAYERS = tuple(layer for layer in confine.LAYERS if layer is not confine.Layer.AUDIT)
+assert network.leave_network()
+libc = ctypes.CDLL(None, use_errno=True)
+address = os.sys.modules["struct"].pack("=H2s4s8x", 2, int(sys.argv[1]).to_bytes(2, "big"), bytes([127, 0, 0, 1]))
+for rank in range(2):
+    if os.fork() == 0:
+        confine.confine(60, profiles.RANKS)
+        distributed.init_process_group("gloo", rank=rank, world_size=2, init_method="tcp://127.0.0.1:29511")
+        total = torch.ones(1) + rank
+        distributed.all_reduce(total)
+        outside = libc.connect(libc.socket(2, 1, 0), address, 16)
+        try: written = bool(open(sys.argv[2], "w"))
+        except OSError: written = False
+        os.write(1, f"{total.item():g} {outside} {written} {libc.fork()}\\n".encode())
+        os._exit(0)
+for _ in range(2):
+    os.wait()
+"""
+
+
+@linux
+@pytest.mark.slow
+def test_real_ranks_speak_with_each_other_alone(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        socket.create_connection(("127.0.0.1", port)).close()  # from here it can be reached
+        words = [sys.executable, "-P", "-c", _TWO_RANKS, str(port), str(tmp_path / "written")]
+        own = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+        done = subprocess.run(words, env=own, capture_output=True, text=True, check=False, timeout=120)
+    if "AssertionError" in done.stderr:
+        pytest.skip("no network namespace can be made here")
+    assert done.stdout == "3 -1 False -1\n" * 2, done.stderr

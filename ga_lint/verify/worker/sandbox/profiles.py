@@ -69,9 +69,9 @@ _KNOWS_ITSELF = """
     getrandom getresgid getresuid getrlimit getrusage getsid gettid gettimeofday getuid sysinfo time times umask uname
 """
 _WAITS = """
-    alarm clock_nanosleep epoll_create1 epoll_ctl epoll_pwait epoll_wait eventfd2 getitimer nanosleep pause pipe pipe2
-    poll ppoll pselect6 rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn rt_sigsuspend rt_sigtimedwait select
-    setitimer sigaltstack wait4
+    alarm clock_nanosleep epoll_create epoll_create1 epoll_ctl epoll_pwait epoll_wait eventfd2 getitimer nanosleep pause
+    pipe pipe2 poll ppoll pselect6 rt_sigaction rt_sigpending rt_sigprocmask rt_sigreturn rt_sigsuspend rt_sigtimedwait
+    select setitimer sigaltstack wait4
 """
 _ANSWERS = "write writev"  # into the pipe, the only descriptor that is left
 
@@ -102,14 +102,14 @@ _NETWORK = """
     accept accept4 bind connect getpeername getsockname getsockopt listen recvfrom recvmsg sendmsg sendto setsockopt
     shutdown socketpair
 """
-_INET, _INET6 = 2, 10
+_INET, _INET6, _NETLINK = 2, 10, 16  # gloo lists the interfaces over netlink; changing them takes a capability
 
 # Real ranks speak TCP with each other. A filter cannot see addresses: that these are local is up to the network
 # namespace. Unix sockets stay closed, a container's control socket is one.
 RANKS = Profile(
     "ranks",
     STRICT.calls | frozenset(_NETWORK.split()),
-    {**STRICT.checked, "socket": OneOf(0, (_INET, _INET6))},
+    {**STRICT.checked, "socket": OneOf(0, (_INET, _INET6, _NETLINK))},
     tcp=True,
 )
 

@@ -46,6 +46,7 @@ connect 42 203
 dup 32 23
 dup2 33 -
 dup3 292 24
+epoll_create 213 -
 epoll_create1 291 20
 epoll_ctl 233 21
 epoll_pwait 281 22
