@@ -41,7 +41,9 @@ _REFUSED = (
     "socket.sendto",
     "subprocess.Popen",
 )
+_LOOKED_INTO = frozenset({"open", "os.mkdir"})  # refused by what they are given
 _tried: dict[str, None] = {}
+_harmless: set[str] = set()
 
 
 def install() -> None:
@@ -55,10 +57,14 @@ def tried() -> tuple[str, ...]:
 
 
 def _hook(event: str, args: tuple[object, ...]) -> None:
+    if event in _harmless:  # most are told of thousands of times
+        return
     reason = _objection(event, args)
     if reason is not None:
         _tried.setdefault(reason)
         raise NotVerifiable(reason)
+    if event not in _LOOKED_INTO:
+        _harmless.add(event)
 
 
 def _objection(event: str, args: tuple[object, ...]) -> str | None:
