@@ -95,6 +95,26 @@ class TestWidth:
         assert order == ["quick", "wait0.1", "wait2"]
 
 
+def test_what_nobody_waits_for_any_more_disturbs_nobody() -> None:
+    with Verifier(Settings(workers=1)) as verifier:
+        for _, verdict in verifier.verdicts([site("quick"), site("wait0.5"), site("wait60")]):
+            assert verdict.site.scope == "quick"
+            break
+        places = {place: verdict.site.scope for place, verdict in verifier.verdicts([site("wait0.1"), site("wait0.2")])}
+    assert places == {0: "wait0.1", 1: "wait0.2"}
+
+
+def test_a_worker_that_lacks_something_is_started_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = LIGHT.replace(
+        "worker._preload = lambda kind: None", "worker._preload = lambda kind: __import__('nothing')"
+    )
+    monkeypatch.setattr(process, "command", lambda _: [sys.executable, "-P", "-c", lacking.replace("ONCE", "False")])
+    with Verifier(Settings()) as verifier:
+        reasons = [verifier.verify(site("quick")).reason for _ in range(3)]
+        assert verifier.crew._posts["torch"].worker.starts == 1
+    assert set(reasons) == {"No module named 'nothing'; install it with: pip install 'ga-lint[verify]'"}
+
+
 class TestDeath:
     def test_of_the_worker_costs_the_site_that_it_died_of(self) -> None:
         found, _ = verified("wait0.5", "kill", "wait0.6", "wait0.7", "quick")

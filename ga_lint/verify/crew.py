@@ -42,6 +42,7 @@ class _Post:
     busy: dict[int, tuple[Task, float]] = field(default_factory=dict)  # with the time at which we give it up
     ready: bool = False
     starts_by: float | None = None  # while it starts: the time at which we give it up
+    cannot: str | None = None  # why it will not start however often it is tried: something is not installed
     suspects: set[int] = field(default_factory=set)  # one of these has killed a worker: each now runs alone
 
     def room(self) -> bool:
@@ -61,23 +62,29 @@ class Crew:
     def answers(self, jobs: Sequence[tuple[str, Job]]) -> Iterator[tuple[int, Answer | Lost]]:
         """The answer to each job, with its place among `jobs`, as they come."""
         first, self._next = self._next, self._next + len(jobs)
+        for post in self._posts.values():
+            post.waiting.clear()  # whoever asked for those has gone away; what runs is answered to nobody
         for number, (kind, job) in enumerate(jobs, first):
             self._post(kind).waiting.append(Task(number, kind, job))
         done = 0
         while done < len(jobs):
-            for post in self._posts.values():
-                for number, answer in (*self._fill(post), *self._give_up(post)):
+            for number, answer in self._turn():
+                if number >= first:
                     done += 1
                     yield number - first, answer
-            for number, answer in self._hear():
-                done += 1
-                yield number - first, answer
 
     def close(self) -> None:
         """End all workers, with what they are doing."""
         for post in self._posts.values():
             post.worker.close(patient=post.ready)
         self._posts.clear()
+
+    def _turn(self) -> Iterator[tuple[int, Answer | Lost]]:
+        """Hand out what there is room for, and hear what comes of it."""
+        for post in self._posts.values():
+            yield from self._fill(post)
+            yield from self._give_up(post)
+        yield from self._hear()
 
     def _post(self, kind: str) -> _Post:
         if kind not in self._posts:
@@ -88,6 +95,8 @@ class Crew:
         """Start the worker or hand it jobs, as far as there is room; what was lost by that."""
         if not post.waiting:
             return []
+        if post.cannot is not None:
+            return self._fail_start(post, post.cannot)
         if post.starts_by is None and not post.worker.is_running:
             post.ready = False
             try:
@@ -122,6 +131,7 @@ class Crew:
 
     def _begin(self, post: _Post, failure: str) -> list[tuple[int, Answer | Lost]]:
         if failure:
+            post.cannot = failure
             return self._fail_start(post, failure)
         post.starts_by, post.ready = None, True
         return []

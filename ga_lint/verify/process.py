@@ -76,6 +76,7 @@ class WorkerProcess:
             cwd=self._folder,
             env=_environment(self._folder),
             start_new_session=True,  # Ctrl-C in the terminal is for us; we end the worker
+            creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # Windows' way to say that
         )
         arguments = (self._process.stdout, self.starts)
         threading.Thread(target=self._listen, args=arguments, daemon=True).start()
@@ -131,5 +132,5 @@ def _environment(folder: str) -> dict[str, str]:
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     package = str(Path(ga_lint.__file__).resolve().parent.parent)
     search = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
-    own = {"HOME": folder, "TMPDIR": folder, "TEMP": folder, "HF_HOME": folder, "PYTHONPATH": search}
+    own = {"HOME": folder, "TMPDIR": folder, "TEMP": folder, "TMP": folder, "HF_HOME": folder, "PYTHONPATH": search}
     return {**passed, **_SET, **own}

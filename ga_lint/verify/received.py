@@ -22,7 +22,7 @@ def _read(kind: Any, value: object) -> Any:
     if get_origin(kind) in (Union, types.UnionType):
         return next(_possible(get_args(kind), value))
     if get_origin(kind) in (list, tuple) and isinstance(value, list):
-        return get_origin(kind)(_read(get_args(kind)[0], each) for each in value)
+        return get_origin(kind)(_items(get_args(kind), value))
     if get_origin(kind) is dict and isinstance(value, dict):
         return {key: _read(get_args(kind)[1], each) for key, each in value.items()}
     if kind is float and type(value) is int:
@@ -30,6 +30,14 @@ def _read(kind: Any, value: object) -> Any:
     if type(value) is not kind and not (kind is types.NoneType and value is None):
         raise ValueError(f"{kind} expected, {type(value).__name__} received")
     return value
+
+
+def _items(kinds: tuple[Any, ...], value: list[object]) -> Iterator[Any]:
+    if len(kinds) == 1 or kinds[1] is Ellipsis:
+        kinds = kinds[:1] * len(value)
+    if len(kinds) != len(value):
+        raise ValueError(f"{len(kinds)} items expected, {len(value)} received")
+    return map(_read, kinds, value)
 
 
 def _record(kind: Any, value: object) -> Any:

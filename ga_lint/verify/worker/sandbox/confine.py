@@ -6,6 +6,7 @@ import contextlib
 import enum
 import os
 import sys
+from collections.abc import Iterable
 
 from ga_lint.verify.worker.sandbox import audit, landlock, rights, seccomp
 from ga_lint.verify.worker.sandbox.profiles import STRICT, Profile
@@ -51,7 +52,11 @@ def close_descriptors(kept: int) -> None:
     null = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
         os.dup2(null, standard)
-    for descriptor in map(int, os.listdir("/dev/fd")):
+    try:
+        inherited: Iterable[int] = map(int, os.listdir("/dev/fd"))
+    except OSError:  # no /proc
+        inherited = range(os.sysconf("SC_OPEN_MAX"))
+    for descriptor in inherited:
         if descriptor > 2 and descriptor != kept:
             with contextlib.suppress(OSError):  # the one that read the list
                 os.close(descriptor)
@@ -78,9 +83,9 @@ def _set_limits(seconds: float, profile: Profile) -> None:
     cpu = int(seconds) + 5
     limits = {"RLIMIT_CPU": cpu, "RLIMIT_FSIZE": 0, "RLIMIT_CORE": 0, "RLIMIT_NOFILE": FILES}
     if sys.platform == "linux" and profile.memory is not None:
-        with open("/proc/self/statm") as statm:
+        with contextlib.suppress(OSError), open("/proc/self/statm") as statm:
             held = int(statm.read().split()[0]) * resource.getpagesize()
-        limits["RLIMIT_AS"] = held + profile.memory
+            limits["RLIMIT_AS"] = held + profile.memory
     for name, value in limits.items():
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(getattr(resource, name), (value, value))
