@@ -96,12 +96,12 @@ class TestWidth:
 
 
 def test_what_nobody_waits_for_any_more_disturbs_nobody() -> None:
-    with Verifier(Settings(workers=1)) as verifier:
+    with Verifier(Settings(workers=2)) as verifier:
         for _, verdict in verifier.verdicts([site("quick"), site("wait0.5"), site("wait60")]):
             assert verdict.site.scope == "quick"
             break
-        places = {place: verdict.site.scope for place, verdict in verifier.verdicts([site("wait0.1"), site("wait0.2")])}
-    assert places == {0: "wait0.1", 1: "wait0.2"}
+        places = {place: verdict.site.scope for place, verdict in verifier.verdicts([site("wait0.6"), site("wait0.7")])}
+    assert places == {0: "wait0.6", 1: "wait0.7"}
 
 
 def test_a_worker_that_lacks_something_is_started_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +135,7 @@ class TestDeath:
             threading.Thread(target=list, args=(verifier.verdicts([site("wait60")]),), daemon=True).start()
             assert until(lambda: len(children(worker)) == 1)
             (child,) = children(worker)
+            time.sleep(0.3)  # until it has come to the code under examination
             os.kill(worker, signal.SIGKILL)
             assert until(lambda: not is_alive(child))
 
