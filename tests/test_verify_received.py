@@ -55,16 +55,21 @@ def test_what_does_not_fit_is_refused(value: object) -> None:
     [
         "",
         "[" * 500,
-        "{}",
-        Answer().to_json(),
-        Answer((Measurement("R1", ""),)).to_json(),
-        Answer((Measurement("R0", "", failure="it"),)).to_json(),
+        "3",
+        '{"measurements": 3}',
+        '{"missing": []}',
     ],
 )
-def test_an_answer_has_a_control_run_or_a_reason(text: str) -> None:
+def test_what_is_no_answer_is_refused(text: str) -> None:
     with pytest.raises(ValueError):
         Answer.from_json(text)
-    assert Answer.from_json(Answer(missing="a thing").to_json()).missing == "a thing"
+
+
+def test_an_answer_begins_with_the_control_or_says_why_not() -> None:
+    assert Answer((Measurement("R0", ""),)).is_whole
+    assert Answer(missing="a thing").is_whole
+    for found in ((), (Measurement("R1", ""),), (Measurement("R0", "", failure="it"),)):
+        assert not Answer(found).is_whole
 
 
 def test_envelopes() -> None:

@@ -139,7 +139,9 @@ class Crew:
     def _take(self, post: _Post, envelope: Envelope) -> list[tuple[int, Answer | Lost]]:
         try:
             answer = Answer.from_json(envelope.content)
-        except (ValueError, RecursionError):  # only a worker that examines its site itself can be made to say that
+        except (ValueError, RecursionError):
+            answer = Answer()
+        if not answer.is_whole:  # only a worker that examines its site itself can be made to say such a thing
             return self._bury(post)
         del post.busy[envelope.number]
         post.suspects.discard(envelope.number)

@@ -303,7 +303,7 @@ _MISTYPED = _FORGED.replace('""', "3")
 _ANSWERS = [
     # A hostile file can falsify its own verdict: what is promised is about files, programs, networks and time.
     Escape("forged", f"answered({_FORGED!r})", "^correct forged forged"),
-    Escape("answer_without_control", f"answered({_FORGED!r}.replace('R0', 'R9'))", "without an answer"),
+    Escape("answer_without_control", f"answered({_FORGED!r}.replace('R0', 'R9'))", "an answer to something else"),
     Escape("answer_of_wrong_type", f"answered({_MISTYPED!r})", "without an answer"),
     Escape("nested_answer", "answered('[' * 10**5)", "without an answer"),
     Escape("endless_answer", "answered('x' * 10**7)", "without an answer"),

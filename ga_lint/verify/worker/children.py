@@ -7,11 +7,10 @@ import shutil
 import signal
 import tempfile
 import time
-from dataclasses import replace
 
 from ga_lint.verify.job import Answer, Job
-from ga_lint.verify.worker.sandbox import audit
-from ga_lint.verify.worker.sandbox.confine import ACCIDENTS_ONLY, Layer, close_descriptors, confine, die_with
+from ga_lint.verify.worker.confined import confined
+from ga_lint.verify.worker.sandbox.confine import close_descriptors, die_with
 
 MAX_ANSWER = 1 << 20  # bytes; an answer has some thousand
 
@@ -49,7 +48,7 @@ class Child:
             answer = Answer.from_json(self._found.decode(errors="replace"))
         except (ValueError, RecursionError):
             return Answer(missing=f"the check ended without an answer ({_ending(status)})")
-        if answer.dtype != self.job.dtype:
+        if not answer.is_whole or answer.dtype != self.job.dtype:
             return Answer(missing="the check ended with an answer to something else")
         return answer
 
@@ -69,17 +68,9 @@ class Child:
 
 def examined(job: Job) -> Answer:
     """Run one site in this process, which can do nothing else afterwards."""
-    try:
-        from ga_lint.verify.worker.examine import examine
+    from ga_lint.verify.worker.examine import examine
 
-        layers = confine(job.timeout)
-        answer = examine(job)
-    except BaseException as error:  # noqa: BLE001 - whatever happened, the parent must hear of it
-        return Answer(missing=f"the check itself failed: {type(error).__name__}: {error}")
-    notes = [f"refused: {each}" for each in audit.tried() if each not in (answer.missing or "")]
-    if Layer.SECCOMP not in layers:
-        notes.append(ACCIDENTS_ONLY)
-    return replace(answer, assumptions=(*answer.assumptions, *notes))
+    return confined(job.timeout, lambda: examine(job))
 
 
 def _be_child(job: Job, folder: str, writer: int, parent: int) -> None:
