@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
 
+from ga_lint.verify.received import received
+
+READY = -1  # the number of a worker's first line; its content says why it cannot work, if it cannot
 STEPS = 4  # the accumulation steps of every check: four rows, cut into four micro-batches of one
 
 
@@ -56,12 +58,31 @@ class Answer:
     dtype: str = "float64"
     equal: str | None = None  # why every micro-batch holds the same number of targets
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it begins with the control run, which every verdict needs, or says why there is none."""
+        control = self.measurements[0] if self.measurements else None
+        return self.missing is not None or (control is not None and control.name == "R0" and control.failure is None)
+
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
     @staticmethod
     def from_json(text: str) -> Answer:
-        fields: dict[str, Any] = json.loads(text)
-        fields["measurements"] = tuple(Measurement(**each) for each in fields["measurements"])
-        fields["assumptions"] = tuple(fields["assumptions"])
-        return Answer(**fields)
+        """ValueError where the text, which the code under examination may have written itself, is no answer."""
+        return received(Answer, json.loads(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One line between the parent and a worker: a job or an answer, with the number that pairs them."""
+
+    number: int
+    content: str
+
+    def to_line(self) -> bytes:
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @staticmethod
+    def from_line(line: bytes) -> Envelope:
+        return received(Envelope, json.loads(line))

@@ -4,8 +4,15 @@ from __future__ import annotations
 
 import enum
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+
+def usable_cores() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
 
 
 class SiteKind(enum.Enum):
@@ -26,6 +33,7 @@ class Outcome(enum.Enum):
     MISSING_DIVISION = "missing division"  # off by exactly the accumulation steps, even with equal counts
     INCONCLUSIVE = "inconclusive"
     NOT_VERIFIABLE = "not verifiable"
+    NOT_RUN = "not run"  # the check was interrupted, or its worker died: nothing is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +84,4 @@ class Settings:
     timeout: float = 30.0  # seconds for one site; a site takes 0.1-1 s
     seed: int = 0
     dtype: str = "float64"
-    workers: int = max(1, (os.cpu_count() or 2) // 2)
+    workers: int = field(default_factory=usable_cores)  # sites at a time
