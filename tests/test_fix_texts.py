@@ -508,6 +508,17 @@ EACH = {
         {"loop": "for b", "division": "g(b) / n"},
     ),
     "window-share": (LOOP, LOOP_OPTIONS, LOOP_PLACES),
+    "match-count": (
+        "def f(windows):\n    for w in windows:\n        # a\n        n = sum(b.numel() for b in w)  # b\n"
+        "        for x in w:\n            loss = g(x) / n  # c\n            loss.backward()\n",
+        {"labels": "x"},
+        {"loop": "for x", "count": "b.numel()"},
+    ),
+    "window-length": (
+        LOOP.replace("steps == 0", "steps == 0 or step + 1 == len(loader)"),
+        {"steps": "steps", "behind": "no"},
+        LOOP_PLACES,
+    ),
     "window-gradients": (
         "def f(o, n):\n    while g():\n        b = h()\n        # a\n        x(b).backward()\n"
         "        if n:\n            o.step()\n",

@@ -66,6 +66,17 @@ def test_short_last_window_refutes_too() -> None:
     assert outcome(R0, R1_DIFFERS, R2, short, R3, rewritten=True) is Outcome.REFUTED
 
 
+def test_a_short_last_window_alone_is_mended() -> None:
+    """GA108: where the scale alone is asked for, the window that was off before has to be right."""
+    off, right = Measurement("R0", "short last window", 0.5, 0.5), Measurement("R2", "short last window")
+    assert outcome(R0, off, R2, right, R3, rewritten=True) is Outcome.CONFIRMED
+    still = Measurement("R2", "short last window", 0.5, 0.5)
+    assert outcome(R0, off, R2, still, R3, rewritten=True) is Outcome.REFUTED
+    unclear = Measurement("R2", "short last window", 1e-4)
+    assert outcome(R0, off, R2, unclear, R3, rewritten=True) is Outcome.INCONCLUSIVE
+    assert outcome(R0, R1, off, R2, right, R3, rewritten=True) is Outcome.CORRECT
+
+
 def test_neither_noise_nor_a_difference_is_inconclusive() -> None:
     assert outcome(R0, Measurement("R1", "", 1e-4)) is Outcome.INCONCLUSIVE
     assert outcome(R0, R1_DIFFERS, Measurement("R2", "", 1e-4), R3, rewritten=True) is Outcome.INCONCLUSIVE
@@ -108,9 +119,12 @@ def test_what_is_missing_is_the_reason() -> None:
 
 
 @pytest.mark.parametrize(("run", "wanted"), [("R3", Outcome.INCONCLUSIVE), ("R2", Outcome.REFUTED)])
-def test_an_objective_that_is_mended_does_change(run: str, wanted: Outcome) -> None:
-    """GA214: the code has another objective than the mean over targets, with or without accumulation."""
-    path = FIXTURES / "GA214-mismatched-num-items" / "rescaled_by_rows.py"
+@pytest.mark.parametrize(
+    "name", ["GA214-mismatched-num-items/rescaled_by_rows", "GA106-mismatched-count/numel_of_a_scalar"]
+)
+def test_an_objective_that_is_mended_does_change(name: str, run: str, wanted: Outcome) -> None:
+    """GA106, GA214: the code has another objective than the mean over targets, with or without accumulation."""
+    path = FIXTURES / f"{name}.py"
     text = path.read_text(encoding="utf-8")
     finding = check_source(text, path)[0].finding
     site = site_at(path, text, finding.span.start.row)
@@ -213,3 +227,14 @@ def test_a_fault_of_the_ranks_is_cleared_on_ranks_alone() -> None:
     assert as_judged(finding, Verdict(site, Outcome.CORRECT)).outcome is Outcome.INCONCLUSIVE
     on_two = (Run("R4", "", 1e-16, 1, "w", 1e-6),)
     assert as_judged(finding, Verdict(site, Outcome.CORRECT, on_two)).outcome is Outcome.CORRECT
+
+
+def test_full_windows_do_not_clear_a_short_one() -> None:
+    """GA108: a step behind the loop is not reached when the loop is run alone."""
+    path = FIXTURES / "GA108-constant-partial-window" / "step_behind_the_loop.py"
+    text = path.read_text(encoding="utf-8")
+    finding = check_source(text, path)[0].finding
+    site = site_at(path, text, finding.span.start.row)
+    assert site is not None
+    verdict = as_judged(finding, Verdict(site, Outcome.CORRECT))
+    assert verdict.outcome is Outcome.INCONCLUSIVE and "short last window" in (verdict.reason or "")

@@ -264,14 +264,16 @@ def test_float32_agrees_within_its_own_tolerance(verifier: Verifier) -> None:
     assert 1e-12 < run_of(verdict, "R2").relative_error < run_of(verdict, "R2").allowed == 1e-5
 
 
-def test_numbers_repeat_exactly_under_another_hash_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_repeat_exactly_in_any_order_and_under_another_hash_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    sites = [site(name, rewritten=text(f"{name}.fixed")) for name in (TRAINER, "loop_plain", TRAINER)]
     seen = []
-    for seed in ("1", "2"):
+    for seed, order in (("1", sites), ("2", sites[::-1])):
         monkeypatch.setattr("ga_lint.verify.process._SET", {**_settings(), "PYTHONHASHSEED": seed})
-        with Verifier(Settings()) as fresh:
-            verdict = fresh.verify(site(TRAINER, rewritten=text(f"{TRAINER}.fixed")))
-        seen.append((verdict.outcome, verdict.runs, verdict.assumptions))
+        with Verifier(Settings(timeout=60, workers=len(seen) + 1)) as fresh:
+            seen.append({verdict.site: verdict for _, verdict in fresh.verdicts(order)})
+            assert {verdict.site: verdict for _, verdict in fresh.verdicts(order[:2])} == seen[-1]
     assert seen[0] == seen[1]
+    assert {verdict.outcome for verdict in seen[0].values()} == {Outcome.CONFIRMED}
 
 
 def _settings() -> dict[str, str]:

@@ -11,6 +11,7 @@ from ga_lint.verify.devices import cuda_devices, is_device
 
 _DTYPES = ("float64", "float32", "bfloat16", "float16")
 _MOST_RANKS = 16
+_LONGEST = 1e6  # seconds; what would need longer hangs
 
 
 def settings_of(arguments: Arguments) -> Settings:
@@ -23,6 +24,8 @@ def settings_of(arguments: Arguments) -> Settings:
             settings = replace(settings, timeout=float(timeout))
     except ValueError as error:
         raise UsageError(f"--seed takes a whole number, --timeout seconds: {error}") from None
+    if not 0 < settings.timeout < _LONGEST:
+        raise UsageError(f"--timeout takes seconds, more than 0 and less than {_LONGEST:g}: {settings.timeout:g}")
     ranks = _ranks(arguments)
     device = _device(arguments, ranks)
     dtypes = _dtypes(arguments)

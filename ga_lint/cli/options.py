@@ -114,7 +114,7 @@ OPTIONS = (
     Option("--ask", "fix", "Show each rewrite, safe or unsafe, and ask before it is written.", Panel.FIXING),
     Option("--exit-non-zero-on-fix", "fix", "Exit with 1 when a file was rewritten.", Panel.FIXING),
 
-    Option("--timeout", "verify", "Time limit for one site (default: 20).", Panel.NUMBERS, _TEXT, "SECONDS"),
+    Option("--timeout", "verify", "Time limit for one site (default: 30).", Panel.NUMBERS, _TEXT, "SECONDS"),
     Option("--seed", "verify", "Seed of the data (default: 0).", Panel.NUMBERS, _TEXT, "N"),
     Option("--dtype", "verify", "Add rows in these types; float64 decides.", Panel.NUMBERS, _LIST, "DTYPES"),
     Option("--device", "verify", "auto, cpu or cuda[:n]: add a row from there; the CPU decides.", Panel.NUMBERS, _TEXT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,10 +19,10 @@ from ga_lint.engine.scope import Scope
 from ga_lint.engine.settle import told
 from ga_lint.errors import UsageError
 from ga_lint.notebook import read_text
-from ga_lint.outcome import EXIT_FINDINGS, Clean, FileOutcome, Found
+from ga_lint.outcome import EXIT_BROKEN, EXIT_FINDINGS, Clean, FileOutcome, Found
 from ga_lint.report.verdicts import render_full, render_json
 from ga_lint.source import SourceFile
-from ga_lint.verify import Outcome, Site, SiteKind, Verdict, available, sites_in, verify_sites
+from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verdict, Verifier, available, sites_in
 
 _REPORTED = {Outcome.CONFIRMED, Outcome.REFUTED, Outcome.WRONG, Outcome.MISSING_DIVISION}
 
@@ -35,18 +36,39 @@ def run(arguments: Arguments) -> int:
     report = visit_files(
         paths_of(arguments), finder_of(arguments), sites.visit, force_exclude=arguments.switch("force_exclude")
     )
-    verdicts: list[Verdict] = []
-    with console.ProgressBar("Verifying", many=1) as progress:
-        for verdict in verify_sites(sites.found, settings):
-            finding = sites.findings.get(verdict.site)
-            verdicts.append(sites.as_told(as_judged(finding, verdict) if finding else verdict))
-            progress(len(verdicts), len(sites.found))
+    found = _verdicts(sites, settings)
+    verdicts = [found.get(place) or _interrupted(site) for place, site in enumerate(sites.found)]
     if arguments.text("output_format") == "json":
         console.write(render_json(verdicts))
     else:
         console.write(render_full(verdicts, details=arguments.switch("verbose")))
     code = end(report, arguments)
-    return code or (EXIT_FINDINGS if any(verdict.outcome in _REPORTED for verdict in verdicts) else 0)
+    if len(found) < len(sites.found):
+        raise KeyboardInterrupt  # what is known has been said
+    outcomes = {verdict.outcome for verdict in verdicts}
+    if Outcome.NOT_RUN in outcomes:
+        return EXIT_BROKEN
+    return code or (EXIT_FINDINGS if outcomes & _REPORTED else 0)
+
+
+def _verdicts(sites: _Sites, settings: Settings) -> dict[int, Verdict]:
+    """The verdict for each site, by its place; after Ctrl-C those for the sites that had been examined by then."""
+    found: dict[int, Verdict] = {}
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        console.ProgressBar("Verifying", many=1) as progress,
+        Verifier(settings) as verifier,
+    ):
+        progress(0, len(sites.found))
+        for place, verdict in verifier.verdicts(sites.found):
+            finding = sites.findings.get(verdict.site)
+            found[place] = sites.as_told(as_judged(finding, verdict) if finding else verdict)
+            progress(len(found), len(sites.found))
+    return found
+
+
+def _interrupted(site: Site) -> Verdict:
+    return Verdict(site, Outcome.NOT_RUN, reason="interrupted")
 
 
 class _Sites:

@@ -92,11 +92,11 @@ def _of_elements(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, r
             if algebra.is_mask(right, text):
                 return algebra.masked(left, right, text, place)
             power = 1 if isinstance(node.op, ast.Mult) else -1
-            return algebra.weighed(algebra.each_scaled(left, right, power, text, place), text)
+            return algebra.weighed(algebra.each_scaled(left, right, power, text, place), right, text)
         case ast.Mult(), _, Elements():
             if algebra.is_mask(left, text_of(node.left)):
                 return algebra.masked(right, left, text_of(node.left), place)
-            return algebra.weighed(right, text_of(node.left))
+            return algebra.weighed(right, left, text_of(node.left))
         case _, Elements(), _:
             return left
         case _, _, Elements():

@@ -183,6 +183,7 @@ class Count:
     shifted: bool = False  # the first label was left out
     targets: Counted | None = None  # what is counted, where the batch itself holds it
     divisor: Divisor | None = field(default=None, compare=False)  # where it is written, if it may be so once more
+    place: Place | None = field(default=None, compare=False)  # where the number of one micro-batch is written
 
     @property
     def is_trainers(self) -> bool:

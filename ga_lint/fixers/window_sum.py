@@ -3,7 +3,8 @@
 Places: `loop`, the inner `for` over one window; `division`, the `loss / steps`; `call`, the cross-entropy call, if it
 is in the loop (`constructor`: where its object was built); `fetch`, the statement that draws a micro-batch, first in
 the body of a counted loop (`for _ in range(steps)`); none where the loop runs over a list.
-Options: `stack`, "plain" or "distributed"; and how targets are counted (see `counting`), in the names that the loop or
+Options: `stack`, "plain" or "distributed"; `loss`, "sum" where the loss is a sum already, and `division` divides it by
+another number than the window's targets; and how targets are counted (see `counting`), in the names that the loop or
 `fetch` binds.
 
 With the call in sight the loss becomes a sum over the window's count. Otherwise, and where the mean is also read for a
@@ -16,6 +17,7 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, division_of, replace_division
+from ga_lint.fixers.counters import replace_count
 from ga_lint.fixers.counting import Counting, counting_of
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.header import Header, header_of, refuse_unsound_body
@@ -40,6 +42,9 @@ def window_sum(target: Target, edits: Edits) -> None:
     counting = counting_of(target, header, target.option_or("ignore_index", ""))
     targets = fresh_name(tree, loop, "targets", "window_targets")
     edits.insert_before(loop, _count(target, edits, header, window, counting, targets))
+    if target.option_or("loss", "mean") == "sum":
+        replace_count(edits, loop, division, target.option("divisor"), targets)
+        return
     calls = [tree.find(span, cst.Call) for span in target.spans("call")]
     if len(calls) == 1 and not _read_between(tree, loop, calls[0], division):
         constructors = [tree.find(span, cst.Call) for span in target.spans("constructor")]

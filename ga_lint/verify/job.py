@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any
 
+from ga_lint.verify.received import received
+
+READY = -1  # the number of a worker's first line; its content says why it cannot work, if it cannot
 STEPS = 4  # the accumulation steps of every check: four rows, cut into four micro-batches of one
 
 RANKS = 2  # of the emulation: the fewest that show a count of one rank, or a rank factor that is missing
@@ -37,9 +39,7 @@ class Job:
 
     @staticmethod
     def from_json(text: str) -> Job:
-        fields: dict[str, Any] = json.loads(text)
-        fields["rows"] = tuple((dtype, device) for dtype, device in fields["rows"])
-        return Job(**fields)
+        return received(Job, json.loads(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +69,31 @@ class Answer:
     rows: tuple[Measurement, ...] = ()
     stack: str | None = None  # what puts the code on several ranks; R4 belongs to it then
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it begins with the control run, which every verdict needs, or says why there is none."""
+        control = self.measurements[0] if self.measurements else None
+        return self.missing is not None or (control is not None and control.name == "R0" and control.failure is None)
+
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
     @staticmethod
     def from_json(text: str) -> Answer:
-        fields: dict[str, Any] = json.loads(text)
-        for name in ("measurements", "rows"):
-            fields[name] = tuple(Measurement(**each) for each in fields[name])
-        fields["assumptions"] = tuple(fields["assumptions"])
-        return Answer(**fields)
+        """ValueError where the text, which the code under examination may have written itself, is no answer."""
+        return received(Answer, json.loads(text))
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One line between the parent and a worker: a job or an answer, with the number that pairs them."""
+
+    number: int
+    content: str
+
+    def to_line(self) -> bytes:
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @staticmethod
+    def from_line(line: bytes) -> Envelope:
+        return received(Envelope, json.loads(line))

@@ -75,7 +75,7 @@ class _Case:
             return Outcome.MISSING_DIVISION, factor
         ragged = self.run("R1")
         if ragged is None:
-            return Outcome.CORRECT, self.answer.equal
+            return Outcome.CORRECT, self.short_window() or self.answer.equal
         other = self.run("R1", PER_EXAMPLE)
         if self.differs(ragged) and other is not None and self.agrees(other):
             return Outcome.INCONCLUSIVE, (
@@ -99,10 +99,11 @@ class _Case:
         for objection in map(self.objection, self.answer.measurements):
             if objection is not None:
                 return Outcome.REFUTED, objection
-        if original[0] in (Outcome.CORRECT, Outcome.INCONCLUSIVE):
+        short_alone = self.run("R1") is None and self.short_window() is not None  # where the scale alone was asked for
+        if original[0] is Outcome.INCONCLUSIVE or (original[0] is Outcome.CORRECT and not short_alone):
             return original
-        for name in ("R2", "R3"):
-            run = self.run(name)
+        for name, setting in (("R2", None), ("R3", None), ("R2", SHORT_WINDOW)):
+            run = self.run(name, setting)
             if run is not None and not self.agrees(run):
                 return Outcome.INCONCLUSIVE, between(run)
         doubt = self.ranks.doubt()

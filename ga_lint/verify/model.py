@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import enum
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ORIGINAL = "original"  # the setting of the original's own R4, where R4 is the rewrite's
+
+
+def usable_cores() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
 
 
 class SiteKind(enum.Enum):
@@ -28,6 +35,7 @@ class Outcome(enum.Enum):
     MISSING_DIVISION = "missing division"  # off by exactly the accumulation steps, even with equal counts
     INCONCLUSIVE = "inconclusive"
     NOT_VERIFIABLE = "not verifiable"
+    NOT_RUN = "not run"  # the check was interrupted, or its worker died: nothing is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +91,7 @@ class Settings:
     ranks: int = 0  # real processes that run R4 besides the emulation; 0: none
     fsdp: bool = False  # shard their model
     ranks_device: str = "cpu"
-    workers: int = max(1, (os.cpu_count() or 2) // 2)
+    workers: int = field(default_factory=usable_cores)  # sites at a time
 
     @property
     def parts(self) -> int:

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from ga_lint.verify.job import Answer, Job, Measurement
+from ga_lint.verify.worker.confined import confined
 from ga_lint.verify.worker.devices import show_only
 from ga_lint.verify.worker.examine import examine
-from ga_lint.verify.worker.limits import confine
-from ga_lint.verify.worker.processes import Part, ended, on_processes, started
+from ga_lint.verify.worker.processes import ended, on_processes, started
+from ga_lint.verify.worker.sandbox.profiles import DEVICE, STRICT
 
 
 def examine_in_parts(job: Job) -> Answer:
@@ -20,7 +21,7 @@ def examine_in_parts(job: Job) -> Answer:
     job = replace(job, timeout=job.timeout / (1 + len(job.rows) + bool(job.ranks)))  # each part's share
     together = on_processes(job) if job.ranks else None
     rows = [(name, _apart(each)) for name, each in _rows(job)]
-    answer = confined(job)
+    answer = _examined(job)
     if answer.missing is not None:
         return answer
     if together is not None:
@@ -30,11 +31,9 @@ def examine_in_parts(job: Job) -> Answer:
     return answer
 
 
-def confined(job: Job) -> Answer:
-    """Examine in this process, which can do nothing else afterwards."""
+def _examined(job: Job) -> Answer:
     show_only(job.device)
-    confine(job.timeout)
-    return examine(job)
+    return confined(job.timeout, lambda: examine(job), STRICT if job.device == "cpu" else DEVICE)
 
 
 def _rows(job: Job) -> Iterator[tuple[str, Job]]:
@@ -44,8 +43,7 @@ def _rows(job: Job) -> Iterator[tuple[str, Job]]:
 
 
 def _apart(job: Job) -> Answer:
-    part: Part = started(lambda: confined(job))
-    return ended([part], job.timeout)
+    return ended([started(lambda: _examined(job))], job.timeout)
 
 
 def _with_ranks(answer: Answer, found: Answer, ranks: int) -> Answer:

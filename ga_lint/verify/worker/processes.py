@@ -19,9 +19,12 @@ from torch import nn
 
 from ga_lint.verify.job import Answer, Job
 from ga_lint.verify.worker.collectives import real_distributed
+from ga_lint.verify.worker.confined import confined
 from ga_lint.verify.worker.devices import show_only
-from ga_lint.verify.worker.limits import confine
 from ga_lint.verify.worker.ranks import Ranks, be_one_of, being, here
+from ga_lint.verify.worker.sandbox.confine import close_descriptors, die_with
+from ga_lint.verify.worker.sandbox.profiles import RANKS, RANKS_ON_DEVICES
+from ga_lint.verify.worker.stand_ins import NotVerifiable
 
 _T = TypeVar("_T")
 _WRAPPER = nn.parallel.DistributedDataParallel  # before a check puts its stand-in there
@@ -125,10 +128,14 @@ class Part:
 
 def started(work: Callable[[], Answer]) -> Part:
     """Fork a process for this; it lives until it is ended."""
+    if not hasattr(os, "fork"):
+        raise NotVerifiable("needs a system that can fork processes")
     reader, writer = os.pipe()
+    parent = os.getpid()
     process = os.fork()
     if process == 0:
-        os.close(reader)
+        die_with(parent)
+        close_descriptors(writer)
         _answer(work, writer)
     os.close(writer)
     return Part(process, reader)
@@ -191,12 +198,11 @@ def _answer(work: Callable[[], Answer], writer: int) -> NoReturn:
 
 
 def _as_rank(job: Job, rank: int) -> Answer:
-    ranks = _met(job, rank)
-    # The seam for a sandbox: the ranks are connected; from here on they need what open sockets need.
-    confine(job.timeout)
     from ga_lint.verify.worker.examine import examine_together
 
-    return examine_together(job, ranks)
+    ranks = _met(job, rank)
+    profile = RANKS if job.ranks_device == "cpu" else RANKS_ON_DEVICES
+    return confined(job.timeout, lambda: examine_together(job, ranks), profile)
 
 
 def _met(job: Job, rank: int) -> Processes:
