@@ -438,6 +438,7 @@ EACH = {
     ),
     "opt-out-model": (OWN, {}, {"method": "def compute_loss"}),
     "opt-out": (OWN, {}, {"method": "def compute_loss"}),
+    "accept-count": (OWN, {}, {"method": "def compute_loss"}),
     "take-count": (
         "class A:\n    def training_step(self, m, i):\n        # a\n        self.x.backward(i)\n        m()\n",
         {},

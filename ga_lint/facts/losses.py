@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Confidence, Step
-from ga_lint.facts.model import HEADS_LOSS, Divisor, Level, LossSite, LossTerm, Place, Reduction
+from ga_lint.facts.model import HEADS_LOSS, SUPERS_LOSS, Divisor, Level, LossSite, LossTerm, Place, Reduction
 from ga_lint.facts.values import (
     COUNT,
     UNKNOWN,
@@ -198,7 +198,7 @@ def loss_of_super(call: Call, forwarded: bool) -> Value:
     """What the Trainer's own compute_loss returns: a sum over the count and times the ranks, or a mean without one."""
     place = call.run.place(call.frame, call.node)
     site = LossSite(
-        "super().compute_loss",
+        SUPERS_LOSS,
         Reduction.SUM if forwarded else Reduction.MEAN,
         Level.UNKNOWN,
         place,

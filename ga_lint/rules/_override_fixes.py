@@ -8,6 +8,8 @@ from dataclasses import replace
 from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.facts.model import Divisor, FactorKind, Level, LossSite, LossTerm, Override, Place, SuperCall
 from ga_lint.project import Project
+from ga_lint.rules._count_passed import with_count_passed
+from ga_lint.rules._delegate import delegate_fix
 from ga_lint.rules._overrides import (
     SUPER,
     Fix,
@@ -38,7 +40,7 @@ def override_fix(override: Override, terms: list[LossTerm], project: Project) ->
         )
     if calls:
         return forward_fix(override, calls[0], project), None
-    request, refusal = _own_fix(override, terms)
+    request, refusal = with_count_passed(_own_fix(override, terms), override, project)
     return (None if request is None else for_release(request, project)), refusal
 
 
@@ -108,19 +110,6 @@ def _own_fix(override: Override, terms: list[LossTerm]) -> Fix:
     if any(factor.kind not in _COEFFICIENTS or factor.power < 0 for factor in factors):
         return None, "the loss is scaled by something whose meaning is not known"
     return _count(override, terms)
-
-
-def delegate_fix(override: Override, terms: list[LossTerm]) -> Fix:
-    sites = {term.site for term in terms}
-    reads = dict(override.loss_reads)
-    if len(sites) > 1:
-        return None, "the model is called more than once"
-    site = sites.pop()
-    places = [read.span for call, read in override.loss_reads if call == site.call]
-    if not places or site.call not in reads:
-        return None, "where the loss is read from the model's output could not be followed"
-    targets: Targets = [("call", site.call.span), *(("loss", span) for span in places)]
-    return FixRequest("delegate-loss", FixTier.UNSAFE, "let super() compute the loss", tuple(targets)), None
 
 
 def uneven_fix(override: Override, term: LossTerm, beside: Sequence[LossTerm], project: Project) -> Fix:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ga_lint.diagnostics import FixRequest, Step
 from ga_lint.facts.model import (
+    SUPERS_LOSS,
     Answer,
     FactorKind,
     LossFunction,
@@ -24,7 +25,7 @@ from ga_lint.source import Span
 
 COUNT = "num_items_in_batch"
 Fix = tuple[FixRequest | None, str | None]  # the rewrite, or the reason why there is none
-SUPER = "super().compute_loss"
+SUPER = SUPERS_LOSS
 _OF_LABELS = re.compile(r"label|target|tgt|-\s*100", re.IGNORECASE)
 _IGNORED = re.compile(r"-100|\w*ignore\w*", re.IGNORECASE)  # a name of the file's own says so too
 _SELECTED = re.compile(r"\[[^\[\]:,\"']+\]$")  # `labels[mask]`

@@ -73,6 +73,7 @@ class Override:
     counts_itself: bool = False  # its class says what is counted: `_get_num_items_in_batch`
     unguarded: tuple[Place, ...] = ()  # where it computes with the count without asking whether there is one
     accepted: Answer = Answer.UNKNOWN  # is the model that it trains one that takes the count?
+    models: tuple[Step, ...] = ()  # where that was read, of models that take none
     steps_by_itself: bool = False  # it steps an optimizer, or names the steps outside of what it returns
 
 
@@ -113,6 +114,8 @@ class LossFunction:
 
 
 LOCAL_AVERAGE = b"average_tokens_across_devices"
+SUPERS_LOSS = "super().compute_loss"  # the callee of the Trainer's own loss in an override
+SUPERS_LOSS = "super().compute_loss"  # the callee of the Trainer's own loss in an override
 HEADS_LOSS = "the head's loss_function"  # the callee of `self.loss_function(...)` in a model of transformers
 # A file without any of these computes no loss in a forward.
 FORWARD_WORDS = (b"loss_fct(", b"loss_function(", b"CrossEntropyLoss(", b"cross_entropy(", b"labels=labels")
