@@ -90,3 +90,52 @@ def test_a_release_that_passes_no_count_to_those_who_take_it(tmp_path: Path) -> 
     text = WITHHELD.format(**PLAIN)
     [said] = refusals("GA221", text, tmp_path, "transformers==4.48.0")
     assert "4.48.0 passes no count to a model that takes one" in said
+
+
+FUNCTION = """
+def token_loss(outputs, labels, num_items_in_batch=None):
+    logits, targets = outputs.logits[:, :-1], labels[:, 1:]
+    losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+    if logits.is_cuda:
+        {first}
+    return losses[targets != -100].mean()
+
+
+def build(model, args, data):
+    return Trainer(model=model, args=args, train_dataset=data, compute_loss_func=token_loss)
+"""
+BRANCHES = {
+    "another library's": ("return fused(logits, targets)", "what line 11 returns could not be followed"),
+    "over all positions": ("return (losses * (targets != -100)).mean()", "the mean on line 11 is over all positions"),
+    "another index": (
+        "return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=0)",
+        "the branch on line 11: the loss ignores `0`",
+    ),
+    "over a number of its own": (
+        "return losses[targets != -100].mean() / logits.size(0)",
+        "the branch on line 11: the loss is scaled by something",
+    ),
+    "a penalty": (
+        "return losses[targets != -100].mean() + 0.1 * logits.square().mean()",
+        "the loss on line 11 is one part of a larger expression",
+    ),
+}
+
+
+@pytest.mark.parametrize(("first", "reason"), BRANCHES.values(), ids=BRANCHES)
+def test_one_branch_of_a_loss_function(first: str, reason: str, tmp_path: Path) -> None:
+    plain = FUNCTION.format(first="return losses[targets != -100].mean()")
+    assert not refusals("GA206", plain, tmp_path)
+    said = refusals("GA206", FUNCTION.format(first=first), tmp_path)
+    assert said and all(reason in one for one in said)
+
+
+def test_a_lambda_has_no_room(tmp_path: Path) -> None:
+    text = """
+def build(model, args, data):
+    return Trainer(model=model, args=args, train_dataset=data, compute_loss_func=lambda outputs, labels, **kwargs: (
+        F.cross_entropy(outputs.logits.flatten(0, 1), labels.flatten())
+    ))
+"""
+    [said] = refusals("GA206", text, tmp_path)
+    assert "a lambda has no room" in said

@@ -229,9 +229,69 @@ WITHHELD = {  # the Trainer passes no count for this model
         own(COUNTED.format(value="summed / num_items_in_batch")) + NET, "", {}, crashes=True, plain=True
     ),
 }
+FUNCTION = """    def __init__(self, **kwargs):
+        super().__init__(compute_loss_func=token_loss, **kwargs)
+
+
+def picked_losses(outputs, labels):
+    kept = labels[..., 1:] != -100
+    return F.cross_entropy(outputs.logits[..., :-1, :][kept], labels[..., 1:][kept], reduction="none"), kept
+
+
+def masked_mean(losses, labels):
+    mask = labels != -100
+    return (losses * mask).sum() / mask.sum()
+
+
+def token_loss(outputs, labels, num_items_in_batch=None):
+    logits, targets = outputs.logits[:, :-1], labels[:, 1:]
+"""
+FUNCTIONS = {  # the first two take another branch for each micro-batch
+    "a function's branches": Form(
+        FUNCTION
+        + """    if (targets != -100).sum() % 4 == 0:
+        loss_fct = nn.CrossEntropyLoss()
+        loss = loss_fct(logits.flatten(0, 1), targets.flatten())
+    elif (targets != -100).sum() % 4 == 1:
+        losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+        loss = masked_mean(losses, targets)
+    elif (targets != -100).sum() % 4 == 2:
+        mask = (targets != -100).float()
+        losses = F.cross_entropy(logits.transpose(1, 2), targets.clamp(min=0), reduction="none")
+        loss = (losses * mask).sum() / mask.sum()
+    else:
+        losses, kept = picked_losses(outputs, labels)
+        loss = torch.mean(losses * torch.ones_like(targets, dtype=losses.dtype).contiguous()[kept].to(losses.device))
+    return loss
+""",
+        "",
+        {},
+    ),
+    "a function that returns at once on each path": Form(
+        FUNCTION
+        + """    losses, kept = picked_losses(outputs, labels)
+    if kept.sum() % 2:
+        return losses.mean()
+    return (torch.ones_like(losses) * losses).mean()
+""",
+        "",
+        {},
+    ),
+    "a function of two terms": Form(
+        FUNCTION
+        + f"""    hard = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    soft = F.cross_entropy(logits.flatten(0, 1) / 2, targets.flatten())
+    return hard + {SOFT} * soft
+""",
+        "",
+        {},
+        softened=True,
+    ),
+}
 BY_RULES = (
     BY_HELPERS
     | WITHHELD
+    | FUNCTIONS
     | {
         "a mean times rows": Form(own(RESCALED.format(value="loss * labels.size(0) / num_items_in_batch")), "", {}),
         "a mean times a share of positions": Form(
@@ -705,6 +765,18 @@ WRONG = {  # each form once with something of its rewrite left out or done other
     "an opt-out that is only taken away": (
         "an opt-out that is turned round", "self.model_accepts_loss_kwargs = True", "pass"
     ),
+    "a function's last branch, left a mean": ("a function's branches", "loss = loss.sum() /", "loss = loss.mean() /"),
+    "a function's third branch, left a mean": (
+        "a function's branches",
+        "if num_items_in_batch is None:\n            loss = loss / mask.sum()",
+        "if True:\n            loss = loss / mask.sum()",
+    ),
+    "a function that returns at once, one path left": (
+        "a function that returns at once on each path",
+        "losses.mean() if num_items_in_batch is None else losses.sum()",
+        "losses.mean()",
+    ),
+    "a function of two terms, one left": ("a function of two terms", "soft = soft / num_items_in_batch", "pass"),
     "an own step, divided twice": ("an own step over compute_loss", "if num_items_in_batch is None or", "if True or"),
     "an own step, by the configured steps": (
         "an own step over per-row losses", "self.current_gradient", "self.args.gradient"

@@ -125,6 +125,7 @@ def _site(
         depth=len(call.frame.loops),
         named_labels=named,
         explicit_ignore=ignore is not None,
+        targets=target.picked if target else None,
     )
 
 

@@ -17,6 +17,7 @@ from ga_lint.rules._overrides import (
     inside,
     is_plain_mean,
     is_undivided,
+    mean_role,
     other_targets,
     plain_mean,
     returned_terms,
@@ -237,7 +238,7 @@ def _handed_target(divisor: Divisor) -> tuple[str, Span]:
 
 def _own_targets(site: LossSite) -> Targets:
     if site.call != site.reduced:
-        return [("mean", site.reduced.span)]
+        return [(mean_role(site), site.reduced.span)]
     if site.constructor is None:
         return [("call", site.call.span)]
     return [("call", site.call.span), ("constructor", site.constructor.span)]

@@ -131,6 +131,18 @@ def _at(place: Place) -> tuple[Path, Span]:
     return place.path, place.span
 
 
+def _picks_targets(site: LossSite) -> bool:
+    """Are all elements targets that the Trainer counts, since a mask has picked them out of the labels?"""
+    picked = site.targets
+    ignored = picked is not None and picked.leaves_out is not None and bool(_IGNORED.fullmatch(picked.leaves_out))
+    return picked is not None and ignored and picked.source == "labels"
+
+
+def mean_role(site: LossSite) -> str:
+    """What a fixer is to take a mean for that no loss call computes: of what is left of a mask, or over a count."""
+    return "picked" if not site.averaged_over and _picks_targets(site) else "mean"
+
+
 def other_targets(site: LossSite) -> str | None:
     """Why the targets that the mean is over may not be those that the Trainer counts: labels other than -100."""
     if site.masked and "label" not in site.mask_from:
@@ -139,6 +151,6 @@ def other_targets(site: LossSite) -> str | None:
         return f"the mean is over `{site.averaged_over}`, which may be another number than the Trainer's count"
     if site.ignore_index and not _IGNORED.fullmatch(site.ignore_index):
         return f"the loss ignores `{site.ignore_index}`, and the Trainer counts labels other than -100"
-    if site.labels and _SELECTED.search(site.labels):
+    if site.labels and _SELECTED.search(site.labels) and not _picks_targets(site):
         return "only some of the labels are targets, and the Trainer counts them all"
     return None
