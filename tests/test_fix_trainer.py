@@ -34,7 +34,7 @@ Row = dict[str, Tensor]
 HEAD = """import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from transformers import Trainer
+from transformers import LlamaForCausalLM, Trainer, TrainingArguments
 
 
 class Custom(Trainer):
@@ -246,6 +246,10 @@ def masked_mean(losses, labels):
 def token_loss(outputs, labels, num_items_in_batch=None):
     logits, targets = outputs.logits[:, :-1], labels[:, 1:]
 """
+COUNTING = """    reduction = "mean" if num_items_in_batch is None else "sum"
+    loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction=reduction)
+    return loss if num_items_in_batch is None else loss / num_items_in_batch
+"""
 FUNCTIONS = {  # the first two take another branch for each micro-batch
     "a function's branches": Form(
         FUNCTION
@@ -288,10 +292,50 @@ FUNCTIONS = {  # the first two take another branch for each micro-batch
         softened=True,
     ),
 }
+LOCALLY = """    pass
+
+
+def arguments(**given):
+    return TrainingArguments(average_tokens_across_devices=False, **given)
+
+
+def main(data):
+    args = arguments(output_dir="out")
+    Custom(model=LlamaForCausalLM.from_pretrained("tiny"), args=args, train_dataset=data).train()
+"""
+ONCE = own(BY_COUNT)
+AVERAGED = {  # each rank has a count of its own
+    "counts of the ranks, the model's own loss": Form(LOCALLY, "", {}, right_alone=True),
+    "counts of the ranks, an override without their factor": Form(
+        LOCALLY.replace("    pass\n", ONCE, 1), "", {}, right_alone=True
+    ),
+    "counts of the ranks, an override that asks": Form(
+        LOCALLY.replace(
+            "    pass\n",
+            ONCE.replace(
+                "            loss = loss / num_items_in_batch",
+                "            loss = loss / num_items_in_batch\n"
+                "            if self.args.average_tokens_across_devices:\n"
+                "                loss = loss * self.accelerator.num_processes",
+            ),
+            1,
+        ),
+        "",
+        {},
+        right_alone=True,
+    ),
+    "counts of the ranks, a function": Form(
+        LOCALLY.replace("    pass\n", FUNCTION + COUNTING, 1),
+        "",
+        {},
+        right_alone=True,
+    ),
+}
 BY_RULES = (
     BY_HELPERS
     | WITHHELD
     | FUNCTIONS
+    | AVERAGED
     | {
         "a mean times rows": Form(own(RESCALED.format(value="loss * labels.size(0) / num_items_in_batch")), "", {}),
         "a mean times a share of positions": Form(
@@ -631,7 +675,7 @@ def train(text: str, steps: int = STEPS, make: Callable[[], Any] = make_model) -
             seen.append(flat(model))
 
     with tempfile.TemporaryDirectory() as folder:
-        arguments = transformers.TrainingArguments(
+        arguments = names.get("arguments", transformers.TrainingArguments)(
             output_dir=folder,
             use_cpu=True,
             per_device_train_batch_size=1,
@@ -807,7 +851,10 @@ ON_RANKS = (
 )
 
 
-RANKS_LEFT_OUT = "a count that is withheld"  # with the flag, and without the factor that is owed from then on
+RANKS_LEFT_OUT = (  # without the factor that is owed from the moment that the count is that of all ranks
+    "a count that is withheld",
+    "counts of the ranks, an override without their factor",
+)
 FACTOR = "loss = loss * self.accelerator.num_processes"
 
 
@@ -827,7 +874,7 @@ def _rank(rank: int, folder: str, texts: dict[str, str]) -> None:
 def on_two_ranks() -> dict[str, list[Tensor]]:
     texts = {name: FORMS[name].text for name in ON_RANKS if not FORMS[name].crashes}
     texts |= {f"{name} fixed": FORMS[name].fixed for name in ON_RANKS}
-    texts[f"{RANKS_LEFT_OUT} wrong"] = FORMS[RANKS_LEFT_OUT].fixed.replace(FACTOR, "pass")
+    texts |= {f"{name} wrong": FORMS[name].fixed.replace(FACTOR, "pass") for name in RANKS_LEFT_OUT}
     with tempfile.TemporaryDirectory() as folder:
         # fork: transformers is imported already
         start_processes(_rank, (folder, texts), nprocs=RANKS, start_method="fork")  # type: ignore[no-untyped-call]
@@ -844,8 +891,8 @@ def test_two_ranks_equal_the_full_batch(name: str) -> None:
     assert FORMS[name].crashes or error(seen[name], filled, FORMS[name]) > FAR
 
 
-def test_a_count_without_the_factor_of_the_ranks_would_be_seen() -> None:
+@pytest.mark.parametrize("name", RANKS_LEFT_OUT)
+def test_a_count_without_the_factor_of_the_ranks_would_be_seen(name: str) -> None:
     data = rows()
-    form = FORMS[RANKS_LEFT_OUT]
-    assert FACTOR in form.fixed
-    assert error(on_two_ranks()[f"{RANKS_LEFT_OUT} wrong"], windows([*data, data[0]]), form) > FAR
+    assert FACTOR in FORMS[name].fixed
+    assert error(on_two_ranks()[f"{name} wrong"], windows([*data, data[0]]), FORMS[name]) > FAR

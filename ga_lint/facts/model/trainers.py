@@ -113,7 +113,6 @@ class LossFunction:
     unguarded: tuple[Place, ...] = ()  # where it computes with the count without asking whether there is one
 
 
-LOCAL_AVERAGE = b"average_tokens_across_devices"
 SUPERS_LOSS = "super().compute_loss"  # the callee of the Trainer's own loss in an override
 SUPERS_LOSS = "super().compute_loss"  # the callee of the Trainer's own loss in an override
 HEADS_LOSS = "the head's loss_function"  # the callee of `self.loss_function(...)` in a model of transformers
