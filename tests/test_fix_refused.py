@@ -139,3 +139,43 @@ def build(model, args, data):
 """
     [said] = refusals("GA206", text, tmp_path)
     assert "a lambda has no room" in said
+
+
+GATHERED = """
+class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        labels = inputs.pop("labels")
+        logits = model(**inputs).logits
+        losses = []
+        for i in range(labels.size(0)):
+            one = F.cross_entropy(logits[i, :-1], {targets})
+            losses.append(one)
+        return torch.stack(losses).mean()
+"""
+
+
+def test_gathered_means_of_parts(tmp_path: Path) -> None:
+    """Divided by the count and by how many parts there are, the loss would be too small."""
+    assert not refusals("GA202", GATHERED.format(targets="labels[:, 1:].flatten()"), tmp_path)
+    [said] = refusals("GA202", GATHERED.format(targets="labels[i, 1:]"), tmp_path)
+    assert "the means of several parts of the batch are gathered" in said
+
+
+STEP = """
+class Custom(Trainer):
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        model.train()
+        total = 0
+        for part in self.parts(self._prepare_inputs(inputs)):
+            loss = self.compute_loss(model, part)
+            {gather}
+        {then}
+        return loss.detach()
+"""
+
+
+def test_gathered_losses_of_a_step(tmp_path: Path) -> None:
+    one_by_one = STEP.format(gather="self.accelerator.backward(loss)", then="pass")
+    assert not refusals("GA219", one_by_one, tmp_path)
+    [said] = refusals("GA219", STEP.format(gather="total += loss", then="self.accelerator.backward(total)"), tmp_path)
+    assert "with a count each is its part's share already" in said

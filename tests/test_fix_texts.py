@@ -467,6 +467,17 @@ EACH = {
         {"labels": 'batch["labels"]', "shifted": "yes", "own": "yes", "index": "no"},
         {"method": "def training_step", "returned": "self.m(**batch).loss", "call": "self.m(**batch)"},
     ),
+    "window-gathered": (
+        "def f(window, n):\n    # a\n    total = 0  # b\n    for x, y in window:\n        # c\n"
+        "        total += F.cross_entropy(x, y)  # d\n    loss = total / n  # e\n    loss.backward()\n",
+        {"stack": "plain", "labels": "y", "shifted": "no"},
+        {"call": "F.cross_entropy(x, y)", "division": "total / n"},
+    ),
+    "average-tokens": (
+        "def f():\n    # a\n    args = Args(out, average_tokens_across_devices=False, seed=1)  # b\n    done(args)\n",
+        {"form": "set"},
+        {"argument": "average_tokens_across_devices=False"},
+    ),
     "divide-terms": (
         OVERRIDE.format(parameters="self, model, inputs, num_items_in_batch=None").replace(
             "return super()",

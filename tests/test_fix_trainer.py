@@ -381,7 +381,20 @@ BY_RULES = (
     }
 )
 
+GATHERED = Form(
+    own(
+        "        losses = []\n"
+        "        for temperature in (1, 1, 2):\n"
+        f"            one = {CALL.replace('-1, logits.size(-1))', '-1, logits.size(-1)) / temperature')}\n"
+        "            losses.append(one)\n"
+        f"        loss = {SOFT} * torch.stack(losses).sum()"
+    ),
+    "",
+    {},
+    softened=True,
+)
 FORMS = BY_RULES | {
+    "gathered losses over the same labels": GATHERED,
     "own cross-entropy": Form(own(f"        loss = {CALL}"), "count-loss", {"call": CALL}),
     "own cross-entropy, no parameter": Form(
         own(f"        loss = {CALL}", ""), "count-loss", {"call": CALL}, crashes=True
@@ -821,6 +834,7 @@ WRONG = {  # each form once with something of its rewrite left out or done other
         "losses.mean()",
     ),
     "a function of two terms, one left": ("a function of two terms", "soft = soft / num_items_in_batch", "pass"),
+    "gathered losses, divided by how many too": ("gathered losses over the same labels", ".sum()", ".mean()"),
     "an own step, divided twice": ("an own step over compute_loss", "if num_items_in_batch is None or", "if True or"),
     "an own step, by the configured steps": (
         "an own step over per-row losses", "self.current_gradient", "self.args.gradient"

@@ -287,7 +287,8 @@ def _sliced(base: Tensor, node: ast.Subscript) -> Tensor:
             if lower or upper:
                 kind = base.kind if base.kind is not TensorKind.BATCH else TensorKind.OTHER
                 # labels[:, 1:] is what a shift drops; a second cut, or one at the other end, is no shift of theirs
-                return replace(base, shifted=True, kind=kind, remade=base.remade or base.shifted or upper)
+                whole = _selects_all([one for one in parts if one is not part])  # `labels[i, 1:]` is one row's
+                return replace(base, shifted=True, kind=kind, remade=base.remade or base.shifted or upper or not whole)
     return base if _selects_all(parts) else replace(base, remade=True)
 
 

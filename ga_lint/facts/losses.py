@@ -206,6 +206,7 @@ def loss_of_super(call: Call, forwarded: bool) -> Value:
         place,
         Confidence.CERTAIN,
         counted=forwarded,
+        depth=len(call.frame.loops),
     )
     loss = Loss((LossTerm(site),))
     with_outputs = Items((loss, Output(Model(), loss, loss)))

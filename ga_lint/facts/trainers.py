@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ga_lint.facts.algebra import STEPS_NAME
 from ga_lint.facts.counted_labels import labels_in_batch, local_averages_of, prepared_labels, replaced_labels
@@ -127,7 +128,11 @@ def _override(
         loss_reads=reads,
         local_average=any(local_averages_of(parsed)),
         own_step=_has_own_step(run, cls),
-        backwards=tuple(returned_as(e.value_place, e.value) for e in events if e.kind is EventKind.BACKWARD),
+        backwards=tuple(
+            replace(returned_as(event.value_place, event.value), depth=len(event.loops))
+            for event in events
+            if event.kind is EventKind.BACKWARD
+        ),
         replaced=tuple(dict.fromkeys(prepared_labels(run, cls) if prepares else replaced_labels(parsed, method))),
         counts_itself=any(run.names.method(cls, name) for name in ("_get_num_items_in_batch", "get_batch_samples")),
         unguarded=unguarded_uses(run, function, arguments, returns),

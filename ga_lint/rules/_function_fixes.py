@@ -57,6 +57,8 @@ def _refusal(function: LossFunction, term: LossTerm) -> str | None:
             return "the loss is reduced in a helper, and what its mean divides by cannot be written here"
     if site.constructor is not None and site.call == site.reduced and not inside(site.constructor, function.function):
         return "the loss object is built elsewhere, so its reduction cannot be chosen here"
+    if site.labels_from not in ("", "labels") and not site.masked:
+        return f"the targets are made of `{site.labels_from}`, and the Trainer counts `labels`"
     return other_targets(site)
 
 

@@ -28,6 +28,7 @@ Fix = tuple[FixRequest | None, str | None]  # the rewrite, or the reason why the
 SUPER = SUPERS_LOSS
 _OF_LABELS = re.compile(r"label|target|tgt|-\s*100", re.IGNORECASE)
 _IGNORED = re.compile(r"-100|\w*ignore\w*", re.IGNORECASE)  # a name of the file's own says so too
+_PARTS = "the means of several parts of the batch are gathered: whether parts or targets weigh alike is not known"
 _SELECTED = re.compile(r"\[[^\[\]:,\"']+\]$")  # `labels[mask]`
 
 
@@ -97,6 +98,11 @@ def says(override: Override, words: str) -> Step | None:
     return next((step for step in override.opted_out if step.message == words), None)
 
 
+def gathered_call(override: Override, call: SuperCall) -> bool:
+    """Is super() asked in a loop, for parts of the batch? What puts their losses together may divide by how many."""
+    return any(term.site.call == call.place and term.site.depth for _, term in returned_terms(override))
+
+
 def dropped_calls(override: Override) -> list[SuperCall]:
     """The calls of super() that do not hand the count on, unless the steps divide what they return."""
     divided = any(term.site.callee == SUPER and term.power_of(FactorKind.STEPS) for _, term in returned_terms(override))
@@ -145,6 +151,8 @@ def mean_role(site: LossSite) -> str:
 
 def other_targets(site: LossSite) -> str | None:
     """Why the targets that the mean is over may not be those that the Trainer counts: labels other than -100."""
+    if site.depth and site.labels_remade:
+        return _PARTS
     if site.masked and "label" not in site.mask_from:
         return "the mask is not made of the labels, so it may not select the targets that the Trainer counts"
     if site.averaged_over and (not _OF_LABELS.search(site.averaged_over) or " * " in site.averaged_over):

@@ -37,6 +37,7 @@ class Returned:
     terms: tuple[LossTerm, ...] | None
     sums: tuple[tuple[LossTerm, ...], ...] = ()  # the same, the terms of each sum that it may be together
     partly: bool = False  # on some path what is returned could not be followed
+    depth: int = 0  # of what backward is handed: how many loops are running there
 
 
 # A file without any of these overrides nothing that computes a loss, or nothing that steps.
