@@ -115,7 +115,6 @@ class LossFunction:
 
 
 SUPERS_LOSS = "super().compute_loss"  # the callee of the Trainer's own loss in an override
-SUPERS_LOSS = "super().compute_loss"  # the callee of the Trainer's own loss in an override
 HEADS_LOSS = "the head's loss_function"  # the callee of `self.loss_function(...)` in a model of transformers
 # A file without any of these computes no loss in a forward.
 FORWARD_WORDS = (b"loss_fct(", b"loss_function(", b"CrossEntropyLoss(", b"cross_entropy(", b"labels=labels")
