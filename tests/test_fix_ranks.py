@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import start_processes
 
+from testbed import ranked
 from testbed.accumulation import ROWS, STEPS, Batch, Recorder, TinyModel, micro_batches, oracle, windows_of, worst
 from testbed.rewriting import refusal, rewritten
 
@@ -291,6 +292,17 @@ def equal_shard(rank: int, count: int) -> list[Batch]:
     return micro_batches([(3, 3)] * count)[rank::RANKS]
 
 
+def expected_of_equal(count: int) -> list[torch.Tensor]:
+    shards = [windows_of(equal_shard(rank, count), short=False) for rank in range(RANKS)]
+    return oracle([a + b for a, b in zip(*shards, strict=True)])
+
+
+def expected_resumed(count: int, aux: float = 0.0) -> list[torch.Tensor]:
+    """Each rank goes on within a window, and steps on no short one."""
+    shards = [windows_of(shard(rank, count), short=False, seen=ranked.DONE) for rank in range(RANKS)]
+    return oracle([a + b for a, b in zip(*shards, strict=True)], aux=aux)
+
+
 def expected(count: int, skipped: int = 0, aux: float = 0.0) -> list[torch.Tensor]:
     shards = [windows_of(shard(rank, count)[skipped:]) for rank in range(RANKS)]
     return oracle([a + b for a, b in zip(*shards, strict=True)], aux=aux)
@@ -322,7 +334,10 @@ def loader(count: int) -> torch.utils.data.DataLoader[Batch]:
     return torch.utils.data.DataLoader(Rows(count), batch_size=1, collate_fn=lambda rows: rows[0])
 
 
-def _rank(rank: int, folder: str, texts: dict[str, tuple[str, bool]], count: int) -> None:
+Feed = Callable[[int, int], Any]  # what a rank's loop runs over, of so many micro-batches
+
+
+def _rank(rank: int, folder: str, texts: dict[str, tuple[str, Feed]], count: int) -> None:
     """All loops in one pair of processes: starting them is what takes the time."""
     torch.set_num_threads(1)
     forget_accelerators()  # of the process that was forked
@@ -330,10 +345,7 @@ def _rank(rank: int, folder: str, texts: dict[str, tuple[str, bool]], count: int
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(RANKS), ACCELERATE_USE_CPU="true")
     os.environ.update(MASTER_ADDR="localhost", MASTER_PORT="29500")  # asked for, not used: the group exists already
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=RANKS)
-    seen = {
-        name: run(text, loader(count) if acc else equal_shard(rank, count) if "equal" in name else shard(rank, count))
-        for name, (text, acc) in texts.items()
-    }
+    seen = {name: run(text, feed(rank, count)) for name, (text, feed) in texts.items()}
     if rank == 0:
         torch.save(seen, Path(folder) / "seen.pt")
     dist.destroy_process_group()
@@ -350,59 +362,80 @@ def forget_accelerators() -> None:
 COUNT = 22  # eleven micro-batches a rank: three full windows and a short one of two
 
 
+def whole(rank: int, count: int) -> torch.utils.data.DataLoader[Batch]:
+    return loader(count)  # accelerate deals it out
+
+
 @functools.cache
 def on_two_ranks() -> dict[str, list[torch.Tensor]]:
     texts = {
-        "DDP": (DDP, False),
-        "DDP fixed": (fix_ddp(), False),
-        "DDP with a count of its own rank": (fix_ddp("plain"), False),
-        "endless": (ENDLESS, False),
-        "endless fixed": (fix_endless(), False),
-        "endless with a count of its own rank": (fix_endless("plain"), False),
-        "list": (WINDOW_LIST, False),
-        "list fixed": (fix_window_list(), False),
-        "accelerate": (ACCELERATE, True),
-        "accelerate fixed": (fix_accelerate(), True),
-        "a count of one rank": (COUNTED, False),
-        "a count of one rank fixed": (fix_counted(), False),
-        "a count of one rank, added up only": (fix_counted().replace(" / len(counts)", ""), False),
-        "a count of all ranks": (REDUCED, False),
-        "a count of all ranks fixed": (fix_reduced(), False),
-        "a count of all processes": (PREPARED, True),
-        "a count of all processes fixed": (fix_prepared(), True),
-        "a count of all processes, not times the steps": (fix_prepared(steps=""), True),
-        "a count of all processes, not times the ranks": (fix_prepared(ranks=""), True),
-        "engine": (ENGINE, False),
-        "engine fixed": (fix_engine(), False),
-        "engine, not times its steps": (fix_engine().replace("scale = steps * len", "scale = len"), False),
-        "engine, not times the ranks": (fix_engine().replace("steps * len(totals)", "steps"), False),
-        "engine, its short window too": (fix_engine().replace(*ALL_WINDOWS), False),
-        "engine, a sum that nobody divides": (SO_FAR_ENGINE, False),
-        "engine, a sum over its window": (fix_so_far_engine(), False),
-        "engine sum": (fix_engine(ENGINE_SUM), False),
-        "DDP sum": (fix_ddp(text=DDP_SUM), False),
-        "accelerate sum": (fix_accelerate(ACCELERATE_SUM), True),
-        "DDP sum, its second term times the ranks": (fix_ddp(text=DDP_SUM).replace(*TIMES_RANKS), False),
-        "accelerate sum, its second term divided": (fix_accelerate(ACCELERATE_SUM).replace(*ONCE_DIVIDED), True),
-        "positions": (POSITIONS, False),
-        "positions fixed": (fix_positions(), False),
-        "positions, the first too": (fix_positions().replace("[..., 1:]", ""), False),
-        "so far": (SO_FAR, False),
-        "so far fixed": (fix_so_far(), False),
-        "so far with a count of its own rank": (fix_so_far("plain"), False),
-        "so far under accelerate": (SO_FAR_ACCELERATE, True),
-        "so far under accelerate fixed": (fix_so_far_accelerate(), True),
+        "DDP": (DDP, shard),
+        "DDP fixed": (fix_ddp(), shard),
+        "DDP with a count of its own rank": (fix_ddp("plain"), shard),
+        "endless": (ENDLESS, shard),
+        "endless fixed": (fix_endless(), shard),
+        "endless with a count of its own rank": (fix_endless("plain"), shard),
+        "list": (WINDOW_LIST, shard),
+        "list fixed": (fix_window_list(), shard),
+        "accelerate": (ACCELERATE, whole),
+        "accelerate fixed": (fix_accelerate(), whole),
+        "a count of one rank": (COUNTED, shard),
+        "a count of one rank fixed": (fix_counted(), shard),
+        "a count of one rank, added up only": (fix_counted().replace(" / len(counts)", ""), shard),
+        "a count of all ranks": (REDUCED, shard),
+        "a count of all ranks fixed": (fix_reduced(), shard),
+        "a count of all processes": (PREPARED, whole),
+        "a count of all processes fixed": (fix_prepared(), whole),
+        "a count of all processes, not times the steps": (fix_prepared(steps=""), whole),
+        "a count of all processes, not times the ranks": (fix_prepared(ranks=""), whole),
+        "engine": (ENGINE, shard),
+        "engine fixed": (fix_engine(), shard),
+        "engine, not times its steps": (fix_engine().replace("scale = steps * len", "scale = len"), shard),
+        "engine, not times the ranks": (fix_engine().replace("steps * len(totals)", "steps"), shard),
+        "engine, its short window too": (fix_engine().replace(*ALL_WINDOWS), shard),
+        "engine, a sum that nobody divides": (SO_FAR_ENGINE, shard),
+        "engine, a sum over its window": (fix_so_far_engine(), shard),
+        "engine sum": (fix_engine(ENGINE_SUM), shard),
+        "DDP sum": (fix_ddp(text=DDP_SUM), shard),
+        "accelerate sum": (fix_accelerate(ACCELERATE_SUM), whole),
+        "DDP sum, its second term times the ranks": (fix_ddp(text=DDP_SUM).replace(*TIMES_RANKS), shard),
+        "accelerate sum, its second term divided": (fix_accelerate(ACCELERATE_SUM).replace(*ONCE_DIVIDED), whole),
+        "positions": (POSITIONS, shard),
+        "positions fixed": (fix_positions(), shard),
+        "positions, the first too": (fix_positions().replace("[..., 1:]", ""), shard),
+        "so far": (SO_FAR, shard),
+        "so far fixed": (fix_so_far(), shard),
+        "so far with a count of its own rank": (fix_so_far("plain"), shard),
+        "so far under accelerate": (SO_FAR_ACCELERATE, whole),
+        "so far under accelerate fixed": (fix_so_far_accelerate(), whole),
         "so far under accelerate, not times the ranks": (
             fix_so_far_accelerate().replace("steps * self.accelerator.num_processes", "steps"),
-            True,
+            whole,
         ),
-        "equal counts": (DDP, False),
-        "equal counts fixed": (fix_short(), False),
+        "equal counts": (DDP, equal_shard),
+        "equal counts fixed": (fix_short(), equal_shard),
         "equal counts, divided by the last length": (
             fix_short().replace("min(steps,", "max(1, len(loader) % steps, 0 *"),
-            False,
+            equal_shard,
         ),
-        "accelerate resumed": (fix_accelerate(ACCELERATE_RESUMED), True),
+        "accelerate resumed": (fix_accelerate(ACCELERATE_RESUMED), whole),
+        "resumed": (ranked.RESUMED, shard),
+        "resumed fixed": (ranked.fix_resumed(), shard),
+        "resumed sum fixed": (ranked.fix_resumed_sum(), shard),
+        "resumed with a count of its own rank": (ranked.fix_resumed("plain"), shard),
+        "resumed at a whole window": (
+            ranked.fix_resumed().replace("(loader, steps, done)", "(loader, steps, 0)"),
+            shard,
+        ),
+        "divided late": (ranked.LATE, equal_shard),
+        "divided late fixed": (ranked.fix_late(), equal_shard),
+        "divided late, by the ranks too": (ranked.fix_late().replace("/= steps", "/= steps * 2"), equal_shard),
+        "told": (GATED, equal_shard),
+        "told fixed": (fix_gated(), equal_shard),
+        "told a step late": (fix_gated().replace("boundary((step + 1)", "boundary(step"), equal_shard),
+        "cells": (ranked.cells_as_written(), shard),
+        "cells fixed": (ranked.fix_cells(), shard),
+        "cells with a count of its own rank": (ranked.fix_cells("plain"), shard),
     }
     with tempfile.TemporaryDirectory() as folder:
         # fork: torch is imported already
@@ -592,3 +625,25 @@ def test_accelerate_without_the_boundary_steps_too_often() -> None:
     text = fix_accelerate()
     assert line in text
     assert worst(run(text.replace(line, ""), loader(8)), oracle(windows_of(many()[:8]))) > FAR
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "wrong"),
+    [
+        (
+            "resumed",
+            expected_resumed(COUNT),
+            ["resumed", "resumed with a count of its own rank", "resumed at a whole window"],
+        ),
+        ("resumed sum", expected_resumed(COUNT, aux=0.5), ["resumed fixed"]),
+        ("divided late", expected_of_equal(COUNT), ["divided late", "divided late, by the ranks too"]),
+        ("told", expected_of_equal(COUNT), ["told", "told a step late"]),
+        ("cells", expected(COUNT), ["cells", "cells with a count of its own rank"]),
+    ],
+)
+def test_other_forms_on_two_ranks(name: str, wanted: list[torch.Tensor], wrong: list[str]) -> None:
+    """Resumed loops, divisions after backward (GA110), engines that are told (GA109), the cells of a notebook."""
+    seen = on_two_ranks()
+    assert worst(seen[f"{name} fixed"], wanted) < EXACT
+    for each in wrong:
+        assert worst(seen[each], wanted) > FAR, each

@@ -42,14 +42,14 @@ def of_objective(finding: Finding) -> bool:
 
 
 def as_judged(finding: Finding, verdict: Verdict) -> Verdict:
-    """The verdict for what the finding says: one process clears no fault of the ranks, full windows no short one.
+    """The verdict for what the finding says: ranks alone clear a fault of the ranks, full windows no short one.
 
     A rewrite that mends the objective is not refuted by changing it.
     """
     if verdict.outcome is Outcome.REFUTED and of_objective(finding) and (verdict.reason or "").startswith("R3"):
         reason = "the code's own objective is wrong without accumulation too, so there is nothing to compare with"
         return replace(verdict, outcome=Outcome.INCONCLUSIVE, reason=reason)
-    if verdict.outcome is Outcome.CORRECT and of_ranks(finding):
+    if verdict.outcome is Outcome.CORRECT and of_ranks(finding) and not any(run.name == "R4" for run in verdict.runs):
         reason = "one process cannot show a rank factor; the rewrite changes nothing there"
         return replace(verdict, outcome=Outcome.INCONCLUSIVE, reason=reason)
     if verdict.outcome is Outcome.CORRECT and finding.effect.factor == _SHORT_WINDOW:

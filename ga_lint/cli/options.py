@@ -116,9 +116,11 @@ OPTIONS = (
 
     Option("--timeout", "verify", "Time limit for one site (default: 30).", Panel.NUMBERS, _TEXT, "SECONDS"),
     Option("--seed", "verify", "Seed of the data (default: 0).", Panel.NUMBERS, _TEXT, "N"),
-    Option("--dtype", "verify", "Add a row in this type; float64 decides.", Panel.NUMBERS, _TEXT, "DTYPE",
-           ("float64", "float32")),
-    Option("--device", "verify", "Where to compute (default: cpu).", Panel.NUMBERS, _TEXT, "DEVICE", ("cpu",)),
+    Option("--dtype", "verify", "Add rows in these types; float64 decides.", Panel.NUMBERS, _LIST, "DTYPES"),
+    Option("--device", "verify", "auto, cpu or cuda[:n]: add a row from there; the CPU decides.", Panel.NUMBERS, _TEXT,
+           "DEVICE"),
+    Option("--ranks", "verify", "Run distributed sites on so many real processes too.", Panel.NUMBERS, _TEXT, "N"),
+    Option("--fsdp", "verify", "Shard the model of those processes.", Panel.NUMBERS),
 
     Option("--output-format", "check fix", f"auto (default: full, with the annotations of a CI), {', '.join(FORMATS)}.",
            Panel.OUTPUT, _TEXT, "FORMAT", ("auto", *FORMATS)),

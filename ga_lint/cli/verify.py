@@ -10,6 +10,7 @@ from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.common import end, finder_of, paths_of
 from ga_lint.cli.confirm import as_judged, in_cell, site_of
+from ga_lint.cli.numeric import settings_of
 from ga_lint.diagnostics import Finding
 from ga_lint.engine.fix import Policy, fix_bytes
 from ga_lint.engine.fix_file import Answer, Judgement, Trial
@@ -23,7 +24,6 @@ from ga_lint.report.verdicts import render_full, render_json
 from ga_lint.source import SourceFile
 from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verdict, Verifier, available, sites_in
 
-_LONGEST = 1e6  # seconds; what would need longer hangs
 _REPORTED = {Outcome.CONFIRMED, Outcome.REFUTED, Outcome.WRONG, Outcome.MISSING_DIVISION}
 
 
@@ -31,7 +31,7 @@ def run(arguments: Arguments) -> int:
     missing = available(SiteKind.LOOP)
     if missing is not None:
         raise UsageError(missing)
-    settings = _settings(arguments)
+    settings = settings_of(arguments)
     sites = _Sites()
     report = visit_files(
         paths_of(arguments), finder_of(arguments), sites.visit, force_exclude=arguments.switch("force_exclude")
@@ -69,20 +69,6 @@ def _verdicts(sites: _Sites, settings: Settings) -> dict[int, Verdict]:
 
 def _interrupted(site: Site) -> Verdict:
     return Verdict(site, Outcome.NOT_RUN, reason="interrupted")
-
-
-def _settings(arguments: Arguments) -> Settings:
-    settings = Settings(dtype=arguments.text("dtype") or "float64")
-    try:
-        if seed := arguments.text("seed"):
-            settings = replace(settings, seed=int(seed))
-        if timeout := arguments.text("timeout"):
-            settings = replace(settings, timeout=float(timeout))
-    except ValueError as error:
-        raise UsageError(f"--seed takes a whole number, --timeout seconds: {error}") from None
-    if not 0 < settings.timeout < _LONGEST:
-        raise UsageError(f"--timeout takes seconds, more than 0 and less than {_LONGEST:g}: {settings.timeout:g}")
-    return settings
 
 
 class _Sites:

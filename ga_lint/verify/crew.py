@@ -53,8 +53,8 @@ class _Post:
 class Crew:
     """A worker with torch alone and one with transformers too, started when they are needed, `width` jobs at a time."""
 
-    def __init__(self, width: int) -> None:
-        self.width = width
+    def __init__(self, width: int, sees_devices: bool = False) -> None:
+        self.width, self.sees_devices = width, sees_devices
         self._lines: queue.SimpleQueue[Line] = queue.SimpleQueue()
         self._posts: dict[str, _Post] = {}
         self._next = 0
@@ -88,7 +88,7 @@ class Crew:
 
     def _post(self, kind: str) -> _Post:
         if kind not in self._posts:
-            self._posts[kind] = _Post(WorkerProcess(kind, self._lines))
+            self._posts[kind] = _Post(WorkerProcess(kind, self._lines, self.sees_devices))
         return self._posts[kind]
 
     def _fill(self, post: _Post) -> list[tuple[int, Answer | Lost]]:

@@ -10,6 +10,8 @@ from ga_lint.verify.received import received
 READY = -1  # the number of a worker's first line; its content says why it cannot work, if it cannot
 STEPS = 4  # the accumulation steps of every check: four rows, cut into four micro-batches of one
 
+RANKS = 2  # of the emulation: the fewest that show a count of one rank, or a rank factor that is missing
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -27,13 +29,18 @@ class Job:
     seed: int
     dtype: str
     timeout: float
+    device: str = "cpu"
+    rows: tuple[tuple[str, str], ...] = ()  # (dtype, device) in which all runs are repeated
+    ranks: int = 0  # how many real processes run R4 besides; 0: none
+    ranks_device: str = "cpu"
+    fsdp: bool = False  # the model of those is sharded, not replicated
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
 
     @staticmethod
     def from_json(text: str) -> Job:
-        return Job(**json.loads(text))
+        return received(Job, json.loads(text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,8 @@ class Measurement:
     scale: float = 1.0
     parameter: str = ""
     failure: str | None = None
+    ranks: int = RANKS  # of R4 and of its control
+    row: str = ""  # "float32", "float64 on cuda": it informs, and decides nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,8 @@ class Answer:
     raises: str | None = None  # the original cannot run as it stands: the error that training would end with
     dtype: str = "float64"
     equal: str | None = None  # why every micro-batch holds the same number of targets
+    rows: tuple[Measurement, ...] = ()
+    stack: str | None = None  # what puts the code on several ranks; R4 belongs to it then
 
     @property
     def is_whole(self) -> bool:

@@ -52,8 +52,8 @@ class Line:
 class WorkerProcess:
     """One worker, which can be started again after it died. What it says goes into `lines`."""
 
-    def __init__(self, kind: str, lines: queue.SimpleQueue[Line]) -> None:
-        self.kind = kind
+    def __init__(self, kind: str, lines: queue.SimpleQueue[Line], sees_devices: bool = False) -> None:
+        self.kind, self.sees_devices = kind, sees_devices
         self.starts = 0
         self._lines = lines
         self._process: subprocess.Popen[bytes] | None = None
@@ -74,7 +74,7 @@ class WorkerProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=self._folder,
-            env=_environment(self._folder),
+            env=_environment(self._folder, self.sees_devices),
             start_new_session=True,  # Ctrl-C in the terminal is for us; we end the worker
             creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),  # Windows' way to say that
         )
@@ -128,9 +128,14 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _environment(folder: str) -> dict[str, str]:
+def _environment(folder: str, sees_devices: bool) -> dict[str, str]:
     passed = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
     package = str(Path(ga_lint.__file__).resolve().parent.parent)
     search = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
     own = {"HOME": folder, "TMPDIR": folder, "TEMP": folder, "TMP": folder, "HF_HOME": folder, "PYTHONPATH": search}
-    return {**passed, **_SET, **own}
+    found = {**passed, **_SET, **own}
+    if sees_devices:  # what the children are told not to use is up to each of them
+        del found["CUDA_VISIBLE_DEVICES"], found["ACCELERATE_USE_CPU"]
+        found.update({name: os.environ[name] for name in ("CUDA_VISIBLE_DEVICES",) if name in os.environ})
+        found["PYTORCH_NVML_BASED_CUDA_CHECK"] = "1"  # a worker that touched the driver could not fork
+    return found

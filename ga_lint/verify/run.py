@@ -44,7 +44,7 @@ class Verifier:
         from ga_lint.verify.crew import Crew
 
         self.settings = settings
-        self.crew = Crew(settings.workers)
+        self.crew = Crew(settings.workers, settings.sees_devices)
 
     def verify(self, site: Site) -> Verdict:
         """The verdict for one site; a worker that died is started again for the next."""
@@ -104,5 +104,9 @@ def _job(site: Site, settings: Settings) -> Job:
         withheld=site.withheld,
         seed=settings.seed,
         dtype=settings.dtype,
-        timeout=settings.timeout,
+        timeout=settings.timeout * settings.parts,
+        rows=settings.rows,
+        ranks=settings.ranks,
+        ranks_device=settings.ranks_device,
+        fsdp=settings.fsdp,
     )

@@ -46,7 +46,7 @@ def _preload(kind: str) -> None:
     import torch
 
     torch.set_num_threads(1)
-    names = ["examine", "loss_function", "loop"]
+    names = ["examine", "loss_function", "loop", "parts"]
     if kind == "transformers":
         names.append("trainer")
         for name in ("transformers", "accelerate"):

@@ -9,7 +9,6 @@ import tempfile
 import time
 
 from ga_lint.verify.job import Answer, Job
-from ga_lint.verify.worker.confined import confined
 from ga_lint.verify.worker.sandbox.confine import close_descriptors, die_with
 
 MAX_ANSWER = 1 << 20  # bytes; an answer has some thousand
@@ -68,9 +67,9 @@ class Child:
 
 def examined(job: Job) -> Answer:
     """Run one site in this process, which can do nothing else afterwards."""
-    from ga_lint.verify.worker.examine import examine
+    from ga_lint.verify.worker.parts import examine_in_parts
 
-    return confined(job.timeout, lambda: examine(job))
+    return examine_in_parts(job)
 
 
 def _be_child(job: Job, folder: str, writer: int, parent: int) -> None:

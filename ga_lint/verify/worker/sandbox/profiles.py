@@ -126,3 +126,13 @@ DEVICE = Profile(
     memory=None,
     writable=(os.devnull, "/dev/nvidia*", "/dev/nvidia-caps/*"),
 )
+
+# nccl: both of the above. Written from what each needs alone; no machine with two devices has tried it.
+RANKS_ON_DEVICES = Profile(
+    "ranks on devices",
+    RANKS.calls | DEVICE.calls,
+    {**DEVICE.checked, "socket": RANKS.checked["socket"]},
+    memory=DEVICE.memory,
+    writable=DEVICE.writable,
+    tcp=True,
+)
