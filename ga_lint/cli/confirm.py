@@ -11,6 +11,7 @@ from ga_lint.source import SourceFile
 from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verdict, Verifier, site_at
 
 _SHORT_WINDOW = "window/GAS"  # the factor of what is wrong with the last window alone
+_PASSES_COUNT = "accept-count"  # this rewrite shows on a model that the Trainer passes no count for, and on no other
 
 
 def site_of(trial: Trial) -> Site | None:
@@ -19,7 +20,8 @@ def site_of(trial: Trial) -> Site | None:
     if site is None:
         return None
     scale_only = trial.finding.effect.factor in ("GAS", "1/GAS", _SHORT_WINDOW) and site.kind is SiteKind.LOOP
-    site = replace(site, rewritten=trial.after.text, ragged=False if scale_only else None)
+    withheld = trial.finding.fix is not None and trial.finding.fix.fixer == _PASSES_COUNT
+    site = replace(site, rewritten=trial.after.text, ragged=False if scale_only else None, withheld=withheld)
     return in_cell(site, trial.before)
 
 

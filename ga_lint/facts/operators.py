@@ -232,6 +232,8 @@ def compare(run: Interpreter, frame: Frame, state: State, node: ast.Compare) -> 
             return Boundary(steps, negated=True, written=written)
         case Counter(length=length), ast.Eq() | ast.GtE() | ast.NotEq() | ast.Lt() as operator:
             return _counted_up(node, operator, length, right)
+        case Count(is_trainers=True), (ast.Is() | ast.IsNot()) as operator if right == Const(None):
+            return Const(isinstance(operator, ast.IsNot))  # given a name: `counted = num_items_in_batch is not None`
     if isinstance(left, Tensor) and isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.Gt | ast.GtE | ast.Lt):
         other = as_written(right, node.comparators[0], frame.depth) if _leaves_out(node) else ""
         return mask_of(left, text_of(node), other)

@@ -41,7 +41,7 @@ def window_sum(target: Target, edits: Edits) -> None:
     refuse_unsound_body(tree, header, tree.span_of(node), window)
     counting = counting_of(target, header, target.option_or("ignore_index", ""))
     targets = fresh_name(tree, loop, "targets", "window_targets")
-    edits.insert_before(loop, _count(target, edits, header, window, counting, targets))
+    edits.insert_before(loop, count_before(target, edits, header, window, counting, targets))
     if target.option_or("loss", "mean") == "sum":
         replace_count(edits, loop, division, target.option("divisor"), targets)
         return
@@ -90,7 +90,8 @@ def _counted(tree: Tree, loop: cst.For) -> tuple[str, str]:
             raise FixNotApplicable("the inner loop does not count its micro-batches with range(steps)")
 
 
-def _count(target: Target, edits: Edits, header: Header, window: str, counting: Counting, name: str) -> str:
+def count_before(target: Target, edits: Edits, header: Header, window: str, counting: Counting, name: str) -> str:
+    """The lines above the loop that count the window, on all ranks where there are several."""
     each = f"{counting.expression} for {header.target_text(target.tree)} in {window}"
     if target.option("stack") == "plain":
         return f"{name} = max({counting.number}(sum({each})), 1)\n"

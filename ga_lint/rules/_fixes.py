@@ -29,6 +29,8 @@ def window_fix(loss: Loss) -> tuple[FixRequest | None, str | None]:
         return None, counting
     targets: Targets = [("loop", window.loop.span)]
     division = loss.by_user[-1].place if loss.by_user else None
+    if window.added_up:
+        return _gathered(loss, division, counting)
     if window.idiom is Idiom.INNER_LOOP:
         return _sum_over_count(loss, targets, division, counting)
     return _share_of_window(loss, targets, division, counting)
@@ -99,8 +101,8 @@ def _refusal(loss: Loss, divisor: Factor | None = None) -> str | None:
     window, site = loss.window, loss.term.site
     if window.stack is Stack.DEEPSPEED and not _is_engines_own(loss):
         return "the DeepSpeed engine divides and steps by its own configuration"
-    if window.added_up:
-        return "the losses of the window are added up before its one backward"
+    if window.added_up and window.idiom is not Idiom.INNER_LOOP:
+        return "the losses are gathered round by round: their targets have to be counted, and cleared, beside them"
     if window.rescaled:
         return "the gradients are scaled by hand after backward"
     if window.stack is Stack.LIGHTNING:
@@ -218,6 +220,23 @@ def _sum_over_count(
     summary = "count the window's targets first and divide the sum by that"
     options = (("stack", stack), *counting)
     return FixRequest("window-sum", FixTier.UNSAFE, summary, tuple(targets), options), None
+
+
+def _gathered(loss: Loss, division: Place | None, counting: Options) -> tuple[FixRequest | None, str | None]:
+    """One backward on the average of a window's losses: their sums over its count."""
+    window, site = loss.window, loss.term.site
+    if division is None:
+        return None, "the division by the number of micro-batches is not in sight"
+    if window.stack is not Stack.RAW:  # not proved there
+        return None, "the gathered losses have one backward, and their stack divides or averages besides"
+    if not _is_cross_entropy(site) or not _in_loop(site.call, window):
+        return None, "the losses that are gathered are computed elsewhere, so their sums are not at hand"
+    targets: Targets = [("call", site.call.span), ("division", division.span)]
+    if site.constructor is not None and site.constructor.path == window.loop.path:
+        targets.append(("constructor", site.constructor.span))
+    summary = "gather the sums and divide by the window's targets"
+    options = (("stack", "plain"), *counting)
+    return FixRequest("window-gathered", FixTier.UNSAFE, summary, tuple(targets), options), None
 
 
 def _is_cross_entropy(site: LossSite) -> bool:

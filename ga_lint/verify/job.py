@@ -25,6 +25,7 @@ class Job:
     rewritten: str | None
     rewritten_row: int | None
     ragged: bool | None
+    withheld: bool
     seed: int
     dtype: str
     timeout: float

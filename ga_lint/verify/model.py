@@ -52,6 +52,7 @@ class Site:
     # Can micro-batches differ in their counts? None: judged from the file. False also asks for the scale alone: a
     # rewrite that repairs it is confirmed although the weights of ragged micro-batches stay as they were.
     ragged: bool | None = None
+    withheld: bool = False  # the model is one that the Trainer passes no count for, unless the class itself says so
     cell: int | None = None  # of a notebook, whose code is one module here
     rows_above: int = 0  # how many rows of that module stand above the cell
 

@@ -101,6 +101,7 @@ def _job(site: Site, settings: Settings) -> Job:
         rewritten=site.rewritten,
         rewritten_row=site.rewritten_row,
         ragged=site.ragged,
+        withheld=site.withheld,
         seed=settings.seed,
         dtype=settings.dtype,
         timeout=settings.timeout * settings.parts,

@@ -114,7 +114,7 @@ class LossSite:
     labels: str | None = None  # the text of the targets, as passed
     labels_from: str = ""  # the same, as the loop over micro-batches would write them: `batch["labels"]`
     mask_from: str = ""  # likewise for the mask, or for what it was made of
-    targets: Counted | None = None  # what the count that made it a mean by hand runs over
+    targets: Counted | None = None  # what the count that made it a mean by hand runs over, or what a mask has picked
     labels_remade: bool = False  # some of the batch's targets are masked, cut off or replaced before the loss
     weighted: bool = False  # class weights: its mean is not the sum over the number of targets
     weighed: bool = False  # its elements are multiplied by something of which little is known

@@ -51,6 +51,8 @@ class TrainerSubject:
             raise NotVerifiable(f"needs the class `{context.job.scope.rpartition('.')[0]}`")
         self.owner = owner
         self.head = head_of(module.text) or "causal"
+        if context.job.withheld:
+            self.settings = (NO_COUNT,)
         if head_of(module.text) is None:
             context.recorder.assume(HEAD_GUESSED)
             self.settings = (*self.settings, PER_EXAMPLE)
