@@ -105,7 +105,7 @@ def infer(nodes: Sequence[ast.AST], loop: ast.AST) -> dict[str, str]:
 def _by_members(name: str, members: set[str], found: Usage) -> str | None:
     part = last(name)
     if (
-        "accumulate" in members
+        f"{name}.accumulate" in found.called
         or "gather_for_metrics" in members
         or (name in found.backward_of and "accelerator" in part)
     ):
