@@ -92,21 +92,37 @@ def collate(chosen: Sequence[Row], head: str = "causal", ignore: int = IGNORE) -
         mask[number, : len(row.ids)] = 1
     if head == "sequence":
         return Batch(input_ids=ids, attention_mask=mask, labels=ids[:, 1] % CLASSES)
+    if head == "span":
+        ends = {"start_positions": ids[:, 1] % 3, "end_positions": ids[:, 2] % 3}  # every row is longer than that
+        return Batch(input_ids=ids, attention_mask=mask, **ends)
     if head == "token":
         labels = torch.where(labels == IGNORE, IGNORE, labels % CLASSES)
     labels[labels == IGNORE] = ignore
     return Batch(input_ids=ids, attention_mask=mask, labels=labels)
 
 
+def variant(batch: Batch, number: int) -> Batch:
+    """Another batch of the same shape: other tokens, the same lengths and masks. Number 0 is the batch itself."""
+    if number == 0:
+        return batch
+
+    def other(tokens: torch.Tensor) -> torch.Tensor:
+        return torch.where((tokens == PAD) | (tokens < 0), tokens, (tokens + 5 * number) % (VOCABULARY - 1) + 1)
+
+    labels = batch["labels"]
+    changed = other(labels) if labels.shape == batch["input_ids"].shape else labels
+    return Batch({**batch, "input_ids": other(batch["input_ids"]), "labels": changed})
+
+
 _DERIVED = (
     (r"start_pos|end_pos|image|pixel|audio|chosen|reject|prompt|score|reward|advantage|logp", ""),
     (r"label_?mask|loss_?mask|completion_mask|response_mask|target_mask|assistant_mask", "loss mask"),
     (r"mask", "attention mask"),
-    (r"label|target|^(y|tgt|gt|gold|trg)$", "labels"),
+    (r"label|target|^(b?y|yb|tgt|gt|gold|trg)$|(^|_)(tgt|trg)(_|$)", "labels"),
     (r"position", "positions"),
     (r"token_type|segment", "segments"),
     (r"seq_?len|lengths?$", "lengths"),
-    (r"input|ids$|^(x|tokens?|text|src|source|data|seqs?)$", "ids"),
+    (r"input|ids$|^(b?x|xb|tokens?|text|src|source|data|seqs?|sequences?|samples?|inp)$|(^|_)(src|source)(_|$)", "ids"),
 )
 
 
@@ -114,6 +130,8 @@ def derived(batch: Batch, key: object) -> torch.Tensor | None:
     """What an item of that name would hold, or None when its name says nothing."""
     if not isinstance(key, str):
         return None
+    if key in batch:
+        return batch[key]  # type: ignore[no-any-return]
     meaning = next((meaning for pattern, meaning in _DERIVED if re.search(pattern, key, re.I)), "")
     ids: torch.Tensor = batch["input_ids"]
     labels: torch.Tensor = batch.get("labels", ids)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from ga_lint.verify.judge import PER_EXAMPLE, SHORT_WINDOW
 from ga_lint.verify.model import SiteKind
 from ga_lint.verify.worker.data import Batch
 from ga_lint.verify.worker.measure import Gradient, compare
+from ga_lint.verify.worker.missing import known_text, missing, their_frames
 from ga_lint.verify.worker.neutral import NEUTRALISED, Steady, neutralise
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder, Unknown
@@ -55,6 +55,7 @@ def examine(job: Job) -> Answer:
     steady = neutralise(dtype)
     context = Context(job, dtype, steady)
     Batch.unknown = lambda key: Unknown(key, context.recorder)
+    known_text(job.path, job.original)
     try:
         original = _subject(context, job.original, job.row)
         equal = original.equal if job.ragged is None and job.rewritten is None else None
@@ -62,7 +63,7 @@ def examine(job: Job) -> Answer:
             equal = "only the scale was asked for"
         measurements = tuple(_measure(context, original, ragged=equal is None))
     except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
-        return Answer(missing=describe(error, job), assumptions=context.recorder.assumptions, dtype=job.dtype)
+        return Answer(missing=missing(error, job.path, context.recorder), assumptions=context.recorder.assumptions, dtype=job.dtype)
     assumptions = (*context.recorder.assumptions, NEUTRALISED)
     return Answer(measurements, assumptions, raises=original.raises, dtype=job.dtype, equal=equal)
 
@@ -130,11 +131,5 @@ def _subject(context: Context, text: str, row: int | None, order_of: str | None 
 def describe(error: BaseException, job: Job) -> str:
     """What went wrong, and at which line of the user's code."""
     text = str(error) if isinstance(error, NotVerifiable) else f"{type(error).__name__}: {str(error)[:160]}"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.endswith(".py")]
-    own = str(Path(__file__).parent)
-    theirs = [f for f in frames if not f.filename.startswith(own) and "site-packages" not in f.filename]
-    exact = [f for f in theirs if f.filename == job.path]
-    for frame in reversed(exact or theirs):
-        if "/lib/python" not in frame.filename:
-            return f"{text} ({Path(frame.filename).name}:{frame.lineno})"
-    return text
+    frames = their_frames(error, job.path)
+    return f"{text} ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else text

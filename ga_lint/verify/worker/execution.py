@@ -7,6 +7,7 @@ import contextlib
 import copy
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -41,9 +42,12 @@ from ga_lint.verify.worker.stack import (
     trange,
 )
 from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Quiet, Unknown
+from ga_lint.verify.worker.tokens import Tokenizer
+from ga_lint.verify.worker.unpacking import with_passages
 
 _CONTEXT = re.compile(r"^(autocast|amp_ctx|ctx|context|type_ctx|\w*_ctx|\w*autocast\w*|\w*_context|ctx_\w+)$", re.I)
 _NOT_THE_STEPS = re.compile(r"loss|grads?$|ctx|context|metric|state|^is_|should|counter$|idx|cur|tokens", re.I)
+_MOVES = re.compile(r"^_?((move|send|copy|put|cast|batch|data|tensors?|inputs?)_)?(to|on)_(device|cuda|gpu|xpu)$|^cast_inputs$")
 _OTHER_HEAD = re.compile(r"reward|critic|^rm_|_rm$|value_model|ranker|classifier|vae|unet|discriminator", re.I)
 _OF_NUMBERS = frozenset({"item", "detach", "cpu", "to", "float", "append", "mean", "div_"})
 _BY_NAME = (  # for names that are not called: what they are when nothing else says so
@@ -77,7 +81,7 @@ class Execution:
     def execute(self, left_out: frozenset[int]) -> None:
         """Run the loop to its end or to the last window, without the statements that start in these rows."""
         loop = without(copy.deepcopy(self.reading.slice.loop), left_out)
-        loop = Flatten().visit(self._replace.visit(loop))
+        loop = with_passages(Flatten().visit(self._replace.visit(loop)))
         code = compiled(ast.Module([loop], []), self.reading.module.path, "exec")
         with contextlib.suppress(Finished):
             exec(code, self.space)
@@ -85,7 +89,7 @@ class Execution:
     def _namespace(self) -> Namespace:
         module, found = self.reading.module, self.reading.slice
         files = Files(project_root(module.path), self.recorder)
-        files.guess, files.rewrite = self.guess, self._replace.visit
+        files.guess, files.rewrite, files.code = self.guess, self._replace.visit, self.reading.code
         harness = {STEPS_NAME: self.steps, "__ga_finished__": Finished}
         outer = space = files.module_namespace(module, self.bind, found.loop.lineno if found.function is None else None)
         outer.update(harness)
@@ -107,13 +111,16 @@ class Execution:
         if not reading.interface[1] and self.head == "causal":  # the data is shifted, as in nanoGPT
             end = torch.full_like(batch["labels"][:, :1], reading.ignore)
             batch["labels"] = torch.cat([batch["labels"][:, 1:], end], 1)
+        if reading.unlabelled:
+            batch = _without_labels(batch)
         if reading.layout is None:
             return batch
         if reading.layout == ONE_TENSOR:
-            self.model.max_seq_length = batch["input_ids"].shape[1] - 1
+            self.model.max_seq_length = self.model.config.longest = batch["input_ids"].shape[1] - 1
             return batch["input_ids"]
-        parts = ((name, data.derived(batch, name)) for name in reading.layout)
-        return tuple(Unknown(f"batch.{name}", self.recorder) if part is None else part for name, part in parts)
+        parts = tuple(data.derived(batch, name) for name in reading.layout)
+        # Parts that are batches themselves, or that only their names tell: the code takes them out where it needs them.
+        return batch if any(part is None for part in parts) else parts
 
     def bind(self, name: str) -> object:
         """Names whose use gives them a role; a loss is taken from its definition first."""
@@ -136,7 +143,7 @@ class Execution:
             "scaler": Scaler,
             "fabric": Fabric,
             "iterator": lambda: Feed(self.batches),
-            "tokenizer": lambda: Feed([_without_labels(batch) for batch in self.batches]).next_batch,
+            "tokenizer": lambda: Tokenizer([_without_labels(batch) for batch in self.batches]),
             "batch function": lambda: Feed(self.batches).next_batch,
             "accelerator": lambda: self._accelerate().accelerator,
             "optimizer": lambda: self._accelerate().optimizer if self._is_accelerated else Optimizer(self.capture),
@@ -179,7 +186,7 @@ class Execution:
         if LOSS.search(part) and (called or "." not in name):
             return self._cross_entropy(name)
         if called:
-            return MISSING
+            return self._mover(name)
         if reading.layout == ONE_TENSOR and re.search(r"(seq|block|context|max)_?(len|size)", part):
             return self.model.max_seq_length
         if part == "device" or not reading.members.get(name, set()) - _OF_NUMBERS:
@@ -191,12 +198,19 @@ class Execution:
                 return self.by_role(by_name)
         return MISSING
 
+    def _mover(self, name: str) -> object:
+        """What only carries a batch to a device gives it back."""
+        if not _MOVES.search(last(name)):
+            return MISSING
+        self.recorder.assume(f"`{name}` gives back what it is given")
+        return lambda value, *_, **__: value
+
     def _cross_entropy(self, name: str) -> object:
         self.recorder.assume(f"`{name}` is nn.CrossEntropyLoss()")
         return nn.CrossEntropyLoss(ignore_index=self.reading.ignore)
 
 
-def _without_labels(batch: object) -> object:
+def _without_labels(batch: Any) -> Any:
     if not isinstance(batch, data.Batch):
         return batch
     return data.Batch({key: value for key, value in batch.items() if key != "labels"})

@@ -5,12 +5,29 @@ from __future__ import annotations
 import re
 
 import torch
+from torch import nn
 
 from ga_lint.verify.worker.data import IGNORE, LONGEST, PAD, VOCABULARY
+from ga_lint.verify.worker.declared import declared
 from ga_lint.verify.worker.sources import Module, last
 from ga_lint.verify.worker.stand_ins import MISSING, Recorder
 
 NEVER = 10**9
+
+
+class AnyShapeLoss(nn.CrossEntropyLoss):
+    """Cross entropy as fused kernels offer it: logits and targets may keep their time axis; options of theirs are
+    taken and do nothing."""
+
+    def __init__(self, *_: object, ignore_index: int = IGNORE, reduction: str = "mean", **__: object) -> None:
+        super().__init__(ignore_index=ignore_index, reduction=reduction)
+
+    def forward(self, input: torch.Tensor, target: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
+        if input.dim() == 3 and target.dim() == 2:
+            input, target = input.flatten(0, 1), target.flatten()
+        return super().forward(input, target)
+
+
 # First match wins; matched against the last part of the dotted name.
 _QUIET: tuple[tuple[str, object], ...] = (  # harness values that nobody needs to hear about
     (r"^(device|dev|local_device|input_device|cuda_device)$|_device$", torch.device("cpu")),
@@ -40,6 +57,8 @@ _QUIET: tuple[tuple[str, object], ...] = (  # harness values that nobody needs t
         r"^(running|total|sum|avg|tr|cum|accum\w*|logging|best|epoch|train|interval|window)_?\w*(loss|acc|accuracy|ppl|tokens|time|norm)$",
         0.0,
     ),
+    (r"^(split|mode|phase|stage)$", "train"),
+    (r"^is_train(ing)?$|^train(ing)?$", True),
     (r"warmup", 1),
     (r"^(learning_rate|lr|min_lr|base_lr|max_lr)$", 1.0),
     (r"vocab_?size|n_vocab|ntokens?$", VOCABULARY),
@@ -58,6 +77,7 @@ _FALSE = re.compile(
 _STRENGTH = re.compile(
     r"alpha|beta|lambda|lmbda|gamma|weight|coef|ratio|temperature|tau$|scale|margin|epsilon|^eps$|smoothing", re.I
 )
+_DROP_IN = re.compile(r"^[A-Z]\w*CrossEntropyLoss$")  # kernels with the interface of torch's: Fused..., Liger...
 _QUIET_COMPILED = tuple((re.compile(pattern, re.I), value) for pattern, value in _QUIET)
 
 
@@ -69,10 +89,13 @@ def guess(name: str, module: Module, recorder: Recorder) -> object:
     for pattern, value in _QUIET_COMPILED:
         if pattern.search(part):
             return value
-    declared = module.declared.get(part, MISSING)
-    if declared is not MISSING and declared is not None and "." in name:
-        recorder.assume(f"`{name}` has its declared default {declared!r}")
-        return declared
+    value, what = declared(module).get(part, (None, ""))
+    if value is not None and "." in name:
+        recorder.assume(f"`{name}` is {what} {value!r}")
+        return value
+    if _DROP_IN.search(part):
+        recorder.assume(f"`{name}` is nn.CrossEntropyLoss")
+        return AnyShapeLoss
     if _STRENGTH.search(part):
         recorder.assume(f"`{name}` taken as 0.5")
         return 0.5

@@ -88,8 +88,9 @@ def _is_window(loop: ast.stmt, outer: Sequence[ast.stmt]) -> bool:
 
 
 def _sliced(module: Module, loop: ast.stmt, function: Function | None) -> LoopSlice:
-    owner = module.parents.get(id(function)) if function is not None else None
-    owner = owner if isinstance(owner, ast.ClassDef) else None
+    owner: ast.AST | None = function
+    while owner is not None and not isinstance(owner, ast.ClassDef):
+        owner = module.parents.get(id(owner))  # also of a function inside a method, which has its `self`
     return LoopSlice(loop, function, owner, tuple(_reached(module, loop, owner)))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,7 +28,13 @@ _HEAD_OF = {
     "TokenClassification": "token",
     "SequenceClassification": "sequence",
     "MultipleChoice": "sequence",
+    "QuestionAnswering": "span",
 }
+# Heads whose loss is neither one over tokens nor that of a classifier of token sequences. No tiny model stands in.
+_OTHER_HEAD = re.compile(
+    r"\w*(?:Image|Video|Audio|Frame|Vision)\w*(?:Classification|Modeling)|\w*(?:Segmentation|Detection|Estimation)|CTC|XVector"
+    r"|PreTraining|NextSentencePrediction|\w*Retrieval|\w*Generation(?<!ConditionalGeneration)"
+)
 # Encoder-decoder models shift the decoder's inputs, not the labels; the other *ForConditionalGeneration are causal.
 _ENCODER_DECODER = re.compile(
     r"^(U?M?T5|Long?T5|M?Bart|Pegasus|Whisper|Marian|M2M100|LED|Blenderbot|ProphetNet|Pix2Struct|Udop|Speech2Text|Moonshine)"
@@ -35,17 +42,22 @@ _ENCODER_DECODER = re.compile(
 
 
 def head_of(text: str) -> str | None:
-    """causal, unshifted (token-level), token or sequence: the head that the file names most, None if it names none."""
+    """causal, unshifted (token-level), token, sequence or span: the head that the file names most, None without one."""
     counts: dict[str, int] = {}
     for family, suffix in _HEADS.findall(text):
         head = _HEAD_OF.get(suffix)
         if suffix == "ConditionalGeneration" and _ENCODER_DECODER.match(family):
             head = "unshifted"
+        if head is None and family and _OTHER_HEAD.fullmatch(suffix):
+            head = f"{family}For{suffix}"
         if head is not None:
             counts[head] = counts.get(head, 0) + 1
     if not counts:
         return None
-    return max(sorted(counts), key=lambda head: counts[head])
+    most = max(sorted(counts), key=lambda head: counts[head])
+    if most not in _HEAD_OF.values():
+        raise NotVerifiable(f"needs a stand-in for {most}: its loss is not one over tokens")
+    return most
 
 
 class Output(dict[str, torch.Tensor]):
@@ -79,10 +91,12 @@ def _logits(value: Any) -> Any:
 
 
 class _Config(SimpleNamespace):
+    longest = 64
+
     def __getattr__(self, name: str) -> int:
         if name.startswith("__"):
             raise AttributeError(name)
-        return 64 if re.search(r"block_size|max_|n_positions|n_ctx|context|seq_len", name) else 1
+        return self.longest if re.search(r"block_size|max_|n_positions|n_ctx|context|seq_len", name) else 1
 
 
 class TinyModel(nn.Module):
@@ -95,7 +109,7 @@ class TinyModel(nn.Module):
     def __init__(self, returns: str, shifts: bool, head: str, ignore: int, dtype: torch.dtype, seed: int) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        classes = VOCABULARY if head in ("causal", "unshifted") else CLASSES
+        classes = {"causal": VOCABULARY, "unshifted": VOCABULARY, "span": 2}.get(head, CLASSES)
         self.embedding = nn.Embedding(VOCABULARY, 12, dtype=dtype)
         self.mix = nn.Linear(12, 12, dtype=dtype)
         self.head = nn.Linear(12, classes, dtype=dtype)
@@ -137,10 +151,13 @@ class TinyModel(nn.Module):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         ids, labels = self._inputs(args, kwargs)
+        ids = ids.remainder(VOCABULARY)  # a special token of the user's, such as a mask, has an id of its own
         hidden = self.embedding(ids)  # (batch, time, width)
         steps = torch.arange(1, ids.shape[1] + 1, dtype=hidden.dtype)
         hidden = torch.tanh(self.mix(hidden.cumsum(1) / steps[None, :, None]) + hidden)
         logits = self.head(hidden[:, 1] if self.kind == "sequence" else hidden)
+        if self.kind == "span":
+            return _span(logits, args, kwargs, self.returns)
         loss = None if labels is None else self._loss(logits, labels, kwargs.get("num_items_in_batch"))
         match self.returns:
             case "logits":
@@ -191,11 +208,27 @@ class TinyModel(nn.Module):
         return ids, labels
 
 
+def _span(logits: torch.Tensor, args: Sequence[Any], kwargs: dict[str, Any], returns: str) -> Any:
+    """Extractive question answering: a first and a last position for each example."""
+    given = {**args[0], **kwargs} if args and isinstance(args[0], dict) else dict(kwargs)
+    places = [a for a in args if isinstance(a, torch.Tensor) and a.dim() == 1]
+    given.update(zip(("start_positions", "end_positions"), places[-2:], strict=False))
+    parts = {"start": logits[..., 0], "end": logits[..., 1]}
+    output = Output({f"{name}_logits": part for name, part in parts.items()})
+    if all(f"{name}_positions" in given for name in parts):
+        losses = [F.cross_entropy(part, given[f"{name}_positions"]) for name, part in parts.items()]
+        output = Output(loss=(losses[0] + losses[1]) / 2, **output)
+    if returns.startswith("loss") and "loss" in output:
+        return output["loss"] if returns == "loss" else output.to_tuple()
+    return output
+
+
 def tiny_llama(head: str, dtype: torch.dtype, seed: int) -> Any:
     """For trainers: a real one-layer Llama with that head."""
     from transformers import (
         LlamaConfig,
         LlamaForCausalLM,
+        LlamaForQuestionAnswering,
         LlamaForSequenceClassification,
         LlamaForTokenClassification,
     )
@@ -216,7 +249,11 @@ def tiny_llama(head: str, dtype: torch.dtype, seed: int) -> Any:
         "attn_implementation": "eager",
         "initializer_range": 0.3,
     }
-    classes: dict[str, Any] = {"sequence": LlamaForSequenceClassification, "token": LlamaForTokenClassification}
+    classes: dict[str, Any] = {
+        "sequence": LlamaForSequenceClassification,
+        "token": LlamaForTokenClassification,
+        "span": LlamaForQuestionAnswering,
+    }
     model = classes.get(head, LlamaForCausalLM)(LlamaConfig(**options))
     for parameter in model.parameters():
         parameter.data = parameter.data.to(dtype)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ga_lint.verify.worker.stand_ins import NotVerifiable
+from ga_lint.verify.worker.unpacking import PASSAGES
 
 # What a slice may really import: computing, no input or output.
 ALLOWED = frozenset(
@@ -59,6 +60,7 @@ def _leave(*_: object) -> None:
 
 BUILTINS: dict[str, object] = {**vars(builtins), "open": _open, "exit": _leave, "quit": _leave, "input": _leave}
 BUILTINS["__import__"] = _import
+BUILTINS.update(PASSAGES)
 BUILTINS["print"] = lambda *_, **__: None
 
 

@@ -31,6 +31,7 @@ class Recorder:
     def __init__(self) -> None:
         self._assumptions: dict[str, None] = {}
         self.unknown: dict[str, None] = {}
+        self.tested = ""  # the stand-in whose truth was asked for last
 
     def assume(self, text: str) -> None:
         self._assumptions.setdefault(text)
@@ -87,6 +88,9 @@ class Unknown:
                 return Unknown(f"{self._name}(...)", self._recorder)
         return Unknown(f"{self._name}()", self._recorder)
 
+    def keys(self) -> NoReturn:  # `**` asks for it, and would get nothing
+        self._void()
+
     def __getitem__(self, key: object) -> object:
         place = repr(key)  # slices and tensors cannot be hashed
         if place not in self._items:
@@ -112,6 +116,7 @@ class Unknown:
         return 0
 
     def __bool__(self) -> bool:
+        self._recorder.tested = self._name
         if "(" not in self._name:
             self._recorder.assume(f"`{self._name}` is unknown: taken as false")
         return False
@@ -141,6 +146,8 @@ class Unknown:
         return id(self)
 
     def __eq__(self, other: object) -> bool:
+        if isinstance(other, str | int | float):  # `if args.mode == "causal"`: the answer is a guess
+            self._recorder.tested = self._name
         return self is other
 
     def _compare(self, _: object) -> bool:
