@@ -16,6 +16,7 @@ _Loop = ast.For | ast.While | ast.AsyncFor
 _COUNTS = frozenset({"num_items_in_batch", "num_items", "n_items"})
 _LABELS = re.compile(r"label|target|^(y|gold|tgt)$", re.I)
 _BACKWARD = frozenset({"backward", "manual_backward"})
+_DIVIDES = re.compile(r"accumulate_grad_batches|manual_backward")  # Lightning accumulates where it is told to
 _ACCUMULATES = re.compile(r"accum|\bgas\b|micro_?(batch|step)|no_sync|boundary", re.I)
 
 
@@ -58,10 +59,10 @@ def _walk(node: ast.AST, scope: str, owner: ast.ClassDef | None, lines: list[str
             yield from _walk(child, _join(scope, child.name), child, lines)
         elif isinstance(child, _Function):
             name = _join(scope, child.name)
-            kind = _kind_of(child, owner)
+            kind = _kind_of(child, owner, lines)
             if kind is not None:
                 yield _Place(kind, name, child.lineno, child.lineno, child.end_lineno or child.lineno)
-            if kind is not SiteKind.TRAINER:
+            if kind not in (SiteKind.TRAINER, SiteKind.LOOP):
                 yield from _walk(child, name, None, lines)
                 yield from _helper(child, name, lines)
         elif isinstance(child, _Loop) and _accumulates(child, lines):
@@ -71,12 +72,18 @@ def _walk(node: ast.AST, scope: str, owner: ast.ClassDef | None, lines: list[str
             yield from _walk(child, scope, owner, lines)
 
 
-def _kind_of(function: _Function, owner: ast.ClassDef | None) -> SiteKind | None:
+def _kind_of(function: _Function, owner: ast.ClassDef | None, lines: list[str]) -> SiteKind | None:
     names = [a.arg for a in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)]
     if owner is not None and function.name in ("compute_loss", "training_step") and names[:2] == ["self", "model"]:
         return SiteKind.TRAINER if _is_trainer(owner) else None
+    if owner is not None and function.name == "training_step" and _is_lightning(owner) and len(names) > 1:
+        return SiteKind.LOOP if _DIVIDES.search("\n".join(lines)) else None
     counts = _COUNTS.intersection(names)
     return SiteKind.LOSS_FUNCTION if counts and any(map(_LABELS.search, names)) else None
+
+
+def _is_lightning(owner: ast.ClassDef) -> bool:
+    return any("LightningModule" in ast.unparse(base) for base in owner.bases)
 
 
 def _is_trainer(owner: ast.ClassDef) -> bool:

@@ -12,9 +12,11 @@ def passed(module: Module, function: Function, parameter: str) -> Iterator[tuple
     """The calls of the function that name or place this parameter, with what they give for it."""
     names = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
     is_method = isinstance(module.parents.get(id(function)), ast.ClassDef)
-    for call in _calls(module, function.name):
-        place = names.index(parameter) if parameter in names else -1
-        place -= is_method and isinstance(call.func, ast.Attribute)
+    owner = module.parents.get(id(function))
+    name = owner.name if isinstance(owner, ast.ClassDef) and function.name == "__init__" else function.name
+    for call in _calls(module, name):
+        place = names.index(parameter) if parameter in names else -9
+        place -= is_method and (name != function.name or isinstance(call.func, ast.Attribute))
         if any(isinstance(argument, ast.Starred) for argument in call.args[: place + 1]):
             continue
         if 0 <= place < len(call.args):

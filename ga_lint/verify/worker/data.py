@@ -56,7 +56,18 @@ class Batch(dict[str, Any]):
     `unknown` makes what stands in for an item that cannot be derived.
     """
 
-    unknown: ClassVar[Callable[[str], object] | None] = None
+    unknown: ClassVar[Callable[[str, Batch], object] | None] = None
+    apart: ClassVar[bool] = False  # it was taken for several batches, or for a tuple: a real one has no labels at its top
+    hides_labels: ClassVar[bool] = False
+
+    @property
+    def nested(self) -> dict[str, int]:
+        """The batches inside this one, numbered."""
+        found: dict[str, int] = self.__dict__.setdefault("_nested", {})
+        return found
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) and not (key == "labels" and Batch.hides_labels)
 
     def __getattr__(self, name: str) -> Any:
         if name not in self:
@@ -64,9 +75,11 @@ class Batch(dict[str, Any]):
         return self[name]
 
     def __missing__(self, key: str) -> object:
+        if super().__contains__(key):
+            return self.get(key)
         value = derived(self, key)
         if value is None and Batch.unknown is not None and isinstance(key, str):
-            return Batch.unknown(f"batch.{key}")
+            return Batch.unknown(f"batch.{key}", self)
         if value is None:
             raise KeyError(key)
         return value
@@ -115,6 +128,8 @@ def variant(batch: Batch, number: int) -> Batch:
 
 
 _DERIVED = (
+    (r"^prompts?(_input)?(_ids)?$", "prompt"),
+    (r"^prompt_(attention_)?mask$", "prompt mask"),
     (r"start_pos|end_pos|image|pixel|audio|chosen|reject|prompt|score|reward|advantage|logp", ""),
     (r"label_?mask|loss_?mask|completion_mask|response_mask|target_mask|assistant_mask", "loss mask"),
     (r"mask", "attention mask"),
@@ -130,13 +145,17 @@ def derived(batch: Batch, key: object) -> torch.Tensor | None:
     """What an item of that name would hold, or None when its name says nothing."""
     if not isinstance(key, str):
         return None
-    if key in batch:
+    if dict.__contains__(batch, key):
         return batch[key]  # type: ignore[no-any-return]
     meaning = next((meaning for pattern, meaning in _DERIVED if re.search(pattern, key, re.I)), "")
     ids: torch.Tensor = batch["input_ids"]
     labels: torch.Tensor = batch.get("labels", ids)
     mask: torch.Tensor = batch["attention_mask"]
     match meaning:
+        case "prompt":  # its first column: what the labels mask beyond that, they still mask
+            return ids[:, :1]
+        case "prompt mask":
+            return mask[:, :1]
         case "loss mask":
             return (labels != IGNORE).to(mask.dtype) if labels.shape == ids.shape else None
         case "attention mask":

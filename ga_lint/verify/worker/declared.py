@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 
 from ga_lint.verify.worker.sources import Module, dotted, last, module_file, project_root, read_module
 
@@ -11,28 +12,53 @@ DEFAULT, CHOICE = "its declared default", "its first declared choice"
 Declared = dict[str, tuple[object, str]]  # the value, and what it is
 _DEEP = 2  # files away from the site: a script, its arguments module, that module's base
 _MOST_FILES = 40
-_known: dict[int, Declared] = {}
 
 
+@cache
 def declared(module: Module) -> Declared:
     """The values of the file and of the files of the repository that it imports; the nearest wins."""
-    if id(module) not in _known:
-        found: Declared = {}
-        root, seen, files = project_root(module.path), {module.path}, [module]
-        for _ in range(_DEEP + 1):
-            following: list[Module] = []
-            for each in files:
-                for name, value in _declared_in(each):
-                    found.setdefault(name, value)
-                for source, level in _imports(each):
-                    path = module_file(each.path, root, source, level)
-                    if path is not None and path not in seen and len(seen) < _MOST_FILES:
-                        seen.add(path)
-                        read = read_module(path)
-                        following += [read] if read is not None else []
-            files = following
-        _known[id(module)] = found
-    return _known[id(module)]
+    found: Declared = {}
+    root, seen, files = project_root(module.path), {module.path}, [module]
+    for _ in range(_DEEP + 1):
+        following: list[Module] = []
+        for each in files:
+            for name, value in _declared_in(each):
+                found.setdefault(name, value)
+            for source, level in _imports(each):
+                path = module_file(each.path, root, source, level)
+                if path is not None and path not in seen and len(seen) < _MOST_FILES:
+                    seen.add(path)
+                    read = read_module(path)
+                    following += [read] if read is not None else []
+        files = following
+    return found
+
+
+@cache
+def optional(module: Module) -> frozenset[str]:
+    """The names of values that the file compares with None: options that need not be given."""
+    tested = [n for n in ast.walk(module.tree) if isinstance(n, ast.Compare) and _is_none(n.comparators[0])]
+    names = {last(dotted(test.left)) for test in tested}
+    for node in ast.walk(module.tree):  # `name = args.loss_name`, then `name is None`
+        if isinstance(node, ast.Assign) and last(dotted(node.targets[0])) in names:
+            names.add(last(dotted(node.value)))
+    return frozenset(names - {""})
+
+
+@cache
+def drawn(module: Module) -> frozenset[str]:
+    """The names that are compared with a random number: how often a branch is taken."""
+    found: set[str] = set()
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            if any(isinstance(s, ast.Call) and last(dotted(s.func)) in ("random", "rand", "uniform") for s in sides):
+                found |= {last(dotted(side)) for side in sides}
+    return frozenset(found - {""})
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
 
 
 def _imports(module: Module) -> Iterator[tuple[str, int]]:

@@ -15,9 +15,10 @@ from ga_lint.verify.model import SiteKind
 from ga_lint.verify.worker.data import Batch
 from ga_lint.verify.worker.measure import Gradient, compare
 from ga_lint.verify.worker.missing import known_text, missing, their_frames
+from ga_lint.verify.worker.nested import Nested
 from ga_lint.verify.worker.neutral import NEUTRALISED, Steady, neutralise
 from ga_lint.verify.worker.sources import Module
-from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder, Unknown
+from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def examine(job: Job) -> Answer:
     dtype = getattr(torch, job.dtype)
     steady = neutralise(dtype)
     context = Context(job, dtype, steady)
-    Batch.unknown = lambda key: Unknown(key, context.recorder)
+    Batch.unknown = lambda name, around: Nested(name, context.recorder, around)
     known_text(job.path, job.original)
     try:
         original = _subject(context, job.original, job.row)

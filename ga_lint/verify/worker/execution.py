@@ -18,6 +18,7 @@ from ga_lint.verify.worker.data import Row
 from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.layout import ONE_TENSOR
+from ga_lint.verify.worker.lightning import LOADER_NAME, LOSS_OF, OPTIMIZER_NAME, loss_of
 from ga_lint.verify.worker.loop_self import SelfStandIn
 from ga_lint.verify.worker.loop_slice import ACCUMULATION, STEPS_NAME, Flatten, ReplaceSteps
 from ga_lint.verify.worker.models import TinyModel
@@ -50,6 +51,13 @@ _NOT_THE_STEPS = re.compile(r"loss|grads?$|ctx|context|metric|state|^is_|should|
 _MOVES = re.compile(r"^_?((move|send|copy|put|cast|batch|data|tensors?|inputs?)_)?(to|on)_(device|cuda|gpu|xpu)$|^cast_inputs$")
 _OTHER_HEAD = re.compile(r"reward|critic|^rm_|_rm$|value_model|ranker|classifier|vae|unet|discriminator", re.I)
 _OF_NUMBERS = frozenset({"item", "detach", "cpu", "to", "float", "append", "mean", "div_"})
+_OF_LIGHTNING = {
+    LOADER_NAME: "loader",
+    OPTIMIZER_NAME: "optimizer",
+    "self.optimizers": "optimizers",
+    "self.lr_schedulers": "schedulers",
+    "self.manual_backward": "backward",
+}
 _BY_NAME = (  # for names that are not called: what they are when nothing else says so
     (LOADER, "loader"),
     (re.compile(r"^(net|model|ddp_model|raw_model|base_model|unwrapped_model)$", re.I), "model"),
@@ -90,7 +98,7 @@ class Execution:
         module, found = self.reading.module, self.reading.slice
         files = Files(project_root(module.path), self.recorder)
         files.guess, files.rewrite, files.code = self.guess, self._replace.visit, self.reading.code
-        harness = {STEPS_NAME: self.steps, "__ga_finished__": Finished}
+        harness = {STEPS_NAME: self.steps, "__ga_finished__": Finished, LOSS_OF: loss_of}
         outer = space = files.module_namespace(module, self.bind, found.loop.lineno if found.function is None else None)
         outer.update(harness)
         for function in reversed(module.functions_around(found.loop)):
@@ -124,7 +132,7 @@ class Execution:
 
     def bind(self, name: str) -> object:
         """Names whose use gives them a role; a loss is taken from its definition first."""
-        role = self.reading.roles.get(name, "loss")
+        role = _OF_LIGHTNING.get(name, "") or self.reading.roles.get(name, "loss")
         if role in ("model", "engine") and _OTHER_HEAD.search(last(name)):
             raise NotVerifiable(f"needs the loss of `{name}`, which is not a language model's")
         return MISSING if role == "loss" else self.by_role(role)
@@ -145,6 +153,9 @@ class Execution:
             "iterator": lambda: Feed(self.batches),
             "tokenizer": lambda: Tokenizer([_without_labels(batch) for batch in self.batches]),
             "batch function": lambda: Feed(self.batches).next_batch,
+            "optimizers": lambda: lambda *_, **__: self.by_role("optimizer"),
+            "schedulers": lambda: lambda *_, **__: Scheduler(),
+            "backward": lambda: lambda loss, *_, **__: loss.backward(),
             "accelerator": lambda: self._accelerate().accelerator,
             "optimizer": lambda: self._accelerate().optimizer if self._is_accelerated else Optimizer(self.capture),
             "loader": lambda: self._accelerate().loader if self._is_accelerated else Loader(self.batches),

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ga_lint.verify.worker.data import IGNORE, LONGEST, PAD, VOCABULARY
-from ga_lint.verify.worker.declared import declared
+from ga_lint.verify.worker.declared import DEFAULT, declared, drawn, optional
 from ga_lint.verify.worker.sources import Module, last
 from ga_lint.verify.worker.stand_ins import MISSING, Recorder
 
@@ -75,9 +75,12 @@ _FALSE = re.compile(
     re.I,
 )
 _STRENGTH = re.compile(
-    r"alpha|beta|lambda|lmbda|gamma|weight|coef|ratio|temperature|tau$|scale|margin|epsilon|^eps$|smoothing", re.I
+    r"(^|_)(alpha|beta|lambda|lmbda|gamma|\w*weights?|coef\w*|\w*(?<!gene)ratio|temperature|tau|scale|margin|epsilon|eps|smoothing)"
+    r"(_|\d|$)",
+    re.I,
 )
 _DROP_IN = re.compile(r"^[A-Z]\w*CrossEntropyLoss$")  # kernels with the interface of torch's: Fused..., Liger...
+_ARGUMENTS = re.compile(r"(^|\.)(\w*args|\w*config|\w*cfg|conf|hparams|hps?|opts?|options|flags)(\.\w+)+$", re.I)
 _QUIET_COMPILED = tuple((re.compile(pattern, re.I), value) for pattern, value in _QUIET)
 
 
@@ -89,13 +92,19 @@ def guess(name: str, module: Module, recorder: Recorder) -> object:
     for pattern, value in _QUIET_COMPILED:
         if pattern.search(part):
             return value
+    if part in drawn(module):
+        recorder.assume(f"`{name}` is 0: what it decides at random does not happen")
+        return 0.0
     value, what = declared(module).get(part, (None, ""))
-    if value is not None and "." in name:
+    if (value is not None or what == DEFAULT) and "." in name:
         recorder.assume(f"`{name}` is {what} {value!r}")
         return value
     if _DROP_IN.search(part):
         recorder.assume(f"`{name}` is nn.CrossEntropyLoss")
         return AnyShapeLoss
+    if _ARGUMENTS.search(name) and part in optional(module):
+        recorder.assume(f"`{name}` is None: the code asks whether it is")
+        return None
     if _STRENGTH.search(part):
         recorder.assume(f"`{name}` taken as 0.5")
         return 0.5

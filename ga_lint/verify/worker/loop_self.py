@@ -50,6 +50,9 @@ class SelfStandIn:
         self.__dict__[name] = value
         return value
 
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        return self.forward(*args, **kwargs)  # type: ignore[operator]
+
     def _method(self, name: str, ancestry: tuple[tuple[Namespace, ast.ClassDef], ...]) -> object:
         for space, owner in ancestry:
             for method in owner.body:

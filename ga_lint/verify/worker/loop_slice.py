@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from ga_lint.verify.worker.lightning import driver
 from ga_lint.verify.worker.sources import Function, Loop, Module, bound_names, dotted, last, statements
 from ga_lint.verify.worker.stand_ins import NotVerifiable
 
@@ -31,6 +32,10 @@ class LoopSlice:
 
 def slice_loop(module: Module, scope: str, row: int | None, order_of: tuple[Module, int] | None) -> LoopSlice:
     """The smallest loop that holds the backward and a step, or the loop that calls the function with the backward."""
+    step = module.find(scope, row) if scope else None
+    is_step = isinstance(step, Function) and step.name == "training_step"
+    if is_step and next(_backwards(step), None) is None:
+        return _driven(module, step, automatic=True)  # type: ignore[arg-type]
     backward = _find_backward(module, scope, row, order_of)
     loops: list[ast.stmt] = []
     node: ast.AST | None = module.parents.get(id(backward))
@@ -45,6 +50,8 @@ def slice_loop(module: Module, scope: str, row: int | None, order_of: tuple[Modu
     if loops:
         return _sliced(module, loops[-1], function)
     caller = _caller(module, function)
+    if caller is None and is_step:
+        return _driven(module, step, automatic=False)  # type: ignore[arg-type]
     if caller is None:
         raise NotVerifiable(f"needs the loop around the backward in line {backward.lineno}")
     return caller
@@ -92,6 +99,15 @@ def _sliced(module: Module, loop: ast.stmt, function: Function | None) -> LoopSl
     while owner is not None and not isinstance(owner, ast.ClassDef):
         owner = module.parents.get(id(owner))  # also of a function inside a method, which has its `self`
     return LoopSlice(loop, function, owner, tuple(_reached(module, loop, owner)))
+
+
+def _driven(module: Module, step: Function, automatic: bool) -> LoopSlice:
+    """Lightning's own loop around the step of a LightningModule."""
+    owner = module.parents.get(id(step))
+    if not isinstance(owner, ast.ClassDef):
+        raise NotVerifiable(f"needs the class around `{step.name}` (line {step.lineno})")
+    loop = driver(module, step, automatic)
+    return LoopSlice(loop, None, owner, tuple(_reached(module, loop, owner)))
 
 
 def _caller(module: Module, function: Function | None) -> LoopSlice | None:

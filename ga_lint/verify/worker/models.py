@@ -48,7 +48,7 @@ def head_of(text: str) -> str | None:
         head = _HEAD_OF.get(suffix)
         if suffix == "ConditionalGeneration" and _ENCODER_DECODER.match(family):
             head = "unshifted"
-        if head is None and family and _OTHER_HEAD.fullmatch(suffix):
+        if head is None and family and not family.startswith("DataCollator") and _OTHER_HEAD.fullmatch(suffix):
             head = f"{family}For{suffix}"
         if head is not None:
             counts[head] = counts.get(head, 0) + 1

@@ -6,6 +6,7 @@ import ast
 import contextlib
 import copy
 import importlib
+import posixpath
 import re
 import types
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import Any
 
 from ga_lint.verify.worker.callers import conditions, passed
 from ga_lint.verify.worker.definitions import ModuleView, prepared
-from ga_lint.verify.worker.slice_builtins import ALLOWED, BUILTINS, NAME, compiled, member
+from ga_lint.verify.worker.slice_builtins import ALLOWED, BUILTINS, NAME, Os, compiled, member
 from ga_lint.verify.worker.sources import (
     Function,
     Module,
@@ -186,7 +187,7 @@ class Namespace(dict[str, object]):
             space = space.inner(function, call.lineno, self._bind)
         return space
 
-    def _runs(self, name: str, statement: ast.stmt) -> bool:
+    def runs(self, name: str, statement: ast.stmt) -> bool:
         """Whether the branch that the statement stands in is taken, as far as its tests can be evaluated."""
         for test, wanted in conditions(self.module, statement):
             if name in loaded_names(test) or _is_costly(test):
@@ -199,7 +200,7 @@ class Namespace(dict[str, object]):
     def _make(self, name: str, found: list[ast.stmt]) -> object:
         """The value that these statements give the name: an import that works, else a definition, else a value."""
         if len(found) > 1:
-            found = [statement for statement in found if self._runs(name, statement)] or found
+            found = [statement for statement in found if self.runs(name, statement)] or found
         imports = [s for s in found if isinstance(s, ast.Import | ast.ImportFrom)]
         for statement in reversed(imports):
             value = self._imported(name, statement)
@@ -254,6 +255,8 @@ class Namespace(dict[str, object]):
         if not level and source.split(".")[0] in ALLOWED:
             with contextlib.suppress(Exception):
                 return importlib.import_module(source)
+        if source.split(".")[0] == "os" and not level:
+            return posixpath if source == "os.path" else Os(self.loader.recorder)
         path = module_file(self.module.path, self.loader.root, source, level)
         space = self.loader.file(path) if path is not None else None
         if space is not None:

@@ -43,6 +43,9 @@ class Recorder:
         return (*self._assumptions, *names)
 
 
+_METHODS = frozenset({"update"})  # names that would pass for counters
+
+
 class Unknown:
     """Absorbs logging and bookkeeping. It is false, empty and zero; meeting a tensor or a backward voids the check.
 
@@ -68,7 +71,9 @@ class Unknown:
     def __getattr__(self, attribute: str) -> object:
         if attribute.startswith("__") and attribute.endswith("__"):
             raise AttributeError(attribute)
-        value = self.__dict__[attribute] = self._part(f"{self._name}.{attribute}")
+        name = f"{self._name}.{attribute}"
+        value = Unknown(name, self._recorder, self._guess) if attribute in _METHODS else self._part(name)
+        self.__dict__[attribute] = value
         return value
 
     def __setattr__(self, attribute: str, value: object) -> None:

@@ -17,15 +17,19 @@ from ga_lint.verify.job import STEPS
 from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT, PER_EXAMPLE
 from ga_lint.verify.worker import data
 from ga_lint.verify.worker.examine import Context, Pair
-from ga_lint.verify.worker.graft import Graft, set_attributes
+from ga_lint.verify.worker.graft import Graft, set_attributes, with_class
 from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.measure import Gradient, is_zero, snapshot
 from ga_lint.verify.worker.models import HEAD_GUESSED, head_of, tiny_llama
 from ga_lint.verify.worker.sources import Module
+from ga_lint.verify.worker.tokens import Tokenizer
 from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Recorder, Unknown
 
 WINDOWS = 2  # optimizer steps of each run: a loss that keeps state between steps shows in the second
 
+# Whether the Trainer counts, and so whether it divides, hangs on the batch's labels; contrastive losses have none.
+_TALKS_OF_LABELS = re.compile(r"label|vocab|input_ids|causal|language.?model|-100|logits|\bSFT|fine.?tun|\bLLM|instruct", re.I)
+_WITHOUT_LABELS = re.compile(r"Embed|Retriev|Rerank|BiEncoder|Biencoder|Contrast|SimCSE|Reward|DPO|KTO|PPO|GRPO|ORPO")
 _OPTS_OUT = re.compile(r"\baccepts_loss_kwargs\s*=\s*False")  # on the model, wherever the file builds it
 
 
@@ -42,6 +46,8 @@ class TrainerSubject:
         if not isinstance(owner, ast.ClassDef):
             raise NotVerifiable(f"needs the class `{context.job.scope.rpartition('.')[0]}`")
         self.owner = owner
+        if _WITHOUT_LABELS.search(owner.name) or not _TALKS_OF_LABELS.search(module.text):
+            raise NotVerifiable(f"needs the batch of `{owner.name}`: nothing says that it has labels (line {owner.lineno})")
         self.head = head_of(module.text) or "causal"
         if head_of(module.text) is None:
             context.recorder.assume(HEAD_GUESSED)
@@ -50,6 +56,13 @@ class TrainerSubject:
 
     def pair(self, ragged: bool, setting: str) -> Pair:
         rows = data.rows(ragged, self.context.job.seed)[: WINDOWS * STEPS]
+        data.Batch.apart = data.Batch.hides_labels = False
+        first = self._train(rows, STEPS, setting)
+        if data.Batch.apart:  # a tuple, or a dictionary of batches: the Trainer finds no labels to count
+            data.Batch.hides_labels = True
+            self.context.recorder.assume("the batch has no labels at its top: the Trainer counts nothing")
+        else:
+            return Pair(first, self._train(rows, 1, setting))
         return Pair(self._train(rows, STEPS, setting), self._train(rows, 1, setting))
 
     def _train(self, rows: list[data.Row], steps: int, setting: str) -> list[Gradient]:
@@ -69,7 +82,10 @@ class TrainerSubject:
         trainer.model_accepts_loss_kwargs = setting != NO_COUNT and not _OPTS_OUT.search(self.module.text)
         trainer._get_train_sampler = lambda *_: None  # type: ignore[method-assign]  # the rows in order
         graft = Graft(self.owner, self.module, self.context.recorder)
-        trainer.__class__ = graft.made()
+        trainer = with_class(trainer, graft.made())
+        for name in ("processing_class", "tokenizer"):
+            with contextlib.suppress(AttributeError):  # a property of the user's own
+                setattr(trainer, name, Tokenizer())
         self.raises = graft.raises
         set_attributes(trainer, self.owner, graft.space, lambda name: self._second_model(name, head))
         torch.manual_seed(job.seed)

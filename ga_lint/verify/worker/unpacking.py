@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ga_lint.verify.worker.data import Batch, derived, variant
+from ga_lint.verify.worker.nested import Nested
 from ga_lint.verify.worker.sources import dotted, labelled, last
 from ga_lint.verify.worker.stand_ins import NotVerifiable, Unknown
 
@@ -30,9 +31,12 @@ def unpack(value: object, shape: Shape) -> object:
     """The value as the target wants it: a batch falls apart into the parts that the target names."""
     if not isinstance(shape, tuple):
         return value
+    if isinstance(value, Nested):
+        value = value._held()
     if isinstance(value, Unknown):
         return tuple(unpack(value, each) for each in shape)
     if isinstance(value, Batch):
+        Batch.apart = True
         return tuple(_part(value, each, place) for place, each in enumerate(shape))
     if isinstance(value, tuple | list) and len(value) == len(shape):
         return tuple(map(unpack, value, shape))
@@ -76,7 +80,7 @@ def _part(batch: Batch, shape: Shape, place: int) -> object:
         return found
     if Batch.unknown is None:
         raise NotVerifiable(f"needs the part `{shape}` of a batch")
-    return Batch.unknown(f"batch.{shape}")
+    return Batch.unknown(f"batch.{shape}", batch)
 
 
 class Passages(ast.NodeTransformer):
