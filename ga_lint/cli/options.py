@@ -118,6 +118,8 @@ OPTIONS = (
     Option("--seed", "verify", "Seed of the data (default: 0).", Panel.NUMBERS, _TEXT, "N"),
     Option("--dtype", "verify", "Add a row in this type; float64 decides.", Panel.NUMBERS, _TEXT, "DTYPE",
            ("float64", "float32")),
+    Option("--adapter", "verify", "Take model and batches from here (default: ga_lint_verify.py beside a file).",
+           Panel.NUMBERS, _TEXT, "FILE"),
     Option("--device", "verify", "Where to compute (default: cpu).", Panel.NUMBERS, _TEXT, "DEVICE", ("cpu",)),
 
     Option("--output-format", "check fix", f"auto (default: full, with the annotations of a CI), {', '.join(FORMATS)}.",

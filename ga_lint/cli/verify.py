@@ -50,6 +50,10 @@ def run(arguments: Arguments) -> int:
 
 def _settings(arguments: Arguments) -> Settings:
     settings = Settings(dtype=arguments.text("dtype") or "float64")
+    if named := arguments.text("adapter"):
+        if not Path(named).is_file():
+            raise UsageError(f"--adapter: no such file: {named}")
+        settings = replace(settings, adapter=Path(named))
     try:
         if seed := arguments.text("seed"):
             settings = replace(settings, seed=int(seed))

@@ -24,6 +24,7 @@ class Job:
     seed: int
     dtype: str
     timeout: float
+    adapter: str | None = None  # the file that makes the model and the batches, if one was named
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

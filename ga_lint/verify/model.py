@@ -76,4 +76,5 @@ class Settings:
     timeout: float = 30.0  # seconds for one site; a site takes 0.1-1 s
     seed: int = 0
     dtype: str = "float64"
+    adapter: Path | None = None  # makes the model and the batches; None: the one beside the site's file, if any
     workers: int = max(1, (os.cpu_count() or 2) // 2)

@@ -17,6 +17,7 @@ _COUNTS = frozenset({"num_items_in_batch", "num_items", "n_items"})
 _LABELS = re.compile(r"label|target|^(y|gold|tgt)$", re.I)
 _BACKWARD = frozenset({"backward", "manual_backward"})
 _DIVIDES = re.compile(r"accumulate_grad_batches|manual_backward")  # Lightning accumulates where it is told to
+_LOSSES = re.compile(r"loss_fct|loss_function\(|CrossEntropy|cross_entropy|nll_loss|NLLLoss|MSELoss")
 _ACCUMULATES = re.compile(r"accum|\bgas\b|micro_?(batch|step)|no_sync|boundary", re.I)
 
 
@@ -78,8 +79,17 @@ def _kind_of(function: _Function, owner: ast.ClassDef | None, lines: list[str]) 
         return SiteKind.TRAINER if _is_trainer(owner) else None
     if owner is not None and function.name == "training_step" and _is_lightning(owner) and len(names) > 1:
         return SiteKind.LOOP if _DIVIDES.search("\n".join(lines)) else None
+    if owner is not None and function.name == "forward" and _is_model(owner):
+        counted = function.args.kwarg is not None or _COUNTS.intersection(names)
+        text = lines[function.lineno - 1 : function.end_lineno]
+        return SiteKind.LOSS_FUNCTION if counted and "labels" in names and _LOSSES.search("\n".join(text)) else None
     counts = _COUNTS.intersection(names)
     return SiteKind.LOSS_FUNCTION if counts and any(map(_LABELS.search, names)) else None
+
+
+def _is_model(owner: ast.ClassDef) -> bool:
+    """A model of the library's kind: the Trainer looks at its forward to know whether it takes the count."""
+    return bool(re.search(r"For[A-Z]|LMHead", owner.name)) or any("PreTrained" in ast.unparse(b) for b in owner.bases)
 
 
 def _is_lightning(owner: ast.ClassDef) -> bool:

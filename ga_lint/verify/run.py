@@ -101,4 +101,5 @@ def _job(site: Site, settings: Settings) -> Job:
         seed=settings.seed,
         dtype=settings.dtype,
         timeout=settings.timeout,
+        adapter=None if settings.adapter is None else str(settings.adapter.absolute()),
     )

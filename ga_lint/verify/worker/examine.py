@@ -12,6 +12,7 @@ import torch
 from ga_lint.verify.job import Answer, Job, Measurement
 from ga_lint.verify.judge import PER_EXAMPLE, SHORT_WINDOW
 from ga_lint.verify.model import SiteKind
+from ga_lint.verify.worker.adapter import Adapter, adapter_for
 from ga_lint.verify.worker.data import Batch
 from ga_lint.verify.worker.measure import Gradient, compare
 from ga_lint.verify.worker.missing import known_text, missing, their_frames
@@ -48,6 +49,7 @@ class Context:
     dtype: torch.dtype
     steady: Steady
     recorder: Recorder = field(default_factory=Recorder)
+    adapter: Adapter | None = None
 
 
 def examine(job: Job) -> Answer:
@@ -58,6 +60,9 @@ def examine(job: Job) -> Answer:
     Batch.unknown = lambda name, around: Nested(name, context.recorder, around)
     known_text(job.path, job.original)
     try:
+        context.adapter = adapter_for(job.path, job.adapter)
+        if context.adapter is not None:
+            context.recorder.assume(f"model and batches as {context.adapter.path.name} makes them")
         original = _subject(context, job.original, job.row)
         equal = original.equal if job.ragged is None and job.rewritten is None else None
         if job.ragged is False:
@@ -121,9 +126,9 @@ def _subject(context: Context, text: str, row: int | None, order_of: str | None 
 
         return TrainerSubject(context, module, row)
     if kind is SiteKind.LOSS_FUNCTION:
-        from ga_lint.verify.worker.loss_function import LossFunctionSubject
+        from ga_lint.verify.worker.loss_function import loss_subject
 
-        return LossFunctionSubject(context, module, row)
+        return loss_subject(context, module, row)
     from ga_lint.verify.worker.loop import LoopSubject
 
     return LoopSubject(context, module, row, Module(module.path, order_of) if order_of is not None else None)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ga_lint.verify.worker import data
+from ga_lint.verify.worker.adapter import Watched
 from ga_lint.verify.worker.bookkeeping import without
 from ga_lint.verify.worker.data import Row
 from ga_lint.verify.worker.examine import Context
@@ -77,7 +78,7 @@ class Execution:
     ) -> None:
         self.reading, self.context, self.steps, self.head = reading, context, steps, head
         self.recorder = context.recorder
-        self.model = self._tiny_model(context.job.seed)
+        self.model = self._main_model()
         self.capture = Capture(self.model, context.steady)
         for member in reading.model_members:
             self.model.extras[member] = Unknown(f"model.{member}", self.recorder)
@@ -108,13 +109,21 @@ class Execution:
             space["self"] = SelfStandIn(self, outer, found.owner)
         return space
 
+    def _main_model(self) -> TinyModel:
+        adapter, job = self.context.adapter, self.context.job
+        if adapter is None or adapter.make_model is None:
+            return self._tiny_model(job.seed)
+        return Watched(adapter.model(self.context.dtype, job.seed))  # type: ignore[return-value]
+
     def _tiny_model(self, seed: int) -> TinyModel:
         returns, shifts = self.reading.interface
         shifts = shifts and self.head == "causal"
         return TinyModel(returns, shifts, self.head, self.reading.ignore, self.context.dtype, seed)
 
     def _batch(self, group: Sequence[Row]) -> object:
-        reading = self.reading
+        reading, adapter = self.reading, self.context.adapter
+        if adapter is not None and adapter.make_batch is not None:
+            return adapter.batch(group)
         batch = data.add_derived(data.collate(group, self.head, reading.ignore), reading.keys)
         if not reading.interface[1] and self.head == "causal":  # the data is shifted, as in nanoGPT
             end = torch.full_like(batch["labels"][:, :1], reading.ignore)

@@ -34,7 +34,9 @@ class LoopSubject:
         self.settings: tuple[str, ...] = ("",)
         self.left_out: set[int] = set()
         job = context.job
-        self.reading = read_loop(module, job.scope, row, None if original is None else (original, job.row))
+        self.reading = read_loop(
+            module, job.scope, row, None if original is None else (original, job.row), adapted=context.adapter is not None
+        )
         self.equal = self.reading.equal
         if self.reading.head is None:
             context.recorder.assume(HEAD_GUESSED)

@@ -77,7 +77,7 @@ class SelfStandIn:
         for space, owner in ancestry:
             for method in owner.body:
                 if isinstance(method, Function) and method.name in _SETUPS:
-                    for expression in _assigned(method, name):
+                    for expression in assigned(method, name):
                         inner = space.inner(method)
                         inner["self"] = self
                         try:
@@ -94,7 +94,7 @@ class _Computed:
         self.value = value
 
 
-def _assigned(method: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Iterator[ast.expr]:
+def assigned(method: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Iterator[ast.expr]:
     for statement in statements(method.body):
         match statement:
             case ast.Assign(targets=targets, value=value) if f"self.{name}" in map(dotted, targets):

@@ -15,7 +15,7 @@ from typing import Any
 
 from ga_lint.verify.worker.callers import conditions, passed
 from ga_lint.verify.worker.definitions import ModuleView, prepared
-from ga_lint.verify.worker.slice_builtins import ALLOWED, BUILTINS, NAME, Os, compiled, member
+from ga_lint.verify.worker.slice_builtins import ALLOWED, BUILTINS, NAME, Os, compiled, installed_name, member
 from ga_lint.verify.worker.sources import (
     Function,
     Module,
@@ -261,6 +261,8 @@ class Namespace(dict[str, object]):
         space = self.loader.file(path) if path is not None else None
         if space is not None:
             return ModuleView(space)
+        with contextlib.suppress(Exception):
+            return importlib.import_module(installed_name(self.module.path, source, level))
         return Unknown("." * level + source, self.loader.recorder, guess)
 
     def _assigned_in_turn(self, name: str, found: list[ast.Assign | ast.AnnAssign]) -> object:

@@ -47,15 +47,20 @@ class Reading:
         return sorted({member for name in models for member in self.members.get(name, ())})
 
 
-def read_loop(module: Module, scope: str, row: int | None, original: tuple[Module, int] | None) -> Reading:
-    """Read a loop; of a rewrite what its original gave away counts too: not every use of a name is still there."""
+def read_loop(
+    module: Module, scope: str, row: int | None, original: tuple[Module, int] | None, *, adapted: bool = False
+) -> Reading:
+    """Read a loop; of a rewrite what its original gave away counts too: not every use of a name is still there.
+
+    `adapted`: an adapter makes the model, whatever its head.
+    """
     found = slice_loop(module, scope, row, original)
     source = module if original is None else original[0]
     before = found if original is None else slice_loop(source, scope, original[1], None)
     roles = {**_roles(module, found), **_roles(source, before)}
     layout = tuple_layout(before.nodes, roles)
     ignore = ignore_index(before.nodes, source)
-    head = head_of(source.text)
+    head = "causal" if adapted else head_of(source.text)
     used = usage(found.nodes)
     return Reading(
         module=module,

@@ -34,6 +34,16 @@ class Importer(Protocol):
     def imported_module(self, source: str, level: int) -> object: ...
 
 
+def installed_name(path: Path, source: str, level: int) -> str:
+    """The module that a relative import means in a copy of one file of an allowed package; "" if it is none."""
+    parts = path.parts
+    roots = [place for place, part in enumerate(parts[:-1]) if part in ALLOWED]
+    if not level or not roots:
+        return ""
+    package = parts[roots[-1] : len(parts) - level]
+    return ".".join([*package, source] if source else package) if package else ""
+
+
 def member(module: object, name: str) -> object:
     """`from module import name`, also where the name is a module of a package."""
     if isinstance(module, types.ModuleType) and not hasattr(module, name):

@@ -46,10 +46,11 @@ class TrainerSubject:
         if not isinstance(owner, ast.ClassDef):
             raise NotVerifiable(f"needs the class `{context.job.scope.rpartition('.')[0]}`")
         self.owner = owner
-        if _WITHOUT_LABELS.search(owner.name) or not _TALKS_OF_LABELS.search(module.text):
+        if context.adapter is None and (_WITHOUT_LABELS.search(owner.name) or not _TALKS_OF_LABELS.search(module.text)):
             raise NotVerifiable(f"needs the batch of `{owner.name}`: nothing says that it has labels (line {owner.lineno})")
-        self.head = head_of(module.text) or "causal"
-        if head_of(module.text) is None:
+        adapted = context.adapter is not None
+        self.head = "causal" if adapted else head_of(module.text) or "causal"
+        if not adapted and head_of(module.text) is None:
             context.recorder.assume(HEAD_GUESSED)
             self.settings = (*self.settings, PER_EXAMPLE)
         self.keys = sorted(_batch_keys(owner))
@@ -68,7 +69,11 @@ class TrainerSubject:
     def _train(self, rows: list[data.Row], steps: int, setting: str) -> list[Gradient]:
         job, dtype = self.context.job, self.context.dtype
         head = "sequence" if setting == PER_EXAMPLE else self.head
-        model = tiny_llama(head, dtype, job.seed)
+        adapter = self.context.adapter
+        if adapter is not None and adapter.make_model is not None:
+            model = adapter.model(dtype, job.seed)
+        else:
+            model = tiny_llama(head, dtype, job.seed)
         windows: list[Gradient] = []
         optimizer = _Recording(model, windows)
         arguments = _arguments(len(rows) // WINDOWS // steps, steps, self.module, self.context.recorder)
@@ -76,7 +81,11 @@ class TrainerSubject:
             model=model,
             args=arguments,
             train_dataset=_Rows(rows),
-            data_collator=lambda chosen: data.add_derived(data.collate(chosen, head), self.keys),
+            data_collator=lambda chosen: (
+                adapter.batch(chosen)
+                if adapter is not None and adapter.make_batch is not None
+                else data.add_derived(data.collate(chosen, head), self.keys)
+            ),
             optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)),
         )
         trainer.model_accepts_loss_kwargs = setting != NO_COUNT and not _OPTS_OUT.search(self.module.text)
