@@ -1,11 +1,66 @@
-"""What does a caller in the same file pass for a parameter?"""
+"""What does a caller in the same file pass for a parameter, and which branches are taken on the way to a value?"""
 
 from __future__ import annotations
 
 import ast
+import contextlib
 from collections.abc import Iterator
+from typing import Any
 
-from ga_lint.verify.worker.sources import Function, Module, dotted, last
+from ga_lint.verify.worker.sources import Function, Module, dotted, last, loaded_names
+from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Unknown
+
+# Calls whose result is worth no attempt: they read disks and networks, or build what the harness builds itself.
+_COSTLY = frozenset(
+    "from_pretrained load_dataset DataLoader init open load prepare initialize compile parse_args input "
+    "DistributedDataParallel DDP FSDP get_scheduler".split()
+)
+
+
+def from_caller(space: Any, function: Function | None, name: str) -> object:
+    """What a caller of this file gives for the parameter, as far as that can be evaluated (`space`: a Namespace)."""
+    loader = space.loader
+    if function is None or (id(function), name) in loader.passing:
+        return MISSING
+    loader.passing.add((id(function), name))
+    try:
+        for call, expression in passed(space.module, function, name):
+            if is_costly(expression):
+                continue
+            if id(call) not in loader.calls:
+                loader.calls[id(call)] = _around(space, call)
+            with contextlib.suppress(Exception, NotVerifiable):
+                value: object = loader.calls[id(call)].evaluate(expression)
+                if value is not None and not isinstance(value, Unknown):
+                    return value
+    finally:
+        loader.passing.discard((id(function), name))
+    return MISSING
+
+
+def _around(space: Any, call: ast.Call) -> Any:
+    """The names as they are where this call stands."""
+    module, binder = space.module, space.binder
+    while space.outer is not None:
+        space = space.outer
+    for function in reversed(module.functions_around(call)):
+        space = space.inner(function, call.lineno, binder)
+    return space
+
+
+def runs(space: Any, name: str, statement: ast.stmt) -> bool:
+    """Whether the branch that the statement stands in is taken, as far as its tests can be evaluated."""
+    for test, wanted in conditions(space.module, statement):
+        if name in loaded_names(test) or is_costly(test):
+            continue
+        with contextlib.suppress(Exception, NotVerifiable):
+            if bool(space.evaluate(test)) is not wanted:
+                return False
+    return True
+
+
+def is_costly(expression: ast.expr) -> bool:
+    return any(isinstance(n, ast.Call) and last(dotted(n.func)) in _COSTLY for n in ast.walk(expression))
 
 
 def passed(module: Module, function: Function, parameter: str) -> Iterator[tuple[ast.Call, ast.expr]]:

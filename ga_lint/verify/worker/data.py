@@ -57,7 +57,9 @@ class Batch(dict[str, Any]):
     """
 
     unknown: ClassVar[Callable[[str, Batch], object] | None] = None
-    apart: ClassVar[bool] = False  # it was taken for several batches, or for a tuple: a real one has no labels at its top
+    apart: ClassVar[bool] = (
+        False  # it was taken for several batches, or for a tuple: a real one has no labels at its top
+    )
     hides_labels: ClassVar[bool] = False
 
     @property

@@ -1,4 +1,4 @@
-"""Which values does the project declare? argparse options and literal fields of classes, here and in what is imported."""
+"""Which values does the project declare? argparse options and literal fields of classes, here and in its imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is left of a definition before it is executed? Known decorators, bases that exist, and names that it reads now."""
+"""What is left of a definition before it is executed? Known decorators, and bases that exist."""
 
 from __future__ import annotations
 

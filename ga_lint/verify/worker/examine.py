@@ -69,7 +69,11 @@ def examine(job: Job) -> Answer:
             equal = "only the scale was asked for"
         measurements = tuple(_measure(context, original, ragged=equal is None))
     except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
-        return Answer(missing=missing(error, job.path, context.recorder), assumptions=context.recorder.assumptions, dtype=job.dtype)
+        return Answer(
+            missing=missing(error, job.path, context.recorder),
+            assumptions=context.recorder.assumptions,
+            dtype=job.dtype,
+        )
     assumptions = (*context.recorder.assumptions, NEUTRALISED)
     return Answer(measurements, assumptions, raises=original.raises, dtype=job.dtype, equal=equal)
 

@@ -21,7 +21,7 @@ from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.layout import ONE_TENSOR
 from ga_lint.verify.worker.lightning import LOADER_NAME, LOSS_OF, OPTIMIZER_NAME, loss_of
 from ga_lint.verify.worker.loop_self import SelfStandIn
-from ga_lint.verify.worker.loop_slice import ACCUMULATION, STEPS_NAME, Flatten, ReplaceSteps
+from ga_lint.verify.worker.loop_slice import Flatten
 from ga_lint.verify.worker.models import TinyModel
 from ga_lint.verify.worker.namespace import Loader as Files
 from ga_lint.verify.worker.namespace import Namespace
@@ -44,12 +44,15 @@ from ga_lint.verify.worker.stack import (
     trange,
 )
 from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Quiet, Unknown
+from ga_lint.verify.worker.steps import ACCUMULATION, STEPS_NAME, ReplaceSteps
 from ga_lint.verify.worker.tokens import Tokenizer
 from ga_lint.verify.worker.unpacking import with_passages
 
 _CONTEXT = re.compile(r"^(autocast|amp_ctx|ctx|context|type_ctx|\w*_ctx|\w*autocast\w*|\w*_context|ctx_\w+)$", re.I)
 _NOT_THE_STEPS = re.compile(r"loss|grads?$|ctx|context|metric|state|^is_|should|counter$|idx|cur|tokens", re.I)
-_MOVES = re.compile(r"^_?((move|send|copy|put|cast|batch|data|tensors?|inputs?)_)?(to|on)_(device|cuda|gpu|xpu)$|^cast_inputs$")
+_MOVES = re.compile(
+    r"^_?((move|send|copy|put|cast|batch|data|tensors?|inputs?)_)?(to|on)_(device|cuda|gpu|xpu)$|^cast_inputs$"
+)
 _OTHER_HEAD = re.compile(r"reward|critic|^rm_|_rm$|value_model|ranker|classifier|vae|unet|discriminator", re.I)
 _OF_NUMBERS = frozenset({"item", "detach", "cpu", "to", "float", "append", "mean", "div_"})
 _OF_LIGHTNING = {

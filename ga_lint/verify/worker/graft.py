@@ -10,6 +10,7 @@ from typing import Any
 
 from transformers import Trainer
 
+from ga_lint.verify.worker.callers import runs
 from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.namespace import Loader, Namespace
 from ga_lint.verify.worker.sources import Function, Module, dotted, last, loaded_names, project_root, statements
@@ -40,10 +41,12 @@ class Graft:
             self.space = self.space.inner(function, owner.lineno)
 
     def made(self) -> type[Trainer]:
-        own = {m.name: m for m in self.owner.body if isinstance(m, Function)}
-        if {"_prepare_inputs", "get_train_dataloader"} <= own.keys():
-            line = own["get_train_dataloader"].lineno
-            raise NotVerifiable(f"needs its own `get_train_dataloader` (line {line}), which feeds its `_prepare_inputs`")
+        lines = {m.name: m.lineno for m in self.owner.body if isinstance(m, Function)}
+        if {"_prepare_inputs", "get_train_dataloader"} <= lines.keys():
+            line = lines["get_train_dataloader"]
+            raise NotVerifiable(
+                f"needs its own `get_train_dataloader` (line {line}), which feeds its `_prepare_inputs`"
+            )
         self.space.define(self.owner)
         users = self.space[self.owner.name]
         assert isinstance(users, type)
@@ -100,7 +103,9 @@ def _cut(node: ast.ClassDef, read: set[str]) -> ast.ClassDef:
             reached.add(name)
             todo.extend(n.attr for n in ast.walk(methods[name]) if isinstance(n, ast.Attribute))
     if reached or _TRAINER_LIKE.search(" ".join([node.name, *map(ast.unparse, node.bases)])):
-        kept = _KEPT if "num_batches" in _parameters(methods.get("get_batch_samples")) else _KEPT - {"get_batch_samples"}
+        kept = (
+            _KEPT if "num_batches" in _parameters(methods.get("get_batch_samples")) else _KEPT - {"get_batch_samples"}
+        )
         dropped = {m for m in methods if hasattr(Trainer, m) and m not in kept | reached} | {"__init__"}
         node.body = [s for s in node.body if getattr(s, "name", None) not in dropped] or [ast.Pass()]
         read.update(n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute) and dotted(n.value) == "self")
@@ -129,7 +134,7 @@ def set_attributes(trainer: Any, owner: ast.ClassDef, space: Namespace, second_m
         if not isinstance(target, ast.Attribute) or dotted(target.value) != "self":
             continue
         name = target.attr
-        if not inner.runs(name, statement):
+        if not runs(inner, name, statement):
             continue
         if (hasattr(Trainer, name) or name in own) and not isinstance(statement.value, ast.Constant):
             continue  # what Trainer sets itself, such as self.model, is the harness's; its flags are the user's

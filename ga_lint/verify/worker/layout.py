@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from ga_lint.verify.worker.roles import unwrap_iterable
-from ga_lint.verify.worker.sources import dotted, labelled, last
+from ga_lint.verify.worker.sources import Module, dotted, labelled, last
 
 _MOVES = re.compile(r"^(tuple|list|map)$|device|cuda|move|unpack|prepare")
 ONE_TENSOR = ("<ids>",)  # the batch is the token ids themselves
@@ -95,3 +95,35 @@ def _comes_from(value: ast.expr, batch: str) -> bool:
     if isinstance(value, ast.Call) and _MOVES.search(last(dotted(value.func))):
         return any(_comes_from(argument, batch) for argument in value.args)
     return isinstance(value, ast.GeneratorExp | ast.ListComp) and dotted(value.generators[0].iter) == batch
+
+
+def batch_keys(nodes: Sequence[ast.AST]) -> list[str]:
+    """Every literal name that is used as an item somewhere: perhaps a key of the batch."""
+    found = [
+        node.slice.value
+        for root in nodes
+        for node in ast.walk(root)
+        if isinstance(node, ast.Subscript)
+        and isinstance(node.slice, ast.Constant)
+        and isinstance(node.slice.value, str)
+    ]
+    return [key for key in dict.fromkeys(found) if key not in ("lr", "initial_lr", "params", "text")]
+
+
+def ignore_index(nodes: Sequence[ast.AST], module: Module) -> int | None:
+    """The `ignore_index=` of the slice, else of the file: a literal, a module's constant, a parameter's default."""
+    for node in (each for root in (*nodes, module.tree) for each in ast.walk(root)):
+        value: ast.expr | None = None
+        if isinstance(node, ast.keyword) and node.arg == "ignore_index":
+            value = node.value
+        elif isinstance(node, ast.arguments):
+            names = [a.arg for a in node.args][len(node.args) - len(node.defaults) :]
+            value = dict(zip(names, node.defaults, strict=True)).get("ignore_index")
+        if isinstance(value, ast.Name) and value.id in module.top:
+            value = getattr(module.top[value.id][-1], "value", None)
+        try:
+            if value is not None:
+                return int(ast.literal_eval(value))
+        except (ValueError, TypeError):
+            continue
+    return None

@@ -13,8 +13,8 @@ from ga_lint.verify.worker import data
 from ga_lint.verify.worker.bookkeeping import failing_statement
 from ga_lint.verify.worker.examine import Context, Pair
 from ga_lint.verify.worker.execution import Execution
+from ga_lint.verify.worker.heads import HEAD_GUESSED
 from ga_lint.verify.worker.measure import is_zero
-from ga_lint.verify.worker.models import HEAD_GUESSED
 from ga_lint.verify.worker.reading import read_loop
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stack import Capture
@@ -35,7 +35,11 @@ class LoopSubject:
         self.left_out: set[int] = set()
         job = context.job
         self.reading = read_loop(
-            module, job.scope, row, None if original is None else (original, job.row), adapted=context.adapter is not None
+            module,
+            job.scope,
+            row,
+            None if original is None else (original, job.row),
+            adapted=context.adapter is not None,
         )
         self.equal = self.reading.equal
         if self.reading.head is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import linecache
 import traceback
 from collections.abc import Sequence
@@ -48,7 +49,7 @@ def _place(frames: Sequence[traceback.FrameSummary]) -> str:
 
 def _subject(error: BaseException, frame: traceback.FrameSummary, recorder: Recorder) -> str:
     """What the code wanted: a stand-in that was taken as false before it gave up, else the expression that failed."""
-    expression = _expression(frame)
+    expression = (frame.line or "").strip()[:_LONGEST] if "to unpack" in str(error) else _expression(frame)
     gave_up = expression.startswith(("raise ", "assert ")) or isinstance(error, AssertionError | UnboundLocalError)
     if gave_up and recorder.tested:
         return f"`{recorder.tested}`"
@@ -68,8 +69,6 @@ def _expression(frame: traceback.FrameSummary) -> str:
     lines[-1] = lines[-1][: frame.end_colno]
     lines[0] = lines[0][frame.colno :]
     text = " ".join(line.decode(errors="replace").strip() for line in lines)
-    try:
+    with contextlib.suppress(SyntaxError):
         text = ast.unparse(ast.parse(text, mode="eval"))
-    except SyntaxError:
-        pass
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

@@ -18,9 +18,10 @@ from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT
 from ga_lint.verify.worker import data
 from ga_lint.verify.worker.examine import Context, Pair
 from ga_lint.verify.worker.guesses import guess
+from ga_lint.verify.worker.heads import head_of
 from ga_lint.verify.worker.loop_self import SelfStandIn, assigned
 from ga_lint.verify.worker.measure import Gradient, is_zero
-from ga_lint.verify.worker.models import Config, head_of
+from ga_lint.verify.worker.models import Config
 from ga_lint.verify.worker.namespace import Loader, Namespace
 from ga_lint.verify.worker.sources import Function, Module, dotted, project_root
 from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Unknown

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ga_lint.verify.worker.callers import conditions, passed
+from ga_lint.verify.worker.callers import from_caller, is_costly, runs
 from ga_lint.verify.worker.definitions import ModuleView, prepared
 from ga_lint.verify.worker.slice_builtins import ALLOWED, BUILTINS, NAME, Os, compiled, installed_name, member
 from ga_lint.verify.worker.sources import (
@@ -21,8 +21,6 @@ from ga_lint.verify.worker.sources import (
     Module,
     bindings,
     bound_names,
-    dotted,
-    last,
     loaded_names,
     module_file,
     read_module,
@@ -30,11 +28,6 @@ from ga_lint.verify.worker.sources import (
 from ga_lint.verify.worker.stand_ins import MISSING, Guess, NotVerifiable, Recorder, Unknown
 from ga_lint.verify.worker.unpacking import unpack, with_passages
 
-# Calls whose result is worth no attempt: they read disks and networks, or build what the harness builds itself.
-_COSTLY = frozenset(
-    "from_pretrained load_dataset DataLoader init open load prepare initialize compile parse_args input "
-    "DistributedDataParallel DDP FSDP get_scheduler".split()
-)
 _KERNEL = re.compile(r"^(Fused|Liger|Flash|Triton)\w*Loss$")  # its own code runs on a GPU only
 Binder = Callable[[str], object]
 Rewriter = Callable[[ast.AST], Any]
@@ -89,7 +82,7 @@ class Namespace(dict[str, object]):
         super().__init__(__builtins__=BUILTINS, __name__=NAME, __file__=str(module.path))
         self.loader, self.module, self.outer = loader, module, outer
         self._definitions, self._parameters = definitions, parameters or {}
-        self._bind, self._busy, self._function = bind, set[str](), function
+        self.binder, self._busy, self.function = bind, set[str](), function
 
     def __missing__(self, name: str) -> object:
         if name not in self._definitions and name not in self._parameters and name in BUILTINS:
@@ -124,8 +117,8 @@ class Namespace(dict[str, object]):
         return Unknown(name, self.loader.recorder, self.loader.guess) if value is MISSING else value
 
     def _resolve(self, name: str) -> object:
-        if self._bind is not None:
-            value = self._bind(name)
+        if self.binder is not None:
+            value = self.binder(name)
             if value is not MISSING:
                 return value
         if name in self._busy:
@@ -148,7 +141,7 @@ class Namespace(dict[str, object]):
         if name in self._parameters:
             value = self.loader.guess(name)
             if value is MISSING:
-                value = self._passed(name)
+                value = from_caller(self, self.function, name)
             default = self._parameters[name]
             if value is MISSING and isinstance(default, ast.Constant):
                 return default.value
@@ -157,50 +150,10 @@ class Namespace(dict[str, object]):
             return self.outer[name]
         return self.stand_in(name)
 
-    def _passed(self, name: str) -> object:
-        """What a caller of this file gives for the parameter, as far as that can be evaluated."""
-        function, calls = self._function, self.loader.calls
-        if function is None or (id(function), name) in self.loader.passing:
-            return MISSING
-        self.loader.passing.add((id(function), name))
-        try:
-            for call, expression in passed(self.module, function, name):
-                if _is_costly(expression):
-                    continue
-                space = calls.get(id(call))
-                if space is None:
-                    space = calls[id(call)] = self._around(call)
-                with contextlib.suppress(Exception, NotVerifiable):
-                    value = space.evaluate(expression)
-                    if value is not None and not isinstance(value, Unknown):
-                        return value
-        finally:
-            self.loader.passing.discard((id(function), name))
-        return MISSING
-
-    def _around(self, call: ast.Call) -> Namespace:
-        """The names as they are where this call stands."""
-        space = self
-        while space.outer is not None:
-            space = space.outer
-        for function in reversed(self.module.functions_around(call)):
-            space = space.inner(function, call.lineno, self._bind)
-        return space
-
-    def runs(self, name: str, statement: ast.stmt) -> bool:
-        """Whether the branch that the statement stands in is taken, as far as its tests can be evaluated."""
-        for test, wanted in conditions(self.module, statement):
-            if name in loaded_names(test) or _is_costly(test):
-                continue
-            with contextlib.suppress(Exception, NotVerifiable):
-                if bool(self.evaluate(test)) is not wanted:
-                    return False
-        return True
-
     def _make(self, name: str, found: list[ast.stmt]) -> object:
         """The value that these statements give the name: an import that works, else a definition, else a value."""
         if len(found) > 1:
-            found = [statement for statement in found if self.runs(name, statement)] or found
+            found = [statement for statement in found if runs(self, name, statement)] or found
         imports = [s for s in found if isinstance(s, ast.Import | ast.ImportFrom)]
         for statement in reversed(imports):
             value = self._imported(name, statement)
@@ -280,7 +233,7 @@ class Namespace(dict[str, object]):
         return value
 
     def _assigned(self, name: str, statement: ast.Assign | ast.AnnAssign) -> object:
-        if statement.value is None or _is_costly(statement.value):
+        if statement.value is None or is_costly(statement.value):
             return MISSING
         target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
         try:
@@ -297,7 +250,3 @@ class Namespace(dict[str, object]):
         except (Exception, NotVerifiable):  # noqa: BLE001 - the user's code may raise anything
             return MISSING  # it could not be computed here; its name may still say what it is
         return MISSING
-
-
-def _is_costly(expression: ast.expr) -> bool:
-    return any(isinstance(n, ast.Call) and last(dotted(n.func)) in _COSTLY for n in ast.walk(expression))

@@ -40,7 +40,7 @@ class Nested(Unknown):
         return super().__getattr__(attribute)
 
     def __getitem__(self, key: object) -> object:
-        return self._held()[key] if key in _HELD else super().__getitem__(key)  # type: ignore[index]
+        return self._held()[key] if key in _HELD else super().__getitem__(key)
 
     def get(self, key: object = None, default: object = None, **_: object) -> object:
         return self._held().get(key, default) if key in _HELD else super().get(key, default)

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 
 from ga_lint.verify.worker import data
 from ga_lint.verify.worker.evidence import equal_counts, only_ids
-from ga_lint.verify.worker.layout import ONE_TENSOR, tuple_layout
-from ga_lint.verify.worker.loop_slice import LoopSlice, slice_loop, steps_expressions
-from ga_lint.verify.worker.models import head_of
-from ga_lint.verify.worker.roles import batch_keys, ignore_index, infer, interface, usage
+from ga_lint.verify.worker.heads import head_of
+from ga_lint.verify.worker.layout import ONE_TENSOR, batch_keys, ignore_index, tuple_layout
+from ga_lint.verify.worker.loop_slice import LoopSlice, slice_loop
+from ga_lint.verify.worker.roles import infer, interface, usage
 from ga_lint.verify.worker.sources import Module, bindings, dotted, last
+from ga_lint.verify.worker.steps import steps_expressions
 
 _TOKENS = re.compile(r"vocab|token|input_ids|-100|causal|language|gpt|llama|\blm\b", re.I)
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ga_lint.verify.worker.sources import Module, dotted, last
+from ga_lint.verify.worker.sources import dotted, last
 
 MODEL = re.compile(r"model|^net$|network|^ddp|llm|transformer|^gpt|bert|decoder|^lm$|policy|student|teacher", re.I)
 LOADER = re.compile(r"loader|_dl$|^dl$|dataset|data_iter|iterator|^data$|batches|train_data|_iter$|_it$|^it$", re.I)
@@ -220,35 +220,3 @@ def _from_name(name: str, labelled: bool, positional: int, shifts: bool, nodes: 
     if "loss" in name.lower() and (labelled or positional >= 2 or "backward" in members):
         return "loss", shifts
     return ("output", True) if item and not bare else ("logits", True)
-
-
-def batch_keys(nodes: Sequence[ast.AST]) -> list[str]:
-    """Every literal name that is used as an item somewhere: perhaps a key of the batch."""
-    found = [
-        node.slice.value
-        for root in nodes
-        for node in ast.walk(root)
-        if isinstance(node, ast.Subscript)
-        and isinstance(node.slice, ast.Constant)
-        and isinstance(node.slice.value, str)
-    ]
-    return [key for key in dict.fromkeys(found) if key not in ("lr", "initial_lr", "params", "text")]
-
-
-def ignore_index(nodes: Sequence[ast.AST], module: Module) -> int | None:
-    """The `ignore_index=` of the slice, else of the file: a literal, a module's constant, a parameter's default."""
-    for node in (each for root in (*nodes, module.tree) for each in ast.walk(root)):
-        value: ast.expr | None = None
-        if isinstance(node, ast.keyword) and node.arg == "ignore_index":
-            value = node.value
-        elif isinstance(node, ast.arguments):
-            names = [a.arg for a in node.args][len(node.args) - len(node.defaults) :]
-            value = dict(zip(names, node.defaults, strict=True)).get("ignore_index")
-        if isinstance(value, ast.Name) and value.id in module.top:
-            value = getattr(module.top[value.id][-1], "value", None)
-        try:
-            if value is not None:
-                return int(ast.literal_eval(value))
-        except (ValueError, TypeError):
-            continue
-    return None

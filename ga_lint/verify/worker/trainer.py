@@ -19,16 +19,19 @@ from ga_lint.verify.worker import data
 from ga_lint.verify.worker.examine import Context, Pair
 from ga_lint.verify.worker.graft import Graft, set_attributes, with_class
 from ga_lint.verify.worker.guesses import guess
+from ga_lint.verify.worker.heads import HEAD_GUESSED, head_of
 from ga_lint.verify.worker.measure import Gradient, is_zero, snapshot
-from ga_lint.verify.worker.models import HEAD_GUESSED, head_of, tiny_llama
+from ga_lint.verify.worker.models import tiny_llama
 from ga_lint.verify.worker.sources import Module
-from ga_lint.verify.worker.tokens import Tokenizer
 from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Recorder, Unknown
+from ga_lint.verify.worker.tokens import Tokenizer
 
 WINDOWS = 2  # optimizer steps of each run: a loss that keeps state between steps shows in the second
 
 # Whether the Trainer counts, and so whether it divides, hangs on the batch's labels; contrastive losses have none.
-_TALKS_OF_LABELS = re.compile(r"label|vocab|input_ids|causal|language.?model|-100|logits|\bSFT|fine.?tun|\bLLM|instruct", re.I)
+_TALKS_OF_LABELS = re.compile(
+    r"label|vocab|input_ids|causal|language.?model|-100|logits|\bSFT|fine.?tun|\bLLM|instruct", re.I
+)
 _WITHOUT_LABELS = re.compile(r"Embed|Retriev|Rerank|BiEncoder|Biencoder|Contrast|SimCSE|Reward|DPO|KTO|PPO|GRPO|ORPO")
 _OPTS_OUT = re.compile(r"\baccepts_loss_kwargs\s*=\s*False")  # on the model, wherever the file builds it
 
@@ -47,7 +50,9 @@ class TrainerSubject:
             raise NotVerifiable(f"needs the class `{context.job.scope.rpartition('.')[0]}`")
         self.owner = owner
         if context.adapter is None and (_WITHOUT_LABELS.search(owner.name) or not _TALKS_OF_LABELS.search(module.text)):
-            raise NotVerifiable(f"needs the batch of `{owner.name}`: nothing says that it has labels (line {owner.lineno})")
+            raise NotVerifiable(
+                f"needs the batch of `{owner.name}`: nothing says that it has labels (line {owner.lineno})"
+            )
         adapted = context.adapter is not None
         self.head = "causal" if adapted else head_of(module.text) or "causal"
         if not adapted and head_of(module.text) is None:

@@ -20,9 +20,7 @@ OWN = "**"  # it reads the token ids of this one, too
 SAME = "*"  # it reads other items of it only: labels that travel apart from the ids
 Shape = Any
 
-_UNPACK, _EACH, _ITEM, _FEED, _VALUES = (
-    f"__ga_{name}__" for name in ("unpack", "each", "item", "feed", "values")
-)
+_UNPACK, _EACH, _ITEM, _FEED, _VALUES = (f"__ga_{name}__" for name in ("unpack", "each", "item", "feed", "values"))
 _BACKWARD = ("backward", "manual_backward")
 _IDS = ("input_ids", "inputs", "tokens", "ids")
 
@@ -121,7 +119,7 @@ class Passages(ast.NodeTransformer):
         return node
 
     def _lead_comprehensions(self, node: ast.Assign) -> None:
-        """`batch = tuple(t.to(device) for t in batch)`, then `batch[3]` or `x, y = batch`: the names come from there."""
+        """`batch = tuple(t.to(device) for t in batch)`, then `batch[3]` or `x, y = batch`, which say the names."""
         name = dotted(node.targets[0])
         for each in ast.walk(node.value):
             if isinstance(each, ast.GeneratorExp | ast.ListComp) and isinstance(each.generators[0].target, ast.Name):
@@ -167,7 +165,7 @@ class Passages(ast.NodeTransformer):
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         name = node.__dict__.get("ga_name")
         self.generic_visit(node)
-        if name is None or isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, bool):
+        if name is None:
             return node
         call = ast.Call(ast.Name(_ITEM, ast.Load()), [node.value, node.slice, ast.Constant(name)], [])
         return ast.copy_location(call, node)
@@ -213,5 +211,3 @@ def _method(call: ast.Call) -> str:
 
 def with_passages(node: ast.AST) -> Any:
     return Passages().rewritten(node)
-
-
