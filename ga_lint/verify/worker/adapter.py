@@ -83,6 +83,7 @@ def adapter_for(site: str, named: str | None) -> Adapter | None:
     if spec is None or spec.loader is None:
         raise NotVerifiable(f"needs an adapter that is a Python file: {path}")
     module = importlib.util.module_from_spec(spec)
+    sys.dont_write_bytecode = True  # nothing may be written here
     sys.path.insert(0, str(path.parent))
     try:
         spec.loader.exec_module(module)

@@ -132,6 +132,7 @@ def variant(batch: Batch, number: int) -> Batch:
 _DERIVED = (
     (r"^prompts?(_input)?(_ids)?$", "prompt"),
     (r"^prompt_(attention_)?mask$", "prompt mask"),
+    (r"^(prompt|input|source|src|context|query|instruction)_?len(gth)?s?$", "prompt lengths"),
     (r"start_pos|end_pos|image|pixel|audio|chosen|reject|prompt|score|reward|advantage|logp", ""),
     (r"label_?mask|loss_?mask|completion_mask|response_mask|target_mask|assistant_mask", "loss mask"),
     (r"mask", "attention mask"),
@@ -158,6 +159,8 @@ def derived(batch: Batch, key: object) -> torch.Tensor | None:
             return ids[:, :1]
         case "prompt mask":
             return mask[:, :1]
+        case "prompt lengths":  # the masked positions before the first target
+            return (labels != IGNORE).long().argmax(1) if labels.shape == ids.shape else None
         case "loss mask":
             return (labels != IGNORE).to(mask.dtype) if labels.shape == ids.shape else None
         case "attention mask":

@@ -17,7 +17,7 @@ from ga_lint.verify.worker.adapter import Watched
 from ga_lint.verify.worker.bookkeeping import without
 from ga_lint.verify.worker.data import Row
 from ga_lint.verify.worker.examine import Context
-from ga_lint.verify.worker.guesses import guess
+from ga_lint.verify.worker.guesses import LIMITS, NEVER, drop_in, guess
 from ga_lint.verify.worker.layout import ONE_TENSOR
 from ga_lint.verify.worker.lightning import LOADER_NAME, LOSS_OF, OPTIMIZER_NAME, loss_of
 from ga_lint.verify.worker.loop_self import SelfStandIn
@@ -55,6 +55,7 @@ _MOVES = re.compile(
 )
 _OTHER_HEAD = re.compile(r"reward|critic|^rm_|_rm$|value_model|ranker|classifier|vae|unet|discriminator", re.I)
 _OF_NUMBERS = frozenset({"item", "detach", "cpu", "to", "float", "append", "mean", "div_"})
+_LIMIT = re.compile(LIMITS, re.I)
 _OF_LIGHTNING = {
     LOADER_NAME: "loader",
     OPTIMIZER_NAME: "optimizer",
@@ -147,6 +148,8 @@ class Execution:
         role = _OF_LIGHTNING.get(name, "") or self.reading.roles.get(name, "loss")
         if role in ("model", "engine") and _OTHER_HEAD.search(last(name)):
             raise NotVerifiable(f"needs the loss of `{name}`, which is not a language model's")
+        if role == "loss" and _LIMIT.search(last(name)) and name not in self.reading.called:
+            return NEVER
         return MISSING if role == "loss" else self.by_role(role)
 
     def by_role(self, role: str) -> object:
@@ -222,9 +225,9 @@ class Execution:
         return MISSING
 
     def _mover(self, name: str) -> object:
-        """What only carries a batch to a device gives it back."""
+        """What only carries a batch to a device gives it back; a kernel's loss is torch's."""
         if not _MOVES.search(last(name)):
-            return MISSING
+            return drop_in(name, self.recorder)
         self.recorder.assume(f"`{name}` gives back what it is given")
         return lambda value, *_, **__: value
 

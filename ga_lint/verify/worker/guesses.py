@@ -28,6 +28,11 @@ class AnyShapeLoss(nn.CrossEntropyLoss):
         return super().forward(input, target)
 
 
+# Where training ends; the check runs a few windows and is not ended by what such a limit is computed from.
+LIMITS = (
+    r"^(max|total|num|n)_?(train_|training_|global_|optimi[sz]ation_|update_|opt_)?"
+    r"(steps?|iters|iterations|updates|iter|batches|tokens)$|train_iters|max_updates"
+)
 # First match wins; matched against the last part of the dotted name.
 _QUIET: tuple[tuple[str, object], ...] = (  # harness values that nobody needs to hear about
     (r"^(device|dev|local_device|input_device|cuda_device)$|_device$", torch.device("cpu")),
@@ -40,11 +45,7 @@ _QUIET: tuple[tuple[str, object], ...] = (  # harness values that nobody needs t
         NEVER,
     ),
     (r"_(freq|interval|every|period)$|every_n|every_x|^every_|frequency|^log_every|interval", NEVER),
-    (
-        r"^(max|total|num|n)_?(train_|training_|global_|optimi[sz]ation_|update_|opt_)?(steps|iters|iterations|updates|iter|step|batches|tokens)$",
-        NEVER,
-    ),
-    (r"train_iters|max_updates", NEVER),
+    (LIMITS, NEVER),
     (r"(start|cur|begin|first|starting|last|current)_?epoch|^epoch$", 0),
     (r"epochs?$", 1),
     (r"(resume|start|skip|initial|completed|init|past|resumed)\w*_?(step|steps|iter|iters|batch|batches)\w*$", 0),
@@ -84,6 +85,14 @@ _ARGUMENTS = re.compile(r"(^|\.)(\w*args|\w*config|\w*cfg|conf|hparams|hps?|opts
 _QUIET_COMPILED = tuple((re.compile(pattern, re.I), value) for pattern, value in _QUIET)
 
 
+def drop_in(name: str, recorder: Recorder) -> object:
+    """torch's own loss for a kernel's class that says it is one."""
+    if not _DROP_IN.search(last(name)):
+        return MISSING
+    recorder.assume(f"`{name}` is nn.CrossEntropyLoss")
+    return AnyShapeLoss
+
+
 def guess(name: str, module: Module, recorder: Recorder) -> object:
     """A value for `name`: the harness's, a default that the file declares, what such names mean; else MISSING."""
     part = last(name)
@@ -99,9 +108,9 @@ def guess(name: str, module: Module, recorder: Recorder) -> object:
     if (value is not None or what == DEFAULT) and "." in name:
         recorder.assume(f"`{name}` is {what} {value!r}")
         return value
-    if _DROP_IN.search(part):
-        recorder.assume(f"`{name}` is nn.CrossEntropyLoss")
-        return AnyShapeLoss
+    kernel = drop_in(name, recorder)
+    if kernel is not MISSING:
+        return kernel
     if _ARGUMENTS.search(name) and part in optional(module):
         recorder.assume(f"`{name}` is None: the code asks whether it is")
         return None

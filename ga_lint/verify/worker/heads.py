@@ -36,7 +36,7 @@ def head_of(text: str) -> str | None:
     """causal, unshifted (token-level), token, sequence or span: the head that the file names most, None without one."""
     counts: dict[str, int] = {}
     for family, suffix in _HEADS.findall(text):
-        head = _HEAD_OF.get(suffix)
+        head = next((kind for known, kind in _HEAD_OF.items() if suffix.startswith(known)), None)
         if suffix == "ConditionalGeneration" and _ENCODER_DECODER.match(family):
             head = "unshifted"
         if head is None and family and not family.startswith("DataCollator") and _OTHER_HEAD.fullmatch(suffix):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import traceback
 from collections.abc import Sequence
 
@@ -95,6 +96,10 @@ class LoopSubject:
         first, end = loop.lineno, loop.end_lineno or 0
         row = next((row for row in rows if first <= row <= end), None)
         statement = failing_statement(loop, row) if row is not None else None
+        if first > len(self.reading.module.lines):  # the loop is Lightning's, not the user's
+            raise error
+        if isinstance(statement, ast.Raise):  # the code gave up: what it met is the reason, and no bookkeeping
+            raise error
         if statement is None or statement.lineno in self.left_out or len(self.left_out) == MOST_LEFT_OUT:
             raise error
         self.left_out.add(statement.lineno)

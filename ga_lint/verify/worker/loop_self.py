@@ -30,7 +30,7 @@ class SelfStandIn:
     """An instance of the user's class that was never constructed."""
 
     def __init__(self, bindings: Bindings, space: Namespace, owner: ast.ClassDef) -> None:
-        self.__dict__["_ga"] = (bindings, tuple(_ancestry(space, owner)), space)
+        self.__dict__["_ga"] = (bindings, tuple(ancestry(space, owner)), space)
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("__") and name.endswith("__"):
@@ -103,7 +103,7 @@ def assigned(method: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Itera
                 yield value
 
 
-def _ancestry(space: Namespace, owner: ast.ClassDef) -> Iterator[tuple[Namespace, ast.ClassDef]]:
+def ancestry(space: Namespace, owner: ast.ClassDef) -> Iterator[tuple[Namespace, ast.ClassDef]]:
     """The class and those of its bases that can be read, nearest first."""
     todo, seen = [(space, owner)], set[int]()
     while todo:

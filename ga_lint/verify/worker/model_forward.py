@@ -19,7 +19,7 @@ from ga_lint.verify.worker import data
 from ga_lint.verify.worker.examine import Context, Pair
 from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.heads import head_of
-from ga_lint.verify.worker.loop_self import SelfStandIn, assigned
+from ga_lint.verify.worker.loop_self import SelfStandIn, ancestry, assigned
 from ga_lint.verify.worker.measure import Gradient, is_zero
 from ga_lint.verify.worker.models import Config
 from ga_lint.verify.worker.namespace import Loader, Namespace
@@ -28,7 +28,6 @@ from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Unknown
 
 WIDTH = 12
 WINDOWS = 2
-_OPTS_OUT = re.compile(r"\baccepts_loss_kwargs\s*=\s*False")
 _SETUPS = ("__init__",)
 _OF_TOKENS = re.compile(r"lm_head|cls|predictions|vocab|proj_out|decoder|embed_out|generator", re.I)
 _OF_CLASSES = re.compile(r"classifier|score|out_proj|qa_outputs", re.I)
@@ -48,11 +47,12 @@ class ForwardSubject:
             raise NotVerifiable(f"needs the class around `{context.job.scope}`")
         self.head = head_of(owner.name) or "causal"
         names = {a.arg for a in (*method.args.args, *method.args.kwonlyargs)}
-        opts_out = _OPTS_OUT.search(module.text) is not None
-        takes_count = not opts_out and (method.args.kwarg is not None or "num_items_in_batch" in names)
-        self.settings: tuple[str, ...] = (COUNT_PASSED, NO_COUNT) if takes_count else (NO_COUNT,)
-        self.named = names if method.args.kwarg is None else None  # None: it takes any
+        takes_count = method.args.kwarg is not None or "num_items_in_batch" in names
         self.stand_in = _Model(context, module, owner, self.head)
+        bodies = [node.body for _, node in ancestry(self.stand_in.space, owner)]
+        self.is_counted = takes_count and not any(_opts_out(each) for body in bodies for each in body)
+        self.settings: tuple[str, ...] = (COUNT_PASSED, NO_COUNT) if self.is_counted else (NO_COUNT,)
+        self.named = names if method.args.kwarg is None else None  # None: it takes any
 
     def pair(self, ragged: bool, setting: str) -> Pair:
         rows = data.rows(ragged, self.context.job.seed)[: WINDOWS * STEPS]
@@ -66,7 +66,8 @@ class ForwardSubject:
     def _gradient(self, parts: list[list[data.Row]], setting: str) -> Gradient:
         """The gradient as the Trainer accumulates it: divided by the parts only where no count is passed."""
         batches = [data.collate(part, self.head) for part in parts]
-        count = sum(_targets(batch, self.head) for batch in batches) if setting == COUNT_PASSED else None
+        is_counted = setting == COUNT_PASSED and self.is_counted
+        count = sum(_targets(batch, self.head) for batch in batches) if is_counted else None
         self.stand_in.clear()
         for batch in batches:
             given = {name: value for name, value in batch.items() if self.named is None or name in self.named}
@@ -75,6 +76,11 @@ class ForwardSubject:
             loss = _loss_of(self.stand_in.value.forward(**given))
             (loss if count is not None else loss / len(batches)).backward()
         return self.stand_in.gradient()
+
+
+def _opts_out(statement: ast.stmt) -> bool:
+    """`accepts_loss_kwargs = False`: the Trainer passes this model no count, and divides itself."""
+    return isinstance(statement, ast.Assign) and ast.unparse(statement) == "accepts_loss_kwargs = False"
 
 
 def _targets(batch: data.Batch, head: str) -> int:

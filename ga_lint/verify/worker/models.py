@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ga_lint.verify.worker.data import CLASSES, LONGEST, PAD, VOCABULARY
-from ga_lint.verify.worker.stand_ins import NotVerifiable
+from ga_lint.verify.worker.stand_ins import NotVerifiable, Unknown
 
 
 class Output(dict[str, torch.Tensor]):
@@ -167,6 +167,9 @@ class TinyModel(nn.Module):
             ids = next(
                 (v for v in kwargs.values() if isinstance(v, torch.Tensor) and v.dim() == 2 and v is not labels), None
             )
+        for value in (*args, *kwargs.values()) if ids is None else ():
+            if isinstance(value, Unknown):
+                value._void()
         if ids is None:
             raise NotVerifiable("needs a model that is called with token ids")
         self.seen.append(ids)

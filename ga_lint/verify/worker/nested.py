@@ -6,7 +6,7 @@ An item whose name says nothing is a stand-in like any other, until the code ask
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 from ga_lint.verify.worker.data import Batch, variant
 from ga_lint.verify.worker.stand_ins import Recorder, Unknown
@@ -40,10 +40,10 @@ class Nested(Unknown):
         return super().__getattr__(attribute)
 
     def __getitem__(self, key: object) -> object:
-        return self._held()[key] if key in _HELD else super().__getitem__(key)
+        return self._held()[key] if _is_held(key) else super().__getitem__(key)
 
     def get(self, key: object = None, default: object = None, **_: object) -> object:
-        return self._held().get(key, default) if key in _HELD else super().get(key, default)
+        return self._held().get(key, default) if _is_held(key) else super().get(key, default)
 
     pop = get
 
@@ -60,4 +60,8 @@ class Nested(Unknown):
         return iter(self._held())
 
     def __contains__(self, key: object) -> bool:
-        return key in _HELD
+        return _is_held(key)
+
+
+def _is_held(key: object) -> TypeGuard[str]:
+    return isinstance(key, str) and key in _HELD
