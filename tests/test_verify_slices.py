@@ -456,3 +456,45 @@ def test_adapter_by_name_and_one_that_is_broken(tmp_path: Path) -> None:
         adapter.write_text("import nothing_of_that_name\n")
         verdict = verdict_of(named, PICTURES)
     assert verdict.outcome is LACKS and "needs an adapter that can be imported" in (verdict.reason or "")
+
+
+ENGINE = loop(PLAIN).replace(
+    "        (loss / accum_steps).backward()\n", "        strategy.backward(loss, model, optimizer)\n"
+)
+ENGINE = ENGINE[: ENGINE.index("        if (step + 1)")] + "        strategy.optimizer_step(optimizer, model)\n"
+
+
+def test_loss_alone_where_the_loop_does_not_run(verifier: Verifier) -> None:
+    source = ENGINE.replace("def train(model,", "def train(strategy, model,").replace(
+        "accum_steps, args", "accumulation"
+    )
+    verdict = verdict_of(verifier, source)
+    assert verdict.outcome is WRONG, verdict
+    assert (verdict.reason or "").startswith("loss only: ")
+    assert any(line.startswith("loss only: the loop around it was not run (needs ") for line in verdict.assumptions)
+    assert {run.setting for run in verdict.runs} == {"loss only"}
+
+
+@pytest.mark.parametrize(
+    "corrected",
+    [
+        "loss = loss * batch['labels'].ne(-100).sum() / valid_tokens\n",
+        "loss = token_loss(model(**batch), y, reduction='sum')\n",
+    ],
+)
+def test_loss_alone_does_not_wrong_a_loop_that_weighs(verifier: Verifier, corrected: str) -> None:
+    source = ENGINE.replace("def train(model,", "def train(strategy, model,").replace(
+        "accum_steps, args", "accumulation"
+    )
+    verdict = verdict_of(
+        verifier, source.replace("        strategy.backward", f"        {corrected}        strategy.backward")
+    )
+    assert verdict.outcome is LACKS, verdict
+
+
+def test_loss_alone_confirms_no_rewrite(verifier: Verifier) -> None:
+    source = ENGINE.replace("def train(model,", "def train(strategy, model,").replace(
+        "accum_steps, args", "accumulation"
+    )
+    site = sites_in(Path("train.py"), source)[0]
+    assert verifier.verify(replace(site, rewritten=source)).outcome is LACKS

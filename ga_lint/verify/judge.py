@@ -16,6 +16,7 @@ AGREES = {
 SCALE = 1e-3  # how near a factor must be to 4 or 1/4 to be called a missing or a second division
 SHORT_WINDOW = "short last window"
 COUNT_PASSED, NO_COUNT = "count passed", "no count"  # whether the Trainer passes num_items_in_batch
+LOSS_ONLY = "loss only"  # the loop did not run; its loss did, alone
 PER_EXAMPLE = "per-example head"  # tried where the file names no head: is it wrong for every head?
 
 
@@ -37,6 +38,8 @@ def judge(answer: Answer, has_rewrite: bool) -> Judgement:
         if m.failure is None
     )
     outcome, reason = _Case(answer, allowed).decide(has_rewrite)
+    if answer.measurements[0].setting == LOSS_ONLY:
+        reason = f"loss only: {reason or 'it does not depend on how the batch is cut'}"
     return Judgement(outcome, runs, reason)
 
 

@@ -59,6 +59,7 @@ def examine(job: Job) -> Answer:
     context = Context(job, dtype, steady)
     Batch.unknown = lambda name, around: Nested(name, context.recorder, around)
     known_text(job.path, job.original)
+    original: Subject
     try:
         context.adapter = adapter_for(job.path, job.adapter)
         if context.adapter is not None:
@@ -69,13 +70,25 @@ def examine(job: Job) -> Answer:
             equal = "only the scale was asked for"
         measurements = tuple(_measure(context, original, ragged=equal is None))
     except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
-        return Answer(
-            missing=missing(error, job.path, context.recorder),
-            assumptions=context.recorder.assumptions,
-            dtype=job.dtype,
-        )
+        why = missing(error, job.path, context.recorder)
+        try:
+            original, measurements = _loss_only(context, why)
+            equal = original.equal
+        except (Exception, NotVerifiable):  # noqa: BLE001 - the first thing that was missing is the reason
+            return Answer(missing=why, assumptions=context.recorder.assumptions, dtype=job.dtype)
     assumptions = (*context.recorder.assumptions, NEUTRALISED)
     return Answer(measurements, assumptions, raises=original.raises, dtype=job.dtype, equal=equal)
+
+
+def _loss_only(context: Context, why: str) -> tuple[Subject, tuple[Measurement, ...]]:
+    """Where a loop did not run: what its loss does alone. No rewrite is judged by that."""
+    job = context.job
+    if SiteKind(job.kind) is not SiteKind.LOOP or job.rewritten is not None:
+        raise NotVerifiable(why)
+    from ga_lint.verify.worker.loss_only import LossOnlySubject
+
+    subject = LossOnlySubject(context, Module(Path(job.path), job.original), job.row, why)
+    return subject, tuple(_measure(context, subject, ragged=subject.equal is None))
 
 
 def _measure(context: Context, original: Subject, ragged: bool) -> Iterator[Measurement]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import traceback
 from collections.abc import Sequence
 
@@ -117,3 +118,8 @@ def _rows_seen(window: Sequence[torch.Tensor], rows: Sequence[data.Row]) -> list
 
 def _text(ids: list[int]) -> str:
     return "".join(f" {token}," for token in ids if token != data.PAD)
+
+
+def preload() -> None:
+    """What a child may need later, imported while files can still be written."""
+    importlib.import_module("ga_lint.verify.worker.loss_only")

@@ -30,7 +30,7 @@ def slice_loop(module: Module, scope: str, row: int | None, order_of: tuple[Modu
     is_step = isinstance(step, Function) and step.name == "training_step"
     if is_step and next(_backwards(step), None) is None:
         return _driven(module, step, automatic=True)  # type: ignore[arg-type]
-    backward = _find_backward(module, scope, row, order_of)
+    backward = find_backward(module, scope, row, order_of)
     loops: list[ast.stmt] = []
     node: ast.AST | None = module.parents.get(id(backward))
     while node is not None and not isinstance(node, Function | ast.Lambda):
@@ -51,7 +51,7 @@ def slice_loop(module: Module, scope: str, row: int | None, order_of: tuple[Modu
     return caller
 
 
-def _find_backward(module: Module, scope: str, row: int | None, order_of: tuple[Module, int] | None) -> ast.Call:
+def find_backward(module: Module, scope: str, row: int | None, order_of: tuple[Module, int] | None) -> ast.Call:
     calls = list(_backwards(module.find(scope, row) if scope else module.tree))
     if not calls:
         raise NotVerifiable(f"needs a backward in `{scope or module.path.name}`")
