@@ -458,7 +458,7 @@ def test_adapter_by_name_and_one_that_is_broken(tmp_path: Path) -> None:
     assert verdict.outcome is LACKS and "needs an adapter that can be imported" in (verdict.reason or "")
 
 
-ENGINE = loop(PLAIN).replace(
+ENGINE = loop(PLAIN + "loss = loss / accum_steps").replace(
     "        (loss / accum_steps).backward()\n", "        strategy.backward(loss, model, optimizer)\n"
 )
 ENGINE = ENGINE[: ENGINE.index("        if (step + 1)")] + "        strategy.optimizer_step(optimizer, model)\n"
@@ -489,6 +489,14 @@ def test_loss_alone_does_not_wrong_a_loop_that_weighs(verifier: Verifier, correc
     verdict = verdict_of(
         verifier, source.replace("        strategy.backward", f"        {corrected}        strategy.backward")
     )
+    assert verdict.outcome is LACKS, verdict
+
+
+def test_loss_alone_clears_no_loop(verifier: Verifier) -> None:
+    source = ENGINE.replace("def train(model,", "def train(strategy, model,").replace(
+        "accum_steps, args", "accumulation"
+    )
+    verdict = verdict_of(verifier, source.replace("ForCausalLM", "ForSequenceClassification"))
     assert verdict.outcome is LACKS, verdict
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ga_lint.verify.job import STEPS
-from ga_lint.verify.judge import AGREES, LOSS_ONLY
+from ga_lint.verify.judge import AGREES, DIFFERS, LOSS_ONLY
 from ga_lint.verify.worker import data
 from ga_lint.verify.worker.examine import Context, Pair
 from ga_lint.verify.worker.execution import Execution
@@ -25,10 +25,11 @@ from ga_lint.verify.worker.loop_slice import find_backward
 from ga_lint.verify.worker.measure import compare, is_zero
 from ga_lint.verify.worker.models import TinyModel
 from ga_lint.verify.worker.reading import Reading, read_loop
-from ga_lint.verify.worker.sources import Loop, Module
+from ga_lint.verify.worker.sources import Loop, Module, last
 from ga_lint.verify.worker.stack import Capture
 from ga_lint.verify.worker.stand_ins import NotVerifiable
 
+_ACCUMULATES = frozenset({"engine", "accumulate", "no_sync", "no_backward_sync"})
 _TAKE = "__ga_take__"
 WINDOWS = 3
 _CORRECTS = re.compile(
@@ -44,6 +45,7 @@ class LossOnlySubject:
 
     settings: tuple[str, ...] = (LOSS_ONLY,)
     raises: str | None = None
+    equal: str | None = None
 
     def __init__(self, context: Context, module: Module, row: int | None, why: str) -> None:
         self.context = context
@@ -51,10 +53,13 @@ class LossOnlySubject:
         reading = read_loop(module, job.scope, row, None, adapted=context.adapter is not None)
         if any(_CORRECTS.search(ast.unparse(node)) for node in reading.slice.nodes):
             raise NotVerifiable("needs the loop: it may put the weights of its micro-batches right itself")
+        if not reading.steps and not _ACCUMULATES & {*reading.roles.values(), *map(last, reading.called)}:
+            raise NotVerifiable("needs a loop that accumulates")
         if reading.head is None and not reading.is_about_tokens:
             raise NotVerifiable("needs the head of the model, which the file does not name")
         self.reading = _to_loss(reading, find_backward(module, job.scope, row, None))
-        self.equal = reading.equal
+        if reading.equal is not None:
+            raise NotVerifiable(f"needs the loop: {reading.equal}")
         context.recorder.assume(f"loss only: the loop around it was not run ({why})")
 
     def pair(self, ragged: bool, setting: str) -> Pair:
@@ -63,8 +68,11 @@ class LossOnlySubject:
         cut = self._run([[row] for row in rows], STEPS)
         whole = self._run(groups, 1)
         pair = Pair(cut.gradients[:WINDOWS], whole.gradients[:WINDOWS])
-        if not ragged and compare("R0", setting, pair.accumulated, pair.whole).relative_error > AGREES["float32"]:
+        error = compare("", setting, pair.accumulated, pair.whole).relative_error
+        if not ragged and error > AGREES["float32"]:
             raise NotVerifiable("needs the loop: its loss is no mean over the micro-batch")
+        if ragged and error < DIFFERS:  # a right loss says nothing of the loop around it
+            raise NotVerifiable("needs the loop: its loss alone does not depend on how the batch is cut")
         return pair
 
     def _run(self, groups: Sequence[Sequence[data.Row]], steps: int) -> Capture:
