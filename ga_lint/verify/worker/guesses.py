@@ -105,7 +105,8 @@ def guess(name: str, module: Module, recorder: Recorder) -> object:
         recorder.assume(f"`{name}` is 0: what it decides at random does not happen")
         return 0.0
     value, what = declared(module).get(part, (None, ""))
-    if (value is not None or what == DEFAULT) and "." in name:
+    is_given = value is not None or (what == DEFAULT and not _STRENGTH.search(part))  # a strength is a number
+    if is_given and "." in name:
         recorder.assume(f"`{name}` is {what} {value!r}")
         return value
     kernel = drop_in(name, recorder)
