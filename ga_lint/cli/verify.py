@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.common import end, finder_of, paths_of
 from ga_lint.cli.confirm import as_judged, in_cell, site_of
+from ga_lint.cli.numeric import settings_of
 from ga_lint.diagnostics import Finding
 from ga_lint.engine.fix import Policy, fix_bytes
 from ga_lint.engine.fix_file import Answer, Judgement, Trial
@@ -17,10 +19,10 @@ from ga_lint.engine.scope import Scope
 from ga_lint.engine.settle import told
 from ga_lint.errors import UsageError
 from ga_lint.notebook import read_text
-from ga_lint.outcome import EXIT_FINDINGS, Clean, FileOutcome, Found
+from ga_lint.outcome import EXIT_BROKEN, EXIT_FINDINGS, Clean, FileOutcome, Found
 from ga_lint.report.verdicts import render_full, render_json
 from ga_lint.source import SourceFile
-from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verdict, available, sites_in, verify_sites
+from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verdict, Verifier, available, sites_in
 
 _REPORTED = {Outcome.CONFIRMED, Outcome.REFUTED, Outcome.WRONG, Outcome.MISSING_DIVISION}
 
@@ -29,39 +31,44 @@ def run(arguments: Arguments) -> int:
     missing = available(SiteKind.LOOP)
     if missing is not None:
         raise UsageError(missing)
-    settings = _settings(arguments)
+    settings = settings_of(arguments)
     sites = _Sites()
     report = visit_files(
         paths_of(arguments), finder_of(arguments), sites.visit, force_exclude=arguments.switch("force_exclude")
     )
-    verdicts: list[Verdict] = []
-    with console.ProgressBar("Verifying", many=1) as progress:
-        for verdict in verify_sites(sites.found, settings):
-            finding = sites.findings.get(verdict.site)
-            verdicts.append(sites.as_told(as_judged(finding, verdict) if finding else verdict))
-            progress(len(verdicts), len(sites.found))
+    found = _verdicts(sites, settings)
+    verdicts = [found.get(place) or _interrupted(site) for place, site in enumerate(sites.found)]
     if arguments.text("output_format") == "json":
         console.write(render_json(verdicts))
     else:
         console.write(render_full(verdicts, details=arguments.switch("verbose")))
     code = end(report, arguments)
-    return code or (EXIT_FINDINGS if any(verdict.outcome in _REPORTED for verdict in verdicts) else 0)
+    if len(found) < len(sites.found):
+        raise KeyboardInterrupt  # what is known has been said
+    outcomes = {verdict.outcome for verdict in verdicts}
+    if Outcome.NOT_RUN in outcomes:
+        return EXIT_BROKEN
+    return code or (EXIT_FINDINGS if outcomes & _REPORTED else 0)
 
 
-def _settings(arguments: Arguments) -> Settings:
-    settings = Settings(dtype=arguments.text("dtype") or "float64")
-    if named := arguments.text("adapter"):
-        if not Path(named).is_file():
-            raise UsageError(f"--adapter: no such file: {named}")
-        settings = replace(settings, adapter=Path(named))
-    try:
-        if seed := arguments.text("seed"):
-            settings = replace(settings, seed=int(seed))
-        if timeout := arguments.text("timeout"):
-            settings = replace(settings, timeout=float(timeout))
-    except ValueError as error:
-        raise UsageError(f"--seed takes a whole number, --timeout seconds: {error}") from None
-    return settings
+def _verdicts(sites: _Sites, settings: Settings) -> dict[int, Verdict]:
+    """The verdict for each site, by its place; after Ctrl-C those for the sites that had been examined by then."""
+    found: dict[int, Verdict] = {}
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        console.ProgressBar("Verifying", many=1) as progress,
+        Verifier(settings) as verifier,
+    ):
+        progress(0, len(sites.found))
+        for place, verdict in verifier.verdicts(sites.found):
+            finding = sites.findings.get(verdict.site)
+            found[place] = sites.as_told(as_judged(finding, verdict) if finding else verdict)
+            progress(len(found), len(sites.found))
+    return found
+
+
+def _interrupted(site: Site) -> Verdict:
+    return Verdict(site, Outcome.NOT_RUN, reason="interrupted")
 
 
 class _Sites:

@@ -8,20 +8,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from ga_lint.report.text import plural, shown
-from ga_lint.verify.model import Outcome, Run, Verdict
+from ga_lint.verify.model import ORIGINAL, Outcome, Run, Verdict
 
 _COMPARED = {
     "R0": "original, equal counts",
     "R1": "original, ragged counts",
     "R2": "rewrite, ragged counts",
     "R3": "rewrite against original",
+    "R4": "ranks against one batch",
 }
 
 
-def numbers(verdict: Verdict) -> str:
-    """The relative errors of the first setting: `R1 0.57, R2 1.7e-16`."""
-    first = verdict.runs[0].setting if verdict.runs else ""
-    return ", ".join(f"{run.name} {run.relative_error:.2g}" for run in verdict.runs if run.setting == first)
+def numbers(verdict: Verdict, row: str = "") -> str:
+    """The relative errors of the first setting: `R1 0.57, R2 1.7e-16, R4 2.1e-16`; then those of R4 elsewhere."""
+    runs = [run for run in verdict.runs if run.row == row]
+    first = runs[0].setting if runs else ""
+    found = [f"{run.name} {run.relative_error:.2g}" for run in runs if run.setting == first]
+    for run in runs:
+        if run.name == "R4" and (run.setting == ORIGINAL or "processes" in run.setting):
+            where = "of the original" if run.setting == ORIGINAL else f"with {run.setting}:"
+            found.append(f"R4 {where} {run.relative_error:.2g}")
+    return ", ".join(found)
 
 
 def render_full(verdicts: Sequence[Verdict], *, details: bool = False) -> str:
@@ -42,6 +49,8 @@ def _site(verdict: Verdict, *, details: bool) -> Iterator[str]:
     yield f"{where}: {verdict.outcome.value}{measured}  [{site.kind.value} {shown(site.scope)}]".replace(" ]", "]")
     if verdict.reason:
         yield f"  {shown(verdict.reason)}"
+    for row in dict.fromkeys(run.row for run in verdict.runs if run.row):
+        yield f"  {row}: {numbers(verdict, row)}"
     if details:
         yield from (f"  {_run(run)}" for run in verdict.runs)
     if verdict.assumptions:
@@ -50,7 +59,7 @@ def _site(verdict: Verdict, *, details: bool) -> Iterator[str]:
 
 def _run(run: Run) -> str:
     setting = f" ({run.setting})" if run.setting else ""
-    what = f"{run.name} {_COMPARED.get(run.name, '')}{setting}"
+    what = f"{f'{run.row}: ' if run.row else ''}{run.name} {_COMPARED.get(run.name, '')}{setting}"
     return (
         f"{what}: {run.relative_error:.2g}, allowed {run.allowed:.0e}, scale {run.scale:.4g}, worst in {run.parameter}"
     )

@@ -14,8 +14,10 @@ from torch import nn
 
 from ga_lint.verify.worker import data
 from ga_lint.verify.worker.adapter import Watched
+from ga_lint.verify.worker.averaging import data_parallel
 from ga_lint.verify.worker.bookkeeping import without
 from ga_lint.verify.worker.data import Row
+from ga_lint.verify.worker.engines import Accelerate, Engine, Fabric
 from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.guesses import LIMITS, NEVER, drop_in, guess
 from ga_lint.verify.worker.layout import ONE_TENSOR
@@ -31,10 +33,7 @@ from ga_lint.verify.worker.roles import LOADER, LOSS, PROGRESS
 from ga_lint.verify.worker.slice_builtins import compiled
 from ga_lint.verify.worker.sources import last, project_root
 from ga_lint.verify.worker.stack import (
-    Accelerate,
     Capture,
-    Engine,
-    Fabric,
     Feed,
     Loader,
     Optimizer,
@@ -83,6 +82,9 @@ class Execution:
         self.reading, self.context, self.steps, self.head = reading, context, steps, head
         self.recorder = context.recorder
         self.model = self._main_model()
+        self.wrapped: nn.Module = self.model
+        if reading.stack is not None and reading.stack.takes is not None:
+            self.wrapped = data_parallel(self.model, reading.stack.takes)
         self.capture = Capture(self.model, context.steady)
         for member in reading.model_members:
             self.model.extras[member] = Unknown(f"model.{member}", self.recorder)
@@ -159,12 +161,12 @@ class Execution:
 
     def _make(self, role: str) -> object:
         makers: dict[str, Callable[[], object]] = {
-            "model": lambda: self.model,
+            "model": lambda: self.wrapped,
             "teacher": self._teacher,
-            "engine": lambda: Engine(self.capture, self.steps),
+            "engine": self._engine,
             "scheduler": Scheduler,
             "scaler": Scaler,
-            "fabric": Fabric,
+            "fabric": lambda: Fabric(self.wrapped),
             "iterator": lambda: Feed(self.batches),
             "tokenizer": lambda: Tokenizer([_without_labels(batch) for batch in self.batches]),
             "batch function": lambda: Feed(self.batches).next_batch,
@@ -187,6 +189,12 @@ class Execution:
         assert isinstance(made, Accelerate)
         self._made["accelerate"] = made
         return made
+
+    def _engine(self) -> object:
+        gated = self.reading.gates_engine
+        if gated:
+            self.recorder.assume("the engine divides by its steps, and steps where the loop's own gate says")
+        return Engine(self.capture, self.steps, gated=gated)
 
     def _teacher(self) -> object:
         self.recorder.assume("the teacher or reference model is a second tiny model")

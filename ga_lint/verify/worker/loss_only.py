@@ -17,16 +17,17 @@ from typing import Any
 import torch
 
 from ga_lint.verify.job import STEPS
-from ga_lint.verify.judge import AGREES, DIFFERS, LOSS_ONLY
+from ga_lint.verify.judge import LOSS_ONLY
+from ga_lint.verify.thresholds import DIFFERS, allowed_in
 from ga_lint.verify.worker import data
-from ga_lint.verify.worker.examine import Context, Pair
+from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.execution import Execution
 from ga_lint.verify.worker.loop_slice import find_backward
-from ga_lint.verify.worker.measure import compare, is_zero
+from ga_lint.verify.worker.measure import Pair, compare_pair, is_zero
 from ga_lint.verify.worker.models import TinyModel
 from ga_lint.verify.worker.reading import Reading, read_loop
 from ga_lint.verify.worker.sources import Loop, Module, last
-from ga_lint.verify.worker.stack import Capture
+from ga_lint.verify.worker.stack import Capture, Captured
 from ga_lint.verify.worker.stand_ins import NotVerifiable
 
 _ACCUMULATES = frozenset({"engine", "accumulate", "no_sync", "no_backward_sync"})
@@ -46,6 +47,7 @@ class LossOnlySubject:
     settings: tuple[str, ...] = (LOSS_ONLY,)
     raises: str | None = None
     equal: str | None = None
+    stack: str | None = None  # on ranks the loop matters
 
     def __init__(self, context: Context, module: Module, row: int | None, why: str) -> None:
         self.context = context
@@ -62,25 +64,25 @@ class LossOnlySubject:
             raise NotVerifiable(f"needs the loop: {reading.equal}")
         context.recorder.assume(f"loss only: the loop around it was not run ({why})")
 
-    def pair(self, ragged: bool, setting: str) -> Pair:
+    def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
         rows = data.rows(ragged, self.context.job.seed)[: WINDOWS * STEPS]
         groups = [rows[start : start + STEPS] for start in range(0, len(rows), STEPS)]
         cut = self._run([[row] for row in rows], STEPS)
         whole = self._run(groups, 1)
-        pair = Pair(cut.gradients[:WINDOWS], whole.gradients[:WINDOWS])
-        error = compare("", setting, pair.accumulated, pair.whole).relative_error
-        if not ragged and error > AGREES["float32"]:
+        pair = Pair([cut.gradients[:WINDOWS]], whole.gradients[:WINDOWS])
+        error = compare_pair("", setting, pair, pair.full).relative_error
+        if not ragged and error > allowed_in("float32"):
             raise NotVerifiable("needs the loop: its loss is no mean over the micro-batch")
         if ragged and error < DIFFERS:  # a right loss says nothing of the loop around it
             raise NotVerifiable("needs the loop: its loss alone does not depend on how the batch is cut")
         return pair
 
-    def _run(self, groups: Sequence[Sequence[data.Row]], steps: int) -> Capture:
+    def _run(self, groups: Sequence[Sequence[data.Row]], steps: int) -> Captured:
         run = Execution(self.reading, self.context, groups, 1, self.reading.head or "causal")
         run.space[_TAKE] = _Taker(run.capture, run.model, steps)
         torch.manual_seed(self.context.job.seed)
         run.execute(frozenset())
-        found = run.capture
+        found = run.capture.captured
         if found.sizes[:WINDOWS] != [steps] * WINDOWS or is_zero(found.gradients):
             raise NotVerifiable("needs a loss for each micro-batch that reaches the model")
         seen = [len({str(ids.tolist()) for ids in window}) for window in found.seen[:WINDOWS]]

@@ -16,11 +16,11 @@ from torch import nn
 from ga_lint.verify.job import STEPS
 from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT
 from ga_lint.verify.worker import data
-from ga_lint.verify.worker.examine import Context, Pair
+from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.heads import head_of
 from ga_lint.verify.worker.loop_self import SelfStandIn, ancestry, assigned
-from ga_lint.verify.worker.measure import Gradient, is_zero
+from ga_lint.verify.worker.measure import Gradient, Pair, is_zero
 from ga_lint.verify.worker.models import Config
 from ga_lint.verify.worker.namespace import Loader, Namespace
 from ga_lint.verify.worker.sources import Function, Module, dotted, project_root
@@ -38,6 +38,7 @@ class ForwardSubject:
 
     raises: str | None = None
     equal: str | None = None
+    stack: str | None = None
 
     def __init__(self, context: Context, module: Module, row: int | None) -> None:
         self.context, self.module = context, module
@@ -54,14 +55,14 @@ class ForwardSubject:
         self.settings: tuple[str, ...] = (COUNT_PASSED, NO_COUNT) if self.is_counted else (NO_COUNT,)
         self.named = names if method.args.kwarg is None else None  # None: it takes any
 
-    def pair(self, ragged: bool, setting: str) -> Pair:
+    def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
         rows = data.rows(ragged, self.context.job.seed)[: WINDOWS * STEPS]
         windows = [rows[start : start + STEPS] for start in range(0, len(rows), STEPS)]
         accumulated = [self._gradient([[row] for row in window], setting) for window in windows]
         whole = [self._gradient([window], setting) for window in windows]
         if is_zero(whole):
             raise NotVerifiable("needs a loss that reaches the model: its gradient is zero")
-        return Pair(accumulated, whole)
+        return Pair([accumulated], whole)
 
     def _gradient(self, parts: list[list[data.Row]], setting: str) -> Gradient:
         """The gradient as the Trainer accumulates it: divided by the parts only where no count is passed."""

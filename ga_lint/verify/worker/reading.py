@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ga_lint.verify.worker import data
+from ga_lint.verify.worker.distribution import Distribution, distribution
 from ga_lint.verify.worker.evidence import equal_counts, only_ids
 from ga_lint.verify.worker.heads import head_of
 from ga_lint.verify.worker.layout import ONE_TENSOR, batch_keys, ignore_index, tuple_layout
@@ -39,7 +40,15 @@ class Reading:
     equal: str | None  # why all counts are equal
     accelerator_divides: bool
     unlabelled: bool  # the batches hold no labels: the loop adds its own to them
+    stack: Distribution | None  # what puts the code on several ranks; None: it is a single process's
     code: dict[int, types.CodeType] = field(default_factory=dict)  # what was compiled in one run serves the others
+
+    @property
+    def gates_engine(self) -> bool:
+        """Whether the loop decides itself when the engine steps."""
+        engines = {f"{name}.step" for name, role in self.roles.items() if role == "engine"}
+        gates = (n for n in ast.walk(self.slice.loop) if isinstance(n, ast.If) and _has_period(n.test))
+        return any(isinstance(n, ast.Call) and dotted(n.func) in engines for gate in gates for n in ast.walk(gate))
 
     @property
     def model_members(self) -> list[str]:
@@ -79,6 +88,7 @@ def read_loop(
         equal=_equal(source, before, layout, head),
         accelerator_divides=_accelerator_has_steps(module, found),
         unlabelled=_adds_labels(before.nodes),
+        stack=distribution(f"{source.text}\n{module.text}", frozenset(roles.values())),
     )
 
 
@@ -114,3 +124,7 @@ def _equal(module: Module, found: LoopSlice, layout: tuple[str, ...] | None, hea
     if head == "span":
         return "every example has one answer"
     return equal_counts(module.text) or only_ids(found.nodes)
+
+
+def _has_period(test: ast.expr) -> bool:
+    return any(isinstance(n, ast.BinOp) and isinstance(n.op, ast.Mod) for n in ast.walk(test))

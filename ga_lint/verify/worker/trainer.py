@@ -10,18 +10,21 @@ import warnings
 from typing import Any
 
 import torch
+import transformers
 from transformers import Trainer, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
 from ga_lint.verify.job import STEPS
 from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT, PER_EXAMPLE
 from ga_lint.verify.worker import data
-from ga_lint.verify.worker.examine import Context, Pair
+from ga_lint.verify.worker.engines import start_accelerate
+from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.graft import Graft, set_attributes, with_class
 from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.heads import HEAD_GUESSED, head_of
-from ga_lint.verify.worker.measure import Gradient, is_zero, snapshot
+from ga_lint.verify.worker.measure import Gradient, Pair, is_zero, snapshot
 from ga_lint.verify.worker.models import tiny_llama
+from ga_lint.verify.worker.ranks import count, together
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Recorder, Unknown
 from ga_lint.verify.worker.tokens import Tokenizer
@@ -33,6 +36,7 @@ _TALKS_OF_LABELS = re.compile(
     r"label|vocab|input_ids|causal|language.?model|-100|logits|\bSFT|fine.?tun|\bLLM|instruct", re.I
 )
 _WITHOUT_LABELS = re.compile(r"Embed|Retriev|Rerank|BiEncoder|Biencoder|Contrast|SimCSE|Reward|DPO|KTO|PPO|GRPO|ORPO")
+_OWN_COUNT = re.compile(r"average_tokens_across_devices\s*=\s*False")
 _OPTS_OUT = re.compile(r"\baccepts_loss_kwargs\s*=\s*False")  # on the model, wherever the file builds it
 
 
@@ -40,6 +44,10 @@ class TrainerSubject:
     """One class with a `compute_loss` or `training_step` override, ready to be trained for two steps."""
 
     settings: tuple[str, ...] = (COUNT_PASSED, NO_COUNT)
+    stack: str | None = (
+        f"real Trainers of transformers {transformers.__version__} with their Accelerators, and a stand-in for "
+        "DistributedDataParallel"
+    )
 
     def __init__(self, context: Context, module: Module, row: int | None) -> None:
         self.context, self.module = context, module
@@ -53,6 +61,8 @@ class TrainerSubject:
             raise NotVerifiable(
                 f"needs the batch of `{owner.name}`: nothing says that it has labels (line {owner.lineno})"
             )
+        if context.job.withheld:
+            self.settings = (NO_COUNT,)
         adapted = context.adapter is not None
         self.head = "causal" if adapted else head_of(module.text) or "causal"
         if not adapted and head_of(module.text) is None:
@@ -60,16 +70,25 @@ class TrainerSubject:
             self.settings = (*self.settings, PER_EXAMPLE)
         self.keys = sorted(_batch_keys(owner))
 
-    def pair(self, ragged: bool, setting: str) -> Pair:
-        rows = data.rows(ragged, self.context.job.seed)[: WINDOWS * STEPS]
-        data.Batch.apart = data.Batch.hides_labels = False
-        first = self._train(rows, STEPS, setting)
-        if data.Batch.apart:  # a tuple, or a dictionary of batches: the Trainer finds no labels to count
-            data.Batch.hides_labels = True
-            self.context.recorder.assume("the batch has no labels at its top: the Trainer counts nothing")
-        else:
-            return Pair(first, self._train(rows, 1, setting))
-        return Pair(self._train(rows, STEPS, setting), self._train(rows, 1, setting))
+    def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
+        seed = self.context.job.seed
+        dealt = data.dealt(ragged, seed, ranks) if ranks > 1 else [data.rows(ragged, seed)]
+        # accelerate deals whole batches to one rank after the other
+        rows = [row for batch in list(zip(*dealt, strict=True))[: WINDOWS * STEPS] for row in batch]
+        if ranks == 1:
+            data.Batch.apart = data.Batch.hides_labels = False
+            first = self._train(rows, STEPS, setting)
+            if data.Batch.apart:  # a tuple, or a dictionary of batches: the Trainer finds no labels to count
+                data.Batch.hides_labels = True
+                self.context.recorder.assume("the batch has no labels at its top: the Trainer counts nothing")
+                first = self._train(rows, STEPS, setting)
+            return Pair([first], self._train(rows, 1, setting))
+
+        def work(_: int) -> list[Gradient]:
+            with self.context.steady.another():
+                return self._train(rows, STEPS, setting)
+
+        return Pair(together(ranks).run(work), self._train(rows, 1, setting))
 
     def _train(self, rows: list[data.Row], steps: int, setting: str) -> list[Gradient]:
         job, dtype = self.context.job, self.context.dtype
@@ -81,7 +100,9 @@ class TrainerSubject:
             model = tiny_llama(head, dtype, job.seed)
         windows: list[Gradient] = []
         optimizer = _Recording(model, windows)
-        arguments = _arguments(len(rows) // WINDOWS // steps, steps, self.module, self.context.recorder)
+        start_accelerate()
+        batch = len(rows) // WINDOWS // steps // count()
+        arguments = _arguments(batch, steps, self.module, self.context.recorder)
         trainer = Trainer(
             model=model,
             args=arguments,
@@ -174,6 +195,8 @@ def _arguments(batch: int, steps: int, module: Module, recorder: Recorder) -> Tr
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
+    if _OWN_COUNT.search(module.text):
+        arguments.average_tokens_across_devices = False
     arguments.__class__ = Arguments
     return arguments
 
