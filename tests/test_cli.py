@@ -28,8 +28,8 @@ fix: --select --ignore --extend-select --min-confidence --transformers-version -
  --unsafe-fixes --verify --no-verify --verified-only --ask --exit-non-zero-on-fix --output-format --output
  --quiet -q --verbose -v --color --config --isolated
 verify: --select --ignore --extend-select --transformers-version --exclude --extend-exclude --force-exclude
- --respect-gitignore --no-respect-gitignore --timeout --seed --dtype --device --ranks --fsdp --output-format --quiet
- -q --verbose -v --color --config --isolated
+ --respect-gitignore --no-respect-gitignore --timeout --seed --dtype --device --ranks --fsdp --adapter --output-format
+ --quiet -q --verbose -v --color --config --isolated
 server: --stdio
 rule: --output-format --all --color
 """

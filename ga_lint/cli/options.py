@@ -121,6 +121,8 @@ OPTIONS = (
            "DEVICE"),
     Option("--ranks", "verify", "Run distributed sites on so many real processes too.", Panel.NUMBERS, _TEXT, "N"),
     Option("--fsdp", "verify", "Shard the model of those processes.", Panel.NUMBERS),
+    Option("--adapter", "verify", "Take model and batches from here (default: ga_lint_verify.py beside a file).",
+           Panel.NUMBERS, _TEXT, "FILE"),
 
     Option("--output-format", "check fix", f"auto (default: full, with the annotations of a CI), {', '.join(FORMATS)}.",
            Panel.OUTPUT, _TEXT, "FORMAT", ("auto", *FORMATS)),

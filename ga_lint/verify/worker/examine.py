@@ -14,13 +14,16 @@ from ga_lint.verify.judge import PER_EXAMPLE, SHORT_WINDOW
 from ga_lint.verify.model import ORIGINAL, SiteKind
 from ga_lint.verify.on_ranks import ON_RANKS
 from ga_lint.verify.thresholds import allowed_in, differs
+from ga_lint.verify.worker.adapter import Adapter, adapter_for
 from ga_lint.verify.worker.data import Batch
 from ga_lint.verify.worker.describe import describe
 from ga_lint.verify.worker.measure import Pair, compare, compare_pair
+from ga_lint.verify.worker.missing import known_text, missing
+from ga_lint.verify.worker.nested import Nested
 from ga_lint.verify.worker.neutral import NEUTRALISED, Steady, neutralise
 from ga_lint.verify.worker.ranks import Ranks
 from ga_lint.verify.worker.sources import Module
-from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder, Unknown
+from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder
 
 NO_SHORT_STEP = "the original takes one step for the short last window, the rewritten code none, or several"
 
@@ -48,19 +51,30 @@ class Context:
     dtype: torch.dtype
     steady: Steady
     recorder: Recorder = field(default_factory=Recorder)
+    adapter: Adapter | None = None
 
 
 def examine(job: Job) -> Answer:
     """Run one site; whatever keeps it from running is part of the answer."""
     context = _context(job, job.device)
+    known_text(job.path, job.original)
+    original: Subject
     try:
+        context.adapter = adapter_for(job.path, job.adapter)
+        if context.adapter is not None:
+            context.recorder.assume(f"model and batches as {context.adapter.path.name} makes them")
         original = _subject(context, job.original, job.row)
         equal = original.equal if job.ragged is None and job.rewritten is None else None
         if job.ragged is False:
             equal = "only the scale was asked for"
         measurements = tuple(_measure(context, original, ragged=equal is None))
     except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
-        return Answer(missing=describe(error, job), assumptions=context.recorder.assumptions, dtype=job.dtype)
+        why = missing(error, job.path, context.recorder)
+        try:
+            original, measurements = _loss_only(context, why)
+            equal = original.equal
+        except (Exception, NotVerifiable):  # noqa: BLE001 - the first thing that was missing is the reason
+            return Answer(missing=why, assumptions=context.recorder.assumptions, dtype=job.dtype)
     assumptions = (*context.recorder.assumptions, NEUTRALISED)
     return Answer(measurements, assumptions, raises=original.raises, dtype=job.dtype, equal=equal, stack=original.stack)
 
@@ -68,7 +82,7 @@ def examine(job: Job) -> Answer:
 def _context(job: Job, device: str) -> Context:
     dtype = getattr(torch, job.dtype)
     context = Context(job, dtype, neutralise(dtype, device))
-    Batch.unknown = lambda key: Unknown(key, context.recorder)
+    Batch.unknown = lambda name, around: Nested(name, context.recorder, around)
     return context
 
 
@@ -76,6 +90,7 @@ def examine_together(job: Job, ranks: Ranks) -> Answer:
     """R4 by a process for each rank, of which this is one; nothing for a single process's code."""
     context = _context(job, job.ranks_device)
     try:
+        context.adapter = adapter_for(job.path, job.adapter)
         original = judged = _subject(context, job.original, job.row)
         if original.stack is None or SiteKind(job.kind) is SiteKind.LOSS_FUNCTION:
             return Answer(dtype=job.dtype)
@@ -92,6 +107,18 @@ def examine_together(job: Job, ranks: Ranks) -> Answer:
     except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
         return Answer(missing=describe(error, job), dtype=job.dtype)
     return Answer(tuple(found), context.recorder.assumptions, dtype=job.dtype)
+
+
+def _loss_only(context: Context, why: str) -> tuple[Subject, tuple[Measurement, ...]]:
+    """Where a loop did not run: what its loss does alone. No rewrite is judged by that."""
+    job = context.job
+    out_of_control = why.startswith("needs its accumulation steps under control")  # it may not accumulate at all
+    if SiteKind(job.kind) is not SiteKind.LOOP or job.rewritten is not None or out_of_control:
+        raise NotVerifiable(why)
+    from ga_lint.verify.worker.loss_only import LossOnlySubject
+
+    subject = LossOnlySubject(context, Module(Path(job.path), job.original), job.row, why)
+    return subject, tuple(_measure(context, subject, ragged=subject.equal is None))
 
 
 def _measure(context: Context, original: Subject, ragged: bool) -> Iterator[Measurement]:
@@ -183,9 +210,9 @@ def _subject(context: Context, text: str, row: int | None, order_of: str | None 
 
         return TrainerSubject(context, module, row)
     if kind is SiteKind.LOSS_FUNCTION:
-        from ga_lint.verify.worker.loss_function import LossFunctionSubject
+        from ga_lint.verify.worker.loss_function import loss_subject
 
-        return LossFunctionSubject(context, module, row)
+        return loss_subject(context, module, row)
     from ga_lint.verify.worker.loop import LoopSubject
 
     return LoopSubject(context, module, row, Module(module.path, order_of) if order_of is not None else None)
