@@ -12,10 +12,10 @@ from pathlib import Path
 from ga_lint.diagnostics import Confidence
 from ga_lint.errors import UsageError
 
-# ruff's list. Plain names, so that the usual run needs no pattern library.
+# ruff's list and our own cache. Plain names, so that the usual run needs no pattern library.
 DEFAULT_EXCLUDE = (
-    ".bzr", ".direnv", ".eggs", ".git", ".git-rewrite", ".hg", ".ipynb_checkpoints", ".mypy_cache", ".nox",
-    ".pants.d", ".pyenv", ".pytest_cache", ".pytype", ".ruff_cache", ".svn", ".tox", ".venv", ".vscode",
+    ".bzr", ".direnv", ".eggs", ".ga_lint_cache", ".git", ".git-rewrite", ".hg", ".ipynb_checkpoints", ".mypy_cache",
+    ".nox", ".pants.d", ".pyenv", ".pytest_cache", ".pytype", ".ruff_cache", ".svn", ".tox", ".venv", ".vscode",
     "__pycache__", "__pypackages__", "_build", "buck-out", "build", "dist", "node_modules", "site-packages", "venv",
 )  # fmt: skip
 CONFIDENCES = tuple(str(confidence) for confidence in Confidence)

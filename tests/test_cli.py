@@ -20,9 +20,10 @@ from testbed.shell import BROKEN, HIT, ga_lint, write
 
 FROZEN = """
 check: --select --ignore --extend-select --min-confidence --transformers-version --exclude --extend-exclude
- --force-exclude --respect-gitignore --no-respect-gitignore --stdin-filename --diff-base --show-files --baseline
- --update-baseline --prune-baseline --error-stale-baseline --ignore-suppressions --add-ignore --output-format --output
- --statistics --fail-on --exit-zero --quiet -q --verbose -v --color --config --isolated --show-settings
+ --force-exclude --respect-gitignore --no-respect-gitignore --stdin-filename --diff-base --jobs --no-cache --cache-dir
+ --show-files --baseline --update-baseline --prune-baseline --error-stale-baseline --ignore-suppressions --add-ignore
+ --output-format --output --statistics --fail-on --exit-zero --quiet -q --verbose -v --color --config --isolated
+ --show-settings
 fix: --select --ignore --extend-select --min-confidence --transformers-version --exclude --extend-exclude
  --force-exclude --respect-gitignore --no-respect-gitignore --stdin-filename --diff-base --baseline --diff
  --unsafe-fixes --verify --no-verify --verified-only --ask --exit-non-zero-on-fix --output-format --output

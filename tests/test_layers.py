@@ -17,6 +17,7 @@ PACKAGE = ROOT / "ga_lint"
 BASE = {"errors", "source", "diagnostics", "outcome", "resources", "notebook"}  # types that everybody speaks in
 MAY_IMPORT = {
     "errors": set(),
+    "trail": set(),
     "source": {"errors"},
     "notebook": {"errors", "source"},
     "diagnostics": {"source"},
@@ -26,11 +27,11 @@ MAY_IMPORT = {
     "config_schema": {"config", "knowledge"},
     "syntax": {"source", "errors"},
     "knowledge": {"errors", "resources"},
-    "project": {"source", "errors", "syntax", "knowledge"},
-    "facts": {"source", "diagnostics", "errors", "syntax", "project", "knowledge"},
+    "project": {"source", "errors", "syntax", "knowledge", "trail"},
+    "facts": {"source", "diagnostics", "errors", "syntax", "project", "knowledge", "trail"},
     "rules": {"source", "diagnostics", "facts.model", "project", "knowledge"},
     "fixers": {"source", "diagnostics", "errors", "syntax", "facts.model"},
-    "engine": BASE | {"config", "syntax", "knowledge", "project", "facts", "rules", "fixers"},
+    "engine": BASE | {"config", "syntax", "knowledge", "project", "facts", "rules", "fixers", "trail"},
     "report": {"outcome", "diagnostics", "source", "resources", "verify.model"},
     "verify": set(),
     "cli": BASE | {"config", "engine", "report", "rules.registry", "verify", "lsp"},

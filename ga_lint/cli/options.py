@@ -95,6 +95,11 @@ OPTIONS = (
     Option("--stdin-filename", "check fix", "The path that the text on stdin would have.", Panel.FILES, _TEXT, "FILE"),
     Option("--diff-base", "check fix", "Only findings that touch a line changed since the merge base with it.",
            Panel.FILES, _TEXT, "REVISION"),
+    Option("--jobs", "check", "Processes to share the files (default: one for each processor, at most 8).", Panel.FILES,
+           _TEXT, "NUMBER"),
+    Option("--no-cache", "check", "Look at every file anew, and keep nothing.", Panel.FILES),
+    Option("--cache-dir", "check", "Where to keep what was found (default: .ga_lint_cache in the project).",
+           Panel.FILES, _TEXT, "FOLDER"),
     Option("--show-files", "check", "List the files that would be checked, and stop.", Panel.FILES),
 
     Option("--baseline", "check fix", "Leave out the known findings in this file.", Panel.BASELINE, _TEXT, "FILE"),

@@ -80,6 +80,9 @@ def _walk(top: str, finder: ConfigFinder, force_exclude: bool) -> Iterator[tuple
         ignores = GitIgnores()
         if config.respect_gitignore:
             ignores = (GitIgnores.above(folder) if above is None else above).entering(folder)
+        shown = os.path.join(display_path(folder), "")
+        if folder == os.getcwd():
+            shown = ""
         for entry in entries:
             is_folder = entry.is_dir(follow_symlinks=False)  # a link to a folder may lead back up
             if not is_folder and not _is_python(entry):
@@ -89,13 +92,13 @@ def _walk(top: str, finder: ConfigFinder, force_exclude: bool) -> Iterator[tuple
             if is_folder:
                 todo.append((entry.path, ignores))
             else:
-                yield entry.path, Target(Path(display_path(entry.path)), config, named=False)
+                yield entry.path, Target(Path(shown + entry.name), config, named=False)
 
 
 def _is_python(entry: os.DirEntry[str]) -> bool:
     # Emacs' lock files, `.#train.py`, are links to nowhere. A link to itself is an error for DirEntry.is_dir.
     is_named_so = entry.name.endswith((".py", NOTEBOOK)) and not entry.name.startswith(".#")
-    return is_named_so and not os.path.isdir(entry.path)
+    return is_named_so and not (entry.is_symlink() and os.path.isdir(entry.path))  # no folder itself: asked before
 
 
 @functools.cache
