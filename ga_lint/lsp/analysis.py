@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ga_lint.config import ConfigError, ConfigFinder
 from ga_lint.diagnostics import Diagnostic, FixTier
-from ga_lint.engine.check_file import check_source
-from ga_lint.engine.patterns import Excludes
-from ga_lint.engine.run import collector_paused
-from ga_lint.engine.scope import Scope, Scopes
-from ga_lint.errors import FixNotApplicable, SourceError
+from ga_lint.engine.held import Checker, held
+from ga_lint.engine.scope import Scope
+from ga_lint.errors import FixNotApplicable
 from ga_lint.notebook import read_notebook
-from ga_lint.outcome import Failed, FileOutcome, Found, Skipped, SkipReason
+from ga_lint.outcome import Failed, FileOutcome, Found
 from ga_lint.source import Edit, SourceFile
 
 
@@ -111,12 +107,11 @@ class Analyser:
 
     def forget(self) -> None:
         """Files on disk may have changed."""
-        self._finder = ConfigFinder()
-        self._scopes = Scopes()
+        self._check = Checker()
 
     def of_text(self, path: Path, text: str) -> Analysis:
-        """The analysis of a file as the editor shows it, whatever coding line it has."""
-        return self._of(SourceFile(path, text.encode("utf-8", "surrogatepass"), text, "utf-8", False))
+        """The analysis of a file as the editor shows it."""
+        return self._of(held(path, text))
 
     def of_cells(self, path: Path, cells: Sequence[str | None]) -> Analysis:
         """The analysis of a notebook: the text of each code cell, None for the others."""
@@ -124,14 +119,5 @@ class Analyser:
         return self._of(read_notebook(path, json.dumps({"cells": kinds}).encode()))
 
     def _of(self, source: SourceFile) -> Analysis:
-        try:
-            scope = self._scopes.of(self._finder.of_folder(source.path.parent))
-        except ConfigError as error:
-            return Analysis(source, Failed(source.path, str(error)), None)
-        if Excludes(scope.config).match_anywhere(os.path.abspath(source.path)):
-            return Analysis(source, Skipped(source.path, SkipReason.EXCLUDED), scope)
-        try:
-            with collector_paused():
-                return Analysis(source, check_source(source, scope), scope)
-        except SourceError as error:
-            return Analysis(source, Failed(source.path, str(error)), scope)
+        outcome, scope = self._check(source)
+        return Analysis(source, outcome, scope)
