@@ -12,7 +12,7 @@ from ga_lint.cli.arguments import Arguments
 from ga_lint.config import RELEASES_WANTED, ConfigFinder, Flags, Selection, names_releases
 from ga_lint.diagnostics import Confidence
 from ga_lint.errors import UsageError
-from ga_lint.outcome import Report
+from ga_lint.outcome import Clean, Report, Skipped
 from ga_lint.report.text import shown
 
 
@@ -66,6 +66,20 @@ def end(report: Report, arguments: Arguments, more_notes: Sequence[str] = ()) ->
             console.note(line)
     console.note(report.summary())
     return report.exit_code
+
+
+def told_outcomes(report: Report) -> list[str]:
+    """What became of each file of which nothing else is said, for --verbose."""
+    notes = []
+    for outcome in report.outcomes:
+        match outcome:
+            case Skipped(path, reason):
+                notes.append(f"skipped: {shown(path)}: {reason.value}")
+            case Clean(path):
+                notes.append(f"clean: {shown(path)}")
+            case _:
+                pass
+    return notes
 
 
 class Ci(enum.Enum):

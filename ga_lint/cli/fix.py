@@ -11,7 +11,7 @@ from pathlib import Path
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.ask import Asker
-from ga_lint.cli.common import below_workspace, end, finder_of, paths_of
+from ga_lint.cli.common import below_workspace, end, finder_of, paths_of, told_outcomes
 from ga_lint.cli.confirm import Confirmer
 from ga_lint.cli.known import KnownFindings
 from ga_lint.cli.output import outputs_of, write_outputs
@@ -48,7 +48,7 @@ def run(arguments: Arguments) -> int:
                 paths_of(arguments), finder, policy, force_exclude=arguments.switch("force_exclude"), progress=progress
             )
     report = replace(report, left=replace(report.left, below=below_workspace()))
-    notes = list(_notes(report, arguments, confirm))
+    notes = [*(told_outcomes(report.left) if arguments.switch("verbose") else ()), *_notes(report, arguments, confirm)]
     if arguments.switch("diff"):
         color = console.wants_color(arguments.text("color"))
         for rewriting in report.rewritten:
