@@ -239,7 +239,7 @@ class TestStreams:
 
     def test_output_to_an_impossible_place(self, tmp_path: Path) -> None:
         ran = ga_lint("check", "--output", "json:no/r.json", cwd=tmp_path)
-        assert (ran.code, ran.err) == (2, "error: --output: no/r.json cannot be written: No such file or directory\n")
+        assert (ran.code, ran.err) == (2, "error: --output: no/r.json cannot be written: no folder no\n")
 
     def test_statistics(self, tmp_path: Path) -> None:
         write(tmp_path, {"a.py": BROKEN, "b.py": BROKEN})

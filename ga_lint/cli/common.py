@@ -42,6 +42,7 @@ def finder_of(arguments: Arguments) -> ConfigFinder:
         transformers_version=releases,
         ignore_suppressions=arguments.switch("ignore_suppressions"),
     )
+    _refuse_bad_patterns(arguments)
     config, isolated = arguments.text("config"), arguments.switch("isolated")
     if config and isolated:
         raise UsageError("--config and --isolated contradict each other; give one")
@@ -55,6 +56,25 @@ def _refuse_unknown_rules(selection: Selection) -> None:
         from ga_lint.engine.select import refuse_unknown
 
         refuse_unknown(selectors, known_rules())
+
+
+def _refuse_bad_patterns(arguments: Arguments) -> None:
+    for option in ("exclude", "extend_exclude"):
+        if patterns := arguments.items(option):
+            from ga_lint.engine.patterns import refuse_bad
+
+            refuse_bad(f"--{option.replace('_', '-')}", patterns)
+
+
+def writable(flag: str, path: Path) -> Path:
+    """The path, after a look whether a file can be there: to say so later would cost a whole run."""
+    if path.is_dir():
+        raise UsageError(f"{flag}: {path} cannot be written: it is a folder")
+    if not path.parent.is_dir():
+        raise UsageError(f"{flag}: {path} cannot be written: no folder {path.parent}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"{flag}: {path} cannot be written: permission denied")
+    return path
 
 
 def end(report: Report, arguments: Arguments, more_notes: Sequence[str] = ()) -> int:

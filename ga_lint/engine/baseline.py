@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,23 +90,32 @@ def _entry(diagnostic: Diagnostic, path: str) -> Entry:
 def read_baseline(path: Path) -> tuple[Entry, ...]:
     """The entries of a file; UsageError where it is missing or no baseline."""
     try:
-        document = json.loads(path.read_bytes())
-        if document["version"] != VERSION:
-            raise UsageError(f"{path}: a baseline of version {document['version']}, not {VERSION}; write a new one")
-        return tuple(_checked(item) for item in document["findings"])
+        return tuple(_entries(path, json.loads(path.read_bytes())))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such baseline; write one with --update-baseline") from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path}: not a baseline ({error}); write a new one with --update-baseline") from None
+    except (ValueError, RecursionError) as error:
+        remedy = "delete it and write a new one with --update-baseline"
+        raise UsageError(f"{path}: not a baseline, or a damaged one ({error}); {remedy}") from None
 
 
-def _checked(item: dict[str, str]) -> Entry:
-    entry = Entry(**item)
-    if entry.confidence not in CONFIDENCES or not all(isinstance(value, str) for value in item.values()):
-        raise ValueError(f"an entry for {entry.path}")
-    return entry
+def _entries(path: Path, document: object) -> Iterator[Entry]:
+    if not isinstance(document, dict) or "version" not in document:
+        raise ValueError("no version")
+    if document["version"] != VERSION:
+        told = f"a baseline of version {document['version']}; this ga-lint reads version {VERSION}"
+        raise UsageError(f"{path}: {told}: use the ga-lint that wrote it, or delete it and write a new one")
+    findings = document.get("findings")
+    if not isinstance(findings, list):
+        raise ValueError("no list of findings")
+    names = [field.name for field in dataclasses.fields(Entry)]
+    for number, item in enumerate(findings, 1):
+        if not isinstance(item, dict) or sorted(item) != sorted(names):
+            raise ValueError(f"finding {number} must have {', '.join(names)}")
+        if item["confidence"] not in CONFIDENCES or not all(isinstance(value, str) for value in item.values()):
+            raise ValueError(f"finding {number} has a wrong value")
+        yield Entry(**item)
 
 
 def write_baseline(path: Path, entries: list[Entry]) -> None:

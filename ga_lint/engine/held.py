@@ -31,9 +31,10 @@ class Checker:
         """The outcome, and the scope, None where the settings are wrong. What is excluded is skipped."""
         try:
             scope = self._scopes.of(self._finder.of_folder(source.path.parent))
+            excluded = Excludes(scope.config).match_anywhere(os.path.abspath(source.path))
         except ConfigError as error:
             return Failed(source.path, str(error)), None
-        if Excludes(scope.config).match_anywhere(os.path.abspath(source.path)):
+        if excluded:
             return Skipped(source.path, SkipReason.EXCLUDED), scope
         try:
             with collector_paused():
