@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ga_lint.diagnostics import Diagnostic, FixTier
@@ -34,23 +33,30 @@ class Analysis:
     source: SourceFile
     outcome: FileOutcome
     scope: Scope | None
+    _cures: dict[Diagnostic, tuple[Cure | None, Cure | None]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         return self.outcome.diagnostics if isinstance(self.outcome, Found | Failed) else ()
 
-    @cached_property
-    def cures(self) -> tuple[Cure, ...]:
-        """Every rewrite that is proved, and a comment for each finding. LibCST is imported for the first one."""
-        if self.scope is None or not isinstance(self.outcome, Found):
-            return ()
-        from ga_lint.engine.propose import findings_by, with_edits
+    def cures(self, found: Sequence[Diagnostic]) -> list[Cure]:
+        """The rewrites of these findings, as far as they are proved, then a comment for each.
 
-        proposed = with_edits(self.source, self.outcome, findings_by(self.scope))
-        found = proposed.diagnostics if isinstance(proposed, Found) else ()
-        rewrites = [cure for diagnostic in found if (cure := _rewrite(diagnostic)) is not None]
-        silences = (_silence(self.source, diagnostic) for diagnostic in found if _can_be_silenced(diagnostic))
-        return (*rewrites, *(cure for cure in silences if cure is not None))
+        A rewrite takes as long as some checks of the whole text, so only what is asked for is worked out.
+        """
+        for diagnostic in found:
+            if diagnostic not in self._cures:
+                proposed = self._with_edit(diagnostic)
+                self._cures[diagnostic] = (_rewrite(proposed), _silence(self.source, proposed))
+        pairs = [self._cures[diagnostic] for diagnostic in found]
+        return [cure for cures in zip(*pairs, strict=True) for cure in cures if cure is not None]
+
+    def _with_edit(self, diagnostic: Diagnostic) -> Diagnostic:
+        if self.scope is None or not isinstance(self.outcome, Found):
+            return diagnostic
+        from ga_lint.engine.propose import findings_by, with_edit  # LibCST, for the first one
+
+        return with_edit(self.source, diagnostic, self.outcome, findings_by(self.scope))
 
 
 @dataclass(frozen=True)
@@ -82,16 +88,12 @@ def _rewrite(diagnostic: Diagnostic) -> Cure | None:
     return Cure(title, diagnostic, diagnostic.edits, preferred=fix.tier is FixTier.SAFE)
 
 
-def _can_be_silenced(diagnostic: Diagnostic) -> bool:
-    from ga_lint.engine.add_ignore import NEVER
-
-    return diagnostic.finding.code not in NEVER
-
-
 def _silence(source: SourceFile, diagnostic: Diagnostic) -> Cure | None:
-    from ga_lint.engine.add_ignore import with_ignores
+    from ga_lint.engine.add_ignore import NEVER, with_ignores
     from ga_lint.engine.propose import edits_between
 
+    if diagnostic.finding.code in NEVER:
+        return None
     try:
         edits = edits_between(source, source.rewritten(with_ignores(source, [diagnostic], "")))
     except FixNotApplicable:
