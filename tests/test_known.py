@@ -82,6 +82,20 @@ class TestBaseline:
         entries = json.loads((folder / "known.json").read_text())["findings"]
         assert [entry["path"] for entry in entries] == ["src/broken.py", "src/hit.py", "src/other.py"]
 
+    def test_two_projects_of_one_repository_can_hold_the_same_file(self, tmp_path: Path) -> None:
+        """Their fingerprints are equal, since each counts its paths from its own root."""
+        write(tmp_path, {"a/pyproject.toml": "", "a/hit.py": HIT, "b/pyproject.toml": "", "b/clean.py": "x = 1\n"})
+        check(tmp_path, "--update-baseline")
+        write(tmp_path, {"b/hit.py": HIT})
+        ran = check(tmp_path)
+        assert [line.split(":")[0] for line in ran.out.splitlines()] == ["b/hit.py"]
+        (tmp_path / "b" / "hit.py").rename(tmp_path / "a" / "hit.py")
+        assert check(tmp_path, "--error-stale-baseline").code == 0
+
+    def test_that_nothing_is_new_does_not_read_as_clean(self, folder: Path) -> None:
+        ran = ga_lint("check", "--baseline", "known.json", cwd=folder)
+        assert (ran.code, ran.out) == (0, "No new wrong loss normalisation found.\n")
+
     def test_a_failure_is_not_hidden(self, folder: Path) -> None:
         write(folder, {"src/binary.py": b"\0"})
         assert check(folder, "--update-baseline").code == 2

@@ -34,6 +34,7 @@ def run(arguments: Arguments) -> int:
         _report(arguments, finder, known),
         fail_on=Severity(arguments.text("fail_on") or "info"),
         exit_zero=arguments.switch("exit_zero"),
+        partial=bool(known.reasons),
         below=below_workspace(),
     )
     if arguments.switch("statistics"):

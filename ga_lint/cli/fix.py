@@ -31,6 +31,7 @@ def run(arguments: Arguments) -> int:
     asker = _asker(arguments)
     outputs_of(arguments)  # a mistake there must not cost a whole run
     finder = finder_of(arguments)
+    known = KnownFindings(arguments).reasons
     with _confirmer(arguments) as confirm:
         policy = Policy(
             unsafe=arguments.switch("unsafe_fixes"),
@@ -38,7 +39,7 @@ def run(arguments: Arguments) -> int:
             confirm=confirm,
             ask=asker,
             write=not arguments.switch("diff"),
-            known=KnownFindings(arguments).reasons,
+            known=known,
         )
         if "-" in arguments.words:
             return _fix_stdin(arguments, policy)
@@ -47,7 +48,7 @@ def run(arguments: Arguments) -> int:
             report = fix(
                 paths_of(arguments), finder, policy, force_exclude=arguments.switch("force_exclude"), progress=progress
             )
-    report = replace(report, left=replace(report.left, below=below_workspace()))
+    report = replace(report, left=replace(report.left, below=below_workspace(), partial=bool(known)))
     notes = [*(told_outcomes(report.left) if arguments.switch("verbose") else ()), *_notes(report, arguments, confirm)]
     if arguments.switch("diff"):
         color = console.wants_color(arguments.text("color"))

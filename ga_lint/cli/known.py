@@ -36,7 +36,7 @@ class KnownFindings:
             from ga_lint.engine.baseline import Baseline, read_baseline  # most runs need neither this nor git
 
             is_new = update and not self._path.exists()
-            self._baseline = Baseline(() if is_new else read_baseline(self._path), takes_all=update)
+            self._baseline = Baseline(self._path.parent, () if is_new else read_baseline(self._path), takes_all=update)
             self.reasons = (self._baseline,)
         if revision := arguments.text("diff_base"):
             if "-" in arguments.words:
