@@ -98,7 +98,7 @@ class Shell:
             monkeypatch.delenv(name)
         monkeypatch.setattr(verify, "available", lambda *_: None)
         monkeypatch.setattr(fix, "available", lambda *_: None)
-        monkeypatch.setattr(verify, "verify_sites", _told)
+        monkeypatch.setattr(verify, "Verifier", _Telling)
         monkeypatch.setattr(fix, "Confirmer", _Unsure)
 
     def __call__(self, words: list[str], template: Path, stdin: str = "") -> Done:
@@ -118,10 +118,21 @@ class Shell:
         return {path.relative_to(self._folder).as_posix(): path.read_bytes() for path in paths}
 
 
-def _told(sites: list[Site], settings: Settings) -> Iterator[Verdict]:
-    for site in sites:
-        run = Run("R1", "", 0.5, 0.9, "weight", 1e-9)
-        yield Verdict(site, Outcome.INCONCLUSIVE, (run,), reason=f"{settings}, rewrite: {site.rewritten is not None}")
+class _Telling:
+    """A numeric check that answers with what it was told."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def verdicts(self, sites: list[Site]) -> Iterator[tuple[int, Verdict]]:
+        for place, site in enumerate(sites):
+            reason = f"{self._settings}, rewrite: {site.rewritten is not None}"
+            yield place, Verdict(site, Outcome.INCONCLUSIVE, (Run("R1", "", 0.5, 0.9, "weight", 1e-9),), reason=reason)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
 
 
 class _Unsure:
