@@ -76,14 +76,14 @@ def _rule_table() -> str:
 
 
 def _option_table() -> str:
-    from ga_lint.cli.options import COMMANDS, OPTIONS, Panel
+    from ga_lint.cli.options import COMMANDS, OPTIONS, Kind, Panel
 
     lines = ["| option | of | |", "|---|---|---|"]
     order = list(Panel)
     for option in sorted(OPTIONS, key=lambda option: order.index(option.panel)):
         flags = f"`{option.flag}`, `{option.off}`" if option.off else f"`{option.flag}`"
         flags = f"`{option.short}`, {flags}" if option.short else flags
-        value = "" if not option.metavar else f" {option.metavar.lstrip('[=').rstrip(']')}"
+        value = option.metavar if option.kind is Kind.OPTIONAL else f" {option.metavar}".rstrip()
         names = [command.name for command in COMMANDS if command.name in option.commands.split()]
         lines.append(f"| {flags}{value} | {', '.join(names)} | {option.help} |")
     return "\n".join(lines) + "\n"
