@@ -126,8 +126,10 @@ USES: dict[str, dict[str, Use]] = {
         "--color": Use("--color always hit.py", "\x1b[", code=0),
         "--timeout": Use("--timeout 7 hit.py", "timeout=7.0", code=0),
         "--seed": Use("--seed 5 hit.py", "seed=5", code=0),
-        "--dtype": Use("--dtype float32 hit.py", "float32", code=0),
-        "--device": Use("--device cpu hit.py", "", code=0, default=True),
+        "--dtype": Use("--dtype float32 hit.py", "rows=(('float32', 'cpu'),)", code=0),
+        "--device": Use("--device cpu hit.py", "hit.py", code=0, default=True),
+        "--ranks": Use("--ranks 3 hit.py", "ranks=3", code=0),
+        "--fsdp": Use("--fsdp --ranks 2 hit.py", "fsdp=True", code=0),
         "--output-format": Use("--output-format json hit.py", '"outcome"', code=0),
     },
     "rule": {

@@ -110,9 +110,8 @@ OPTIONS = (
     Option("--timeout", "verify", "Time limit for one site (default: 30).", Panel.NUMBERS, _TEXT, "SECONDS"),
     Option("--seed", "verify", "Seed of the data (default: 0).", Panel.NUMBERS, _TEXT, "N"),
     Option("--dtype", "verify", "Add rows in these types; float64 decides.", Panel.NUMBERS, _LIST, "DTYPES"),
-    Option("--device", "verify", "auto, cpu or cuda[:n]: add a row from there; the CPU decides.", Panel.NUMBERS, _TEXT,
-           "DEVICE"),
-    Option("--ranks", "verify", "Run distributed sites on so many real processes too.", Panel.NUMBERS, _TEXT, "N"),
+    Option("--device", "verify", "Add a row from auto, cpu or cuda[:n].", Panel.NUMBERS, _TEXT, "DEVICE"),
+    Option("--ranks", "verify", "Run what is distributed on N processes too.", Panel.NUMBERS, _TEXT, "N"),
     Option("--fsdp", "verify", "Shard the model of those processes.", Panel.NUMBERS),
 
     Option("--output-format", "check fix", f"auto (default: full, and the annotations of a CI), {', '.join(FORMATS)}.",
