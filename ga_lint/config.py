@@ -159,7 +159,9 @@ def read_config(path: Path, *, root: Path) -> Config | None:
 
     try:
         document = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(shown, f"not valid TOML: byte {error.start + 1} is no UTF-8") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(shown, f"not valid TOML: {error}") from None
     tool = document.get("tool", {})
     table = tool.get("ga-lint") if isinstance(tool, dict) else None

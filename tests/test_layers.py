@@ -38,6 +38,7 @@ MAY_IMPORT = {
     "lsp": BASE | {"config", "engine"},
     "api": {"config", "diagnostics", "outcome", "engine"},
     "codemod": {"config", "engine"},
+    "flake8": BASE | {"config", "engine"},
     "__main__": {"cli"},
     "__init__": {"api"},
 }

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
-from ga_lint.cli.common import below_workspace, end, finder_of, paths_of
+from ga_lint.cli.common import below_workspace, end, finder_of, paths_of, told_outcomes
 from ga_lint.cli.known import KnownFindings
 from ga_lint.cli.output import outputs_of, wants_edits, write_outputs
 from ga_lint.config import ConfigFinder, project_root
 from ga_lint.diagnostics import Severity
 from ga_lint.engine.run import PROPOSED, check, check_text, finishing, visit_files
 from ga_lint.errors import UsageError
-from ga_lint.outcome import Clean, Report, Skipped
+from ga_lint.outcome import Report
 from ga_lint.report import renderer
 from ga_lint.report.text import plural, shown
 
@@ -41,6 +41,7 @@ def run(arguments: Arguments) -> int:
         _report(arguments, finder, known),
         fail_on=Severity(arguments.text("fail_on") or "info"),
         exit_zero=arguments.switch("exit_zero"),
+        partial=bool(known.reasons),
         below=below_workspace(),
     )
     if arguments.switch("statistics"):
@@ -109,12 +110,7 @@ def _notes(report: Report, arguments: Arguments) -> list[str]:
     if wants_edits(arguments) and bare and len(report.diagnostics) > PROPOSED:
         notes.append(f"the edits of {plural(bare, 'finding')} are left out; `ga-lint fix --diff` prints them")
     if arguments.switch("verbose"):
-        for outcome in report.outcomes:
-            match outcome:
-                case Skipped(path, reason):
-                    notes.append(f"skipped: {shown(path)}: {reason.value}")
-                case Clean(path):
-                    notes.append(f"clean: {shown(path)}")
+        notes += told_outcomes(report)
     return notes
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 _MANY = 200  # fewer files are done before a bar could be read
 _STYLES = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
 _HEADER = re.compile(r"^\S.*:\d+:\d+: (?P<code>GA\d+) (?P<name>\[[\w-]+\]) (?P<severity>error|warning|info) \(\w+\)$")
+_SITE = re.compile(r"^(?P<place>\S.*?:\d+): (?P<outcome>[a-z ]+?)(?=  )")
+_OUTCOMES = {"refuted": "bold red", "wrong": "bold red", "missing division": "bold red", "correct": "bold green"}
 _DIFF = {"---": "bold", "+++": "bold", "@@": "cyan", "-": "red", "+": "green"}
 _GUTTER = r"^   \| +\d* \|"
 _UNDERLINE = r"(?m)(?<=\| )\s*(\^+ .*)$"
@@ -94,6 +96,23 @@ def _painted(text: str) -> Iterator[Text]:
         yield painted
 
 
+def write_verdicts(text: str, *, color: bool) -> None:
+    """The report of `verify`, coloured where that was decided."""
+    if not color:
+        write(text)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(force_terminal=True, highlight=False, soft_wrap=True)
+    for line in text.splitlines():
+        painted = Text(line)
+        if site := _SITE.match(line):
+            painted.stylize("bold", 0, site.end("place"))
+            painted.stylize(_OUTCOMES.get(site["outcome"], "bold cyan"), *site.span("outcome"))
+        console.print(painted)
+
+
 def write_page(markdown: str, *, color: bool) -> None:
     """A rule's page, laid out on a terminal, as it is elsewhere."""
     if not color:
@@ -102,7 +121,8 @@ def write_page(markdown: str, *, color: bool) -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
-    Console(force_terminal=True).print(Markdown(markdown))
+    # The terminal's own colours on its own background, whether that is light or dark.
+    Console(force_terminal=True).print(Markdown(markdown, code_theme="ansi_dark"))
 
 
 def note(line: str) -> None:

@@ -41,7 +41,7 @@ def run(arguments: Arguments) -> int:
     if arguments.text("output_format") == "json":
         console.write(render_json(verdicts))
     else:
-        console.write(render_full(verdicts, details=arguments.switch("verbose")))
+        _write(verdicts, arguments)
     code = end(report, arguments)
     if len(found) < len(sites.found):
         raise KeyboardInterrupt  # what is known has been said
@@ -49,6 +49,15 @@ def run(arguments: Arguments) -> int:
     if Outcome.NOT_RUN in outcomes:
         return EXIT_BROKEN
     return code or (EXIT_FINDINGS if outcomes & _REPORTED else 0)
+
+
+def _write(verdicts: list[Verdict], arguments: Arguments) -> None:
+    """The readable report; --quiet leaves out the sites with which nothing is wrong."""
+    if arguments.switch("quiet"):
+        verdicts = [verdict for verdict in verdicts if verdict.outcome in _REPORTED | {Outcome.NOT_RUN}]
+    if verdicts or not arguments.switch("quiet"):
+        text = render_full(verdicts, details=arguments.switch("verbose"))
+        console.write_verdicts(text, color=console.wants_color(arguments.text("color")))
 
 
 def _verdicts(sites: _Sites, settings: Settings) -> dict[int, Verdict]:

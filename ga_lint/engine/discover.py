@@ -49,10 +49,11 @@ def _below(path: Path, finder: ConfigFinder, force_exclude: bool) -> Iterator[tu
 def _named(path: Path, absolute: str, finder: ConfigFinder, force_exclude: bool) -> tuple[str, Discovered]:
     try:
         config = finder.of_folder(Path(absolute).parent)
+        excluded = force_exclude and _excludes(config).match_anywhere(absolute)
     except ConfigError as error:
         return _broken_config(error)
     shown = Path(display_path(path))
-    if force_exclude and _excludes(config).match_anywhere(absolute):
+    if excluded:
         return absolute, Skipped(shown, SkipReason.EXCLUDED)
     match os.path.splitext(absolute)[1]:
         case ".pyi":
@@ -67,6 +68,7 @@ def _walk(top: str, finder: ConfigFinder, force_exclude: bool) -> Iterator[tuple
         folder, above = todo.pop()
         try:
             config = finder.of_folder(Path(folder))
+            excludes = _excludes(config)
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except ConfigError as error:
             yield _broken_config(error)
@@ -74,7 +76,6 @@ def _walk(top: str, finder: ConfigFinder, force_exclude: bool) -> Iterator[tuple
         except OSError as error:
             yield folder, Failed(Path(display_path(folder)), f"cannot be listed: {error.strerror}")
             continue
-        excludes = _excludes(config)
         if folder == top and force_exclude and excludes.match_anywhere(folder):
             continue
         ignores = GitIgnores()
