@@ -75,6 +75,9 @@ USES: dict[str, dict[str, Use]] = {
         **KNOWN,
         **OUTPUT,
         "--min-confidence": Use("--min-confidence possible guessed.py", "(possible)"),
+        "--jobs": Use("--jobs 2 hit.py old.py", "old.py", default=True),
+        "--no-cache": Use("--no-cache hit.py", "hit.py"),
+        "--cache-dir": Use("--cache-dir kept hit.py", "hit.py"),
         "--show-files": Use("--show-files .", "clean.py\n", code=0),
         "--show-settings": Use("--show-settings .", 'min-confidence = "likely"', code=0),
         "--update-baseline": Use("--update-baseline --baseline known.json hit.py", '"path": "hit.py"', code=0),
@@ -130,6 +133,7 @@ USES: dict[str, dict[str, Use]] = {
         "--device": Use("--device cpu hit.py", "hit.py", code=0, default=True),
         "--ranks": Use("--ranks 3 hit.py", "ranks=3", code=0),
         "--fsdp": Use("--fsdp --ranks 2 hit.py", "fsdp=True", code=0),
+        "--adapter": Use("--adapter clean.py hit.py", "adapter", code=0),
         "--output-format": Use("--output-format json hit.py", '"outcome"', code=0),
     },
     "rule": {

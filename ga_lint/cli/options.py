@@ -91,7 +91,7 @@ OPTIONS = (
     Option("--respect-gitignore", _ALL, "Leave out what .gitignore names (default).", Panel.FILES,
            off="--no-respect-gitignore"),
     Option("--stdin-filename", "check fix", "The path that the text on stdin would have.", Panel.FILES, _TEXT, "FILE"),
-    Option("--jobs", "check", "Processes to share the files (default: the cores).", Panel.FILES, _TEXT, "NUMBER"),
+    Option("--jobs", "check", "Processes to share them (default: the cores).", Panel.FILES, _TEXT, "NUMBER"),
     Option("--no-cache", "check", "Look at every file anew, and keep nothing.", Panel.FILES),
     Option("--cache-dir", "check", "Where to keep results (.ga_lint_cache).", Panel.FILES, _TEXT, "FOLDER"),
 
@@ -116,7 +116,7 @@ OPTIONS = (
     Option("--device", "verify", "Add a row from auto, cpu or cuda[:n].", Panel.NUMBERS, _TEXT, "DEVICE"),
     Option("--ranks", "verify", "Run what is distributed on N processes too.", Panel.NUMBERS, _TEXT, "N"),
     Option("--fsdp", "verify", "Shard the model of those processes.", Panel.NUMBERS),
-    Option("--adapter", "verify", "Model and batches (ga_lint_verify.py beside a file).", Panel.NUMBERS, _TEXT, "FILE"),
+    Option("--adapter", "verify", "Take model and batches from this file.", Panel.NUMBERS, _TEXT, "FILE"),
 
     Option("--output-format", "check fix", f"auto (default: full, and the annotations of a CI), {', '.join(FORMATS)}.",
            Panel.OUTPUT, _TEXT, "FORMAT", ("auto", *FORMATS)),
