@@ -6,6 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ga_lint.verify.sweep import Sweep
+
 STEPS = 4  # the accumulation steps of every check: four rows, cut into four micro-batches of one
 
 
@@ -24,6 +26,7 @@ class Job:
     seed: int
     dtype: str
     timeout: float
+    sweep: bool = False  # measure what a report's pictures show, instead of the runs
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -55,6 +58,7 @@ class Answer:
     raises: str | None = None  # the original cannot run as it stands: the error that training would end with
     dtype: str = "float64"
     equal: str | None = None  # why every micro-batch holds the same number of targets
+    sweep: Sweep | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))
@@ -64,4 +68,5 @@ class Answer:
         fields: dict[str, Any] = json.loads(text)
         fields["measurements"] = tuple(Measurement(**each) for each in fields["measurements"])
         fields["assumptions"] = tuple(fields["assumptions"])
+        fields["sweep"] = fields.get("sweep") and Sweep.from_fields(fields["sweep"])
         return Answer(**fields)

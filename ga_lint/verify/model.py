@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from ga_lint.verify.sweep import Sweep
+
 
 class SiteKind(enum.Enum):
     """How a piece of code takes part in accumulation, and so how it is run."""
@@ -67,6 +69,7 @@ class Verdict:
     runs: tuple[Run, ...] = ()
     assumptions: tuple[str, ...] = ()
     reason: str | None = None
+    sweep: Sweep | None = None  # measured where a report shows it
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,4 +79,5 @@ class Settings:
     timeout: float = 30.0  # seconds for one site; a site takes 0.1-1 s
     seed: int = 0
     dtype: str = "float64"
+    sweep: bool = False  # measure what the pictures of a report show too; takes some seconds a site
     workers: int = max(1, (os.cpu_count() or 2) // 2)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Self
 
 from ga_lint.verify.job import Job
 from ga_lint.verify.judge import judge
 from ga_lint.verify.model import Outcome, Settings, Site, SiteKind, Verdict
 
+SWEEP_SECONDS = 60.0  # 22 runs of a site, of 0.01-0.2 s each
 _INSTALL = "install it with: pip install 'ga-lint[verify]'"
 _NEEDS = {
     SiteKind.TRAINER: ("torch", "transformers", "accelerate"),
@@ -65,9 +67,13 @@ class Verifier:
         unavailable = available(site.kind)
         if unavailable is not None:
             return Verdict(site, Outcome.NOT_VERIFIABLE, reason=unavailable)
-        answer = self.workers[_is_heavy(site)].ask(_job(site, self.settings))
+        worker, job = self.workers[_is_heavy(site)], _job(site, self.settings)
+        answer = worker.ask(job)
         judgement = judge(answer, site.rewritten is not None)
-        return Verdict(site, judgement.outcome, judgement.runs, answer.assumptions, judgement.reason)
+        verdict = Verdict(site, judgement.outcome, judgement.runs, answer.assumptions, judgement.reason)
+        if not self.settings.sweep or answer.missing is not None:
+            return verdict
+        return replace(verdict, sweep=worker.ask(replace(job, sweep=True, timeout=SWEEP_SECONDS)).sweep)
 
     def close(self) -> None:
         for worker in self.workers.values():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -13,11 +13,12 @@ import torch
 from ga_lint.verify.job import Answer, Job, Measurement
 from ga_lint.verify.judge import PER_EXAMPLE, SHORT_WINDOW
 from ga_lint.verify.model import SiteKind
-from ga_lint.verify.worker.data import Batch
+from ga_lint.verify.worker.data import Batch, Row
 from ga_lint.verify.worker.measure import Gradient, compare
 from ga_lint.verify.worker.neutral import NEUTRALISED, Steady, neutralise
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder, Unknown
+from ga_lint.verify.worker.sweep import sweep
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Subject(Protocol):
     equal: str | None  # why its micro-batches all hold the same number of targets
 
     def pair(self, ragged: bool, setting: str) -> Pair: ...
+    def windows(self, rows: Sequence[Row], steps: int, setting: str) -> Pair: ...
 
 
 @dataclass
@@ -57,6 +59,8 @@ def examine(job: Job) -> Answer:
     Batch.unknown = lambda key: Unknown(key, context.recorder)
     try:
         original = _subject(context, job.original, job.row)
+        if job.sweep:
+            return _swept(context, original)
         equal = original.equal if job.ragged is None and job.rewritten is None else None
         if job.ragged is False:
             equal = "only the scale was asked for"
@@ -65,6 +69,17 @@ def examine(job: Job) -> Answer:
         return Answer(missing=describe(error, job), assumptions=context.recorder.assumptions, dtype=job.dtype)
     assumptions = (*context.recorder.assumptions, NEUTRALISED)
     return Answer(measurements, assumptions, raises=original.raises, dtype=job.dtype, equal=equal)
+
+
+def _swept(context: Context, original: Subject) -> Answer:
+    """What the pictures of a report need; the rewrite is left out where it does not run."""
+    job = context.job
+    try:
+        rewritten = job.rewritten and _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
+        found = sweep(original, rewritten or None, original.settings[0], job.seed, lambda error: describe(error, job))
+    except Exception:  # noqa: BLE001 - the verdict has said why
+        found = sweep(original, None, original.settings[0], job.seed, lambda error: describe(error, job))
+    return Answer(sweep=found, dtype=job.dtype)
 
 
 def _measure(context: Context, original: Subject, ragged: bool) -> Iterator[Measurement]:

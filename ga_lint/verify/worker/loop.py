@@ -21,7 +21,6 @@ from ga_lint.verify.worker.stack import Capture
 from ga_lint.verify.worker.stand_ins import NotVerifiable
 
 FULL_WINDOWS = 3
-MICRO_BATCHES = FULL_WINDOWS * STEPS + 2  # three full windows and a short last one
 MOST_LEFT_OUT = 12  # beyond this too little of the loop is left to speak of it
 
 
@@ -42,8 +41,11 @@ class LoopSubject:
                 self.settings = ("", PER_EXAMPLE)
 
     def pair(self, ragged: bool, setting: str) -> Pair:
-        rows = data.rows(ragged, self.context.job.seed)[:MICRO_BATCHES]
-        cut = self._run([[row] for row in rows], STEPS, setting)
+        return self.windows(data.rows(ragged, self.context.job.seed), STEPS, setting)
+
+    def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
+        rows = rows[: FULL_WINDOWS * steps + steps // 2]  # three full windows and a short last one
+        cut = self._run([[row] for row in rows], steps, setting)
         groups = [_rows_seen(window, rows) for window in cut.seen]
         if not all(groups):
             raise NotVerifiable(f"needs a forward pass before each optimizer step: steps came after {cut.sizes}")
@@ -52,11 +54,11 @@ class LoopSubject:
             whole = self._run([rows[:1], *groups, rows[:1]], 1, setting)
         if [_rows_seen(window, rows) for window in whole.seen[: len(groups)]] != groups:
             raise NotVerifiable("needs its batches under control: without accumulation it steps on other rows")
-        full = [n for n, group in enumerate(groups) if len(group) == STEPS == cut.sizes[n]]
+        full = [n for n, group in enumerate(groups) if len(group) == steps == cut.sizes[n]]
         if not full or set(whole.sizes[: len(groups)]) != {1}:
             raise NotVerifiable(
                 f"needs its accumulation steps under control: it stepped after {cut.sizes} micro-batches "
-                f"with {STEPS} steps, after {whole.sizes} with 1"
+                f"with {steps} steps, after {whole.sizes} with 1"
             )
         ends = len(groups) - 1
         is_short = full == list(range(ends)) and sum(map(len, groups)) == len(rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -45,11 +45,13 @@ class LossFunctionSubject:
         self.flat: bool | None = None  # whether logits and labels are wanted flattened; found out by the first call
 
     def pair(self, ragged: bool, setting: str) -> Pair:
+        return self.windows(data.rows(ragged, self.context.job.seed), STEPS, setting)
+
+    def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
         accumulated, whole = [], []
-        rows = data.rows(ragged, self.context.job.seed)
-        for start in range(0, 2 * STEPS, STEPS):
-            batch = data.collate(rows[start : start + STEPS])
-            accumulated.append(self._gradient(batch, range(STEPS), setting))
+        for start in range(0, 2 * steps, steps):
+            batch = data.collate(rows[start : start + steps])
+            accumulated.append(self._gradient(batch, range(steps), setting))
             whole.append(self._gradient(batch, [slice(None)], setting))
         return Pair(accumulated, whole)
 

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import re
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -49,10 +50,13 @@ class TrainerSubject:
         self.keys = sorted(_batch_keys(owner))
 
     def pair(self, ragged: bool, setting: str) -> Pair:
-        rows = data.rows(ragged, self.context.job.seed)[: WINDOWS * STEPS]
-        return Pair(self._train(rows, STEPS, setting), self._train(rows, 1, setting))
+        return self.windows(data.rows(ragged, self.context.job.seed), STEPS, setting)
 
-    def _train(self, rows: list[data.Row], steps: int, setting: str) -> list[Gradient]:
+    def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
+        rows = rows[: WINDOWS * steps]
+        return Pair(self._train(rows, steps, setting), self._train(rows, 1, setting))
+
+    def _train(self, rows: Sequence[data.Row], steps: int, setting: str) -> list[Gradient]:
         job, dtype = self.context.job, self.context.dtype
         head = "sequence" if setting == PER_EXAMPLE else self.head
         model = tiny_llama(head, dtype, job.seed)
@@ -110,7 +114,7 @@ class _Recording(torch.optim.SGD):
 
 
 class _Rows(torch.utils.data.Dataset[data.Row]):
-    def __init__(self, rows: list[data.Row]) -> None:
+    def __init__(self, rows: Sequence[data.Row]) -> None:
         self.rows = rows
 
     def __len__(self) -> int:
