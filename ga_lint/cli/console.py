@@ -21,6 +21,19 @@ _DIFF = {"---": "bold", "+++": "bold", "@@": "cyan", "-": "red", "+": "green"}
 _GUTTER = r"^   \| +\d* \|"
 _UNDERLINE = r"(?m)(?<=\| )\s*(\^+ .*)$"
 _LABEL = r"(?m)^  (trace|effect|fix \(\w+\)|no rewrite|not rewritten):"
+# The lines of a numeric check: a verdict first, behind two spaces where the terminal is narrow.
+_OUTCOMES = {
+    "verdict": "bold",
+    "confirmed": "bold green",
+    "refuted": "bold red",
+    "correct": "green",
+    "wrong": "bold yellow",
+    "missing division": "bold yellow",
+    "inconclusive": "cyan",
+    "not verifiable": "dim",
+}
+_OUTCOME = re.compile(rf"^(?:  )?(?P<outcome>{'|'.join(_OUTCOMES)})(?=  |$)")
+_NOISE = r"(?<= )(-|0|\d(\.\d+)?e-1\d)(?= )"
 _COMMAND = r"`ga-lint [^`]*`"
 
 
@@ -88,6 +101,9 @@ def _painted(text: str) -> Iterator[Text]:
         elif line.startswith("   | "):
             painted.highlight_regex(_GUTTER, "dim blue")
             painted.highlight_regex(_UNDERLINE, _STYLES[severity])
+        elif outcome := _OUTCOME.match(line):
+            painted.stylize(_OUTCOMES[outcome["outcome"]], *outcome.span("outcome"))
+            painted.highlight_regex(_NOISE, "dim")
         else:
             painted.highlight_regex(_LABEL, "bold blue")
             painted.highlight_regex(_COMMAND, "green")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ga_lint.config import CONFIDENCES
 from ga_lint.report import FORMATS
+from ga_lint.report.numeric import FORMATS as NUMERIC
 
 
 class Kind(enum.Enum):
@@ -122,10 +123,12 @@ OPTIONS = (
 
     Option("--output-format", "check fix", f"auto (default: full, with the annotations of a CI), {', '.join(FORMATS)}.",
            Panel.OUTPUT, _TEXT, "FORMAT", ("auto", *FORMATS)),
-    Option("--output-format", "verify", "full or json (default: full).", Panel.OUTPUT, _TEXT, "FORMAT",
-           ("full", "json")),
+    Option("--output-format", "verify", f"auto (default: full, with the annotations of a CI), {', '.join(NUMERIC)}.",
+           Panel.OUTPUT, _TEXT, "FORMAT", ("auto", *NUMERIC)),
     Option("--output-format", "rule", "text or json (default: text).", Panel.OUTPUT, _TEXT, "FORMAT", ("text", "json")),
-    Option("--output", "check fix", "Also write a format to a file; repeatable.", Panel.OUTPUT, _LIST, "FORMAT:FILE"),
+    Option("--output", _ALL, "Also write a format to a file; repeatable.", Panel.OUTPUT, _LIST, "FORMAT:FILE"),
+    Option("--report", "verify", "Also write a page with diffs and pictures of the gradients.", Panel.OUTPUT, _TEXT,
+           "FILE.html"),
     Option("--statistics", "check", "Count findings by rule instead.", Panel.OUTPUT),
     Option("--fail-on", "check", "The least severity that makes the exit code 1 (default: info).", Panel.OUTPUT, _TEXT,
            "SEVERITY", ("error", "warning", "info")),

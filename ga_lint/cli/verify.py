@@ -7,9 +7,10 @@ from pathlib import Path
 
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
-from ga_lint.cli.common import end, finder_of, paths_of
-from ga_lint.cli.confirm import as_judged, in_cell, site_of
-from ga_lint.diagnostics import Finding
+from ga_lint.cli.common import below_workspace, end, finder_of, paths_of
+from ga_lint.cli.confirm import as_judged, in_cell, is_cleared, site_of
+from ga_lint.cli.numeric_output import numeric_outputs, write_numeric
+from ga_lint.diagnostics import Diagnostic, Finding
 from ga_lint.engine.fix import Policy, fix_bytes
 from ga_lint.engine.fix_file import Answer, Judgement, Trial
 from ga_lint.engine.run import visit_files
@@ -18,34 +19,29 @@ from ga_lint.engine.settle import told
 from ga_lint.errors import UsageError
 from ga_lint.notebook import read_text
 from ga_lint.outcome import EXIT_FINDINGS, Clean, FileOutcome, Found
-from ga_lint.report.verdicts import render_full, render_json
+from ga_lint.report.numeric.model import NumericReport, SiteReport
 from ga_lint.source import SourceFile
-from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verdict, available, sites_in, verify_sites
-
-_REPORTED = {Outcome.CONFIRMED, Outcome.REFUTED, Outcome.WRONG, Outcome.MISSING_DIVISION}
+from ga_lint.verify import Settings, Site, SiteKind, Verdict, available, site_at, sites_in, verify_sites
 
 
 def run(arguments: Arguments) -> int:
     missing = available(SiteKind.LOOP)
     if missing is not None:
         raise UsageError(missing)
-    settings = _settings(arguments)
+    outputs = numeric_outputs(arguments)  # a mistake there must not cost a whole run
+    settings = replace(_settings(arguments), sweep=any(name == "html" for name, _ in outputs))
     sites = _Sites()
     report = visit_files(
         paths_of(arguments), finder_of(arguments), sites.visit, force_exclude=arguments.switch("force_exclude")
     )
-    verdicts: list[Verdict] = []
+    told: list[SiteReport] = []
     with console.ProgressBar("Verifying", many=1) as progress:
         for verdict in verify_sites(sites.found, settings):
-            finding = sites.findings.get(verdict.site)
-            verdicts.append(sites.as_told(as_judged(finding, verdict) if finding else verdict))
-            progress(len(verdicts), len(sites.found))
-    if arguments.text("output_format") == "json":
-        console.write(render_json(verdicts))
-    else:
-        console.write(render_full(verdicts, details=arguments.switch("verbose")))
-    code = end(report, arguments)
-    return code or (EXIT_FINDINGS if any(verdict.outcome in _REPORTED for verdict in verdicts) else 0)
+            told.append(sites.as_told(verdict))
+            progress(len(told), len(sites.found))
+    notes = write_numeric(NumericReport(told, replace(report, below=below_workspace())), arguments)
+    code = end(report, arguments, notes)
+    return code or (EXIT_FINDINGS if any(site.is_fault for site in told) else 0)
 
 
 def _settings(arguments: Arguments) -> Settings:
@@ -65,7 +61,8 @@ class _Sites:
 
     def __init__(self) -> None:
         self.found: list[Site] = []
-        self.findings: dict[Site, Finding] = {}
+        self.findings: dict[Site, Finding] = {}  # of which the site holds a rewrite
+        self._told: dict[Place, list[Diagnostic]] = {}  # every finding, by the site that it speaks of
         self._sources: dict[Path, SourceFile] = {}
 
     def visit(self, path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
@@ -82,15 +79,37 @@ class _Sites:
         outcome, _ = fix_bytes(path, data, scope, policy, named=named)
         if not isinstance(outcome, Found | Clean):
             return outcome
-        tried = {(site.kind, site.scope, site.row) for site in proposed}
+        tried = {_place(site) for site in proposed}
         source = self._sources[path] = read_text(path, data)
         sites = [in_cell(site, source) for site in sites_in(path, source.text)]
-        others = [site for site in sites if (site.kind, site.scope, site.row) not in tried]
+        others = [site for site in sites if _place(site) not in tried]
         self.found += sorted([*proposed, *others], key=lambda site: site.row)
+        for diagnostic in outcome.diagnostics if isinstance(outcome, Found) else ():
+            site = site_at(path, source.text, diagnostic.stated.span.start.row)
+            if site is not None:
+                self._told.setdefault(_place(site), []).append(diagnostic)
         return Clean(path)
 
-    def as_told(self, verdict: Verdict) -> Verdict:
-        """The verdict with the lines that it names as the user counts them."""
-        source = self._sources[verdict.site.path]
+    def as_told(self, verdict: Verdict) -> SiteReport:
+        """The verdict for what the findings there say, with the lines that it names as the user counts them."""
+        site, own = verdict.site, self.findings.get(verdict.site)
+        if own is not None:
+            verdict = as_judged(own, verdict)
+        there = self._told.get(_place(site), [])
+        rewritten = {self.findings[other] for other in self.found if other in self.findings and other is not site}
+        findings = tuple(each for each in there if each.stated == own or each.stated not in rewritten)
+        source = self._sources[site.path]
         reason = verdict.reason and told(source, verdict.reason)
-        return replace(verdict, reason=reason, assumptions=tuple(told(source, each) for each in verdict.assumptions))
+        assumptions = tuple(told(source, each) for each in verdict.assumptions)
+        return SiteReport(
+            replace(verdict, reason=reason, assumptions=assumptions),
+            findings,
+            tuple(each for each in findings if is_cleared(each.stated, verdict)),
+        )
+
+
+Place = tuple[Path, SiteKind, str, int]
+
+
+def _place(site: Site) -> Place:
+    return (site.path, site.kind, site.scope, site.row)

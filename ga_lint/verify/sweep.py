@@ -58,7 +58,7 @@ class Sweep:
             ParameterGradient(**{**each, "entries": tuple(tuple(entry) for entry in each["entries"])})
             for each in fields["parameters"]
         )
-        steps, skew = (tuple(Point(**each) for each in fields[name]) for name in ("steps", "skew"))  # type: ignore[literal-required]
+        steps, skew = (tuple(Point(**each) for each in fields[name]) for name in ("steps", "skew"))
         return Sweep(tuple(parameters), steps, skew)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -74,11 +75,11 @@ def examine(job: Job) -> Answer:
 def _swept(context: Context, original: Subject) -> Answer:
     """What the pictures of a report need; the rewrite is left out where it does not run."""
     job = context.job
-    try:
-        rewritten = job.rewritten and _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
-        found = sweep(original, rewritten or None, original.settings[0], job.seed, lambda error: describe(error, job))
-    except Exception:  # noqa: BLE001 - the verdict has said why
-        found = sweep(original, None, original.settings[0], job.seed, lambda error: describe(error, job))
+    rewritten: Subject | None = None
+    if job.rewritten is not None:
+        with contextlib.suppress(Exception):  # the verdict has said why it does not run
+            rewritten = _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
+    found = sweep(original, rewritten, original.settings[0], job.seed, lambda error: describe(error, job))
     return Answer(sweep=found, dtype=job.dtype)
 
 

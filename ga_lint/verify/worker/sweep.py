@@ -23,9 +23,12 @@ SHORTEST = 6  # tokens: shorter rows could not be told apart by their tokens
 class Windows(Protocol):
     """The same windows twice, as `examine.Pair` holds them."""
 
-    accumulated: list[Gradient]
-    whole: list[Gradient]
-    short: int | None
+    @property
+    def accumulated(self) -> list[Gradient]: ...
+    @property
+    def whole(self) -> list[Gradient]: ...
+    @property
+    def short(self) -> int | None: ...
 
 
 class Swept(Protocol):
@@ -43,10 +46,10 @@ def sweep(original: Swept, rewritten: Swept | None, setting: str, seed: int, des
     def point(value: float, rows: Sequence[data.Row], steps: int) -> Point:
         try:
             before = original.windows(rows, steps, setting)
-            after = rewritten and rewritten.windows(rows, steps, setting)
+            after = None if rewritten is None else rewritten.windows(rows, steps, setting)
         except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
             return Point(value, None, None, describe(error))
-        return Point(value, _error(before, before.whole), after and _error(after, before.whole))
+        return Point(value, _error(before, before.whole), None if after is None else _error(after, before.whole))
 
     return Sweep(
         parameters=_parameters(original, rewritten, setting, seed),
@@ -73,9 +76,7 @@ def _error(found: Windows, expected: Sequence[Gradient]) -> float:
     return compare("", "", [found.accumulated[n] for n in full], [expected[n] for n in full]).relative_error
 
 
-def _parameters(
-    original: Swept, rewritten: Swept | None, setting: str, seed: int
-) -> tuple[ParameterGradient, ...]:
+def _parameters(original: Swept, rewritten: Swept | None, setting: str, seed: int) -> tuple[ParameterGradient, ...]:
     rows = data.rows(True, seed)
     before = original.windows(rows, STEPS, setting)
     full, found = before.whole[0], before.accumulated[0]
