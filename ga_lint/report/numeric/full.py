@@ -25,7 +25,7 @@ def render(report: NumericReport) -> str:
     table = all(width(place(site)) <= room for site in report.sites)
     lines = [_row((*_COLUMNS, "site"))] if table else []
     for site in report.sites:
-        lines += [_line(site, room)] if table else _block(site)
+        lines += [_line(site, room)] if table else _block(site, report.width)
         lines += _reasons(site, report.width)
         if report.details:
             lines += _details(site, report.width)
@@ -44,10 +44,15 @@ def _line(site: SiteReport, room: int) -> str:
     return _row((site.outcome.value, *_numbers(site), where))
 
 
-def _block(site: SiteReport) -> list[str]:
+def _block(site: SiteReport, columns: int) -> list[str]:
     """The same where the terminal is too narrow for the table."""
     numbers = [f"{name} {value}" for name, value in zip(_COLUMNS[1:], _numbers(site), strict=True) if value != _NONE]
-    return [place(site), f"  {site.outcome.value}", *([f"  {'  '.join(numbers)}"] if numbers else [])]
+    room = max(columns - _GAP, _LEAST)
+    lines = [""]
+    for each in numbers:
+        longer = f"{lines[-1]}  {each}".strip()
+        lines[len(lines) - (len(longer) <= room or not lines[-1]) :] = [longer if len(longer) <= room else each]
+    return [place(site), f"  {site.outcome.value}", *(f"  {line}" for line in lines if line)]
 
 
 def _numbers(site: SiteReport) -> tuple[str, str, str, str]:

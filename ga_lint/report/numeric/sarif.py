@@ -26,6 +26,8 @@ _RULES: dict[Outcome, tuple[str, str, str]] = {
     Outcome.NOT_VERIFIABLE: ("open", "none", "The code could not be run: something that it needs was missing."),
 }
 
+_SEVERITIES = {"error": "error", "warning": "warning", "none": "recommendation"}
+
 
 def render(report: NumericReport) -> str:
     """Everything but sites that are right: those are told only where a finding of `check` is withdrawn."""
@@ -46,7 +48,7 @@ def _id(outcome: Outcome) -> str:
 
 
 def _rule(outcome: Outcome) -> Json:
-    kind, level, text = _RULES[outcome]
+    _, level, text = _RULES[outcome]
     tags: list[Json] = ["correctness", "gradient-accumulation", "numeric-check"]
     return {
         "id": _id(outcome),
@@ -55,8 +57,8 @@ def _rule(outcome: Outcome) -> Json:
         "fullDescription": {"text": text},
         "help": {"text": text, "markdown": text},
         "helpUri": _HELP_URL,
-        "defaultConfiguration": {"level": level, "enabled": True},
-        "properties": {"tags": tags, "precision": "very-high", "kind": kind},
+        "defaultConfiguration": {"level": level},
+        "properties": {"tags": tags, "precision": "very-high", "problem.severity": _SEVERITIES[level]},
     }
 
 
@@ -89,7 +91,7 @@ def _fingerprints(site: SiteReport) -> Json:
     """Without line numbers: the place by its function and its line's text."""
     words = [site.site.path.as_posix(), site.site.kind.value, site.site.scope, site.line.strip()]
     prints: dict[str, Json] = {
-        "gaLintVerify/v1": hashlib.sha256("\0".join(words).encode(errors="replace")).hexdigest()[:16]
+        "gaLintFingerprint/v1": hashlib.sha256("\0".join(words).encode(errors="replace")).hexdigest()[:16]
     }
     if site.site.cell is None:
         hashes = line_hashes(site.site.original)
