@@ -46,6 +46,15 @@ def wants_color(choice: str | None) -> bool:
     return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
 
 
+def can_write(text: str) -> bool:
+    """Whether stdout's encoding has these characters."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
 def write_bytes(data: bytes) -> None:
     """Files and patches, to stdout byte for byte."""
     sys.stdout.flush()

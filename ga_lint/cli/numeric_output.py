@@ -29,7 +29,12 @@ def numeric_outputs(arguments: Arguments) -> list[tuple[str, Path]]:
 def write_numeric(report: NumericReport, arguments: Arguments) -> list[str]:
     """Write every form of the report that was asked for; what is to be said about it on stderr."""
     columns = shutil.get_terminal_size((80, 24)).columns
-    report = replace(report, width=min(columns, _WIDEST), details=arguments.switch("verbose"))
+    report = replace(
+        report,
+        width=min(columns, _WIDEST),
+        details=arguments.switch("verbose"),
+        plain=not console.can_write("█│"),
+    )
     color = console.wants_color(arguments.text("color"))
     match arguments.text("output_format"):
         case None | "auto":

@@ -29,6 +29,7 @@ class Panel(enum.Enum):
     OUTPUT = "Output"
     FIXING = "Rewriting"
     NUMBERS = "Numeric check"
+    IMPACT = "Impact"
     SETTINGS = "Settings"
 
 
@@ -120,6 +121,15 @@ OPTIONS = (
     Option("--dtype", "verify", "Add a row in this type; float64 decides.", Panel.NUMBERS, _TEXT, "DTYPE",
            ("float64", "float32")),
     Option("--device", "verify", "Where to compute (default: cpu).", Panel.NUMBERS, _TEXT, "DEVICE", ("cpu",)),
+
+    Option("--impact", "verify", "Say what a fault does to your training, whose samples have these numbers of targets (a "
+           "line each, or JSON lines): how gradients are scaled, and what targets of short and long samples weigh, where "
+           "1 is right, expected over random windows. Needs no torch.", Panel.IMPACT, _TEXT, "FILE"),
+    Option("--field", "verify", "The field of the JSON lines: a count, or a list of labels.", Panel.IMPACT, _TEXT,
+           "NAME"),
+    Option("--accumulation-steps", "verify", "Micro-batches in a window (default: as in the code).", Panel.IMPACT,
+           _TEXT, "N"),
+    Option("--batch-size", "verify", "Samples in a micro-batch (default: as in the code).", Panel.IMPACT, _TEXT, "N"),
 
     Option("--output-format", "check fix", f"auto (default: full, with the annotations of a CI), {', '.join(FORMATS)}.",
            Panel.OUTPUT, _TEXT, "FORMAT", ("auto", *FORMATS)),

@@ -9,8 +9,10 @@ from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.common import below_workspace, end, finder_of, paths_of
 from ga_lint.cli.confirm import as_judged, in_cell, is_cleared, site_of
+from ga_lint.cli.impact import Impacts, stated_law, training_of
 from ga_lint.cli.numeric_output import numeric_outputs, write_numeric
 from ga_lint.diagnostics import Diagnostic, Finding
+from ga_lint.engine.facts_of import WindowSize, window_size
 from ga_lint.engine.fix import Policy, fix_bytes
 from ga_lint.engine.fix_file import Answer, Judgement, Trial
 from ga_lint.engine.run import visit_files
@@ -25,8 +27,9 @@ from ga_lint.verify import Settings, Site, SiteKind, Verdict, available, site_at
 
 
 def run(arguments: Arguments) -> int:
+    training = training_of(arguments)
     missing = available(SiteKind.LOOP)
-    if missing is not None:
+    if missing is not None and training is None:
         raise UsageError(missing)
     outputs = numeric_outputs(arguments)  # a mistake there must not cost a whole run
     settings = replace(_settings(arguments), sweep=any(name == "html" for name, _ in outputs))
@@ -34,14 +37,20 @@ def run(arguments: Arguments) -> int:
     report = visit_files(
         paths_of(arguments), finder_of(arguments), sites.visit, force_exclude=arguments.switch("force_exclude")
     )
+    impacts = Impacts(training) if training is not None else None
+    if impacts is not None:
+        sites.refuse_unknown_sizes(impacts)  # before the work
     told: list[SiteReport] = []
     with console.ProgressBar("Verifying", many=1) as progress:
         for verdict in verify_sites(sites.found, settings):
             told.append(sites.as_told(verdict))
             progress(len(told), len(sites.found))
-    notes = write_numeric(NumericReport(told, replace(report, below=below_workspace())), arguments)
+    numbers = NumericReport(told, replace(report, below=below_workspace()))
+    if impacts is not None:
+        numbers = impacts.added(numbers, sites.size_of)
+    notes = write_numeric(numbers, arguments)
     code = end(report, arguments, notes)
-    return code or (EXIT_FINDINGS if any(site.is_fault for site in told) else 0)
+    return code or (EXIT_FINDINGS if any(site.is_fault or site.impact for site in numbers.sites) else 0)
 
 
 def _settings(arguments: Arguments) -> Settings:
@@ -64,6 +73,7 @@ class _Sites:
         self.findings: dict[Site, Finding] = {}  # of which the site holds a rewrite
         self._told: dict[Place, list[Diagnostic]] = {}  # every finding, by the site that it speaks of
         self._sources: dict[Path, SourceFile] = {}
+        self._scopes: dict[Path, Scope] = {}
 
     def visit(self, path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
         proposed: list[Site] = []
@@ -81,6 +91,7 @@ class _Sites:
             return outcome
         tried = {_place(site) for site in proposed}
         source = self._sources[path] = read_text(path, data)
+        self._scopes[path] = scope
         sites = [in_cell(site, source) for site in sites_in(path, source.text)]
         others = [site for site in sites if _place(site) not in tried]
         self.found += sorted([*proposed, *others], key=lambda site: site.row)
@@ -89,6 +100,16 @@ class _Sites:
             if site is not None:
                 self._told.setdefault(_place(site), []).append(diagnostic)
         return Clean(path)
+
+    def size_of(self, site: Site) -> WindowSize:
+        """How large the windows are of which the site is a part."""
+        return window_size(self._sources[site.path], self._scopes[site.path], site.row)
+
+    def refuse_unknown_sizes(self, impacts: Impacts) -> None:
+        """UsageError for a site of which `check` says something, where nobody says how large its windows are."""
+        for site in self.found:
+            if any(stated_law(each.stated) for each in self._told.get(_place(site), ())):
+                impacts.size(self.size_of(site), f"{site.path.as_posix()}:{site.row - site.rows_above}")
 
     def as_told(self, verdict: Verdict) -> SiteReport:
         """The verdict for what the findings there say, with the lines that it names as the user counts them."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Iterator
 
+from ga_lint.report.numeric.impact import impact_lines
 from ga_lint.report.numeric.model import NumericReport, SiteReport, place, withdrawal
-from ga_lint.report.text import plural, shown, width
+from ga_lint.report.text import plural, shown, width, wrapped
 from ga_lint.report.verdicts import described
 from ga_lint.verify.model import Outcome, Run
 
@@ -15,12 +15,11 @@ _COLUMNS = ("verdict", "R1", "R2", "R3/R4", "factor")
 _WIDTHS = (16, 7, 7, 7, 6)
 _GAP = 2
 _NONE = "-"
-_LEAST = 24  # columns of a reason, however narrow the terminal
 
 
 def render(report: NumericReport) -> str:
     if not report.sites:
-        return "No accumulation site found.\n"
+        return "\n".join(["No accumulation site found.", *impact_lines(report)]) + "\n"
     room = report.width - sum(_WIDTHS) - _GAP * len(_WIDTHS)
     table = all(width(place(site)) <= room for site in report.sites)
     lines = [_row((*_COLUMNS, "site"))] if table else []
@@ -29,7 +28,7 @@ def render(report: NumericReport) -> str:
         lines += _reasons(site, report.width)
         if report.details:
             lines += _details(site, report.width)
-    return "\n".join([*lines, "", *_end(report)]) + "\n"
+    return "\n".join([*lines, "", *_end(report), *impact_lines(report)]) + "\n"
 
 
 def _row(cells: tuple[str, ...]) -> str:
@@ -47,7 +46,7 @@ def _line(site: SiteReport, room: int) -> str:
 def _block(site: SiteReport, columns: int) -> list[str]:
     """The same where the terminal is too narrow for the table."""
     numbers = [f"{name} {value}" for name, value in zip(_COLUMNS[1:], _numbers(site), strict=True) if value != _NONE]
-    room = max(columns - _GAP, _LEAST)
+    room = columns - _GAP
     lines = [""]
     for each in numbers:
         longer = f"{lines[-1]}  {each}".strip()
@@ -69,24 +68,18 @@ def _reasons(site: SiteReport, columns: int) -> Iterator[str]:
     """What the numbers of the line do not say."""
     reason = site.verdict.reason
     if reason and not (site.outcome is Outcome.WRONG and reason.startswith("relative error")):
-        yield from _wrapped(shown(reason), columns)
+        yield from wrapped(shown(reason), columns)
     withdrawn = withdrawal(site)
     if withdrawn:
-        yield from _wrapped(shown(withdrawn), columns)
+        yield from wrapped(shown(withdrawn), columns)
 
 
 def _details(site: SiteReport, columns: int) -> Iterator[str]:
-    yield from _wrapped(f"{site.site.kind.value} {shown(site.site.scope)}".rstrip(), columns)
+    yield from wrapped(f"{site.site.kind.value} {shown(site.site.scope)}".rstrip(), columns)
     for run in site.verdict.runs:
-        yield from _wrapped(described(run), columns)
+        yield from wrapped(described(run), columns)
     if site.verdict.assumptions:
-        yield from _wrapped(f"assumes: {'; '.join(map(shown, site.verdict.assumptions))}", columns)
-
-
-def _wrapped(text: str, columns: int) -> list[str]:
-    room = max(columns - 2, _LEAST)
-    lines = textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
-    return [f"  {line}" for line in lines]
+        yield from wrapped(f"assumes: {'; '.join(map(shown, site.verdict.assumptions))}", columns)
 
 
 def _end(report: NumericReport) -> Iterator[str]:
@@ -95,8 +88,8 @@ def _end(report: NumericReport) -> Iterator[str]:
     withdrawn = sum(len(site.withdrawn) for site in report.sites)
     more = f"; {plural(withdrawn, 'finding')} withdrawn" if withdrawn else ""
     yield from (
-        line.strip() for line in _wrapped(f"{plural(len(report.sites), 'site')}: {outcomes}{more}", report.width)
+        line.strip() for line in wrapped(f"{plural(len(report.sites), 'site')}: {outcomes}{more}", report.width)
     )
     if not report.details:
         text = "R1: error of the original, R2: of its rewrite. `-v` shows every run and all that was assumed."
-        yield from (line.strip() for line in _wrapped(text, report.width))
+        yield from (line.strip() for line in wrapped(text, report.width))

@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from ga_lint import __version__
-from ga_lint.report.numeric.html_pictures import pictures
-from ga_lint.report.numeric.model import NumericReport, SiteReport, diff, headline, place, withdrawal
+from ga_lint.report.numeric.html_pictures import impact_section, pictures
+from ga_lint.report.numeric.model import NumericReport, SiteImpact, SiteReport, diff, headline, place, withdrawal
 from ga_lint.report.numeric.svg import number, text
 from ga_lint.report.text import plural, shown_line
 from ga_lint.report.verdicts import COMPARED
 from ga_lint.resources import page_url
+from ga_lint.verify.impact import Law
 from ga_lint.verify.model import Outcome, Run
 
 # Nothing may run or be loaded, even if some text were not escaped.
@@ -77,6 +78,9 @@ def _summary(report: NumericReport) -> Iterator[str]:
             "different numbers of targets, R2 how far the rewrite's is; R3 compares the two without accumulation, R4 "
             "over ranks. <em>factor</em> is the scale of the original's gradient: 1 is right.</p>"
         )
+    if report.instead is not None:
+        yield "<p>No fault was found, so nothing is distorted. A mean of means would do this to the training:</p>"
+        yield from impact_section(SiteImpact(Law(mean_of_means=True), report.instead))
     for failed in report.files.failures:
         yield f'<p class="bad">not looked at: {text(failed.path)}: {text(failed.error)}</p>'
     yield "</section>"
@@ -114,6 +118,9 @@ def _site(site: SiteReport, index: int) -> Iterator[str]:
     yield from _code(site)
     if site.verdict.sweep is not None:
         yield from pictures(site.verdict.sweep)
+    if site.impact is not None:
+        yield "<h3>What it does to this training</h3>"
+        yield from impact_section(site.impact)
     yield from _runs(site.verdict.runs)
     if site.verdict.assumptions:
         yield "<h3>What was assumed to run it</h3><ul class='plain'>"

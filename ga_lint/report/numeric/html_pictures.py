@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from ga_lint.report.numeric.charts import PANELS, by_parameter, of_elements, over_skew, over_steps
+from ga_lint.report.numeric.impact import quantile_name, scale_sentences, set_sentence, weight_sentences
+from ga_lint.report.numeric.model import SiteImpact
 from ga_lint.report.numeric.svg import mark, number, text
+from ga_lint.report.numeric.weights_chart import of_weights
 from ga_lint.verify.sweep import SKEWS, ParameterGradient, Point, Sweep
 
 _PRINTED = 20  # rows
@@ -37,6 +40,23 @@ def pictures(sweep: Sweep) -> Iterator[str]:
         "spread",
     )
     yield "</div>"
+
+
+def impact_section(found: SiteImpact) -> Iterator[str]:
+    """What a fault does to a training set: in words, and as a picture of what samples of each length weigh."""
+    law, impact = found.law, found.impact
+    about = (
+        f"{set_sentence(impact)}. Samples are taken to be drawn at random; batches sorted by length are off further."
+    )
+    yield f'<p class="soft">{text(about)}</p>'
+    sentences = [*scale_sentences(found), *(weight_sentences(impact) if law.mean_of_means else ())]
+    yield f"<ul class='plain'>{''.join(f'<li>{text(each)}</li>' for each in sentences)}</ul>"
+    if law.mean_of_means:
+        rows = [[quantile_name(each.quantile), f"{each.count:,}", f"{each.weight:.3g}"] for each in impact.weights]
+        about = "What a target of a sample of this length weighs, 1 in the full batch; below, how many such samples there are."
+        yield '<div class="pictures">'
+        yield from _figure("Weight by length", about, of_weights(impact), ("sample", "targets", "weight"), rows)
+        yield "</div>"
 
 
 def _key(kind: str) -> str:

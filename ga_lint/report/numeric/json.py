@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from ga_lint.diagnostics import Diagnostic
 from ga_lint.report.json import Json
-from ga_lint.report.numeric.model import NumericReport, SiteReport, diff, headline
+from ga_lint.report.numeric.model import NumericReport, SiteImpact, SiteReport, diff, headline
 
 
 def render(report: NumericReport) -> str:
@@ -26,6 +26,7 @@ def site_object(report: SiteReport) -> Json:
         "factor": finite(report.factor),
         "filename": site.path.as_posix(),
         "findings": [_finding(each, each.fingerprint in withdrawn) for each in report.findings],
+        "impact": None if report.impact is None else _impact(report.impact),
         "has_rewrite": site.rewritten is not None,
         "kind": site.kind.value,
         "location": {"column": 1, "row": report.row},
@@ -46,6 +47,25 @@ def _finding(diagnostic: Diagnostic, withdrawn: bool) -> Json:
         "message": finding.message,
         "name": finding.name,
         "withdrawn": withdrawn,
+    }
+
+
+def _impact(found: SiteImpact) -> Json:
+    impact = found.impact
+    return {
+        "accumulation_steps": impact.steps,
+        "batch_size": impact.batch_size,
+        "effective": impact.effective if found.law.mean_of_means else 1.0,
+        "empty_micro_batches": impact.empty,
+        "factor": found.law.factor,
+        "longest": impact.longest,
+        "mean_of_means": found.law.mean_of_means,
+        "samples": impact.samples,
+        "scale": found.scale,
+        "shortest": impact.shortest,
+        "spread": impact.spread if found.law.mean_of_means else 0.0,
+        "targets": impact.targets,
+        "weights": [finite(asdict(each)) for each in impact.weights] if found.law.mean_of_means else [],
     }
 
 

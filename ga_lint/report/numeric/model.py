@@ -10,11 +10,30 @@ from dataclasses import dataclass
 from ga_lint.diagnostics import Diagnostic
 from ga_lint.outcome import Report
 from ga_lint.report.text import shown
+from ga_lint.verify.impact import Impact, Law, scale_of
 from ga_lint.verify.model import Outcome, Run, Site, Verdict
 
 FAULTS = frozenset({Outcome.CONFIRMED, Outcome.REFUTED, Outcome.WRONG, Outcome.MISSING_DIVISION})  # exit code 1
 GRAVE = frozenset({Outcome.REFUTED, Outcome.MISSING_DIVISION})  # a rewrite that is wrong, a wrong scale
 _SCALE_OFF = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class SiteImpact:
+    """What the fault of one site does to a training set of the user's."""
+
+    law: Law
+    impact: Impact
+
+    @property
+    def scale(self) -> float:
+        """By what the gradients are multiplied, on one rank."""
+        return scale_of(self.law.factor, self.impact.steps)
+
+    @property
+    def by_ranks(self) -> bool:
+        """Does the number of ranks change the scale too?"""
+        return self.law.factor is not None and "N" in self.law.factor
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +43,7 @@ class SiteReport:
     verdict: Verdict
     findings: tuple[Diagnostic, ...] = ()
     withdrawn: tuple[Diagnostic, ...] = ()
+    impact: SiteImpact | None = None  # where it was asked for, and the site is at fault
 
     @property
     def site(self) -> Site:
@@ -72,6 +92,9 @@ class NumericReport:
     files: Report
     details: bool = False  # full: every run and assumption too
     width: int = 80  # full: columns
+    plain: bool = False  # full: bars of ASCII
+    counts: str | None = None  # the file of the target counts, where the impact was asked for
+    instead: Impact | None = None  # what a mean of means would do, where no site is at fault
 
     @property
     def below(self) -> str:
