@@ -20,6 +20,7 @@ from ga_lint.verify.model import Outcome, Site
 _NEEDS_IMPACT = ("field", "accumulation_steps", "batch_size")
 _LAST_WINDOW = "GA108"
 _OF_STEPS_AND_RANKS = re.compile(r"^(1|GAS(\^\d+)?|N|[*/])+$")
+_DIGITS = 12  # of a count
 _NOT_COUNTED = -100  # what labels hold where there is no target
 
 
@@ -53,7 +54,7 @@ def _positive(arguments: Arguments, name: str) -> int | None:
     text = arguments.text(name)
     if text is None:
         return None
-    if not text.isdecimal() or not int(text):
+    if not text.isdecimal() or len(text) > _DIGITS or not int(text):
         raise UsageError(f"--{name.replace('_', '-')} takes a whole number of 1 or more, not {text!r}")
     return int(text)
 
@@ -74,7 +75,7 @@ def _count(line: str, field: str | None, where: str) -> int:
     if field is None:
         if line.startswith("{"):
             raise UsageError(f"{where}: JSON lines need --field NAME, one of {_fields(line)}")
-        if not line.isdecimal() or not line.isascii():
+        if not line.isdecimal() or not line.isascii() or len(line) > _DIGITS:
             raise UsageError(f"{where}: {_cut(line)} is no number of targets; write one whole number a line")
         return int(line)
     try:
@@ -90,7 +91,7 @@ def _count_in(value: object, field: str, where: str) -> int:
     """A number, or the labels themselves: those that count."""
     if isinstance(value, list) and all(isinstance(each, int) for each in value):
         return sum(each != _NOT_COUNTED for each in value)
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**_DIGITS:
         return value
     what = "a whole number of targets, or a list of labels"
     raise UsageError(f"{where}: {field!r} is {_cut(json.dumps(value))}; it must be {what}")

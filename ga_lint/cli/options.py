@@ -122,9 +122,9 @@ OPTIONS = (
            ("float64", "float32")),
     Option("--device", "verify", "Where to compute (default: cpu).", Panel.NUMBERS, _TEXT, "DEVICE", ("cpu",)),
 
-    Option("--impact", "verify", "Say what a fault does to your training, whose samples have these numbers of targets (a "
-           "line each, or JSON lines): how gradients are scaled, and what targets of short and long samples weigh, where "
-           "1 is right, expected over random windows. Needs no torch.", Panel.IMPACT, _TEXT, "FILE"),
+    Option("--impact", "verify", "What a fault does to your training: how gradients are scaled, and what targets of "
+           "short and long samples weigh, where 1 is right, expected over random windows. The file has each sample's "
+           "number of targets, one a line, or JSON lines. Needs no torch.", Panel.IMPACT, _TEXT, "FILE"),
     Option("--field", "verify", "The field of the JSON lines: a count, or a list of labels.", Panel.IMPACT, _TEXT,
            "NAME"),
     Option("--accumulation-steps", "verify", "Micro-batches in a window (default: as in the code).", Panel.IMPACT,

@@ -53,7 +53,9 @@ def impact_section(found: SiteImpact) -> Iterator[str]:
     yield f"<ul class='plain'>{''.join(f'<li>{text(each)}</li>' for each in sentences)}</ul>"
     if law.mean_of_means:
         rows = [[quantile_name(each.quantile), f"{each.count:,}", f"{each.weight:.3g}"] for each in impact.weights]
-        about = "What a target of a sample of this length weighs, 1 in the full batch; below, how many such samples there are."
+        about = (
+            "What a target weighs in samples of each length, where 1 is right; below, how many such samples there are."
+        )
         yield '<div class="pictures">'
         yield from _figure("Weight by length", about, of_weights(impact), ("sample", "targets", "weight"), rows)
         yield "</div>"
