@@ -22,7 +22,8 @@ FROZEN = """
 check: --select --ignore --extend-select --min-confidence --transformers-version --exclude --extend-exclude
  --force-exclude --respect-gitignore --no-respect-gitignore --stdin-filename --diff-base --show-files --baseline
  --update-baseline --prune-baseline --error-stale-baseline --ignore-suppressions --add-ignore --output-format --output
- --statistics --fail-on --exit-zero --quiet -q --verbose -v --color --config --isolated --show-settings
+ --statistics --fail-on --exit-zero --quiet -q --verbose -v --color --config --isolated --show-facts
+ --show-settings
 fix: --select --ignore --extend-select --min-confidence --transformers-version --exclude --extend-exclude
  --force-exclude --respect-gitignore --no-respect-gitignore --stdin-filename --diff-base --baseline --diff
  --unsafe-fixes --verify --no-verify --verified-only --ask --exit-non-zero-on-fix --output-format --output

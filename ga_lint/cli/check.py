@@ -13,7 +13,7 @@ from ga_lint.cli.known import KnownFindings
 from ga_lint.cli.output import outputs_of, wants_edits, write_outputs
 from ga_lint.config import ConfigFinder
 from ga_lint.diagnostics import Severity
-from ga_lint.engine.run import PROPOSED, check, check_text, checking, visit_files
+from ga_lint.engine.run import PROPOSED, check, check_text, checking, visit_files, visit_text
 from ga_lint.errors import UsageError
 from ga_lint.outcome import Clean, Report, Skipped
 from ga_lint.report import renderer
@@ -27,6 +27,8 @@ def run(arguments: Arguments) -> int:
         return _show_settings(arguments, finder)
     if arguments.switch("show_files"):
         return _show_files(arguments, finder)
+    if arguments.switch("show_facts"):
+        return _show_facts(arguments, finder)
     known = KnownFindings(arguments)
     if arguments.switch("add_ignore"):
         return _add_ignores(arguments, finder, known)
@@ -104,3 +106,16 @@ def _show_settings(arguments: Arguments, finder: ConfigFinder) -> int:
     first = paths_of(arguments)[0]
     console.write(written(finder.of_folder(first if first.is_dir() else first.parent)))
     return 0
+
+
+def _show_facts(arguments: Arguments, finder: ConfigFinder) -> int:
+    from ga_lint.cli.facts import FactsReader
+
+    reader = FactsReader(arguments)
+    if "-" in arguments.words:
+        path = Path(arguments.text("stdin_filename") or "-")
+        report = visit_text(path, sys.stdin.buffer.read(), finder, reader.visit)
+    else:
+        report = visit_files(paths_of(arguments), finder, reader.visit, force_exclude=arguments.switch("force_exclude"))
+    console.write(reader.render())
+    return end(report, arguments)

@@ -151,6 +151,8 @@ OPTIONS = (
     Option("--stdio", "server", "Speak over stdin and stdout (what it does anyway).", Panel.SETTINGS),
     Option("--config", _ALL, "Read this file instead of the nearest one.", Panel.SETTINGS, _TEXT, "FILE"),
     Option("--isolated", _ALL, "Read no configuration file.", Panel.SETTINGS),
+    Option("--show-facts", "check", "Print what the rules know about each file, as text or json, and stop.",
+           Panel.SETTINGS),
     Option("--show-settings", "check", "Print the settings for the first path, and stop.", Panel.SETTINGS),
 )
 # fmt: on
