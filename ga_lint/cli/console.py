@@ -34,6 +34,7 @@ _OUTCOMES = {
 }
 _OUTCOME = re.compile(rf"^(?:  )?(?P<outcome>{'|'.join(_OUTCOMES)})(?=  |$)")
 _NOISE = r"(?<= )(-|0|\d(\.\d+)?e-1\d)(?= )"
+_BAR = r"█+"
 _COMMAND = r"`ga-lint [^`]*`"
 
 
@@ -114,6 +115,7 @@ def _painted(text: str) -> Iterator[Text]:
             painted.stylize(_OUTCOMES[outcome["outcome"]], *outcome.span("outcome"))
             painted.highlight_regex(_NOISE, "dim")
         else:
+            painted.highlight_regex(_BAR, "cyan")
             painted.highlight_regex(_LABEL, "bold blue")
             painted.highlight_regex(_COMMAND, "green")
         yield painted

@@ -9,7 +9,7 @@ from ga_lint.report.numeric.model import NumericReport, SiteImpact, place
 from ga_lint.report.text import plural, shown, wrapped
 from ga_lint.verify.impact import Impact, Weight
 
-_BEFORE_BARS = 30  # columns of the table's numbers
+_BEFORE_BARS = 33  # columns of the numbers of a row
 _LEAST_BARS = 8  # columns; narrower bars say nothing
 _NAMES = {0.0: "shortest", 0.5: "median", 1.0: "longest"}
 _RARE = 1e-4  # a share of empty micro-batches that is worth a word
