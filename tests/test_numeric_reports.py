@@ -127,6 +127,7 @@ class TestJson:
                 }
             ],
             "has_rewrite": True,
+            "impact": None,
             "kind": "loop",
             "location": {"column": 1, "row": 4},
             "message": "the gradient depends on how the batch is cut (relative error 0.67), and that of the rewrite "

@@ -109,13 +109,17 @@ def _show_settings(arguments: Arguments, finder: ConfigFinder) -> int:
 
 
 def _show_facts(arguments: Arguments, finder: ConfigFinder) -> int:
-    from ga_lint.cli.facts import FactsReader
+    from ga_lint.engine.show_facts import FactsReader
+    from ga_lint.report.facts import render_full, render_json
 
-    reader = FactsReader(arguments)
+    name = arguments.text("output_format") or "full"
+    if name not in ("auto", "full", "json") or arguments.items("output"):
+        raise UsageError("--show-facts prints text, or JSON with --output-format json; it writes nothing else")
+    reader = FactsReader()
     if "-" in arguments.words:
         path = Path(arguments.text("stdin_filename") or "-")
         report = visit_text(path, sys.stdin.buffer.read(), finder, reader.visit)
     else:
         report = visit_files(paths_of(arguments), finder, reader.visit, force_exclude=arguments.switch("force_exclude"))
-    console.write(reader.render())
+    console.write((render_json if name == "json" else render_full)(reader.found))
     return end(report, arguments)

@@ -115,6 +115,7 @@ class Impacts:
     def __init__(self, training: Training) -> None:
         self._training = training
         self._known: dict[tuple[int, int], Impact] = {}
+        self.unknown: list[str] = []  # what was asked for and could not be worked out
 
     def size(self, found: WindowSize, where: str) -> tuple[int, int]:
         """The accumulation steps and the batch size; the options win over the code."""
@@ -144,7 +145,12 @@ class Impacts:
         law = fault_of(site)
         if law is None:
             return site
-        return replace(site, impact=SiteImpact(law, self.of(self.size(size_of(site.site), place(site)))))
+        try:
+            size = self.size(size_of(site.site), place(site))
+        except UsageError as error:  # `check` says nothing of this site: found out too late to refuse the run
+            self.unknown.append(str(error))
+            return site
+        return replace(site, impact=SiteImpact(law, self.of(size)))
 
 
 def fault_of(site: SiteReport) -> Law | None:

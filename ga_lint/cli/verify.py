@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from ga_lint.cli import console
@@ -20,7 +21,7 @@ from ga_lint.engine.scope import Scope
 from ga_lint.engine.settle import told
 from ga_lint.errors import UsageError
 from ga_lint.notebook import read_text
-from ga_lint.outcome import EXIT_FINDINGS, Clean, FileOutcome, Found
+from ga_lint.outcome import EXIT_BROKEN, EXIT_FINDINGS, Clean, FileOutcome, Found
 from ga_lint.report.numeric.model import NumericReport, SiteReport
 from ga_lint.source import SourceFile
 from ga_lint.verify import Settings, Site, SiteKind, Verdict, available, site_at, sites_in, verify_sites
@@ -50,6 +51,10 @@ def run(arguments: Arguments) -> int:
         numbers = impacts.added(numbers, sites.size_of)
     notes = write_numeric(numbers, arguments)
     code = end(report, arguments, notes)
+    if impacts is not None and impacts.unknown:
+        for line in impacts.unknown:
+            console.note(f"error: {line}")
+        return EXIT_BROKEN
     return code or (EXIT_FINDINGS if any(site.is_fault or site.impact for site in numbers.sites) else 0)
 
 
@@ -101,6 +106,11 @@ class _Sites:
                 self._told.setdefault(_place(site), []).append(diagnostic)
         return Clean(path)
 
+    @cached_property
+    def _with_rewrites(self) -> frozenset[Finding]:
+        """Findings that have a site of their own."""
+        return frozenset(self.findings.values())
+
     def size_of(self, site: Site) -> WindowSize:
         """How large the windows are of which the site is a part."""
         return window_size(self._sources[site.path], self._scopes[site.path], site.row)
@@ -117,8 +127,7 @@ class _Sites:
         if own is not None:
             verdict = as_judged(own, verdict)
         there = self._told.get(_place(site), [])
-        rewritten = {self.findings[other] for other in self.found if other in self.findings and other is not site}
-        findings = tuple(each for each in there if each.stated == own or each.stated not in rewritten)
+        findings = tuple(each for each in there if each.stated == own or each.stated not in self._with_rewrites)
         source = self._sources[site.path]
         reason = verdict.reason and told(source, verdict.reason)
         assumptions = tuple(told(source, each) for each in verdict.assumptions)

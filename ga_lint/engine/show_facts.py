@@ -5,17 +5,40 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Iterator
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from ga_lint.diagnostics import Step
 from ga_lint.engine.facts_of import facts_of
+from ga_lint.engine.fault import Fault
 from ga_lint.engine.scope import Scope
+from ga_lint.errors import SourceError
 from ga_lint.facts.model import FileFacts, Place
-from ga_lint.notebook import NotebookSource
+from ga_lint.notebook import NotebookSource, read_text
+from ga_lint.outcome import Clean, Failed, FileOutcome
 from ga_lint.source import SourceFile, Span
+from ga_lint.syntax.parsed import ParseFailure
 
 Plain = str | int | float | bool | None | list["Plain"] | dict[str, "Plain"]
 _LONGEST = 80  # characters of a place's text
+
+
+class FactsReader:
+    """Gathers the facts of every file that is visited."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[Path, dict[str, Plain]]] = []
+
+    def visit(self, path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
+        try:
+            self.found.append((path, shown_facts(read_text(path, data), scope)))
+        except ParseFailure as failure:
+            return Failed(path, f"line {failure.position.row}: {failure.message}")
+        except SourceError as error:
+            return Failed(path, str(error))
+        except Exception as error:  # noqa: BLE001 - one file never stops the run
+            fault = Fault.of("reading the facts", error)
+            return Failed(path, fault.text, fault.internal)
+        return Clean(path)
 
 
 def shown_facts(source: SourceFile, scope: Scope) -> dict[str, Plain]:

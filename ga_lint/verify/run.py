@@ -73,7 +73,9 @@ class Verifier:
         verdict = Verdict(site, judgement.outcome, judgement.runs, answer.assumptions, judgement.reason)
         if not self.settings.sweep or answer.missing is not None:
             return verdict
-        return replace(verdict, sweep=worker.ask(replace(job, sweep=True, timeout=SWEEP_SECONDS)).sweep)
+        return replace(
+            verdict, sweep=worker.ask(replace(job, sweep=True, timeout=max(SWEEP_SECONDS, job.timeout))).sweep
+        )
 
     def close(self) -> None:
         for worker in self.workers.values():

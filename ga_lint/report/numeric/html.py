@@ -151,6 +151,8 @@ def _code(site: SiteReport) -> Iterator[str]:
     changes = diff(site.site)
     if changes is not None:
         yield "<h3>The rewrite</h3>"
+        if site.site.cell is not None:
+            yield '<p class="soft">The code cells of the notebook are one text here.</p>'
         yield from _block("The rewrite as a diff", [(_kind(line), line) for line in changes.splitlines()])
         return
     lines = site.site.original.splitlines()

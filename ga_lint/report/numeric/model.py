@@ -69,9 +69,9 @@ class SiteReport:
         return lines[self.site.row - 1] if 0 < self.site.row <= len(lines) else ""
 
     def run(self, *names: str) -> Run | None:
-        """The worst run of these names in the first setting; None where there is none."""
+        """The worst run of these names in the first setting, or over ranks; None where there is none."""
         runs = self.verdict.runs
-        found = [run for run in runs if run.name in names and run.setting == runs[0].setting]
+        found = [run for run in runs if run.name in names and (run.setting == runs[0].setting or run.name == "R4")]
         return max(found, key=_badness, default=None)
 
     @property
