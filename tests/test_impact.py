@@ -296,6 +296,14 @@ class TestReports:
         assert "Gradients are 8 times too large: so is an SGD step" in text
         assert "weigh" not in text
 
+    @pytest.mark.parametrize("width", [40, 60, 80, 120])
+    def test_no_line_is_wider_than_the_terminal(self, width: int) -> None:
+        lines = renderer("full")(replace(found(Law("GAS", True)), width=width)).splitlines()
+        bars = [line for line in lines if "█" in line]
+        assert len(bars) >= 5
+        assert max(map(len, bars), default=0) in range(width - 3, width + 1)
+        assert all(len(line) <= width for line in lines if not line.startswith("Impact of"))
+
     def test_ranks_are_named(self) -> None:
         assert "8 times too large, and once more for each rank" in renderer("full")(found(Law("GAS*N")))
 

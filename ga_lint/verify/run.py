@@ -73,9 +73,8 @@ class Verifier:
         verdict = Verdict(site, judgement.outcome, judgement.runs, answer.assumptions, judgement.reason)
         if not self.settings.sweep or answer.missing is not None:
             return verdict
-        return replace(
-            verdict, sweep=worker.ask(replace(job, sweep=True, timeout=max(SWEEP_SECONDS, job.timeout))).sweep
-        )
+        more = replace(job, sweep=True, timeout=max(SWEEP_SECONDS, job.timeout))
+        return replace(verdict, sweep=worker.ask(more).sweep)
 
     def close(self) -> None:
         for worker in self.workers.values():

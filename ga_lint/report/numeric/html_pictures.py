@@ -113,7 +113,8 @@ def _figure(name: str, about: str, picture: str, heads: Sequence[str], rows: Ite
     rows = list(rows)
     kind = ' class="short"' if len(rows) <= _PRINTED else ""
     yield f'<figure><figcaption>{text(name)}</figcaption><p class="soft">{text(about)}</p>{picture}'
-    yield f'<details{kind}><summary>Numbers: {text(name.lower())}</summary><div class="scroll"><table aria-label="{text(name)}"><thead><tr>'
+    yield f'<details{kind}><summary>Numbers: {text(name.lower())}</summary><div class="scroll">'
+    yield f'<table aria-label="{text(name)}"><thead><tr>'
     yield "".join(f'<th scope="col">{text(head)}</th>' for head in heads)
     yield "</tr></thead><tbody>"
     yield "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)

@@ -10,7 +10,7 @@ from ga_lint.report.text import plural, shown, wrapped
 from ga_lint.verify.impact import Impact, Weight
 
 _BEFORE_BARS = 33  # columns of the numbers of a row
-_LEAST_BARS = 8  # columns; narrower bars say nothing
+_LEAST_BARS = 6  # columns; narrower bars say nothing
 _NAMES = {0.0: "shortest", 0.5: "median", 1.0: "longest"}
 _RARE = 1e-4  # a share of empty micro-batches that is worth a word
 
