@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any, TypedDict
+from typing import Any
 
 STEPS = (1, 2, 4, 8, 16)
 # Targets of the four micro-batches of a window: 32 in all, spread ever more unevenly.
@@ -35,12 +35,6 @@ class Point:
     failure: str | None = None  # why the code does not run in this setting
 
 
-class _Fields(TypedDict):
-    parameters: list[dict[str, Any]]
-    steps: list[dict[str, Any]]
-    skew: list[dict[str, Any]]
-
-
 @dataclass(frozen=True, slots=True)
 class Sweep:
     """All that the pictures of one site show."""
@@ -53,13 +47,29 @@ class Sweep:
         return asdict(self)
 
     @staticmethod
-    def from_fields(fields: _Fields) -> Sweep:
-        parameters = (
-            ParameterGradient(**{**each, "entries": tuple(tuple(entry) for entry in each["entries"])})
-            for each in fields["parameters"]
+    def from_fields(fields: dict[str, Any]) -> Sweep:
+        """ValueError, TypeError or KeyError where the fields are not what `to_fields` made: user code ran beside it."""
+        return Sweep(
+            tuple(_parameter(each) for each in fields["parameters"]),
+            tuple(_point(each) for each in fields["steps"]),
+            tuple(_point(each) for each in fields["skew"]),
         )
-        steps, skew = (tuple(Point(**each) for each in fields[name]) for name in ("steps", "skew"))
-        return Sweep(tuple(parameters), steps, skew)
+
+
+def _parameter(fields: dict[str, Any]) -> ParameterGradient:
+    entries = ((float(full), float(original), _number(rewrite)) for full, original, rewrite in fields["entries"])
+    errors = float(fields["norm"]), float(fields["original"]), _number(fields["rewrite"])
+    return ParameterGradient(str(fields["name"]), *errors, tuple(entries))
+
+
+def _point(fields: dict[str, Any]) -> Point:
+    failure = fields["failure"]
+    errors = _number(fields["original"]), _number(fields["rewrite"])
+    return Point(float(fields["value"]), *errors, None if failure is None else str(failure))
+
+
+def _number(value: object) -> float | None:
+    return None if value is None else float(value)  # type: ignore[arg-type]
 
 
 def variation(counts: tuple[int, ...]) -> float:
