@@ -33,7 +33,8 @@ def run(arguments: Arguments) -> int:
     if missing is not None and training is None:
         raise UsageError(missing)
     outputs = numeric_outputs(arguments)  # a mistake there must not cost a whole run
-    settings = replace(_settings(arguments), sweep=any(name == "html" for name, _ in outputs))
+    formats = {arguments.text("output_format"), *(name for name, _ in outputs)}
+    settings = replace(_settings(arguments), sweep="html" in formats)
     sites = _Sites()
     report = visit_files(
         paths_of(arguments), finder_of(arguments), sites.visit, force_exclude=arguments.switch("force_exclude")
