@@ -322,6 +322,10 @@ class TestReports:
         assert [float(row[2]) for row in rows] == [float(f"{each['weight']:.3g}") for each in site["impact"]["weights"]]
         assert "8 times too large" in page.text
 
+    def test_nothing_to_say_is_nothing_said(self) -> None:
+        report = NumericReport((CORRECT,), EMPTY.files)
+        assert renderer("full")(replace(report, counts="n.txt")) == renderer("full")(report)
+
     def test_a_site_that_is_right_has_none(self) -> None:
         (site,) = json.loads(renderer("json")(NumericReport((CORRECT,), EMPTY.files, counts="n.txt")))
         assert site["impact"] is None

@@ -51,10 +51,11 @@ def run(arguments: Arguments) -> int:
     if impacts is not None:
         numbers = impacts.added(numbers, sites.size_of)
     notes = write_numeric(numbers, arguments)
+    unknown = impacts.unknown if impacts is not None else []
+    for line in unknown:
+        console.note(f"error: {line}")
     code = end(report, arguments, notes)
-    if impacts is not None and impacts.unknown:
-        for line in impacts.unknown:
-            console.note(f"error: {line}")
+    if unknown:
         return EXIT_BROKEN
     return code or (EXIT_FINDINGS if any(site.is_fault or site.impact for site in numbers.sites) else 0)
 

@@ -17,10 +17,10 @@ _RARE = 1e-4  # a share of empty micro-batches that is worth a word
 
 def impact_lines(report: NumericReport) -> Iterator[str]:
     """Everything about the training set, or nothing where it was not asked for."""
-    if report.counts is None:
+    found = [site for site in report.sites if site.impact is not None]
+    if report.counts is None or not (found or report.instead):
         return
     yield ""
-    found = [site for site in report.sites if site.impact is not None]
     for site in found:
         assert site.impact is not None
         yield f"Impact of {place(site)} with the counts of {shown(report.counts)}:"
