@@ -82,6 +82,12 @@ class FixRequest:
     summary: str
     targets: tuple[tuple[str, Span], ...] = ()
     options: tuple[tuple[str, str], ...] = ()
+    also: tuple[FixRequest, ...] = ()  # what must be in the same edit, since neither half is right alone
+
+    @property
+    def parts(self) -> tuple[FixRequest, ...]:
+        """This request, then those that go with it."""
+        return (self, *(part for each in self.also for part in each.parts))
 
     @property
     def target_by_role(self) -> Mapping[str, Span]:

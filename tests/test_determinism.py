@@ -37,3 +37,22 @@ def test_output_is_the_same_under_every_hash_seed(command: str) -> None:
     assert len(first[0]) > 100_000  # there was much to say
     assert all(run.returncode == 1 for run in runs), first[1].decode()
     assert other == first
+
+
+@pytest.mark.slow
+def test_verdicts_are_the_same_under_every_hash_seed() -> None:
+    pytest.importorskip("torch")
+    files = ["verify/loss_function.py", "verify/loop_own_loss.py", "verify/loop_own_loss.fixed.py"]
+    runs = [
+        subprocess.run(
+            [sys.executable, "-m", "ga_lint", "verify", "--isolated", "--output-format", "json", *order],
+            cwd=ROOT / "fixtures",
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=False,
+            timeout=600,
+        )
+        for seed, order in zip(SEEDS, [files, files[::-1]], strict=True)
+    ]
+    assert runs[0].stdout.count(b'"outcome"') == 3, runs[0].stderr.decode()
+    assert runs[0].stdout == runs[1].stdout

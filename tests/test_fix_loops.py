@@ -134,6 +134,41 @@ UNDIVIDED = """            outputs = model(**batch)
             print(loss.item(), file=io.StringIO())"""
 HEAD = "for step, batch in enumerate(loader):"
 
+GATHERED = """import itertools
+import torch.nn.functional as F
+
+
+def train(model, loader, optimizer, steps, epochs):
+    for epoch in range(epochs):
+        batches = iter(loader)
+        while window := list(itertools.islice(batches, steps)):
+            {start}
+            for batch in window:
+                logits = model(batch["input_ids"]).logits[:, :-1].flatten(0, 1)
+                {gather}
+            loss = {average}
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+"""
+CROSS = 'F.cross_entropy(logits, batch["labels"][:, 1:].flatten())'
+GATHERS = {  # start, gather, average
+    "a total": ("total = 0", f"total += {CROSS}", "total / steps"),
+    "a total, by way of a name": (
+        "total = 0.0", f"nll = {CROSS}\n                total = total + nll", "total / len(window)"
+    ),
+    "a list": ("losses = []", f"losses.append({CROSS})", "sum(losses) / len(losses)"),
+}  # fmt: skip
+SUMMED = {
+    f"gathered in {name}": Form(
+        GATHERED.format(start=start, gather=gather, average=average),
+        {"call": CROSS, "division": average},
+        "window-gathered",
+        {"stack": "plain", "labels": 'batch["labels"]', "shifted": "yes"},
+    )
+    for name, (start, gather, average) in GATHERS.items()
+}
+
 SUMS = {
     "a sum that is divided": Form(loop(HEAD, SUM, FLUSH), PLACES | {"division": "loss / steps"}, aux=0.5),
     "a term that is added on a condition": Form(
@@ -172,7 +207,7 @@ SUMS = {
     ),
 }
 
-FORMS = {
+FORMS = SUMMED | {
     "drawn without end": Form(ENDLESS, ENDLESS_PLACES),
     "drawn without end, undivided": Form(
         ENDLESS.replace("(loss / steps).", "loss."),
@@ -462,6 +497,39 @@ def test_a_wrong_rewrite_would_be_seen(old: str, new: str) -> None:
     fixed = rewritten(form.text, form.fixer, form.options, **form.places)
     assert old in fixed
     assert error(fixed.replace(old, new), form) > FAR
+
+
+@pytest.mark.parametrize(
+    ("old", "new"), [("[..., 1:]", ""), ("= sum(losses) / targets", "= sum(losses) / len(losses)")]
+)
+def test_gathered_sums_over_another_number_would_be_seen(old: str, new: str) -> None:
+    form = SUMMED["gathered in a list"]
+    fixed = rewritten(form.text, form.fixer, form.options, **form.places)
+    assert old in fixed
+    assert error(fixed.replace(old, new), form) > FAR
+
+
+GATHERED_OTHERWISE = {
+    "read for a log": (
+        "a total, by way of a name", "total + nll", "total + nll\n                print(nll.item())", "read for"
+    ),
+    "a product": ("a total", f"total += {CROSS}", f"total += 2 * {CROSS}", "not the loss alone"),
+    "on a condition": (
+        "a list",
+        f"losses.append({CROSS})",
+        f"if batch:\n                    losses.append({CROSS})",
+        "not the loss alone",
+    ),
+    "read elsewhere": ("a list", "loss.backward()", "print(losses)\n            loss.backward()", "elsewhere too"),
+    "a generator": ("a total", "in window:", "in iter(window):", "the window has no name"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "old", "new", "reason"), GATHERED_OTHERWISE.values(), ids=GATHERED_OTHERWISE)
+def test_what_is_gathered_otherwise_is_left(name: str, old: str, new: str, reason: str) -> None:
+    form = SUMMED[f"gathered in {name}"]
+    assert old in form.text
+    assert reason in refusal(form.text.replace(old, new), form.fixer, form.options, **form.places)
 
 
 def test_a_resumed_loop_that_starts_a_whole_window_would_be_seen() -> None:

@@ -15,6 +15,7 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import start_processes
 
+from testbed import ranked
 from testbed.accumulation import ROWS, STEPS, Batch, Recorder, TinyModel, micro_batches, oracle, windows_of, worst
 from testbed.rewriting import refusal, rewritten
 
@@ -140,6 +141,53 @@ def train(model, loader, optimizer, steps):
         if (step + 1) % steps == 0:
             engine.step()
 """
+POSITIONS = (
+    REDUCED.replace(
+        'sum((batch["labels"][:, 1:] != -100).sum() for batch in window)',
+        'torch.tensor(sum(mb["labels"].numel() for mb in window))',
+    )
+    .replace("loss / count", "loss * dist.get_world_size() / count")
+    .replace("import itertools", "import itertools\nimport torch")
+)
+SO_FAR = (
+    DDP.replace(
+        "            loss = model(**batch).loss\n            (loss / steps)",
+        """            logits = model(batch["input_ids"]).logits[:, :-1].flatten(0, 1)
+            loss = F.cross_entropy(logits, batch["labels"][:, 1:].flatten(), reduction="sum")
+            tokens += (batch["labels"][:, 1:] != -100).sum()
+            (loss / tokens)""",
+    )
+    .replace("    for step", "    tokens = 0\n    for step")
+    .replace("import torch.dist", "import torch.nn.functional as F\nimport torch.dist")
+)
+SO_FAR = SO_FAR + "            tokens = 0\n"
+SO_FAR_ACCELERATE = """from accelerate import Accelerator
+import torch.nn.functional as F
+
+
+def train(model, loader, optimizer, steps):
+    accelerator = Accelerator(gradient_accumulation_steps=steps, cpu=True)
+    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    tokens = 0
+    for step, batch in enumerate(loader):
+        with accelerator.accumulate(model):
+            logits = model(batch["input_ids"]).logits[:, :-1].flatten(0, 1)
+            loss = F.cross_entropy(logits, batch["labels"][:, 1:].flatten(), reduction="sum")
+            tokens += (batch["labels"][:, 1:] != -100).sum()
+            loss = loss / tokens
+            accelerator.backward(loss)
+            if accelerator.sync_gradients:
+                tokens = 0
+            optimizer.step()
+            optimizer.zero_grad()
+"""
+SO_FAR_ENGINE = ENGINE.replace("from", "import torch.nn.functional as F\nfrom", 1).replace(
+    "            loss = engine(**batch).loss\n",
+    """            logits = engine(batch["input_ids"]).logits[:, :-1].flatten(0, 1)
+            loss = F.cross_entropy(logits, batch["labels"][:, 1:].flatten(), reduction="sum")
+            loss = loss / loss.numel()
+""",
+)
 ACCELERATE_RESUMED = ACCELERATE.replace("enumerate(loader)", "enumerate(accelerator.skip_first_batches(loader, 1))")
 OWN, SUM = "loss = model(**batch).loss", "out = model(**batch)\n            loss = out.loss + 0.5 * out.aux_loss"
 ALL_WINDOWS = (
@@ -191,10 +239,43 @@ def fix_prepared(**without: str) -> str:
     return rewritten(PREPARED, "times-ranks", options | without, **places)
 
 
+def fix_positions() -> str:
+    count = 'mb["labels"].numel()'
+    return rewritten(
+        POSITIONS, "match-count", {"labels": 'batch["labels"]', "shifted": "yes"}, loop="for batch in", count=count
+    )
+
+
+def fix_so_far(stack: str = "distributed") -> str:
+    options = {"stack": stack, "steps": "steps", "labels": 'batch["labels"]', "shifted": "yes"}
+    options |= {"loss": "sum", "divisor": "tokens"}
+    places = {"loop": "for step,", "division": "loss / tokens", "step": "optimizer.step()"}
+    return rewritten(SO_FAR, "window-share", options, **places)
+
+
+def fix_so_far_accelerate() -> str:
+    options = {"stack": "accelerate", "steps": "steps", "accelerator": "accelerator", "labels": 'batch["labels"]'}
+    options |= {"shifted": "yes", "loss": "sum", "divisor": "tokens"}
+    places = {"loop": "for step,", "backward": "accelerator.backward(loss)", "division": "loss / tokens"}
+    return rewritten(SO_FAR_ACCELERATE, "window-share", options, **places)
+
+
+def fix_so_far_engine() -> str:
+    options = {"stack": "deepspeed", "engine": "engine", "steps": "engine.gradient_accumulation_steps()"}
+    options |= {"labels": 'batch["labels"]', "shifted": "yes", "loss": "sum", "divisor": "loss.numel()"}
+    places = {"loop": "for step,", "backward": "engine.backward(loss)", "division": "loss / loss.numel()"}
+    return rewritten(SO_FAR_ENGINE, "window-share", options, **places)
+
+
 def fix_engine(text: str = ENGINE) -> str:
     options = {"stack": "deepspeed", "engine": "engine", "steps": "engine.gradient_accumulation_steps()"}
     options |= {"labels": 'batch["labels"]', "shifted": "yes"}
     return rewritten(text, "window-share", options, loop="for step,", backward="engine.backward(loss)")
+
+
+def fix_short() -> str:
+    places = {"loop": "for step,", "division": "loss / steps", "step": "optimizer.step()"}
+    return rewritten(DDP, "window-length", {"steps": "steps", "behind": "no"}, **places)
 
 
 def many() -> list[Batch]:
@@ -204,6 +285,22 @@ def many() -> list[Batch]:
 def shard(rank: int, count: int) -> list[Batch]:
     """This rank's micro-batches: every second one, so that ranks hold different numbers of targets."""
     return many()[:count][rank::RANKS]
+
+
+def equal_shard(rank: int, count: int) -> list[Batch]:
+    """As many micro-batches, all with as many targets."""
+    return micro_batches([(3, 3)] * count)[rank::RANKS]
+
+
+def expected_of_equal(count: int) -> list[torch.Tensor]:
+    shards = [windows_of(equal_shard(rank, count), short=False) for rank in range(RANKS)]
+    return oracle([a + b for a, b in zip(*shards, strict=True)])
+
+
+def expected_resumed(count: int, aux: float = 0.0) -> list[torch.Tensor]:
+    """Each rank goes on within a window, and steps on no short one."""
+    shards = [windows_of(shard(rank, count), short=False, seen=ranked.DONE) for rank in range(RANKS)]
+    return oracle([a + b for a, b in zip(*shards, strict=True)], aux=aux)
 
 
 def expected(count: int, skipped: int = 0, aux: float = 0.0) -> list[torch.Tensor]:
@@ -237,7 +334,10 @@ def loader(count: int) -> torch.utils.data.DataLoader[Batch]:
     return torch.utils.data.DataLoader(Rows(count), batch_size=1, collate_fn=lambda rows: rows[0])
 
 
-def _rank(rank: int, folder: str, texts: dict[str, tuple[str, bool]], count: int) -> None:
+Feed = Callable[[int, int], Any]  # what a rank's loop runs over, of so many micro-batches
+
+
+def _rank(rank: int, folder: str, texts: dict[str, tuple[str, Feed]], count: int) -> None:
     """All loops in one pair of processes: starting them is what takes the time."""
     torch.set_num_threads(1)
     forget_accelerators()  # of the process that was forked
@@ -245,7 +345,7 @@ def _rank(rank: int, folder: str, texts: dict[str, tuple[str, bool]], count: int
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(RANKS), ACCELERATE_USE_CPU="true")
     os.environ.update(MASTER_ADDR="localhost", MASTER_PORT="29500")  # asked for, not used: the group exists already
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=RANKS)
-    seen = {name: run(text, loader(count) if acc else shard(rank, count)) for name, (text, acc) in texts.items()}
+    seen = {name: run(text, feed(rank, count)) for name, (text, feed) in texts.items()}
     if rank == 0:
         torch.save(seen, Path(folder) / "seen.pt")
     dist.destroy_process_group()
@@ -262,39 +362,80 @@ def forget_accelerators() -> None:
 COUNT = 22  # eleven micro-batches a rank: three full windows and a short one of two
 
 
+def whole(rank: int, count: int) -> torch.utils.data.DataLoader[Batch]:
+    return loader(count)  # accelerate deals it out
+
+
 @functools.cache
 def on_two_ranks() -> dict[str, list[torch.Tensor]]:
     texts = {
-        "DDP": (DDP, False),
-        "DDP fixed": (fix_ddp(), False),
-        "DDP with a count of its own rank": (fix_ddp("plain"), False),
-        "endless": (ENDLESS, False),
-        "endless fixed": (fix_endless(), False),
-        "endless with a count of its own rank": (fix_endless("plain"), False),
-        "list": (WINDOW_LIST, False),
-        "list fixed": (fix_window_list(), False),
-        "accelerate": (ACCELERATE, True),
-        "accelerate fixed": (fix_accelerate(), True),
-        "a count of one rank": (COUNTED, False),
-        "a count of one rank fixed": (fix_counted(), False),
-        "a count of one rank, added up only": (fix_counted().replace(" / len(counts)", ""), False),
-        "a count of all ranks": (REDUCED, False),
-        "a count of all ranks fixed": (fix_reduced(), False),
-        "a count of all processes": (PREPARED, True),
-        "a count of all processes fixed": (fix_prepared(), True),
-        "a count of all processes, not times the steps": (fix_prepared(steps=""), True),
-        "a count of all processes, not times the ranks": (fix_prepared(ranks=""), True),
-        "engine": (ENGINE, False),
-        "engine fixed": (fix_engine(), False),
-        "engine, not times its steps": (fix_engine().replace("scale = steps * len", "scale = len"), False),
-        "engine, not times the ranks": (fix_engine().replace("steps * len(totals)", "steps"), False),
-        "engine, its short window too": (fix_engine().replace(*ALL_WINDOWS), False),
-        "engine sum": (fix_engine(ENGINE_SUM), False),
-        "DDP sum": (fix_ddp(text=DDP_SUM), False),
-        "accelerate sum": (fix_accelerate(ACCELERATE_SUM), True),
-        "DDP sum, its second term times the ranks": (fix_ddp(text=DDP_SUM).replace(*TIMES_RANKS), False),
-        "accelerate sum, its second term divided": (fix_accelerate(ACCELERATE_SUM).replace(*ONCE_DIVIDED), True),
-        "accelerate resumed": (fix_accelerate(ACCELERATE_RESUMED), True),
+        "DDP": (DDP, shard),
+        "DDP fixed": (fix_ddp(), shard),
+        "DDP with a count of its own rank": (fix_ddp("plain"), shard),
+        "endless": (ENDLESS, shard),
+        "endless fixed": (fix_endless(), shard),
+        "endless with a count of its own rank": (fix_endless("plain"), shard),
+        "list": (WINDOW_LIST, shard),
+        "list fixed": (fix_window_list(), shard),
+        "accelerate": (ACCELERATE, whole),
+        "accelerate fixed": (fix_accelerate(), whole),
+        "a count of one rank": (COUNTED, shard),
+        "a count of one rank fixed": (fix_counted(), shard),
+        "a count of one rank, added up only": (fix_counted().replace(" / len(counts)", ""), shard),
+        "a count of all ranks": (REDUCED, shard),
+        "a count of all ranks fixed": (fix_reduced(), shard),
+        "a count of all processes": (PREPARED, whole),
+        "a count of all processes fixed": (fix_prepared(), whole),
+        "a count of all processes, not times the steps": (fix_prepared(steps=""), whole),
+        "a count of all processes, not times the ranks": (fix_prepared(ranks=""), whole),
+        "engine": (ENGINE, shard),
+        "engine fixed": (fix_engine(), shard),
+        "engine, not times its steps": (fix_engine().replace("scale = steps * len", "scale = len"), shard),
+        "engine, not times the ranks": (fix_engine().replace("steps * len(totals)", "steps"), shard),
+        "engine, its short window too": (fix_engine().replace(*ALL_WINDOWS), shard),
+        "engine, a sum that nobody divides": (SO_FAR_ENGINE, shard),
+        "engine, a sum over its window": (fix_so_far_engine(), shard),
+        "engine sum": (fix_engine(ENGINE_SUM), shard),
+        "DDP sum": (fix_ddp(text=DDP_SUM), shard),
+        "accelerate sum": (fix_accelerate(ACCELERATE_SUM), whole),
+        "DDP sum, its second term times the ranks": (fix_ddp(text=DDP_SUM).replace(*TIMES_RANKS), shard),
+        "accelerate sum, its second term divided": (fix_accelerate(ACCELERATE_SUM).replace(*ONCE_DIVIDED), whole),
+        "positions": (POSITIONS, shard),
+        "positions fixed": (fix_positions(), shard),
+        "positions, the first too": (fix_positions().replace("[..., 1:]", ""), shard),
+        "so far": (SO_FAR, shard),
+        "so far fixed": (fix_so_far(), shard),
+        "so far with a count of its own rank": (fix_so_far("plain"), shard),
+        "so far under accelerate": (SO_FAR_ACCELERATE, whole),
+        "so far under accelerate fixed": (fix_so_far_accelerate(), whole),
+        "so far under accelerate, not times the ranks": (
+            fix_so_far_accelerate().replace("steps * self.accelerator.num_processes", "steps"),
+            whole,
+        ),
+        "equal counts": (DDP, equal_shard),
+        "equal counts fixed": (fix_short(), equal_shard),
+        "equal counts, divided by the last length": (
+            fix_short().replace("min(steps,", "max(1, len(loader) % steps, 0 *"),
+            equal_shard,
+        ),
+        "accelerate resumed": (fix_accelerate(ACCELERATE_RESUMED), whole),
+        "resumed": (ranked.RESUMED, shard),
+        "resumed fixed": (ranked.fix_resumed(), shard),
+        "resumed sum fixed": (ranked.fix_resumed_sum(), shard),
+        "resumed with a count of its own rank": (ranked.fix_resumed("plain"), shard),
+        "resumed at a whole window": (
+            ranked.fix_resumed().replace("(loader, steps, done)", "(loader, steps, 0)"),
+            shard,
+        ),
+        "divided late": (ranked.LATE, equal_shard),
+        "divided late fixed": (ranked.fix_late(), equal_shard),
+        "divided late, by the ranks too": (ranked.fix_late().replace("/= steps", "/= steps * 2"), equal_shard),
+        "told": (GATED, equal_shard),
+        "told fixed": (fix_gated(), equal_shard),
+        "told a step late": (fix_gated().replace("boundary((step + 1)", "boundary(step"), equal_shard),
+        "cells": (ranked.cells_as_written(), shard),
+        "cells fixed": (ranked.fix_cells(), shard),
+        "cells with a count of its own rank": (ranked.fix_cells("plain"), shard),
     }
     with tempfile.TemporaryDirectory() as folder:
         # fork: torch is imported already
@@ -306,11 +447,31 @@ def on_two_ranks() -> dict[str, list[torch.Tensor]]:
 COUNTS = ["a count of one rank", "a count of all ranks", "a count of all processes"]
 
 
-@pytest.mark.parametrize("name", ["DDP", "endless", "list", "accelerate", *COUNTS])
+MATCHED = ["positions", "so far", "so far under accelerate"]
+
+
+@pytest.mark.parametrize("name", ["DDP", "endless", "list", "accelerate", *COUNTS, *MATCHED])
 def test_two_ranks_equal_the_full_batch(name: str) -> None:
     seen = on_two_ranks()
     assert worst(seen[name], expected(COUNT)) > FAR
     assert worst(seen[f"{name} fixed"], expected(COUNT)) < EXACT
+
+
+def test_a_count_that_matches_on_one_rank_alone_would_be_seen() -> None:
+    for wrong in (
+        "positions, the first too",
+        "so far with a count of its own rank",
+        "so far under accelerate, not times the ranks",
+    ):
+        assert worst(on_two_ranks()[wrong], expected(COUNT)) > FAR
+
+
+def test_a_short_last_window_on_two_ranks() -> None:
+    shards = [windows_of(equal_shard(rank, COUNT)) for rank in range(RANKS)]
+    seen, wanted = on_two_ranks(), oracle([a + b for a, b in zip(*shards, strict=True)])
+    assert worst(seen["equal counts fixed"], wanted) < EXACT
+    assert worst(seen["equal counts"], wanted) > FAR
+    assert worst(seen["equal counts, divided by the last length"], wanted) > FAR
 
 
 def test_a_sum_on_two_ranks_gives_each_term_its_own_share() -> None:
@@ -334,6 +495,8 @@ def expected_of_engine(ranks: int, count: int, aux: float = 0.0) -> list[torch.T
 def test_an_engine_on_two_ranks_equals_the_full_batch() -> None:
     seen, wanted = on_two_ranks(), expected_of_engine(RANKS, COUNT)
     assert worst(seen["engine fixed"], wanted) < EXACT
+    assert worst(seen["engine, a sum over its window"], wanted) < EXACT
+    assert worst(seen["engine, a sum that nobody divides"], wanted) > FAR
     assert worst(seen["engine sum"], expected_of_engine(RANKS, COUNT, aux=0.5)) < EXACT
     for wrong in ("engine", *(f"engine, {name}" for name in ENGINE_WRONG)):
         assert worst(seen[wrong], wanted) > FAR
@@ -462,3 +625,25 @@ def test_accelerate_without_the_boundary_steps_too_often() -> None:
     text = fix_accelerate()
     assert line in text
     assert worst(run(text.replace(line, ""), loader(8)), oracle(windows_of(many()[:8]))) > FAR
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted", "wrong"),
+    [
+        (
+            "resumed",
+            expected_resumed(COUNT),
+            ["resumed", "resumed with a count of its own rank", "resumed at a whole window"],
+        ),
+        ("resumed sum", expected_resumed(COUNT, aux=0.5), ["resumed fixed"]),
+        ("divided late", expected_of_equal(COUNT), ["divided late", "divided late, by the ranks too"]),
+        ("told", expected_of_equal(COUNT), ["told", "told a step late"]),
+        ("cells", expected(COUNT), ["cells", "cells with a count of its own rank"]),
+    ],
+)
+def test_other_forms_on_two_ranks(name: str, wanted: list[torch.Tensor], wrong: list[str]) -> None:
+    """Resumed loops, divisions after backward (GA110), engines that are told (GA109), the cells of a notebook."""
+    seen = on_two_ranks()
+    assert worst(seen[f"{name} fixed"], wanted) < EXACT
+    for each in wrong:
+        assert worst(seen[each], wanted) > FAR, each

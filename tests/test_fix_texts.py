@@ -438,6 +438,7 @@ EACH = {
     ),
     "opt-out-model": (OWN, {}, {"method": "def compute_loss"}),
     "opt-out": (OWN, {}, {"method": "def compute_loss"}),
+    "accept-count": (OWN, {}, {"method": "def compute_loss"}),
     "take-count": (
         "class A:\n    def training_step(self, m, i):\n        # a\n        self.x.backward(i)\n        m()\n",
         {},
@@ -465,6 +466,17 @@ EACH = {
         "    def training_step(self, batch, i):\n        # b\n        return self.m(**batch).loss  # c\n",
         {"labels": 'batch["labels"]', "shifted": "yes", "own": "yes", "index": "no"},
         {"method": "def training_step", "returned": "self.m(**batch).loss", "call": "self.m(**batch)"},
+    ),
+    "window-gathered": (
+        "def f(window, n):\n    # a\n    total = 0  # b\n    for x, y in window:\n        # c\n"
+        "        total += F.cross_entropy(x, y)  # d\n    loss = total / n  # e\n    loss.backward()\n",
+        {"stack": "plain", "labels": "y", "shifted": "no"},
+        {"call": "F.cross_entropy(x, y)", "division": "total / n"},
+    ),
+    "average-tokens": (
+        "def f():\n    # a\n    args = Args(out, average_tokens_across_devices=False, seed=1)  # b\n    done(args)\n",
+        {"form": "set"},
+        {"argument": "average_tokens_across_devices=False"},
     ),
     "divide-terms": (
         OVERRIDE.format(parameters="self, model, inputs, num_items_in_batch=None").replace(
@@ -508,6 +520,17 @@ EACH = {
         {"loop": "for b", "division": "g(b) / n"},
     ),
     "window-share": (LOOP, LOOP_OPTIONS, LOOP_PLACES),
+    "match-count": (
+        "def f(windows):\n    for w in windows:\n        # a\n        n = sum(b.numel() for b in w)  # b\n"
+        "        for x in w:\n            loss = g(x) / n  # c\n            loss.backward()\n",
+        {"labels": "x"},
+        {"loop": "for x", "count": "b.numel()"},
+    ),
+    "window-length": (
+        LOOP.replace("steps == 0", "steps == 0 or step + 1 == len(loader)"),
+        {"steps": "steps", "behind": "no"},
+        LOOP_PLACES,
+    ),
     "window-gradients": (
         "def f(o, n):\n    while g():\n        b = h()\n        # a\n        x(b).backward()\n"
         "        if n:\n            o.step()\n",

@@ -34,7 +34,7 @@ Row = dict[str, Tensor]
 HEAD = """import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from transformers import Trainer
+from transformers import LlamaForCausalLM, Trainer, TrainingArguments
 
 
 class Custom(Trainer):
@@ -68,11 +68,16 @@ class Form:
     per_row: bool = False  # the objective is a mean over rows, each a mean over its tokens
     penalised: bool = False  # PENALTY is added, once for each forward
     softened: bool = False  # SOFT times the same loss at temperature 2 is added
+    plain: bool = False  # the model's forward takes no **kwargs
     options: dict[str, str] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
         return HEAD + self.body
+
+    @property
+    def make(self) -> Callable[[], Any]:
+        return Plain if self.plain else make_model
 
     @property
     def fixed(self) -> str:
@@ -177,51 +182,219 @@ ROW_LOSS = """        labels = inputs.pop("labels")
 RESCALED = f"""        loss = {CALL}
         if num_items_in_batch is not None:
             loss = {{value}} * self.accelerator.num_processes"""
-BY_RULES = BY_HELPERS | {
-    "a mean times rows": Form(own(RESCALED.format(value="loss * labels.size(0) / num_items_in_batch")), "", {}),
-    "a mean times a share of positions": Form(
-        own(
-            "        share = targets.numel() / num_items_in_batch if num_items_in_batch is not None else 1\n"
-            + RESCALED.format(value="loss * share")
-        ),
+NET = """
+
+class Net(nn.Module):
+    def forward(self, input_ids, attention_mask=None, labels=None):
+        return self.model(input_ids=input_ids, attention_mask=attention_mask, labels=labels)
+
+
+def main(args, data):
+    Custom(model=Net(), args=args, train_dataset=data).train()
+"""
+BY_COUNT = f"""        counted = num_items_in_batch is not None
+        loss = {CALL.replace("ignore_index=-100", 'reduction="sum" if counted else "mean"')}
+        if counted:
+            loss = loss / num_items_in_batch"""
+OPTED = """    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.model_accepts_loss_kwargs = False
+
+"""
+WITHHELD = {  # the Trainer passes no count for this model
+    "a count that is withheld": Form(own(BY_COUNT) + NET, "", {}, plain=True),
+    "a count that is withheld, in a helper": Form(
+        own("        loss = self.counted_loss(logits, targets, num_items_in_batch)")
+        + """
+    def counted_loss(self, logits, targets, items):
+        losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+        return losses.sum() / (items if items is not None else (targets != -100).sum())
+"""
+        + NET,
+        "",
+        {},
+        plain=True,
+    ),
+    "an opt-out that is turned round": Form(OPTED + own(BY_COUNT) + NET, "", {}, plain=True),
+    "an opt-out on the class, turned round": Form(
+        "    loss_is_scaled_for_ga = False\n\n" + own(BY_COUNT) + NET, "", {}, plain=True
+    ),
+    "a withheld count, said to scale": Form(
+        "    loss_is_scaled_for_ga = True\n\n" + own(BY_COUNT) + NET, "", {}, plain=True
+    ),
+    "a count that is withheld, no parameter": Form(
+        own(f"        loss = {CALL}", "") + NET, "", {}, crashes=True, plain=True
+    ),
+    "a count that is withheld, with no branch for that": Form(
+        own(COUNTED.format(value="summed / num_items_in_batch")) + NET, "", {}, crashes=True, plain=True
+    ),
+}
+FUNCTION = """    def __init__(self, **kwargs):
+        super().__init__(compute_loss_func=token_loss, **kwargs)
+
+
+def picked_losses(outputs, labels):
+    kept = labels[..., 1:] != -100
+    return F.cross_entropy(outputs.logits[..., :-1, :][kept], labels[..., 1:][kept], reduction="none"), kept
+
+
+def masked_mean(losses, labels):
+    mask = labels != -100
+    return (losses * mask).sum() / mask.sum()
+
+
+def token_loss(outputs, labels, num_items_in_batch=None):
+    logits, targets = outputs.logits[:, :-1], labels[:, 1:]
+"""
+COUNTING = """    reduction = "mean" if num_items_in_batch is None else "sum"
+    loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction=reduction)
+    return loss if num_items_in_batch is None else loss / num_items_in_batch
+"""
+FUNCTIONS = {  # the first two take another branch for each micro-batch
+    "a function's branches": Form(
+        FUNCTION
+        + """    if (targets != -100).sum() % 4 == 0:
+        loss_fct = nn.CrossEntropyLoss()
+        loss = loss_fct(logits.flatten(0, 1), targets.flatten())
+    elif (targets != -100).sum() % 4 == 1:
+        losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")
+        loss = masked_mean(losses, targets)
+    elif (targets != -100).sum() % 4 == 2:
+        mask = (targets != -100).float()
+        losses = F.cross_entropy(logits.transpose(1, 2), targets.clamp(min=0), reduction="none")
+        loss = (losses * mask).sum() / mask.sum()
+    else:
+        losses, kept = picked_losses(outputs, labels)
+        loss = torch.mean(losses * torch.ones_like(targets, dtype=losses.dtype).contiguous()[kept].to(losses.device))
+    return loss
+""",
         "",
         {},
     ),
-    "a mean over the count": Form(own(RESCALED.format(value="(loss / num_items_in_batch)")), "", {}),
-    "a term of each forward beside super's counted loss": Form(
-        SUPER.format(term=f"        penalty = {PENALTY}\n        loss = loss + penalty"), "", {}, penalised=True
+    "a function that returns at once on each path": Form(
+        FUNCTION
+        + """    losses, kept = picked_losses(outputs, labels)
+    if kept.sum() % 2:
+        return losses.mean()
+    return (torch.ones_like(losses) * losses).mean()
+""",
+        "",
+        {},
     ),
-    "a token term beside super's counted loss": Form(
-        SUPER.format(
-            term=f"        soft = {CALL.replace('-1, logits.size(-1))', '-1, logits.size(-1)) / 2')}\n"
-            f"        loss = loss + {SOFT} * soft"
-        ),
+    "a function of two terms": Form(
+        FUNCTION
+        + f"""    hard = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+    soft = F.cross_entropy(logits.flatten(0, 1) / 2, targets.flatten())
+    return hard + {SOFT} * soft
+""",
         "",
         {},
         softened=True,
     ),
-    "a penalty beside an own counted loss": Form(
-        own(
-            COUNTED.format(
-                value="summed / num_items_in_batch * (\n"
-                "            self.accelerator.num_processes if self.args.average_tokens_across_devices else 1\n"
-                f"        ) + {PENALTY}"
-            ).replace("/ num_items_in_batch", "/ (num_items_in_batch or (targets != -100).sum())")
+}
+LOCALLY = """    pass
+
+
+def arguments(**given):
+    return TrainingArguments(average_tokens_across_devices=False, **given)
+
+
+def main(data):
+    args = arguments(output_dir="out")
+    Custom(model=LlamaForCausalLM.from_pretrained("tiny"), args=args, train_dataset=data).train()
+"""
+ONCE = own(BY_COUNT)
+AVERAGED = {  # each rank has a count of its own
+    "counts of the ranks, the model's own loss": Form(LOCALLY, "", {}, right_alone=True),
+    "counts of the ranks, an override without their factor": Form(
+        LOCALLY.replace("    pass\n", ONCE, 1), "", {}, right_alone=True
+    ),
+    "counts of the ranks, an override that asks": Form(
+        LOCALLY.replace(
+            "    pass\n",
+            ONCE.replace(
+                "            loss = loss / num_items_in_batch",
+                "            loss = loss / num_items_in_batch\n"
+                "            if self.args.average_tokens_across_devices:\n"
+                "                loss = loss * self.accelerator.num_processes",
+            ),
+            1,
         ),
         "",
         {},
-        penalised=True,
+        right_alone=True,
     ),
-    "an own step over compute_loss": Form(
-        STEP.format(parameter=IGNORES, loss="        loss = self.compute_loss(model, inputs)"), "", {}
-    ),
-    "an own step over per-row losses": Form(STEP.format(parameter=IGNORES, loss=ROW_LOSS), "", {}, per_row=True),
-    "an own step over per-row losses, no parameter": Form(
-        STEP.format(parameter="", loss=ROW_LOSS), "", {}, per_row=True, crashes=True
+    "counts of the ranks, a function": Form(
+        LOCALLY.replace("    pass\n", FUNCTION + COUNTING, 1),
+        "",
+        {},
+        right_alone=True,
     ),
 }
+BY_RULES = (
+    BY_HELPERS
+    | WITHHELD
+    | FUNCTIONS
+    | AVERAGED
+    | {
+        "a mean times rows": Form(own(RESCALED.format(value="loss * labels.size(0) / num_items_in_batch")), "", {}),
+        "a mean times a share of positions": Form(
+            own(
+                "        share = targets.numel() / num_items_in_batch if num_items_in_batch is not None else 1\n"
+                + RESCALED.format(value="loss * share")
+            ),
+            "",
+            {},
+        ),
+        "a mean over the count": Form(own(RESCALED.format(value="(loss / num_items_in_batch)")), "", {}),
+        "a term of each forward beside super's counted loss": Form(
+            SUPER.format(term=f"        penalty = {PENALTY}\n        loss = loss + penalty"), "", {}, penalised=True
+        ),
+        "a token term beside super's counted loss": Form(
+            SUPER.format(
+                term=f"        soft = {CALL.replace('-1, logits.size(-1))', '-1, logits.size(-1)) / 2')}\n"
+                f"        loss = loss + {SOFT} * soft"
+            ),
+            "",
+            {},
+            softened=True,
+        ),
+        "a penalty beside an own counted loss": Form(
+            own(
+                COUNTED.format(
+                    value="summed / num_items_in_batch * (\n"
+                    "            self.accelerator.num_processes if self.args.average_tokens_across_devices else 1\n"
+                    f"        ) + {PENALTY}"
+                ).replace("/ num_items_in_batch", "/ (num_items_in_batch or (targets != -100).sum())")
+            ),
+            "",
+            {},
+            penalised=True,
+        ),
+        "an own step over compute_loss": Form(
+            STEP.format(parameter=IGNORES, loss="        loss = self.compute_loss(model, inputs)"), "", {}
+        ),
+        "an own step over per-row losses": Form(STEP.format(parameter=IGNORES, loss=ROW_LOSS), "", {}, per_row=True),
+        "an own step over per-row losses, no parameter": Form(
+            STEP.format(parameter="", loss=ROW_LOSS), "", {}, per_row=True, crashes=True
+        ),
+    }
+)
 
+GATHERED = Form(
+    own(
+        "        losses = []\n"
+        "        for temperature in (1, 1, 2):\n"
+        f"            one = {CALL.replace('-1, logits.size(-1))', '-1, logits.size(-1)) / temperature')}\n"
+        "            losses.append(one)\n"
+        f"        loss = {SOFT} * torch.stack(losses).sum()"
+    ),
+    "",
+    {},
+    softened=True,
+)
 FORMS = BY_RULES | {
+    "gathered losses over the same labels": GATHERED,
     "own cross-entropy": Form(own(f"        loss = {CALL}"), "count-loss", {"call": CALL}),
     "own cross-entropy, no parameter": Form(
         own(f"        loss = {CALL}", ""), "count-loss", {"call": CALL}, crashes=True
@@ -515,7 +688,7 @@ def train(text: str, steps: int = STEPS, make: Callable[[], Any] = make_model) -
             seen.append(flat(model))
 
     with tempfile.TemporaryDirectory() as folder:
-        arguments = transformers.TrainingArguments(
+        arguments = names.get("arguments", transformers.TrainingArguments)(
             output_dir=folder,
             use_cpu=True,
             per_device_train_batch_size=1,
@@ -572,12 +745,12 @@ def error(seen: list[Tensor], windows: list[list[Row]], form: Form) -> float:
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_every_step_equals_the_full_batch(form: Form) -> None:
-    assert error(train(form.fixed), windows(), form) < EXACT
+    assert error(train(form.fixed, make=form.make), windows(), form) < EXACT
     if form.crashes:
         with pytest.raises(TypeError):
-            train(form.text)
+            train(form.text, make=form.make)
     else:
-        off = error(train(form.text), windows(), form)
+        off = error(train(form.text, make=form.make), windows(), form)
         assert off < EXACT if form.right_alone else off > FAR
 
 
@@ -640,6 +813,28 @@ WRONG = {  # each form once with something of its rewrite left out or done other
         "soft = soft / (inputs['labels'][:, 1:] != -100).sum() / self.current_gradient_accumulation_steps",
     ),
     "a penalty, undivided": ("a penalty beside an own counted loss", " / steps", ""),
+    "a withheld count, without the flag": (
+        "a count that is withheld", "model_accepts_loss_kwargs = True", "model_accepts_loss_kwargs = False"
+    ),
+    "a withheld count, no parameter, without the flag": (
+        "a count that is withheld, no parameter", "self.model_accepts_loss_kwargs = True", "pass"
+    ),
+    "an opt-out that is only taken away": (
+        "an opt-out that is turned round", "self.model_accepts_loss_kwargs = True", "pass"
+    ),
+    "a function's last branch, left a mean": ("a function's branches", "loss = loss.sum() /", "loss = loss.mean() /"),
+    "a function's third branch, left a mean": (
+        "a function's branches",
+        "if num_items_in_batch is None:\n            loss = loss / mask.sum()",
+        "if True:\n            loss = loss / mask.sum()",
+    ),
+    "a function that returns at once, one path left": (
+        "a function that returns at once on each path",
+        "losses.mean() if num_items_in_batch is None else losses.sum()",
+        "losses.mean()",
+    ),
+    "a function of two terms, one left": ("a function of two terms", "soft = soft / num_items_in_batch", "pass"),
+    "gathered losses, divided by how many too": ("gathered losses over the same labels", ".sum()", ".mean()"),
     "an own step, divided twice": ("an own step over compute_loss", "if num_items_in_batch is None or", "if True or"),
     "an own step, by the configured steps": (
         "an own step over per-row losses", "self.current_gradient", "self.args.gradient"
@@ -651,7 +846,7 @@ WRONG = {  # each form once with something of its rewrite left out or done other
 def test_a_wrong_variant_would_be_seen(name: str, old: str, new: str) -> None:
     form = FORMS[name]
     assert old in form.fixed
-    assert error(train(form.fixed.replace(old, new)), windows(), form) > FAR
+    assert error(train(form.fixed.replace(old, new), make=form.make), windows(), form) > FAR
 
 
 ON_RANKS = (
@@ -670,12 +865,20 @@ ON_RANKS = (
 )
 
 
+RANKS_LEFT_OUT = (  # without the factor that is owed from the moment that the count is that of all ranks
+    "a count that is withheld",
+    "counts of the ranks, an override without their factor",
+)
+FACTOR = "loss = loss * self.accelerator.num_processes"
+
+
 def _rank(rank: int, folder: str, texts: dict[str, str]) -> None:
     torch.set_num_threads(1)
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(RANKS), ACCELERATE_USE_CPU="true")
     os.environ.update(MASTER_ADDR="localhost", MASTER_PORT="29500")  # asked for, not used: the group exists already
     dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=RANKS)
-    seen = {name: train(text, steps=2) for name, text in texts.items()}
+    made = {f"{name}{ending}": form.make for name, form in FORMS.items() for ending in ("", " fixed", " wrong")}
+    seen = {name: train(text, steps=2, make=made[name]) for name, text in texts.items()}
     if rank == 0:
         torch.save(seen, Path(folder) / "seen.pt")
     dist.destroy_process_group()
@@ -685,6 +888,7 @@ def _rank(rank: int, folder: str, texts: dict[str, str]) -> None:
 def on_two_ranks() -> dict[str, list[Tensor]]:
     texts = {name: FORMS[name].text for name in ON_RANKS if not FORMS[name].crashes}
     texts |= {f"{name} fixed": FORMS[name].fixed for name in ON_RANKS}
+    texts |= {f"{name} wrong": FORMS[name].fixed.replace(FACTOR, "pass") for name in RANKS_LEFT_OUT}
     with tempfile.TemporaryDirectory() as folder:
         # fork: transformers is imported already
         start_processes(_rank, (folder, texts), nprocs=RANKS, start_method="fork")  # type: ignore[no-untyped-call]
@@ -699,3 +903,10 @@ def test_two_ranks_equal_the_full_batch(name: str) -> None:
     filled = windows([*data, data[0]])  # the sampler fills the last round up from the start
     assert error(seen[f"{name} fixed"], filled, FORMS[name]) < EXACT
     assert FORMS[name].crashes or error(seen[name], filled, FORMS[name]) > FAR
+
+
+@pytest.mark.parametrize("name", RANKS_LEFT_OUT)
+def test_a_count_without_the_factor_of_the_ranks_would_be_seen(name: str) -> None:
+    data = rows()
+    assert FACTOR in FORMS[name].fixed
+    assert error(on_two_ranks()[f"{name} wrong"], windows([*data, data[0]]), FORMS[name]) > FAR

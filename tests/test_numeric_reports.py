@@ -23,10 +23,12 @@ from testbed.verdicts import (
     CLEARED,
     CONFIRMED,
     CORRECT,
+    DIED,
     EMPTY,
     HOSTILE,
     INCONCLUSIVE,
     MISSING,
+    OF_RANKS,
     REFUTED,
     SAMPLE,
     SWEEP,
@@ -36,8 +38,10 @@ from testbed.verdicts import (
 PLAIN = NumericReport((CONFIRMED, MISSING, WRONG, CLEARED, CORRECT, INCONCLUSIVE), Report([]))
 
 AT_80 = """
-verdict           R1       R2       R3/R4    factor  site
-confirmed         0.67     1.6e-16  0        0.995   src/train.py:4 train
+verdict           R1       R2       R4       factor  site
+confirmed         0.67     1.6e-16  3e-16    0.995   src/train.py:4 train
+  R4 with 2 processes, DDP: 3e-16
+  bfloat16: R0 0.0009, R1 0.7, R2 0.002
 missing division  4.2      -        -        4       src/train.py:4 train
   the gradient is 4 times too large with 4 accumulation steps: a division is
   missing
@@ -51,14 +55,16 @@ inconclusive      -        -        -        1       src/train.py:4 train
 
 6 sites: 1 confirmed, 2 correct, 1 wrong, 1 missing division, 1 inconclusive;
 1 finding withdrawn
-R1: error of the original, R2: of its rewrite. `-v` shows every run and all
-that was assumed.
+R1: error of the original, R2: of its rewrite, R4: on ranks. `-v` shows every
+run and all that was assumed.
 """
 AT_40 = """
 src/train.py:4
   confirmed
-  R1 0.67  R2 1.6e-16  R3/R4 0
+  R1 0.67  R2 1.6e-16  R4 3e-16
   factor 0.995
+  R4 with 2 processes, DDP: 3e-16
+  bfloat16: R0 0.0009, R1 0.7, R2 0.002
 src/train.py:4
   missing division
   R1 4.2  factor 4
@@ -136,7 +142,12 @@ class TestJson:
             "reason": None,
             "scope": "train",
         }
-        assert isinstance(runs, list) and [run["name"] for run in runs] == ["R0", "R1", "R2", "R3", "R2"]
+        assert isinstance(runs, list) and [run["name"] for run in runs] == [
+            *("R0", "R1", "R2", "R3", "R2", "R4", "R4", "R0", "R1", "R2")
+        ]
+        assert [(run["setting"], run["row"]) for run in runs[5:8]] == [
+            *(("", ""), ("2 processes, DDP", ""), ("", "bfloat16"))
+        ]
         assert isinstance(diff, str) and "\n-        loss = model(**batch).loss / steps  # é\n" in diff
         assert isinstance(sweep, dict) and sweep["skew"][1] == {
             "value": 0.5,
@@ -153,7 +164,7 @@ class TestJson:
     def test_the_sample(self) -> None:
         assert [site["outcome"] for site in self.strictly(renderer("json")(SAMPLE))] == [
             *("confirmed", "refuted", "missing division", "wrong", "correct", "correct", "inconclusive"),
-            "not verifiable",
+            *("not verifiable", "confirmed", "not run"),
         ]
 
 
@@ -171,6 +182,44 @@ def test_github() -> None:
     ]
 
 
+@pytest.mark.parametrize("name", ["full", "json", "github", "sarif", "junit", "html"])
+def test_a_fault_of_the_ranks_is_told_in_every_format(name: str) -> None:
+    text = named(name, OF_RANKS)
+    if name == "full":
+        assert text.splitlines()[1:3] == [
+            "confirmed         1e-16    1e-16    2e-16    1       src/train.py:4 train",
+            "  R4 of the original 0.5",
+        ]
+    else:
+        assert "n several ranks the gradient is not that of the batch" in text
+        assert "(relative error 0.5" in text.replace("\\", "")
+
+
+@pytest.mark.parametrize("name", ["json", "sarif", "junit", "html", "full"])
+def test_rows_are_told(name: str) -> None:
+    assert "bfloat16" in named(name, CONFIRMED)
+
+
+def test_a_row_is_not_what_decides() -> None:
+    worst = replace(CONFIRMED.verdict.runs[-2], name="R1", relative_error=9.0, setting="")
+    site = replace(CONFIRMED, verdict=replace(CONFIRMED.verdict, runs=(*CONFIRMED.verdict.runs, worst)))
+    assert site.run("R1") == CONFIRMED.run("R1") and site.factor == CONFIRMED.factor
+
+
+def test_the_page_says_where_each_run_was_computed() -> None:
+    (runs,) = [each for each in read(named("html", CONFIRMED)).all("table") if "computed in" in each.text]
+    cells = [[cell.text for cell in row.all("td")] for row in runs.all("tr")][1:]
+    assert [row[0] + " " + row[-1] for row in cells[6:8]] == ["R4 what decides", "R0 bfloat16"]
+    assert "computed in" not in named("html", OF_RANKS)
+
+
+def test_what_was_not_run_is_no_success_on_github() -> None:
+    assert named("github", DIED) == (
+        "::error file=src/train.py,line=4,endLine=4,title=ga-lint verify%3A not run"
+        "::not run: the worker process died or hung on it\n"
+    )
+
+
 def test_github_has_room_for_ten_of_a_level() -> None:
     lines = named("github", *[WRONG] * 11).splitlines()
     assert len(lines) == 10
@@ -179,7 +228,7 @@ def test_github_has_room_for_ten_of_a_level() -> None:
 
 def test_junit() -> None:
     read_back = JUnitXml.fromstring(renderer("junit")(SAMPLE).encode())
-    assert (read_back.tests, read_back.failures, read_back.errors, read_back.skipped) == (9, 4, 1, 2)
+    assert (read_back.tests, read_back.failures, read_back.errors, read_back.skipped) == (11, 5, 1, 3)
     results = [(case.name, [type(r) for r in case.result]) for suite in read_back for case in suite]
     assert results[0] == ("loop train line 4", [Failure])
     assert ("cell 3, row 4: loop line 4", [SkippedCase]) in results
@@ -203,6 +252,7 @@ class TestSarif:
             "correct": ("pass", "none"),
             "inconclusive": ("review", "none"),
             "not verifiable": ("open", "none"),
+            "not run": ("open", "none"),
         }
         for result in run["results"]:
             assert run["tool"]["driver"]["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
@@ -215,10 +265,11 @@ class TestSarif:
 
     def test_a_notebook_has_its_own_place(self) -> None:
         (run,) = json.loads(renderer("sarif")(SAMPLE))["runs"]
-        place = run["results"][-1]["locations"][0]["physicalLocation"]
+        (result,) = [each for each in run["results"] if each["properties"]["outcome"] == "not verifiable"]
+        place = result["locations"][0]["physicalLocation"]
         assert place["artifactLocation"]["uri"] == "nb/train.ipynb"
         assert place["region"]["startLine"] == 1
-        assert "cell 3, row 4" in run["results"][-1]["message"]["text"]
+        assert "cell 3, row 4" in result["message"]["text"]
 
 
 class TestPage:
@@ -253,8 +304,8 @@ class TestPage:
     def test_what_is_wrong_comes_first(self) -> None:
         badges = [next(section.all("span", class_="badge")).text for section in self.PAGE.all("section", class_="site")]
         assert badges == [
-            *("✓ confirmed", "✗ refuted", "! missing division", "! wrong"),
-            *("✓ correct", "✓ correct", "? inconclusive", "? not verifiable"),
+            *("✓ confirmed", "✗ refuted", "! missing division", "! wrong", "✓ confirmed"),
+            *("✓ correct", "✓ correct", "? inconclusive", "? not verifiable", "✗ not run"),
         ]
 
     def test_each_picture_is_told_in_words_and_numbers(self) -> None:
@@ -327,7 +378,7 @@ def _same_numbers(section: Element, expected: dict[str, object]) -> None:
         assert any(
             row[:1] == [run["name"]] and row[3] == ("nan" if error is None else f"{error:.2g}")
             for row in shown
-            if len(row) == 7
+            if len(row) in (7, 8)
         )
     sweep = expected["sweep"]
     if not isinstance(sweep, dict):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ga_lint.api import check_source
 from ga_lint.cli.confirm import as_judged
+from ga_lint.report.verdicts import numbers
 from ga_lint.verify import site_at
 from ga_lint.verify.job import Answer, Measurement
 from ga_lint.verify.judge import judge
-from ga_lint.verify.model import Outcome, Verdict
+from ga_lint.verify.model import Outcome, Run, Site, SiteKind, Verdict
 from testbed.fixtures import FIXTURES
 
 R0, R1, R2, R3 = (Measurement(name, "", 1e-16) for name in ("R0", "R1", "R2", "R3"))
@@ -63,6 +66,17 @@ def test_short_last_window_refutes_too() -> None:
     assert outcome(R0, R1_DIFFERS, R2, short, R3, rewritten=True) is Outcome.REFUTED
 
 
+def test_a_short_last_window_alone_is_mended() -> None:
+    """GA108: where the scale alone is asked for, the window that was off before has to be right."""
+    off, right = Measurement("R0", "short last window", 0.5, 0.5), Measurement("R2", "short last window")
+    assert outcome(R0, off, R2, right, R3, rewritten=True) is Outcome.CONFIRMED
+    still = Measurement("R2", "short last window", 0.5, 0.5)
+    assert outcome(R0, off, R2, still, R3, rewritten=True) is Outcome.REFUTED
+    unclear = Measurement("R2", "short last window", 1e-4)
+    assert outcome(R0, off, R2, unclear, R3, rewritten=True) is Outcome.INCONCLUSIVE
+    assert outcome(R0, R1, off, R2, right, R3, rewritten=True) is Outcome.CORRECT
+
+
 def test_neither_noise_nor_a_difference_is_inconclusive() -> None:
     assert outcome(R0, Measurement("R1", "", 1e-4)) is Outcome.INCONCLUSIVE
     assert outcome(R0, R1_DIFFERS, Measurement("R2", "", 1e-4), R3, rewritten=True) is Outcome.INCONCLUSIVE
@@ -105,12 +119,122 @@ def test_what_is_missing_is_the_reason() -> None:
 
 
 @pytest.mark.parametrize(("run", "wanted"), [("R3", Outcome.INCONCLUSIVE), ("R2", Outcome.REFUTED)])
-def test_an_objective_that_is_mended_does_change(run: str, wanted: Outcome) -> None:
-    """GA214: the code has another objective than the mean over targets, with or without accumulation."""
-    path = FIXTURES / "GA214-mismatched-num-items" / "rescaled_by_rows.py"
+@pytest.mark.parametrize(
+    "name", ["GA214-mismatched-num-items/rescaled_by_rows", "GA106-mismatched-count/numel_of_a_scalar"]
+)
+def test_an_objective_that_is_mended_does_change(name: str, run: str, wanted: Outcome) -> None:
+    """GA106, GA214: the code has another objective than the mean over targets, with or without accumulation."""
+    path = FIXTURES / f"{name}.py"
     text = path.read_text(encoding="utf-8")
     finding = check_source(text, path)[0].finding
     site = site_at(path, text, finding.span.start.row)
     assert site is not None
     verdict = Verdict(site, Outcome.REFUTED, reason=f"{run}: the objective changed")
     assert as_judged(finding, verdict).outcome is wanted
+
+
+R4 = Measurement("R4", "", 1e-16)
+CONTROL = Measurement("R0", "2 ranks", 1e-16)
+STACK = "DDP averages the gradients"
+
+
+def on_ranks(*runs: Measurement, rewritten: bool) -> tuple[Outcome, str]:
+    judgement = judge(Answer(runs, stack=STACK), rewritten)
+    return judgement.outcome, judgement.reason or ""
+
+
+def test_distributed_code_is_confirmed_on_ranks_alone() -> None:
+    assert on_ranks(R0, R1_DIFFERS, R2, R3, R4, rewritten=True)[0] is Outcome.CONFIRMED
+    outcome_without, reason = on_ranks(R0, R1_DIFFERS, R2, R3, rewritten=True)
+    assert (outcome_without, "R4" in reason) == (Outcome.INCONCLUSIVE, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "scale", "word"),
+    [
+        (0.5, 0.5, "2 times too small: the number of ranks is missing"),
+        (1.0, 2.0, "2 times too large"),
+        (0.6, 1.1, "relative error 0.6;"),
+    ],
+)
+def test_a_rewrite_that_is_wrong_on_ranks_is_refuted(error: float, scale: float, word: str) -> None:
+    found, reason = on_ranks(
+        R0, R1_DIFFERS, R2, R3, Measurement("R4", "", error, scale, "head.weight"), CONTROL, rewritten=True
+    )
+    assert found is Outcome.REFUTED
+    assert reason.startswith("R4: on 2 ranks") and word in reason
+    assert "head.weight" in reason and "allowed 1e-06" in reason
+
+
+@pytest.mark.parametrize(
+    "control",
+    [Measurement("R0", "2 ranks", 0.3, 1.1), Measurement("R0", "2 ranks", failure="TypeError"), None],
+)
+def test_ranks_whose_control_fails_prove_nothing(control: Measurement | None) -> None:
+    runs = [R0, R1_DIFFERS, R2, R3, Measurement("R4", "", 0.5, 0.5), *([control] if control else [])]
+    assert on_ranks(*runs, rewritten=True)[0] is Outcome.INCONCLUSIVE
+    alone = [R0, R1, Measurement("R4", "", 0.5, 0.5), *([control] if control else [])]
+    assert on_ranks(*alone, rewritten=False)[0] is Outcome.INCONCLUSIVE
+
+
+def test_a_control_may_be_off_by_whole_factors() -> None:
+    """An original without its rank factor, or its division, shows that with equal counts too."""
+    control = Measurement("R0", "2 ranks", 7.0, 8.0)
+    wrong = Measurement("R4", "", 0.5, 0.5, "head.weight")
+    assert on_ranks(R0, R1_DIFFERS, R2, R3, wrong, control, rewritten=True)[0] is Outcome.REFUTED
+
+
+def test_rewrite_that_fails_on_ranks_is_refuted_where_the_original_runs() -> None:
+    failed = Measurement("R4", "", failure="Apart: rank 1 waits in all_reduce")
+    found, reason = on_ranks(R0, R1_DIFFERS, R2, R3, failed, CONTROL, rewritten=True)
+    assert found is Outcome.REFUTED and "rank 1 waits" in reason
+    neither = Measurement("R0", "2 ranks", failure="needs `mesh`")
+    assert on_ranks(R0, R1_DIFFERS, R2, R3, failed, neither, rewritten=True)[0] is Outcome.INCONCLUSIVE
+
+
+def test_an_original_that_is_right_in_one_process_may_be_wrong_on_ranks() -> None:
+    half = Measurement("R4", "", 0.5, 0.5)
+    found, reason = on_ranks(R0, R1, half, CONTROL, rewritten=False)
+    assert found is Outcome.WRONG and "not on 2 ranks" in reason
+    before = Measurement("R4", "original", 0.5, 0.5)
+    assert on_ranks(R0, R1, R2, R3, R4, before, CONTROL, rewritten=True)[0] is Outcome.CONFIRMED
+    assert on_ranks(R0, R1, R2, R3, R4, Measurement("R4", "original"), rewritten=True)[0] is Outcome.CORRECT
+
+
+def test_an_original_that_cannot_be_run_on_ranks_says_so() -> None:
+    failed = Measurement("R4", "", failure="needs `mesh`")
+    found, reason = on_ranks(R0, R1, failed, failed, rewritten=False)
+    assert found is Outcome.CORRECT and "could not be run: needs `mesh`" in reason
+
+
+def test_another_objective_is_refuted_whatever_the_control() -> None:
+    changed = Measurement("R3", "", 0.3, 1.0, "head.weight")
+    assert outcome(Measurement("R0", "", 0.5, 1.2), R1_DIFFERS, R2, changed, rewritten=True) is Outcome.REFUTED
+
+
+def test_the_numbers_show_both_sides_on_ranks() -> None:
+    site = Site(Path("train.py"), SiteKind.LOOP, "", 1, "")
+    runs = [Run("R1", "", 1e-16, 1, "w", 1e-6), Run("R4", "", 2e-16, 1, "w", 1e-6)]
+    before = Run("R4", "original", 0.5, 0.5, "w", 1e-6)
+    assert numbers(Verdict(site, Outcome.CONFIRMED, (*runs, before))) == "R1 1e-16, R4 2e-16, R4 of the original 0.5"
+
+
+def test_a_fault_of_the_ranks_is_cleared_on_ranks_alone() -> None:
+    path = FIXTURES / "GA105-missing-world-factor" / "distributed_window.py"
+    text = path.read_text(encoding="utf-8")
+    finding = next(d.finding for d in check_source(text, path) if d.finding.code == "GA105")
+    site = Site(path, SiteKind.LOOP, "", 1, text)
+    assert as_judged(finding, Verdict(site, Outcome.CORRECT)).outcome is Outcome.INCONCLUSIVE
+    on_two = (Run("R4", "", 1e-16, 1, "w", 1e-6),)
+    assert as_judged(finding, Verdict(site, Outcome.CORRECT, on_two)).outcome is Outcome.CORRECT
+
+
+def test_full_windows_do_not_clear_a_short_one() -> None:
+    """GA108: a step behind the loop is not reached when the loop is run alone."""
+    path = FIXTURES / "GA108-constant-partial-window" / "step_behind_the_loop.py"
+    text = path.read_text(encoding="utf-8")
+    finding = check_source(text, path)[0].finding
+    site = site_at(path, text, finding.span.start.row)
+    assert site is not None
+    verdict = as_judged(finding, Verdict(site, Outcome.CORRECT))
+    assert verdict.outcome is Outcome.INCONCLUSIVE and "short last window" in (verdict.reason or "")

@@ -81,3 +81,15 @@ def test_site_around_a_finding() -> None:
     other = site_at(FILE, source, 10)
     assert other is not None and other.kind is SiteKind.LOSS_FUNCTION
     assert site_at(FILE, source, 8) is None
+
+
+def test_window_that_is_a_list_is_a_site() -> None:
+    source = """
+def train(loader, n):
+    while window := list(itertools.islice(loader, n)):
+        for batch in window:
+            (model(batch).loss / n).backward()
+        optimizer.step()
+"""
+    assert kinds(source) == [(SiteKind.LOOP, "train", 5)]
+    assert kinds(source.replace("        optimizer.step()", "            optimizer.step()")) == []

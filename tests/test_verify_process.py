@@ -94,15 +94,20 @@ def test_secrets_stay_with_the_parent(monkeypatch: pytest.MonkeyPatch) -> None:
     assert verdict.outcome is Outcome.CORRECT, verdict.reason
 
 
+def end_worker(verifier: Verifier) -> None:
+    (post,) = verifier.crew._posts.values()
+    process = post.worker._process
+    assert process is not None
+    process.kill()
+    process.wait()
+
+
 @pytest.mark.slow
 def test_worker_that_dies_is_started_again() -> None:
     pytest.importorskip("torch")
     with Verifier(Settings()) as verifier:
         assert verifier.verify(site("pass")).outcome is Outcome.CORRECT
-        process = verifier.workers[False]._process
-        assert process is not None
-        process.kill()
-        process.wait()
+        end_worker(verifier)
         assert verifier.verify(site("pass")).outcome is Outcome.CORRECT
 
 

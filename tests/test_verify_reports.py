@@ -79,7 +79,7 @@ def test_stdout_has_the_table_and_the_annotations_of_a_ci(ran: Ran, folder: Path
     assert ran.out.startswith("::group::ga-lint\n::stop-commands::")
     assert table in ran.out
     assert ran.out.endswith(f"::endgroup::\n{annotations}")
-    assert table.startswith("verdict           R1       R2       R3/R4    factor  site\ncorrect ")
+    assert table.startswith("verdict           R1       R2       R4       factor  site\ncorrect ")
     assert "  GA101 [mean-of-means] of line 19 is withdrawn\n" in table
     assert ran.err.splitlines() == ["report: page.html", "2 files checked"]
 

@@ -52,6 +52,8 @@ def test_right_rewrite_is_confirmed(verifier: Verifier, name: str) -> None:
     assert run_of(verdict, "R1").relative_error > 0.3
     assert run_of(verdict, "R2").relative_error < 1e-12
     assert run_of(verdict, "R3").relative_error < 1e-12
+    if name not in ("loop_plain", "loop_own_loss"):  # a single process's
+        assert run_of(verdict, "R4").relative_error < 1e-12
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -84,57 +86,6 @@ def test_short_last_window_is_compared(verifier: Verifier) -> None:
 
 
 TRAINER = "trainer_token_loss"
-WRONG_TRAINERS = {
-    "sum without division": ("loss = loss / num_items_in_batch", "loss = loss * 1.0"),
-    "local count": ("loss = loss / num_items_in_batch", "loss = loss / (targets != -100).sum()"),
-    "attention mask": ("loss = loss / num_items_in_batch", 'loss = loss / inputs["attention_mask"].sum()'),
-    "wrong count": ("loss = loss / num_items_in_batch", "loss = loss / (num_items_in_batch + 1)"),
-    "divided by the steps too": (
-        "loss = loss / num_items_in_batch",
-        "loss = loss / num_items_in_batch / self.args.gradient_accumulation_steps",
-    ),
-    "count not guarded": ("        if num_items_in_batch is not None:\n", "        if True:\n"),
-}
-
-
-@pytest.mark.parametrize("mistake", WRONG_TRAINERS)
-def test_wrong_trainer_rewrite_is_refuted(verifier: Verifier, mistake: str) -> None:
-    rewritten = changed(text(f"{TRAINER}.fixed"), WRONG_TRAINERS[mistake])
-    verdict = verifier.verify(site(TRAINER, rewritten=rewritten))
-    assert verdict.outcome is Outcome.REFUTED, verdict
-    assert verdict.reason is not None and verdict.reason.startswith(("R2", "R3"))
-
-
-def test_half_an_opt_out_is_refuted(verifier: Verifier) -> None:
-    header = "class TokenLossTrainer(Trainer):\n"
-    rewritten = changed(text(TRAINER), (header, f"{header}    loss_is_scaled_for_ga = False\n\n"))
-    verdict = verifier.verify(site(TRAINER, rewritten=rewritten))
-    assert verdict.outcome is Outcome.REFUTED
-    assert run_of(verdict, "R2", "count passed").relative_error == pytest.approx(0.76, abs=0.05)
-
-
-WRONG_LOOPS = {
-    "still divided by the steps": ("parameter.grad.div_(count)", "parameter.grad.div_(count * self.accum_steps)"),
-    "not divided": ("parameter.grad.div_(count)", "parameter.grad.div_(1)"),
-    "counter not reset": ("                count = 0\n", "                pass\n"),
-    "zero_grad lost": ("                self.optimizer.zero_grad()\n", ""),
-    "unshifted count": ("(labels[:, 1:] != IGNORE_INDEX).sum()", "(labels != IGNORE_INDEX).sum()"),
-    "count of all positions": ("(labels[:, 1:] != IGNORE_INDEX).sum().item()", "labels[:, 1:].numel()"),
-    "count of the last micro-batch": ("count += (labels", "count = (labels"),
-}
-
-
-@pytest.mark.parametrize("mistake", WRONG_LOOPS)
-def test_wrong_loop_rewrite_is_refuted(verifier: Verifier, mistake: str) -> None:
-    rewritten = changed(text("loop_own_loss.fixed"), WRONG_LOOPS[mistake])
-    verdict = verifier.verify(site("loop_own_loss", rewritten=rewritten))
-    assert verdict.outcome is Outcome.REFUTED, verdict
-
-
-def test_accelerate_rewrite_without_the_steps_is_refuted(verifier: Verifier) -> None:
-    rewritten = changed(text("loop_accelerate.fixed"), ("* count * steps *", "* count *"))
-    verdict = verifier.verify(site("loop_accelerate", rewritten=rewritten))
-    assert verdict.outcome is Outcome.REFUTED
 
 
 def test_rewrite_that_fails_is_refuted_with_its_error(verifier: Verifier) -> None:
@@ -313,14 +264,16 @@ def test_float32_agrees_within_its_own_tolerance(verifier: Verifier) -> None:
     assert 1e-12 < run_of(verdict, "R2").relative_error < run_of(verdict, "R2").allowed == 1e-5
 
 
-def test_numbers_repeat_exactly_under_another_hash_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_numbers_repeat_exactly_in_any_order_and_under_another_hash_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    sites = [site(name, rewritten=text(f"{name}.fixed")) for name in (TRAINER, "loop_plain", TRAINER)]
     seen = []
-    for seed in ("1", "2"):
+    for seed, order in (("1", sites), ("2", sites[::-1])):
         monkeypatch.setattr("ga_lint.verify.process._SET", {**_settings(), "PYTHONHASHSEED": seed})
-        with Verifier(Settings()) as fresh:
-            verdict = fresh.verify(site(TRAINER, rewritten=text(f"{TRAINER}.fixed")))
-        seen.append((verdict.outcome, verdict.runs, verdict.assumptions))
+        with Verifier(Settings(timeout=60, workers=len(seen) + 1)) as fresh:
+            seen.append({verdict.site: verdict for _, verdict in fresh.verdicts(order)})
+            assert {verdict.site: verdict for _, verdict in fresh.verdicts(order[:2])} == seen[-1]
     assert seen[0] == seen[1]
+    assert {verdict.outcome for verdict in seen[0].values()} == {Outcome.CONFIRMED}
 
 
 def _settings() -> dict[str, str]:

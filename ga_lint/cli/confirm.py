@@ -11,14 +11,18 @@ from ga_lint.source import SourceFile
 from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verdict, Verifier, site_at
 from ga_lint.verify.judge import SHORT_WINDOW
 
+_SHORT_WINDOW = "window/GAS"  # the factor of what is wrong with the last window alone
+_PASSES_COUNT = "accept-count"  # this rewrite shows on a model that the Trainer passes no count for, and on no other
+
 
 def site_of(trial: Trial) -> Site | None:
     """What is to be run for a rewrite; a fault of the scale alone asks for the scale alone."""
     site = site_at(trial.before.path, trial.before.text, trial.finding.span.start.row)
     if site is None:
         return None
-    scale_only = trial.finding.effect.factor in ("GAS", "1/GAS") and site.kind is SiteKind.LOOP
-    site = replace(site, rewritten=trial.after.text, ragged=False if scale_only else None)
+    scale_only = trial.finding.effect.factor in ("GAS", "1/GAS", _SHORT_WINDOW) and site.kind is SiteKind.LOOP
+    withheld = trial.finding.fix is not None and trial.finding.fix.fixer == _PASSES_COUNT
+    site = replace(site, rewritten=trial.after.text, ragged=False if scale_only else None, withheld=withheld)
     return in_cell(site, trial.before)
 
 
@@ -35,19 +39,22 @@ def of_ranks(finding: Finding) -> bool:
 
 def of_objective(finding: Finding) -> bool:
     """Is the code's own objective another than the mean over targets, with or without accumulation?"""
-    return finding.effect.factor == "factor/targets"
+    return finding.effect.factor in ("factor/targets", "targets/count")
 
 
 def as_judged(finding: Finding, verdict: Verdict) -> Verdict:
-    """The verdict for what the finding says: a fault of the ranks is not cleared by one process.
+    """The verdict for what the finding says: ranks alone clear a fault of the ranks, full windows no short one.
 
     A rewrite that mends the objective is not refuted by changing it.
     """
     if verdict.outcome is Outcome.REFUTED and of_objective(finding) and (verdict.reason or "").startswith("R3"):
         reason = "the code's own objective is wrong without accumulation too, so there is nothing to compare with"
         return replace(verdict, outcome=Outcome.INCONCLUSIVE, reason=reason)
-    if verdict.outcome is Outcome.CORRECT and of_ranks(finding):
+    if verdict.outcome is Outcome.CORRECT and of_ranks(finding) and not any(run.name == "R4" for run in verdict.runs):
         reason = "one process cannot show a rank factor; the rewrite changes nothing there"
+        return replace(verdict, outcome=Outcome.INCONCLUSIVE, reason=reason)
+    if verdict.outcome is Outcome.CORRECT and finding.effect.factor == _SHORT_WINDOW:
+        reason = "it did not step on a short last window when it was run alone"
         return replace(verdict, outcome=Outcome.INCONCLUSIVE, reason=reason)
     return verdict
 
@@ -61,7 +68,7 @@ def is_cleared(finding: Finding, verdict: Verdict) -> bool:
     if finding.effect.kind is EffectKind.WEIGHTS and verdict.site.ragged is False:
         return False  # the scale alone was asked for
     decide = {SHORT_WINDOW, *(run.setting for run in verdict.runs[:1])}
-    return all(run.relative_error <= run.allowed for run in verdict.runs if run.setting in decide)
+    return all(run.relative_error <= run.allowed for run in verdict.runs if run.setting in decide and not run.row)
 
 
 class Confirmer:

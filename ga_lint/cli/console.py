@@ -31,6 +31,7 @@ _OUTCOMES = {
     "missing division": "bold yellow",
     "inconclusive": "cyan",
     "not verifiable": "dim",
+    "not run": "bold red",
 }
 _OUTCOME = re.compile(rf"^(?:  )?(?P<outcome>{'|'.join(_OUTCOMES)})(?=  |$)")
 _NOISE = r"(?<= )(-|0|\d(\.\d+)?e-1\d)(?= )"

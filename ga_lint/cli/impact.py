@@ -157,7 +157,7 @@ def fault_of(site: SiteReport) -> Law | None:
     """What the site does wrong: as measured, else as `check` says. None: nothing, or nothing that is known."""
     stated = [each.stated for each in site.findings if each not in site.withdrawn]
     measured = law_of(site.verdict.runs)
-    if measured is None or not site.is_fault:
+    if measured is None or not site.is_fault or site.fault_of_ranks is not None:  # one process shows nothing
         laws = [law for finding in stated if (law := stated_law(finding)) is not None]
         measured = laws[0] if laws and site.outcome is not Outcome.CORRECT else Law()
     if any(finding.code == _LAST_WINDOW for finding in stated):

@@ -116,11 +116,13 @@ OPTIONS = (
     Option("--ask", "fix", "Show each rewrite, safe or unsafe, and ask before it is written.", Panel.FIXING),
     Option("--exit-non-zero-on-fix", "fix", "Exit with 1 when a file was rewritten.", Panel.FIXING),
 
-    Option("--timeout", "verify", "Time limit for one site (default: 20).", Panel.NUMBERS, _TEXT, "SECONDS"),
+    Option("--timeout", "verify", "Time limit for one site (default: 30).", Panel.NUMBERS, _TEXT, "SECONDS"),
     Option("--seed", "verify", "Seed of the data (default: 0).", Panel.NUMBERS, _TEXT, "N"),
-    Option("--dtype", "verify", "Add a row in this type; float64 decides.", Panel.NUMBERS, _TEXT, "DTYPE",
-           ("float64", "float32")),
-    Option("--device", "verify", "Where to compute (default: cpu).", Panel.NUMBERS, _TEXT, "DEVICE", ("cpu",)),
+    Option("--dtype", "verify", "Add rows in these types; float64 decides.", Panel.NUMBERS, _LIST, "DTYPES"),
+    Option("--device", "verify", "auto, cpu or cuda[:n]: add a row from there; the CPU decides.", Panel.NUMBERS, _TEXT,
+           "DEVICE"),
+    Option("--ranks", "verify", "Run distributed sites on so many real processes too.", Panel.NUMBERS, _TEXT, "N"),
+    Option("--fsdp", "verify", "Shard the model of those processes.", Panel.NUMBERS),
 
     Option("--impact", "verify", "What a fault does to your training: how gradients are scaled, and what targets of "
            "short and long samples weigh, where 1 is right, expected over random windows. The file has each sample's "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.common import below_workspace, end, finder_of, paths_of
 from ga_lint.cli.confirm import as_judged, in_cell, is_cleared, site_of
 from ga_lint.cli.impact import Impacts, stated_law, training_of
+from ga_lint.cli.numeric import settings_of
 from ga_lint.cli.numeric_output import numeric_outputs, write_numeric
 from ga_lint.diagnostics import Diagnostic, Finding
 from ga_lint.engine.facts_of import WindowSize, window_size
@@ -24,7 +26,7 @@ from ga_lint.notebook import read_text
 from ga_lint.outcome import EXIT_BROKEN, EXIT_FINDINGS, Clean, FileOutcome, Found
 from ga_lint.report.numeric.model import NumericReport, SiteReport
 from ga_lint.source import SourceFile
-from ga_lint.verify import Settings, Site, SiteKind, Verdict, available, site_at, sites_in, verify_sites
+from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verdict, Verifier, available, site_at, sites_in
 
 
 def run(arguments: Arguments) -> int:
@@ -34,7 +36,7 @@ def run(arguments: Arguments) -> int:
         raise UsageError(missing)
     outputs = numeric_outputs(arguments)  # a mistake there must not cost a whole run
     formats = {arguments.text("output_format"), *(name for name, _ in outputs)}
-    settings = replace(_settings(arguments), sweep="html" in formats)
+    settings = replace(settings_of(arguments), sweep="html" in formats)
     sites = _Sites()
     report = visit_files(
         paths_of(arguments), finder_of(arguments), sites.visit, force_exclude=arguments.switch("force_exclude")
@@ -42,12 +44,9 @@ def run(arguments: Arguments) -> int:
     impacts = Impacts(training) if training is not None else None
     if impacts is not None:
         sites.refuse_unknown_sizes(impacts)  # before the work
-    told: list[SiteReport] = []
-    with console.ProgressBar("Verifying", many=1) as progress:
-        for verdict in verify_sites(sites.found, settings):
-            told.append(sites.as_told(verdict))
-            progress(len(told), len(sites.found))
-    numbers = NumericReport(told, replace(report, below=below_workspace()))
+    found, is_interrupted = _verdicts(sites.found, settings)
+    verdicts = [found.get(place) or _interrupted(site) for place, site in enumerate(sites.found)]
+    numbers = NumericReport([*map(sites.as_told, verdicts)], replace(report, below=below_workspace()))
     if impacts is not None:
         numbers = impacts.added(numbers, sites.size_of)
     notes = write_numeric(numbers, arguments)
@@ -55,21 +54,35 @@ def run(arguments: Arguments) -> int:
     for line in unknown:
         console.note(f"error: {line}")
     code = end(report, arguments, notes)
-    if unknown:
+    if is_interrupted:
+        raise KeyboardInterrupt  # what is known has been said
+    if unknown or any(verdict.outcome is Outcome.NOT_RUN for verdict in verdicts):
         return EXIT_BROKEN
     return code or (EXIT_FINDINGS if any(site.is_fault or site.impact for site in numbers.sites) else 0)
 
 
-def _settings(arguments: Arguments) -> Settings:
-    settings = Settings(dtype=arguments.text("dtype") or "float64")
+def _verdicts(sites: Sequence[Site], settings: Settings) -> tuple[dict[int, Verdict], bool]:
+    """The verdict for each site, by its place; after Ctrl-C, which is told, what had been found out by then."""
+    found: dict[int, Verdict] = {}
     try:
-        if seed := arguments.text("seed"):
-            settings = replace(settings, seed=int(seed))
-        if timeout := arguments.text("timeout"):
-            settings = replace(settings, timeout=float(timeout))
-    except ValueError as error:
-        raise UsageError(f"--seed takes a whole number, --timeout seconds: {error}") from None
-    return settings
+        with Verifier(settings) as verifier:
+            _gather(verifier.verdicts(sites), found, "Verifying", len(sites))
+            _gather(verifier.swept(found), found, "Measuring for the pictures", len(sites))
+    except KeyboardInterrupt:
+        return found, True
+    return found, False
+
+
+def _gather(verdicts: Iterable[tuple[int, Verdict]], found: dict[int, Verdict], label: str, many: int) -> None:
+    with console.ProgressBar(label, many=1) as progress:
+        progress(0, many)
+        for done, (place, verdict) in enumerate(verdicts, 1):
+            found[place] = verdict
+            progress(done, many)
+
+
+def _interrupted(site: Site) -> Verdict:
+    return Verdict(site, Outcome.NOT_RUN, reason="interrupted")
 
 
 class _Sites:

@@ -60,16 +60,20 @@ def _only_there(before: SourceFile, after: SourceFile, rewrite: Rewrite) -> None
     """Every line that the fixer did not mean to change is still there, in order, with its line end."""
     meant = {row for span in rewrite.touched for row in range(span.start.row, span.end.row + 1)}
     old, rest = _lines(before), iter(_lines(after))
+    open_end = not before.text.endswith(("\n", "\r"))
     for row, line in enumerate(old, 1):
         if row in meant or not line.strip():
             continue
-        if not any(_same(line, new) for new in rest):
+        if not any(_same(line, new, open_end) for new in rest):
             raise FixNotApplicable(f"the rewrite would also change line {row}")
 
 
-def _same(old: str, new: str) -> bool:
-    """Equal; a last line that had no end may have one now, with something below it."""
-    return old == new or (not old.endswith(("\n", "\r")) and new.rstrip("\r\n") == old)
+def _same(old: str, new: str, open_end: bool) -> bool:
+    """Equal; where the last line has no end, it may have got one with something below it, or another may be last."""
+    if old == new:
+        return True
+    ended, ends = (each.endswith(("\n", "\r")) for each in (old, new))
+    return open_end and ended is not ends and old.rstrip("\r\n") == new.rstrip("\r\n")
 
 
 def _lines(source: SourceFile) -> list[str]:

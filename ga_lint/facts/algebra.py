@@ -102,9 +102,8 @@ def factor_of(by: Value, power: int, text: str, place: Place) -> Factor:
     match by:
         case Count(scale=scale, what=what):
             kind = FactorKind.OTHER if what == SCALAR else _COUNT_KIND[scale]
-            return Factor(
-                kind, power, text, place, counted=what, shifted=by.shifted, divisor=by.divisor, targets=by.targets
-            )
+            factor = Factor(kind, power, text, place, counted=what, shifted=by.shifted, targets=by.targets)
+            return replace(factor, divisor=by.divisor, counted_at=by.place)
         case Const(value=bool()):
             return Factor(FactorKind.OTHER, power, text, place)
         case Const(value=int() | float() as number):
@@ -137,6 +136,7 @@ def _normal(term: LossTerm, at: Place | None = None) -> LossTerm:
         total = _reduced(site, Reduction.SUM, at or last.place)
         if not undone:
             total = replace(total, rescaled_by=last.counted, rescaled_as=last.text, rescaled_shifted=last.shifted)
+            total = replace(total, rescaled_at=last.counted_at)
         return LossTerm(total, term.factors[:-1])
     return term
 
@@ -192,15 +192,18 @@ def masked(elements: Elements, mask: Value, text: str, place: Place, *, picked: 
         ragged=(*elements.site.ragged, *inherited, evidence),
         mask_from=mask.origin if isinstance(mask, Tensor) else "",
         targets=targets_of(mask) if picked else None,
+        live=targets_of(mask) if not elements.site.masked else None,
     )
     return replace(elements, site=site)
 
 
-def weighed(elements: Elements, text: str) -> Elements:
+def weighed(elements: Elements, by: Value, text: str) -> Elements:
     """Elements times something that is no mask; advantages and ratios make them a policy's objective."""
     if _POLICY.search(text):
         return replace(elements, site=replace(elements.site, policy=True))
-    return elements
+    if isinstance(by, Const | Count | Product):
+        return elements
+    return replace(elements, site=replace(elements.site, weighed=True))
 
 
 def is_mask(value: Value, text: str) -> bool:

@@ -53,6 +53,8 @@ def named(value: Value, target: ast.expr) -> Value:
     match value, target:
         case Tensor(), ast.Name(id=name):
             return replace(value, origin=name, remade=False)
+        case Tensor(), ast.Tuple():
+            return replace(value, origin="", remade=False)  # each part has a name of its own
         case Items(values=values), ast.Tuple(elts=targets) if len(values) == len(targets):
             return Items(tuple(named(one, part) for one, part in zip(values, targets, strict=True)))
         case Choice(values=values), _:

@@ -7,14 +7,16 @@ The Trainer counts what stands under the key `labels` of the batches as they are
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from ga_lint.facts.interpreter import Interpreter
-from ga_lint.facts.model import Answer, LossSite, Place, Returned
+from ga_lint.facts.model import Answer, LocalAverage, LossSite, Place, Returned
 from ga_lint.facts.values import Class
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 
 _COUNTED = ("labels", "shift_labels")
+_ARGUMENTS = re.compile(r"(TrainingArguments|Config|Args|Arguments)$")
 _SAME_LABELS = ("to", "long", "contiguous", "clone", "cuda")
 
 
@@ -180,13 +182,30 @@ def _is_kept(value: ast.expr, kept: set[str]) -> bool:
     return False
 
 
-def local_averages_of(parsed: ParsedFile) -> Iterator[Place]:
-    """Where the count over all ranks is turned off."""
+def local_averages_of(parsed: ParsedFile) -> Iterator[LocalAverage]:
+    """Where the count over all ranks is turned off: for one Trainer, or as a default of arguments."""
     for node in ast.walk(parsed.tree):
         match node:
+            case ast.ClassDef(bases=bases, body=body) if any(_ARGUMENTS.search(ast.unparse(base)) for base in bases):
+                yield from (_local(parsed, one, "field") for one in body if _turns_off(one))
             case ast.keyword(arg="average_tokens_across_devices", value=ast.Constant(value=False)):
-                yield Place(parsed.path, parsed.span_of(node))
+                yield _local(parsed, node, "argument")
             case ast.Assign(
                 targets=[ast.Attribute(attr="average_tokens_across_devices")], value=ast.Constant(value=False)
             ):
-                yield Place(parsed.path, parsed.span_of(node))
+                yield _local(parsed, node, "statement")
+
+
+def _local(parsed: ParsedFile, node: ast.AST, role: str) -> LocalAverage:
+    return LocalAverage(Place(parsed.path, parsed.span_of(node)), role)
+
+
+def _turns_off(field: ast.stmt) -> bool:
+    """`average_tokens_across_devices: bool = False`, or `= field(default=False)`."""
+    match field:
+        case ast.AnnAssign(target=ast.Name(id="average_tokens_across_devices"), value=ast.Constant(value=False)):
+            return True
+        case ast.AnnAssign(target=ast.Name(id="average_tokens_across_devices"), value=ast.Call(keywords=keywords)):
+            values = (one.value for one in keywords if one.arg == "default")
+            return any(isinstance(value, ast.Constant) and value.value is False for value in values)
+    return False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
 from ga_lint.facts import algebra
+from ga_lint.facts.remade import targets_of
 from ga_lint.facts.values import (
     UNKNOWN,
     Built,
@@ -242,7 +243,8 @@ def _picked(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast.S
     kept = base if isinstance(base, Tensor) else entry(Tensor(TensorKind.OTHER), text_of(node.value))
     place = run.place(frame, node)
     step = Step(f"only positions of `{text_of(node.slice)}` are kept", place.path, place.span)
-    return replace(kept, flat=True, ragged=(*kept.ragged, step), remade=True)
+    picked = targets_of(masks[0]) if len(masks) == len(keys) == 1 else None
+    return replace(kept, flat=True, ragged=(*kept.ragged, step), remade=True, picked=picked)
 
 
 def read_loss(run: Interpreter, frame: Frame, output: Output, node: ast.expr) -> None:
@@ -285,7 +287,8 @@ def _sliced(base: Tensor, node: ast.Subscript) -> Tensor:
             if lower or upper:
                 kind = base.kind if base.kind is not TensorKind.BATCH else TensorKind.OTHER
                 # labels[:, 1:] is what a shift drops; a second cut, or one at the other end, is no shift of theirs
-                return replace(base, shifted=True, kind=kind, remade=base.remade or base.shifted or upper)
+                whole = _selects_all([one for one in parts if one is not part])  # `labels[i, 1:]` is one row's
+                return replace(base, shifted=True, kind=kind, remade=base.remade or base.shifted or upper or not whole)
     return base if _selects_all(parts) else replace(base, remade=True)
 
 

@@ -119,7 +119,10 @@ def _boolean(run: Interpreter, frame: Frame, state: State, node: ast.BoolOp, val
             break
         if outcome is decisive:
             return value
-    return choice([value for value in values if not isinstance(value, Unknown)] or [UNKNOWN])
+    known: list[Value] = [value for value in values if not isinstance(value, Unknown)]
+    if len(known) < len(values):  # beside something unknown, an operand that is true decides nothing
+        known = [value for value in known if not (isinstance(value, Const) and isinstance(value.value, bool))]
+    return choice(known or [UNKNOWN])
 
 
 def _stored(state: State, node: ast.Subscript) -> Value | None:

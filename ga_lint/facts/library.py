@@ -127,6 +127,8 @@ def _builtin(call: Call, name: str) -> Value | None:
         for value in call.positional:
             if isinstance(value, Count | Product | Loss | Elements):
                 return value
+        if name == "min" and any(isinstance(one, ast.BinOp) and isinstance(one.op, ast.Sub) for one in call.node.args):
+            return Symbol(text_of(call.node))  # what is left, where that is less: no other name for one of the two
         named = [value for value in call.positional if isinstance(value, Symbol)]
         return named[0] if named else first if isinstance(first, Const) else UNKNOWN
     return None
@@ -160,7 +162,7 @@ def _sum(call: Call, source: Value) -> Value:
         case Many(element=Count(scale=Scale.GLOBAL) as count):
             return count
         case Many(element=Count() as count):
-            return Count(count.what, Scale.WINDOW, text=text_of(call.node))
+            return _of(count, Scale.WINDOW, text_of(call.node))
         case Many(element=Loss() as loss):
             return loss
         case Many(element=Choice(values=values)):
@@ -180,13 +182,17 @@ def _added(parts: list[Loss]) -> Value:
     return total or UNKNOWN
 
 
+def _of(count: Count, scale: Scale, text: str) -> Count:
+    return Count(count.what, scale, text=text, shifted=count.shifted, place=count.place)
+
+
 def _over_ranks(call: Call) -> Value:
     """A collective: a count becomes global, in place or not."""
     if not call.positional:
         return UNKNOWN
     value = call.positional[0]
     if isinstance(value, Count):
-        everywhere = Count(value.what, Scale.GLOBAL, text=value.text)
+        everywhere = _of(value, Scale.GLOBAL, value.text)
         if (
             call.node.args
             and isinstance(call.node.args[0], ast.Name | ast.Attribute)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ga_lint.diagnostics import Confidence
 from ga_lint.facts.elements import entry
@@ -198,12 +198,12 @@ def _arguments(role: LossRole, function: Function, own: list[str]) -> dict[str, 
     for name in own:
         guess = entry(Tensor(TensorKind.OTHER), name)
         if guess.kind is not TensorKind.OTHER:
-            values[name] = guess
+            values[name] = guess if guess.kind is not TensorKind.LABELS else replace(guess, origin=name)
         elif name == "outputs":
             values[name] = Output(Model(), UNKNOWN, UNKNOWN)
     if role is LossRole.ARGUMENT and len(own) > 1:
         values[own[0]] = Output(Model(), UNKNOWN, UNKNOWN)
-        values[own[1]] = Tensor(TensorKind.LABELS, own[1], from_batch=True)
+        values[own[1]] = Tensor(TensorKind.LABELS, own[1], from_batch=True, origin="labels")
     if COUNT in own:
         values[COUNT] = TRAINERS_COUNT
     elif function.node.args.kwarg is not None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Confidence, Step
-from ga_lint.facts.model import HEADS_LOSS, Divisor, Level, LossSite, LossTerm, Place, Reduction
+from ga_lint.facts.model import HEADS_LOSS, SUPERS_LOSS, Divisor, Level, LossSite, LossTerm, Place, Reduction
 from ga_lint.facts.values import (
     COUNT,
     UNKNOWN,
@@ -125,6 +125,7 @@ def _site(
         depth=len(call.frame.loops),
         named_labels=named,
         explicit_ignore=ignore is not None,
+        targets=target.picked if target else None,
     )
 
 
@@ -198,13 +199,14 @@ def loss_of_super(call: Call, forwarded: bool) -> Value:
     """What the Trainer's own compute_loss returns: a sum over the count and times the ranks, or a mean without one."""
     place = call.run.place(call.frame, call.node)
     site = LossSite(
-        "super().compute_loss",
+        SUPERS_LOSS,
         Reduction.SUM if forwarded else Reduction.MEAN,
         Level.UNKNOWN,
         place,
         place,
         Confidence.CERTAIN,
         counted=forwarded,
+        depth=len(call.frame.loops),
     )
     loss = Loss((LossTerm(site),))
     with_outputs = Items((loss, Output(Model(), loss, loss)))

@@ -92,11 +92,11 @@ def _of_elements(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, r
             if algebra.is_mask(right, text):
                 return algebra.masked(left, right, text, place)
             power = 1 if isinstance(node.op, ast.Mult) else -1
-            return algebra.weighed(algebra.each_scaled(left, right, power, text, place), text)
+            return algebra.weighed(algebra.each_scaled(left, right, power, text, place), right, text)
         case ast.Mult(), _, Elements():
             if algebra.is_mask(left, text_of(node.left)):
                 return algebra.masked(right, left, text_of(node.left), place)
-            return algebra.weighed(right, text_of(node.left))
+            return algebra.weighed(right, left, text_of(node.left))
         case _, Elements(), _:
             return left
         case _, _, Elements():
@@ -232,6 +232,8 @@ def compare(run: Interpreter, frame: Frame, state: State, node: ast.Compare) -> 
             return Boundary(steps, negated=True, written=written)
         case Counter(length=length), ast.Eq() | ast.GtE() | ast.NotEq() | ast.Lt() as operator:
             return _counted_up(node, operator, length, right)
+        case Count(is_trainers=True), (ast.Is() | ast.IsNot()) as operator if right == Const(None):
+            return Const(isinstance(operator, ast.IsNot))  # given a name: `counted = num_items_in_batch is not None`
     if isinstance(left, Tensor) and isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.Gt | ast.GtE | ast.Lt):
         other = as_written(right, node.comparators[0], frame.depth) if _leaves_out(node) else ""
         return mask_of(left, text_of(node), other)

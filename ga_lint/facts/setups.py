@@ -15,6 +15,7 @@ from ga_lint.facts.roots import roots_of, run_roots
 from ga_lint.facts.values import UNKNOWN, Built, Class, Const, External, Model, Symbol, Value, alternatives
 from ga_lint.syntax.parsed import ParsedFile
 
+_FUNCTION = "compute_loss_func"
 STEPS, SMOOTHING, DEEPSPEED = "gradient_accumulation_steps", "label_smoothing_factor", "deepspeed"
 
 
@@ -91,11 +92,13 @@ def _setup(run: Interpreter, parsed: ParsedFile, event: Event, known: dict[Place
     if isinstance(callee, Class):
         lineage = lineage_of(run, callee)
         trainer = lineage.base if lineage else ""
-        own_loss = run.names.method(callee, "compute_loss") is not None
+        override = _override(run, callee)
+        own_loss = override is not None
         opted_out = opt_outs(run, callee)
     else:
         row = run.knowledge.trainers.get(built.name)
         trainer = built.name if row else ""
+        override = None
         own_loss = row is not None and row.loss != "token"
         opted_out = tuple(declined_for_models(parsed))
     if not trainer:
@@ -103,6 +106,7 @@ def _setup(run: Interpreter, parsed: ParsedFile, event: Event, known: dict[Place
     plain = not isinstance(callee, Class) or run.names.method(callee, "__init__") is None
     model = built.argument(0 if plain else None, "model") or UNKNOWN
     arguments = built.argument(1 if plain else None, "args") or UNKNOWN
+    function = built.argument(None, _FUNCTION) is not None
     return TrainerSetup(
         place=event.place,
         scope=event.scope,
@@ -110,8 +114,27 @@ def _setup(run: Interpreter, parsed: ParsedFile, event: Event, known: dict[Place
         model=_model_place(parsed, event, plain),
         head=next(_heads(model), None),
         arguments=next(_known(arguments, known), None),
-        own_loss=own_loss or built.argument(None, "compute_loss_func") is not None,
+        own_loss=own_loss or function,
+        override=override,
+        function=function or (isinstance(callee, Class) and _hands_function(run, callee)),
         opted_out=opted_out,
+    )
+
+
+def _override(run: Interpreter, cls: Class) -> Place | None:
+    """The class's own `compute_loss`, wherever it stands."""
+    found = run.names.method(cls, "compute_loss")
+    if found is None:
+        return None
+    home = found[0].scope.parsed
+    return Place(home.path, home.span_of(found[1]))
+
+
+def _hands_function(run: Interpreter, cls: Class) -> bool:
+    """Does a class of the project hand a function to the Trainer below it?"""
+    ancestry = (one for one in run.names.ancestry(cls) if isinstance(one, Class))
+    return any(
+        _FUNCTION.encode() in one.scope.parsed.source.data and _FUNCTION in ast.unparse(one.node) for one in ancestry
     )
 
 

@@ -175,9 +175,9 @@ def _count_method(count: Count, name: str) -> Value:
 
 def count_of(call: Call, mask: Tensor) -> Count:
     """`mask.sum()`, `torch.count_nonzero(mask)`: how many elements it picks in this micro-batch."""
-    text, depth = text_of(call.node), len(call.frame.loops)
-    count = Count(mask.text, Scale.MICRO_BATCH, text=text, depth=depth, shifted=mask.shifted)
-    return replace(count, divisor=Divisor(text, call.run.place(call.frame, call.node)), targets=targets_of(mask))
+    text, depth, place = text_of(call.node), len(call.frame.loops), call.run.place(call.frame, call.node)
+    count = Count(mask.text, Scale.MICRO_BATCH, text=text, depth=depth, shifted=mask.shifted, place=place)
+    return replace(count, divisor=Divisor(text, place), targets=targets_of(mask))
 
 
 def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
@@ -196,7 +196,8 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
             return UNKNOWN
         return count_of(call, tensor)
     if name == "numel":
-        return Count(f"{call.receiver_text}.numel()", Scale.MICRO_BATCH, text=text, depth=len(call.frame.loops))
+        what, depth = f"{call.receiver_text}.numel()", len(call.frame.loops)
+        return Count(what, Scale.MICRO_BATCH, text=text, depth=depth, shifted=tensor.shifted, place=place)
     if name in ("ne", "eq", "gt", "ge", "lt", "not_equal"):
         leaves_out = call.positional and name in ("ne", "not_equal")
         other = as_written(call.positional[0], call.node.args[0], call.frame.depth) if leaves_out else ""
@@ -244,7 +245,8 @@ def _unknown_method(call: Call, name: str) -> Value | None:
         axis = call.argument(0, "dim", "axis")
         if axis is not None:
             return UNKNOWN
-        return Count(receiver, Scale.MICRO_BATCH, text=text_of(call.node), depth=len(call.frame.loops))
+        text, place = text_of(call.node), call.run.place(call.frame, call.node)
+        return Count(receiver, Scale.MICRO_BATCH, text=text, depth=len(call.frame.loops), place=place)
     if name in ("to", "cuda", "contiguous", "float", "long", "clone", "view", "reshape"):
         guess = replace(entry(Tensor(TensorKind.OTHER), receiver.rpartition(".")[2]), from_batch=False)
         if guess.kind is not TensorKind.OTHER:

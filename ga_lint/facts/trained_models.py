@@ -4,27 +4,67 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+from ga_lint.diagnostics import Step
 from ga_lint.facts.events import EventKind
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import Answer
+from ga_lint.facts.received import name_span
 from ga_lint.facts.roots import roots_of, run_roots
-from ga_lint.facts.values import UNKNOWN, Built, Class, Instance, Model, Value, alternatives
-from ga_lint.syntax.parsed import ParsedFile
+from ga_lint.facts.values import UNKNOWN, Built, Class, Function, Instance, Model, Value, alternatives
+from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 
 MAX_HOMES = 8  # files that are searched for a place where the Trainer is built
 _FLAG = "accepts_loss_kwargs"
 
 
-def accepts_count(run: Interpreter, cls: Class) -> Answer:
+@dataclass(frozen=True, slots=True)
+class Accepting:
+    """Is there a count for this class? `steps` says where that was read, of a model that takes none."""
+
+    answer: Answer
+    steps: tuple[Step, ...] = ()
+
+
+_UNKNOWN = Accepting(Answer.UNKNOWN)
+
+
+def accepts_count(run: Interpreter, cls: Class) -> Accepting:
     """No, where every model of the project's own that this class is seen to train has a forward without **kwargs."""
     own = cls.scope.parsed
+    assigned = _assigned(run, cls)
+    if assigned is not None:
+        return Accepting(assigned)
     with Interpreter(run.project, run.knowledge) as other:
         found = [answer for home in _homes(run, own, cls.node.name) for answer in _answers(other, home, cls)]
         found = found or list(_demanded(run, cls))
-    if not found or Answer.UNKNOWN in found:
-        return Answer.UNKNOWN
-    return Answer.NO if set(found) == {Answer.NO} else Answer.YES
+    answers = {one.answer for one in found}
+    if not found or Answer.UNKNOWN in answers:
+        return _UNKNOWN
+    if answers == {Answer.NO}:
+        return Accepting(Answer.NO, tuple(dict.fromkeys(step for one in found for step in one.steps)))
+    return Accepting(Answer.YES)
+
+
+def _assigned(run: Interpreter, cls: Class) -> Answer | None:
+    """What the class or a base of it says of every model: `self.model_accepts_loss_kwargs = True`."""
+    for one in run.names.ancestry(cls):
+        if not isinstance(one, Class):
+            continue
+        for node in one.scope.parsed.find(ast.Assign, one.node):
+            value = _said(node, f"model_{_FLAG}")
+            if value is not None and value != "False":
+                return Answer.YES if value == "True" else Answer.UNKNOWN
+        if b"compute_loss_func" in one.scope.parsed.source.data and "compute_loss_func" in ast.unparse(one.node):
+            return Answer.UNKNOWN  # with a function for the Trainer to call the count is passed for every model
+    return None
+
+
+def _said(node: ast.Assign, flag: str) -> str | None:
+    """The value that a flag is set to, as it is written."""
+    named = any(isinstance(target, ast.Attribute) and target.attr == flag for target in node.targets)
+    return ast.unparse(node.value) if named else None
 
 
 def _homes(run: Interpreter, own: ParsedFile, name: str) -> Iterator[ParsedFile]:
@@ -36,10 +76,11 @@ def _homes(run: Interpreter, own: ParsedFile, name: str) -> Iterator[ParsedFile]
             yield home
 
 
-def _answers(run: Interpreter, home: ParsedFile, cls: Class) -> Iterator[Answer]:
+def _answers(run: Interpreter, home: ParsedFile, cls: Class) -> Iterator[Accepting]:
     names = {cls.node.name, *_heirs(home, cls.node.name)}
     if not any(f"{name}(".encode() in home.source.data for name in names):
         return
+    said = any(value != "False" for value in _said_of_objects(home))
     run.events = []
     run_roots(run, home, roots_of(home.tree, names))
     for event in run.events:
@@ -47,8 +88,21 @@ def _answers(run: Interpreter, home: ParsedFile, cls: Class) -> Iterator[Answer]
         if event.kind is not EventKind.TRAINER or not isinstance(callee, Class) or not isinstance(event.value, Built):
             continue
         if any(_is_same(one, cls) for one in run.names.ancestry(callee)):
-            model = event.value.argument(None, "model") or UNKNOWN
-            yield from (_of_model(run, one) for one in alternatives(model))
+            plain = run.names.method(callee, "__init__") is None
+            model = event.value.argument(0 if plain else None, "model") or UNKNOWN
+            function = event.value.argument(None, "compute_loss_func")
+            known = function is None and not said
+            yield from (_of_model(run, one) if known else _UNKNOWN for one in alternatives(model))
+
+
+def _said_of_objects(home: ParsedFile) -> Iterator[str]:
+    """`model.accepts_loss_kwargs = True`, `trainer.model_accepts_loss_kwargs = True`: whichever that is."""
+    if _FLAG.encode() in home.source.data:
+        for node in home.find(ast.Assign):
+            for flag in (_FLAG, f"model_{_FLAG}"):
+                value = _said(node, flag)
+                if value is not None:
+                    yield value
 
 
 def _heirs(home: ParsedFile, name: str) -> Iterator[str]:
@@ -65,7 +119,7 @@ def _is_same(one: Value, cls: Class) -> bool:
     return same_file and one.node.lineno == cls.node.lineno
 
 
-def _demanded(run: Interpreter, cls: Class) -> Iterator[Answer]:
+def _demanded(run: Interpreter, cls: Class) -> Iterator[Accepting]:
     """`if not isinstance(model, Net): raise` in the class itself."""
     for call in cls.scope.parsed.find(ast.Call, cls.node):
         match call:
@@ -75,16 +129,30 @@ def _demanded(run: Interpreter, cls: Class) -> Iterator[Answer]:
                         yield _of_model(run, Instance(one) if isinstance(one, Class) else one)
 
 
-def _of_model(run: Interpreter, model: Value) -> Answer:
+def _of_model(run: Interpreter, model: Value) -> Accepting:
     if isinstance(model, Model) and model.head:
-        return Answer.YES
+        return Accepting(Answer.YES)
     if not isinstance(model, Instance):
-        return Answer.UNKNOWN
+        return _UNKNOWN
     found = run.names.method(model.cls, "forward")
-    if found is None or _declares(found[0]):
-        return Answer.UNKNOWN
-    forward: ast.FunctionDef | ast.AsyncFunctionDef = found[1]
-    return Answer.YES if forward.args.kwarg is not None else Answer.NO
+    if found is None or _declares(found[0]) or _is_wrapped(run, *found):
+        return _UNKNOWN
+    owner, forward = found
+    if forward.args.kwarg is not None:
+        return Accepting(Answer.YES)
+    home = owner.scope.parsed
+    what = f"`{model.cls.node.name}.forward` takes no **kwargs"
+    return Accepting(Answer.NO, (Step(what, home.path, name_span(home, forward)),))
+
+
+def _is_wrapped(run: Interpreter, owner: Class, forward: FunctionNode) -> bool:
+    """May a decorator of the project's own have put another signature in its place?"""
+    values = (run.module_expression(_called(one), owner.scope) for one in forward.decorator_list)
+    return any(isinstance(one, Function) for value in values for one in alternatives(value))
+
+
+def _called(decorator: ast.expr) -> ast.expr:
+    return decorator.func if isinstance(decorator, ast.Call) else decorator
 
 
 def _declares(cls: Class) -> bool:

@@ -5,13 +5,24 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ga_lint.facts.algebra import STEPS_NAME
 from ga_lint.facts.counted_labels import labels_in_batch, local_averages_of, prepared_labels, replaced_labels
 from ga_lint.facts.events import EventKind
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.lineage import METHODS, PREPARES, Lineage, lineage_of
-from ga_lint.facts.model import Answer, Override, Place, Reduction, Returned, SuperCall
+from ga_lint.facts.model import (
+    SUPERS_LOSS,
+    Answer,
+    FactorKind,
+    LossTerm,
+    Override,
+    Place,
+    Reduction,
+    Returned,
+    SuperCall,
+)
 from ga_lint.facts.optouts import opt_outs
 from ga_lint.facts.patches import Patch, annotated_type, patches_of
 from ga_lint.facts.received import (
@@ -99,6 +110,7 @@ def _override(
         for event in events
         if event.kind is EventKind.SUPER_CALL
     )
+    accepting = accepts_count(run, cls) if _may_be_wrong(returns, calls) else None
     return Override(
         cls=cls.node.name,
         base=lineage.base,
@@ -116,19 +128,30 @@ def _override(
         loss_reads=reads,
         local_average=any(local_averages_of(parsed)),
         own_step=_has_own_step(run, cls),
-        backwards=tuple(returned_as(e.value_place, e.value) for e in events if e.kind is EventKind.BACKWARD),
+        backwards=tuple(
+            replace(returned_as(event.value_place, event.value), depth=len(event.loops))
+            for event in events
+            if event.kind is EventKind.BACKWARD
+        ),
         replaced=tuple(dict.fromkeys(prepared_labels(run, cls) if prepares else replaced_labels(parsed, method))),
         counts_itself=any(run.names.method(cls, name) for name in ("_get_num_items_in_batch", "get_batch_samples")),
         unguarded=unguarded_uses(run, function, arguments, returns),
         steps_by_itself=_steps_by_itself(method),
-        accepted=accepts_count(run, cls) if _may_be_wrong(returns, calls) else Answer.UNKNOWN,
+        accepted=accepting.answer if accepting else Answer.UNKNOWN,
+        models=accepting.steps if accepting else (),
     )
 
 
 def _may_be_wrong(returns: tuple[Returned, ...], calls: tuple[SuperCall, ...]) -> bool:
     """Is there anything to say of it? Only then it is worth asking what it trains."""
     dropped = any(not call.forwards_count for call in calls)
-    return dropped or any(term.site.reduction is Reduction.MEAN for one in returns for term in one.terms or ())
+    terms = [term for one in returns for term in one.terms or ()]
+    return dropped or any(term.site.reduction is Reduction.MEAN or _is_counted(term) for term in terms)
+
+
+def _is_counted(term: LossTerm) -> bool:
+    """Does the count divide it, other than in super()?"""
+    return (term.site.counted and term.site.callee != SUPERS_LOSS) or term.power_of(FactorKind.GLOBAL_COUNT) < 0
 
 
 def _steps_by_itself(method: FunctionNode) -> bool:

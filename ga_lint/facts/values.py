@@ -150,6 +150,7 @@ class Tensor:
     origin: str = field(default="", compare=False)  # how the loop that yields the batch would write it
     leaves_out: str = ""  # of a mask of the batch's own labels: the value that it leaves out, -100
     remade: bool = False  # its elements are others than the batch's: filled, masked, cut or computed with
+    picked: Counted | None = None  # what a mask kept of the batch's labels, and nothing else is left: all are targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +184,7 @@ class Count:
     shifted: bool = False  # the first label was left out
     targets: Counted | None = None  # what is counted, where the batch itself holds it
     divisor: Divisor | None = field(default=None, compare=False)  # where it is written, if it may be so once more
+    place: Place | None = field(default=None, compare=False)  # where the number of one micro-batch is written
 
     @property
     def is_trainers(self) -> bool:

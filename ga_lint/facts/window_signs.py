@@ -66,6 +66,26 @@ def is_discarded(backward: Event, step: Event, events: Sequence[Event]) -> bool:
     )
 
 
+def stepped_behind(backward: Event, step: Event, events: Sequence[Event]) -> bool:
+    """Does the same optimizer step right behind the loop too, on what is left over?"""
+    around, end = _places(backward)[:-1], backward.loops[-1].body.span.end
+    behind = [
+        event
+        for event in events
+        if event.scope == backward.scope and event.place.path == backward.place.path and event.place.span.start >= end
+    ]
+    for event in sorted(behind, key=lambda one: one.place.span):
+        if event.kind in (EventKind.BACKWARD, EventKind.ZERO_GRAD):
+            return False
+        if event.kind is EventKind.STEP and event.driver_text == step.driver_text:
+            return _places(event) == around
+    return False
+
+
+def _places(event: Event) -> list[Place]:
+    return [loop.place for loop in event.loops]
+
+
 def divided_after(window: Window, parsed: ParsedFile) -> Factor | None:
     """`loss = loss / steps` on the loss that backward has already run on."""
     name = window.handed_over_text

@@ -19,7 +19,7 @@ from ga_lint.facts.values import (
     Value,
     alternatives,
 )
-from ga_lint.facts.window_signs import cleared_before, is_discarded, scalings_of
+from ga_lint.facts.window_signs import cleared_before, is_discarded, scalings_of, stepped_behind
 
 # What the losses of a window are divided by, however they were added up; "steps" alone can be steps in time.
 _MICRO_BATCHES = re.compile(r"accum|micro|window|grad|\bgas\b", re.IGNORECASE)
@@ -185,6 +185,7 @@ def _window(
         steps_by_engine=bool(step.driver_text) and step.driver_text == backward.driver_text,
         scalings=scalings_of(run.events),
         at_end=idiom is Idiom.GATE and _opens_at_end(step, gate),
+        stepped_behind=idiom is Idiom.GATE and stepped_behind(backward, step, run.events),
         cleared=cleared_before(backward, step, run.events) if idiom is Idiom.GATE and not gathered else None,
         traced_steps=traced,
     )

@@ -21,6 +21,15 @@ def append_argument(edits: Edits, call: cst.Call, new: cst.Arg) -> None:
     edits.change(call, lambda node: node.with_changes(args=appended(node.args, new, gap)))
 
 
+def without_argument(arguments: Sequence[cst.Arg], index: int) -> list[cst.Arg]:
+    """The list without one of its arguments; what led from the last one to the bracket still does."""
+    left = [argument for number, argument in enumerate(arguments) if number != index]
+    gone = arguments[index]
+    if left and index == len(left):
+        left[-1] = left[-1].with_changes(comma=gone.comma, whitespace_after_arg=gone.whitespace_after_arg)
+    return left
+
+
 def line_break(tree: Tree, items: Sequence[Item], added: int) -> cst.ParenthesizedWhitespace | None:
     """A line end that puts a new item below the first one of the last line; None where there is room."""
     row = tree.span_of(items[-1]).end.row

@@ -5,19 +5,22 @@ Options shared by the window fixers, all in the names that the loop's head binds
 `mask`        the loss mask that is summed instead: `batch["loss_mask"]`
 `shifted`     "yes" where the loss drops the first position (labels[..., 1:])
 `ignore_index` what is no target; -100 without it, "" where the loss has none
+
+With a place `handed`, the loss call, `labels` is what that is handed, in the names of the loop's body.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.header import Header
+from ga_lint.fixers.imports import imported_as
 from ga_lint.fixers.registry import Target
 from ga_lint.fixers.tree import Tree, dotted, names_in, names_known_at
+from ga_lint.fixers.written_out import moves, written_out
 from ga_lint.source import Span
 
 
@@ -39,10 +42,15 @@ def counting_of(target: Target, header: Header, passed_as: str) -> Counting:
     mask = target.option_or("mask", "")
     labels = mask or target.option("labels")
     bound = names_in(header.target)
+    handed = [tree.find(span, cst.Call) for span in target.spans("handed")]
+    if handed:
+        labels = written_out(tree, header, labels, handed[0])
+        bound |= _modules(tree)
     foreign = names_in(tree.parse_expression(labels)) - bound
     if foreign:
         raise FixNotApplicable(f"the targets come from {', '.join(sorted(foreign))}, not from the micro-batch")
-    _refuse_changed_labels(tree, header, labels, target.spans("fetch"))
+    if not handed:
+        _refuse_changed_labels(tree, header, labels, target.spans("fetch"))
     cut = f"{labels}[..., 1:]" if target.option_or("shifted", "no") == "yes" else labels
     if mask:
         return Counting(f"{cut}.sum()", number="float")
@@ -53,6 +61,11 @@ def counting_of(target: Target, header: Header, passed_as: str) -> Counting:
         return Counting(f"({cut} != {ignored}).sum()")
     _refuse_unknown_names(tree, ignored, header.loop)
     return Counting(f"({cut} != {passed_as}).sum()", ignored)
+
+
+def _modules(tree: Tree) -> set[str]:
+    """The names under which the file imports modules."""
+    return {name for name in ("torch",) if imported_as(tree, name) == name}
 
 
 def count_text(target: Target) -> str:
@@ -93,29 +106,8 @@ def _refuse_changed_labels(tree: Tree, header: Header, labels: str, fetches: lis
                 ):
                     row = tree.span_of(node).start.row
                     raise FixNotApplicable(f"the targets are changed on line {row}, after they would be counted")
-                if batch is not None and whole == batch and not _moves(tree, node.value, batch):
+                if batch is not None and whole == batch and not moves(tree, node.value, batch):
                     row = tree.span_of(node).start.row
                     raise FixNotApplicable(f"what line {row} makes of the micro-batch could change its targets")
 
     header.loop.body.visit(Changes())
-
-
-_MOVES = re.compile(r"(^|_)(device|cuda|gpu|move|send|xla)(_|$)|^to$", re.IGNORECASE)
-
-
-def _moves(tree: Tree, value: cst.BaseExpression, batch: str) -> bool:
-    """Is this the same micro-batch on another device, or in another container?"""
-    match value:
-        case cst.Call(func=func, args=[cst.Arg(value=first), *_]) if dotted(func) in ("dict", "tuple", "list"):
-            return _moves(tree, first, batch)
-        case cst.DictComp(for_in=cst.CompFor(iter=source)):
-            return tree.code(source) == f"{batch}.items()" and "[" not in tree.code(value.value)
-        case cst.ListComp(for_in=cst.CompFor(iter=source)) | cst.GeneratorExp(for_in=cst.CompFor(iter=source)):
-            return tree.code(source) == batch
-        case cst.Call(func=cst.Attribute(value=inner, attr=cst.Name(value=name))) if tree.code(inner) == batch:
-            return bool(_MOVES.search(name))
-        case cst.Call(func=func, args=[cst.Arg(value=first), *_]):
-            name = (dotted(func) or "").rpartition(".")[2]
-            return bool(_MOVES.search(name)) and (tree.code(first) == batch or _moves(tree, first, batch))
-        case _:
-            return tree.code(value) == batch

@@ -13,7 +13,7 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.commas import append_argument
-from ga_lint.fixers.count_loss import bind
+from ga_lint.fixers.counted_means import bind
 from ga_lint.fixers.delegate_loss import delegate_to, whole_conditionals
 from ga_lint.fixers.divide_by_steps import scale_backward
 from ga_lint.fixers.edits import Edits

@@ -30,7 +30,7 @@ def forward_count(target: Target, edits: Edits) -> None:
     added = False
     if call_name(call) == "loss_function":  # of a model, which does not know how long the window is
         for loss in losses:
-            refuse_other_terms(tree, function, end, loss)
+            refuse_other_terms(tree, function, end, [loss])
     elif not trains:
         added = divide_other_terms(edits, function, end, losses, target.option_or("steps", STEPS))
     given = next((arg for arg in call.args if arg.keyword is not None and arg.keyword.value == COUNT), None)

@@ -12,6 +12,7 @@ import libcst as cst
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.header import Header
 from ga_lint.fixers.tree import Tree, dotted
+from ga_lint.source import Position
 
 Value = int | bool
 
@@ -26,6 +27,7 @@ class _Counter:
     start: int | None
     before_gate: bool
     reset: int | None
+    raised: Position  # where it is counted up
     value: int = 0
 
 
@@ -37,7 +39,7 @@ class Reader:
     header: Header
     step: cst.Call
     steps: tuple[str, ...]
-    _tests: list[tuple[ast.expr, bool]] = field(default_factory=list)
+    tests: list[tuple[ast.expr, bool]] = field(default_factory=list, init=False)  # and how each comes out at the step
     _counters: dict[str, _Counter] = field(default_factory=dict)
     _known: dict[str, Value] = field(default_factory=dict)
     _origin: int = 0
@@ -51,13 +53,13 @@ class Reader:
             if isinstance(outer, cst.For | cst.While | cst.FunctionDef):
                 raise FixNotApplicable("the optimizer steps outside the loop or in an inner one")
             if isinstance(outer, cst.If):
-                self._tests.append((self._expression(outer.test), inner is not outer.orelse))
+                self.tests.append((self.expression(outer.test), inner is not outer.orelse))
             if isinstance(outer, cst.IndentedBlock):
-                self._tests.extend((test, False) for test in self._left_by_continue(outer, inner))
+                self.tests.extend((test, False) for test in self._left_by_continue(outer, inner))
             inner = outer
         else:
             raise FixNotApplicable("the optimizer steps outside the loop")
-        if not self._tests:
+        if not self.tests:
             raise FixNotApplicable("the optimizer steps after every micro-batch")
 
     def _left_by_continue(self, block: cst.IndentedBlock, statement: cst.CSTNode) -> Iterator[ast.expr]:
@@ -66,7 +68,7 @@ class Reader:
             if line is statement:
                 return
             if isinstance(line, cst.If) and line.orelse is None and "continue" in self.tree.code(line.body):
-                yield self._expression(line.test)
+                yield self.expression(line.test)
 
     def origin(self, size: int) -> str | None:
         """What the gate counts on from, as the loop's head would write it; None where that is the first batch."""
@@ -94,12 +96,22 @@ class Reader:
             if self.header.index is not None:
                 self._known[self.header.index] = (int(start) if start.isdecimal() else origin) + index
             self._count(before_gate=True)
-            if all(bool(self._evaluate(test)) is wanted for test, wanted in self._tests):
+            if all(bool(self._evaluate(test)) is wanted for test, wanted in self.tests):
                 found.append(index)
                 for counter in self._counters.values():
                     counter.value = counter.value if counter.reset is None else counter.reset
             self._count(before_gate=False)
         return found
+
+    def index_at(self, place: Position) -> tuple[str, int]:
+        """A name that counts the loader's micro-batches, and what it is for the first of them at `place`."""
+        if self.header.index is not None and self.header.start.isdecimal():
+            return self.header.index, int(self.header.start)
+        self.ends(3, 7)
+        for name, counter in self._counters.items():
+            if counter.start is not None and counter.reset is None:
+                return name, counter.start + (counter.raised < place)
+        raise FixNotApplicable("nothing in the loop counts the loader's micro-batches from the first one on")
 
     def _count(self, before_gate: bool) -> None:
         for counter in self._counters.values():
@@ -140,12 +152,12 @@ class Reader:
                 counter.value = counter.start + counter.before_gate
             self._counters[name] = counter
             return counter.value
-        values = [value for value, _ in _assignments(self.tree, self._scope(), name)]
+        values = [value for value, _ in assignments_of(self.tree, self.scope(), name)]
         if len(values) != 1:
             raise FixNotApplicable(f"the condition for the optimizer step reads {name}")
-        return self._evaluate(self._expression(values[0]))
+        return self._evaluate(self.expression(values[0]))
 
-    def _scope(self) -> cst.CSTNode:
+    def scope(self) -> cst.CSTNode:
         return self.tree.enclosing(self.header.loop, cst.FunctionDef) or self.tree.module
 
     def _counter(self, name: str) -> _Counter | None:
@@ -158,7 +170,7 @@ class Reader:
             raise FixNotApplicable(f"{name} is counted up in several places")
         starts: list[tuple[cst.BaseExpression, cst.Assign]] = []
         resets: list[tuple[cst.BaseExpression, cst.Assign]] = []
-        for value, where in _assignments(self.tree, self._scope(), name):
+        for value, where in assignments_of(self.tree, self.scope(), name):
             inside = any(outer is loop for outer in self.tree.around(where))
             (resets if inside else starts).append((value, where))
         if len(starts) != 1 or len(resets) > 1 or not all(isinstance(v, cst.Integer) for v, _ in resets):
@@ -170,9 +182,9 @@ class Reader:
         before = self.tree.span_of(ups[0]).start < self.tree.span_of(self.step).start
         reset = int(self.tree.code(resets[0][0])) if resets else None
         known = int(self.tree.code(start)) if isinstance(start, cst.Integer) else None
-        return _Counter(known, before, reset)
+        return _Counter(known, before, reset, self.tree.span_of(ups[0]).start)
 
-    def _expression(self, node: cst.BaseExpression) -> ast.expr:
+    def expression(self, node: cst.BaseExpression) -> ast.expr:
         return ast.parse(f"({self.tree.code(node)})", mode="eval").body
 
 
@@ -195,7 +207,7 @@ def _counts_up(line: cst.CSTNode, name: str) -> bool:
             return False
 
 
-def _assignments(tree: Tree, scope: cst.CSTNode, name: str) -> Iterator[tuple[cst.BaseExpression, cst.Assign]]:
+def assignments_of(tree: Tree, scope: cst.CSTNode, name: str) -> Iterator[tuple[cst.BaseExpression, cst.Assign]]:
     """Every `name = value` in the function."""
     found: list[tuple[cst.BaseExpression, cst.Assign]] = []
 

@@ -71,12 +71,14 @@ def fixer_names() -> frozenset[str]:
 
 def rewrite(source: SourceFile, request: FixRequest) -> Rewrite:
     """The file with one finding repaired, or FixNotApplicable with the reason why it is not."""
-    if request.fixer not in fixer_names():
-        raise InternalError(f"no fixer is called {request.fixer!r}")
+    for part in request.parts:
+        if part.fixer not in fixer_names():
+            raise InternalError(f"no fixer is called {part.fixer!r}")
     tree = Tree(source)
-    edits = Edits(tree, min((span.start.row for _, span in request.targets), default=1))
+    edits = Edits(tree, min((span.start.row for part in request.parts for _, span in part.targets), default=1))
     try:
-        _FIXERS[request.fixer](Target(tree, request), edits)
+        for part in request.parts:
+            _FIXERS[part.fixer](Target(tree, part), edits)
         result = edits.apply()
     except (cst.CSTValidationError, cst.ParserSyntaxError) as error:
         raise FixNotApplicable(f"the rewrite cannot be written: {error}") from None

@@ -73,9 +73,9 @@ def uses(tree: Tree, value: cst.CSTNode) -> list[str]:
             return [tree.code(value)]
 
 
-def refuse_other_terms(tree: Tree, function: cst.FunctionDef, start: Position, loss: str) -> None:
-    """From `start` on, is something added to the loss? A second term needs a divisor of its own."""
-    for addition in _additions(tree, function, start, [loss]):
+def refuse_other_terms(tree: Tree, function: cst.FunctionDef, start: Position, losses: list[str]) -> None:
+    """From `start` on, is something added to the losses? Another term needs a divisor of its own."""
+    for addition in _additions(tree, function, start, losses):
         row = tree.span_of(addition.where).start.row
         raise FixNotApplicable(f"the loss gets another term on line {row}, which needs a divisor of its own")
 

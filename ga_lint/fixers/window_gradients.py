@@ -1,7 +1,8 @@
 """A loop draws micro-batches without end: divide the gradients once the window's targets are known (GA101, GA102).
 
 Places: `loop`, the `while`, or the `for` over a range; `backward` and `step`, the calls; `division`, the
-`loss / steps`, where somebody divides by hand. Options: `stack`, "plain" or "distributed", and how targets are counted
+`loss / steps`, where somebody divides by hand. Options: `stack`, "plain" or "distributed"; `loss`, "sum" where the loss
+is one, and `division` divides it by another number than the window's targets, `divisor`; and how targets are counted
 (see `counting`), in names that the loop's body binds.
 
 Each mean times its own count is a sum; before the optimizer steps, the sum over the window becomes a mean. Nothing has
@@ -14,6 +15,7 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import division_of, replace_division
+from ga_lint.fixers.counters import drop_count
 from ga_lint.fixers.counting import count_text
 from ga_lint.fixers.divide_by_steps import scale_backward
 from ga_lint.fixers.edits import Edits
@@ -43,8 +45,11 @@ def window_gradients(target: Target, edits: Edits) -> None:
     edits.insert_before(loop, f"{total} = 0\n")
     edits.insert_before(scaled, f"{count} = {count_text(target)}\n{total} += {count}\n")
     if target.spans("division"):
-        node = tree.find(target.span("division"), cst.BinaryOperation, cst.AugAssign, cst.Call)
-        replace_division(edits, division_of(node), count)
+        division = division_of(tree.find(target.span("division"), cst.BinaryOperation, cst.AugAssign, cst.Call))
+        if target.option_or("loss", "mean") == "sum":
+            drop_count(edits, loop, division, target.option("divisor"))
+        else:
+            replace_division(edits, division, count)
     else:
         scale_backward(edits, backward, "*", count)
     edits.insert_before(_first_use(tree, step), _division(target, edits, _optimizer(tree, target), total, loop))

@@ -5,7 +5,8 @@ where nobody divides by hand; `step`, the call in the loop that steps the optimi
 handed over to `window_gradients`.
 Options: `steps`; `stack`: "plain" (one process), "distributed" (DDP, FSDP, Fabric: the stack averages over ranks),
 "accelerate" (the loop runs under `accelerator.accumulate`), with `accelerator`, the object's text, or "deepspeed", with
-`engine`; and how targets are counted (see `counting`).
+`engine`; `loss`, "sum" where the loss is a sum already, and `division` divides it by another number than the window's
+targets; and how targets are counted (see `counting`).
 
 The loader is wrapped in a small class that looks one window ahead; the loop keeps its shape. Under accelerate, the
 look-ahead would show the end of the loader to `accumulate()` a whole window too early, so the class sets it itself.
@@ -19,6 +20,7 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, division_of, replace_division
+from ga_lint.fixers.counters import replace_count
 from ga_lint.fixers.counting import Counting, counting_of
 from ga_lint.fixers.divide_by_steps import loss_of, scale_backward
 from ga_lint.fixers.edits import Edits
@@ -46,11 +48,15 @@ def window_share(target: Target, edits: Edits) -> None:
     header = header_of(tree, loop)
     division = _division(target, header)
     # The divisor as the user wrote it reads better than what a rule has traced it back to.
-    steps = target.option("steps") if division is None else tree.code(division.right)
+    sums = target.option_or("loss", "mean") == "sum"
+    steps = target.option("steps") if division is None or sums else tree.code(division.right)
     used = target.span("backward") if division is None else tree.span_of(division.whole)
     refuse_unsound_body(tree, header, used, steps)
     counting = counting_of(target, header, "self.ignore_index")
     total = _sum(target, header, division)
+    if division is not None and sums:
+        _divide_by_targets(target, edits, header, counting, total, division)
+        return
     share = fresh_name(tree, header.loop, "share", "target_share")
     equal = fresh_name(tree, header.loop, "equal_share", "forward_share")
     full = target.option("stack") == "deepspeed"  # an engine's windows always are
@@ -64,23 +70,37 @@ def window_share(target: Target, edits: Edits) -> None:
         scale_backward(edits, tree.find(target.span("backward"), cst.Call), "*", share)
 
 
-def _wrap(target: Target, edits: Edits, header: Header, steps: str, counting: Counting, shares: Shares) -> None:
+def _divide_by_targets(
+    target: Target, edits: Edits, header: Header, counting: Counting, total: Sum | None, division: Division
+) -> None:
+    """The sum over a micro-batch, divided by the targets of its window; a counter that nothing else reads goes."""
+    tree = target.tree
+    if total is not None:
+        raise FixNotApplicable("the loss is a sum of terms; each needs a divisor of its own")
+    name = fresh_name(tree, header.loop, "window_targets", "targets_in_window")
+    _wrap(target, edits, header, target.option("steps"), counting, Shares(name, None), sums=True)
+    replace_count(edits, header.loop, division, target.option("divisor"), name)
+
+
+def _wrap(
+    target: Target, edits: Edits, header: Header, steps: str, counting: Counting, shares: Shares, *, sums: bool = False
+) -> None:
     """Insert the class and put it around the loader."""
     tree, stack = target.tree, target.option("stack")
     bound, equal = header.target_text(tree), shares.equal is not None
     if stack == "accelerate":
         _refuse_unlike_accumulate(tree, header)
-        windows, text = target.option("accelerator"), accelerate_text(bound, counting, equal)
+        windows, text = target.option("accelerator"), accelerate_text(bound, counting, equal, sums)
     elif stack == "deepspeed":
         itertools, distributed = import_module(edits, "itertools"), distributed_module(edits)
-        windows, text = target.option("engine"), engine_text(itertools, bound, counting, distributed)
+        windows, text = target.option("engine"), engine_text(itertools, bound, counting, distributed, sums)
     else:
         gate = _gate(target, header, steps)
         ranks = distributed_module(edits) if stack == "distributed" else None
         itertools = import_module(edits, "itertools")
         windows = f"{steps}, {gate.seen}" if gate.seen else steps
-        text = share_text(itertools, bound, counting, gate, ranks, equal)
-    name = insert_helper(edits, header.loop, "WithTargetShare", text)
+        text = share_text(itertools, bound, counting, gate, ranks, equal, sums)
+    name = insert_helper(edits, header.loop, "WithWindowTargets" if sums else "WithTargetShare", text)
     extra = f", ignore_index={counting.given}" if counting.given else ""
     names = (shares.targets,) if shares.equal is None else (shares.targets, shares.equal)
     wrap_loader(edits, header, f"{name}({tree.code(header.loader)}, {windows}{extra})", names)

@@ -3,7 +3,8 @@
 Places: `loop`, the inner `for` over one window; `division`, the `loss / steps`; `call`, the cross-entropy call, if it
 is in the loop (`constructor`: where its object was built); `fetch`, the statement that draws a micro-batch, first in
 the body of a counted loop (`for _ in range(steps)`); none where the loop runs over a list.
-Options: `stack`, "plain" or "distributed"; and how targets are counted (see `counting`), in the names that the loop or
+Options: `stack`, "plain" or "distributed"; `loss`, "sum" where the loss is a sum already, and `division` divides it by
+another number than the window's targets; and how targets are counted (see `counting`), in the names that the loop or
 `fetch` binds.
 
 With the call in sight the loss becomes a sum over the window's count. Otherwise, and where the mean is also read for a
@@ -16,6 +17,7 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, division_of, replace_division
+from ga_lint.fixers.counters import replace_count
 from ga_lint.fixers.counting import Counting, counting_of
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.header import Header, header_of, refuse_unsound_body
@@ -39,7 +41,10 @@ def window_sum(target: Target, edits: Edits) -> None:
     refuse_unsound_body(tree, header, tree.span_of(node), window)
     counting = counting_of(target, header, target.option_or("ignore_index", ""))
     targets = fresh_name(tree, loop, "targets", "window_targets")
-    edits.insert_before(loop, _count(target, edits, header, window, counting, targets))
+    edits.insert_before(loop, count_before(target, edits, header, window, counting, targets))
+    if target.option_or("loss", "mean") == "sum":
+        replace_count(edits, loop, division, target.option("divisor"), targets)
+        return
     calls = [tree.find(span, cst.Call) for span in target.spans("call")]
     if len(calls) == 1 and not _read_between(tree, loop, calls[0], division):
         constructors = [tree.find(span, cst.Call) for span in target.spans("constructor")]
@@ -85,7 +90,8 @@ def _counted(tree: Tree, loop: cst.For) -> tuple[str, str]:
             raise FixNotApplicable("the inner loop does not count its micro-batches with range(steps)")
 
 
-def _count(target: Target, edits: Edits, header: Header, window: str, counting: Counting, name: str) -> str:
+def count_before(target: Target, edits: Edits, header: Header, window: str, counting: Counting, name: str) -> str:
+    """The lines above the loop that count the window, on all ranks where there are several."""
     each = f"{counting.expression} for {header.target_text(target.tree)} in {window}"
     if target.option("stack") == "plain":
         return f"{name} = max({counting.number}(sum({each})), 1)\n"

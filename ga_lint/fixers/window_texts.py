@@ -21,12 +21,20 @@ _DOC = '''    """Yields each micro-batch of a loader with its share of the targe
     The mean over a micro-batch times its share is its part of the mean over the whole window.
     """
 '''
+_SUMS_DOC = '''    """Yields each micro-batch of a loader with the number of targets in its window.
+
+    The sum over a micro-batch divided by it is its part of the mean over the whole window.
+    """
+'''
 
 
 def share_text(
-    itertools: str, target: str, counting: Counting, gate: Gate, distributed: str | None, equal: bool
+    itertools: str, target: str, counting: Counting, gate: Gate, distributed: str | None, equal: bool, sums: bool
 ) -> str:
-    """The class for a loop that divides by hand; `{name}` stands for its name. `equal`: the equal share too."""
+    """The class for a loop that divides by hand; `{name}` stands for its name.
+
+    `equal`: the equal share too; `sums`: the window's targets instead, for a loss that is a sum.
+    """
     size = "size" if gate.seen else "self.steps"
     window = f"window := list({itertools}.islice(batches, {size}))"
     length, condition = "len(self.loader)", window
@@ -35,7 +43,7 @@ def share_text(
         if gate.seen:
             length = "max((self.seen + len(self.loader)) // self.steps * self.steps - self.seen, 0)"
     return (
-        f"class {{name}}:\n{_EQUAL_DOC if equal else _DOC}\n"
+        f"class {{name}}:\n{_doc(equal, sums)}\n"
         f"{_init('steps, seen' if gate.seen else 'steps', counting)}\n"
         f"    def __len__(self):\n        return {length}\n\n"
         "    def __iter__(self):\n"
@@ -45,7 +53,7 @@ def share_text(
         f"        while {condition}:\n"
         f"{_FULL if gate.seen else ''}"
         f"            counts = [{counting.number}({counting.expression}) for {target} in window]\n"
-        f"{_total(distributed, ', 1 / len(counts)' if equal else '')}"
+        f"{_total_of_sums(distributed) if sums else _total(distributed, ', 1 / len(counts)' if equal else '')}"
     )
 
 
@@ -72,11 +80,30 @@ def _total(distributed: str | None, more: str) -> str:
     )
 
 
-def accelerate_text(target: str, counting: Counting, equal: bool) -> str:
+def _doc(equal: bool, sums: bool) -> str:
+    return _SUMS_DOC if sums else _EQUAL_DOC if equal else _DOC
+
+
+def _total_of_sums(distributed: str | None) -> str:
+    if distributed is None:
+        total = "            total = max(sum(counts), 1)\n"
+    else:
+        total = (
+            "            totals = [sum(counts)]\n"
+            f"            if {distributed}.is_initialized():\n"
+            f"                totals *= {distributed}.get_world_size()\n"
+            f"                {distributed}.all_gather_object(totals, totals[0])\n"
+            "            total = max(sum(totals), 1) / len(totals)  # gradients are averaged over ranks\n"
+        )
+    return f"{total}            while window:\n                yield window.pop(0), total\n"
+
+
+def accelerate_text(target: str, counting: Counting, equal: bool, sums: bool) -> str:
     """The class for a loop under `accelerator.accumulate`, which divides by the steps and averages over ranks."""
     more = ", steps / len(counts)" if equal else ""
+    weight = "1 / scale" if sums else "count.item() * scale"
     return (
-        f"class {{name}}:\n{_EQUAL_DOC if equal else _DOC}\n"
+        f"class {{name}}:\n{_doc(equal, sums)}\n"
         f"{_init('accelerator', counting)}\n"
         "    def __len__(self):\n        return len(self.loader)\n\n"
         "    def __iter__(self):\n"
@@ -94,17 +121,17 @@ def accelerate_text(target: str, counting: Counting, equal: bool) -> str:
         "                batch = window.pop(0)\n"
         "                # accumulate() is to see the end with the last micro-batch, not with the last window\n"
         "                self.loader.end_of_dataloader = at_end and not window\n"
-        f"                yield batch, count.item() * scale{more}\n"
+        f"                yield batch, {weight}{more}\n"
     )
 
 
-def engine_text(itertools: str, target: str, counting: Counting, distributed: str) -> str:
+def engine_text(itertools: str, target: str, counting: Counting, distributed: str, sums: bool) -> str:
     """The class for a loop in which a DeepSpeed engine divides by its steps, averages over ranks and steps by itself.
 
     Its windows are always full, so a term that is one number for each forward needs no share.
     """
     return (
-        f"class {{name}}:\n{_DOC}\n"
+        f"class {{name}}:\n{_doc(False, sums)}\n"
         f"{_init('engine', counting)}\n"
         "    def __len__(self):\n"
         "        steps = self.engine.gradient_accumulation_steps()\n"
@@ -119,7 +146,7 @@ def engine_text(itertools: str, target: str, counting: Counting, distributed: st
         f"            {distributed}.all_gather_object(totals, totals[0])\n"
         "            scale = steps * len(totals) / max(sum(totals), 1)  # the engine divides by both\n"
         "            for count in counts:\n"
-        "                yield window.pop(0), count * scale\n"
+        f"                yield window.pop(0), {'1 / scale' if sums else 'count * scale'}\n"
     )
 
 

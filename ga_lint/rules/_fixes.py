@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ga_lint.diagnostics import FixRequest, FixTier
-from ga_lint.facts.model import Answer, FactorKind, Idiom, LossSite, Place, Stack, Window
+from ga_lint.facts.model import Answer, Factor, FactorKind, Idiom, LossSite, Place, Reduction, Stack, Window
 from ga_lint.rules._loops import Loss
 from ga_lint.source import Span
 
@@ -11,6 +11,11 @@ Targets = list[tuple[str, Span]]
 Options = list[tuple[str, str]]
 STEPS = "gradient_accumulation_steps"  # of an Accelerator an attribute, of an engine a method
 _AVERAGES = (Stack.DDP, Stack.FSDP, Stack.FABRIC, Stack.ACCELERATE)
+# Labels that the loss ignores can stand inside its mask as well, where only the user knows.
+_MASKED = "a mask is multiplied into the loss, and whether all that it keeps are targets is not known"
+_WEIGHED = (
+    "the elements of the loss are multiplied by something, and whether all that it keeps are targets is not known"
+)
 
 
 def window_fix(loss: Loss) -> tuple[FixRequest | None, str | None]:
@@ -19,22 +24,85 @@ def window_fix(loss: Loss) -> tuple[FixRequest | None, str | None]:
     if refusal is not None:
         return None, refusal
     window, site = loss.window, loss.term.site
-    counting = _counting(site)
+    counting = counting_of(site)
     if isinstance(counting, str):
         return None, counting
     targets: Targets = [("loop", window.loop.span)]
     division = loss.by_user[-1].place if loss.by_user else None
+    if window.added_up:
+        return _gathered(loss, division, counting)
     if window.idiom is Idiom.INNER_LOOP:
         return _sum_over_count(loss, targets, division, counting)
     return _share_of_window(loss, targets, division, counting)
 
 
-def _refusal(loss: Loss) -> str | None:
+def sum_fix(loss: Loss, divisor: Factor) -> tuple[FixRequest | None, str | None]:
+    """The request to divide a sum by the targets of the whole window in place of `divisor`, or why there is none."""
+    window = loss.window
+    if loss.by_user:
+        return None, "the loss is divided by the steps as well"
+    refusal = _refusal(loss, divisor)
+    if refusal is not None:
+        return None, refusal
+    if loss.term.site.weighed:
+        return None, _WEIGHED
+    if loss.term.site.masked and divisor.targets != loss.term.site.live:
+        return None, _MASKED
+    targets: Targets = [("loop", window.loop.span)]
+    counting = _counting_written_out(loss, targets)
+    if isinstance(counting, str):
+        return None, counting
+    if not _in_loop(divisor.place, window):
+        return None, "the loss is divided outside the loop"
+    counting = [("loss", "sum"), ("divisor", divisor.text), *counting]
+    if window.idiom is Idiom.INNER_LOOP:
+        return _sum_over_count(loss, targets, divisor.place, counting)
+    return _share_of_window(loss, targets, divisor.place, counting)
+
+
+def length_fix(loss: Loss, division: Place | None) -> tuple[FixRequest | None, str | None]:
+    """The request to divide by the length of the window, which may be shorter at the loader's end, or why not."""
+    window = loss.window
+    if window.stack in (Stack.ACCELERATE, Stack.DEEPSPEED, Stack.LIGHTNING) or window.library.answer is Answer.YES:
+        return None, f"{window.stack.value} may divide by the full steps as well"
+    if window.added_up:
+        return None, "the losses of the window are added up before its one backward"
+    place = division or window.backward
+    if not _in_loop(place, window):
+        return None, "the loss is divided outside the loop"
+    role = "backward" if division is None else "division"
+    targets = (("loop", window.loop.span), (role, place.span), ("step", window.optimizer_step.span))
+    options = (("steps", window.steps), ("behind", "yes" if window.stepped_behind else "no"))
+    return FixRequest("window-length", FixTier.UNSAFE, "divide by the window's length", targets, options), None
+
+
+def match_fix(loss: Loss, places: list[Place | None]) -> tuple[FixRequest | None, str | None]:
+    """The request to count what the loss sums at `places`, or why there is none."""
+    window, site = loss.window, loss.term.site
+    if site.weighted:
+        return None, "the loss has class weights, so no count of targets is what its sum is over"
+    if any(len(terms) > 1 for terms in window.losses):
+        return None, "the loss has several terms, and each needs a count of its own"
+    if site.masked or site.weighed:
+        return None, _MASKED if site.masked else _WEIGHED
+    targets: Targets = [("loop", window.loop.span)]
+    counting = _counting_written_out(loss, targets)
+    if isinstance(counting, str):
+        return None, counting
+    for place in places:
+        if place is None or place.path != window.loop.path:
+            return None, "where the micro-batches are counted could not be followed"
+        targets.append(("count", place.span))
+    return FixRequest("match-count", FixTier.UNSAFE, "count what the loss sums", tuple(targets), tuple(counting)), None
+
+
+def _refusal(loss: Loss, divisor: Factor | None = None) -> str | None:
+    """`divisor`: what is to go."""
     window, site = loss.window, loss.term.site
     if window.stack is Stack.DEEPSPEED and not _is_engines_own(loss):
         return "the DeepSpeed engine divides and steps by its own configuration"
-    if window.added_up:
-        return "the losses of the window are added up before its one backward"
+    if window.added_up and window.idiom is not Idiom.INNER_LOOP:
+        return "the losses are gathered round by round: their targets have to be counted, and cleared, beside them"
     if window.rescaled:
         return "the gradients are scaled by hand after backward"
     if window.stack is Stack.LIGHTNING:
@@ -47,7 +115,8 @@ def _refusal(loss: Loss) -> str | None:
         return "backward runs outside the loop"
     if any(len(terms) > 1 for terms in window.losses):
         return "the loss has several terms, and each needs a weight of its own"
-    if any(f.kind not in (FactorKind.STEPS, FactorKind.CONSTANT) and f not in loss.by_user for f in loss.term.factors):
+    known = (*loss.by_user, divisor)
+    if any(f.kind not in (FactorKind.STEPS, FactorKind.CONSTANT) and f not in known for f in loss.term.factors):
         return "the loss is scaled by something whose meaning is not known"
     if any(term.site.labels_remade for terms in window.losses for term in terms) and not loss.term.site.labels_remade:
         return "some targets are masked, cut off or replaced in the loop on one of its paths"
@@ -63,7 +132,7 @@ def _is_engines_own(loss: Loss) -> bool:
     return steps and window.library.answer is Answer.YES and not loss.by_user
 
 
-def _counting(site: LossSite) -> Options | str:
+def counting_of(site: LossSite) -> Options | str:
     """How the targets of one micro-batch are counted, in the names of the loop's head; else the reason why not."""
     if site.masked or site.averaged_over:
         return of_targets(site)
@@ -81,9 +150,23 @@ def _counting(site: LossSite) -> Options | str:
     return options
 
 
+def _counting_written_out(loss: Loss, targets: Targets) -> Options | str:
+    """The same; targets that are made in the loop are written out as the loss call is handed them."""
+    site = loss.term.site
+    counting = counting_of(site)
+    plain = not (site.masked or site.averaged_over or site.callee.endswith("own loss"))
+    if not isinstance(counting, str) or not site.labels_remade or not plain or not site.labels:
+        return counting
+    if not _in_loop(site.call, loss.window) or (site.explicit_ignore and site.ignore_index is None):
+        return counting
+    targets.append(("handed", site.call.span))
+    ignored = [] if site.ignore_index is None else [("ignore_index", site.ignore_index)]
+    return [("labels", site.labels), *ignored]
+
+
 def of_targets(site: LossSite) -> Options | str:
     """The count that a mean by hand divides by."""
-    targets = site.targets
+    targets = site.live if site.reduction is Reduction.SUM and site.masked else site.targets
     if targets is None and site.averaged_over:
         return f"the mean is over `{site.averaged_over}`, which is made in the loop and not known before"
     if targets is None:
@@ -114,6 +197,8 @@ def _share_of_window(
     if not steps:
         return None, "the number of micro-batches is not written down in the loop"
     summary = "weight each micro-batch by its share of the window's targets"
+    if ("loss", "sum") in counting:
+        summary = "divide by the targets of the whole window"
     options = (("steps", steps), *stack, *counting)
     return FixRequest("window-share", FixTier.UNSAFE, summary, tuple(targets), options), None
 
@@ -135,6 +220,23 @@ def _sum_over_count(
     summary = "count the window's targets first and divide the sum by that"
     options = (("stack", stack), *counting)
     return FixRequest("window-sum", FixTier.UNSAFE, summary, tuple(targets), options), None
+
+
+def _gathered(loss: Loss, division: Place | None, counting: Options) -> tuple[FixRequest | None, str | None]:
+    """One backward on the average of a window's losses: their sums over its count."""
+    window, site = loss.window, loss.term.site
+    if division is None:
+        return None, "the division by the number of micro-batches is not in sight"
+    if window.stack is not Stack.RAW:  # not proved there
+        return None, "the gathered losses have one backward, and their stack divides or averages besides"
+    if not _is_cross_entropy(site) or not _in_loop(site.call, window):
+        return None, "the losses that are gathered are computed elsewhere, so their sums are not at hand"
+    targets: Targets = [("call", site.call.span), ("division", division.span)]
+    if site.constructor is not None and site.constructor.path == window.loop.path:
+        targets.append(("constructor", site.constructor.span))
+    summary = "gather the sums and divide by the window's targets"
+    options = (("stack", "plain"), *counting)
+    return FixRequest("window-gathered", FixTier.UNSAFE, summary, tuple(targets), options), None
 
 
 def _is_cross_entropy(site: LossSite) -> bool:

@@ -8,13 +8,17 @@ from dataclasses import replace
 from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.facts.model import Divisor, FactorKind, Level, LossSite, LossTerm, Override, Place, SuperCall
 from ga_lint.project import Project
+from ga_lint.rules._count_passed import with_count_passed
+from ga_lint.rules._delegate import delegate_fix
 from ga_lint.rules._overrides import (
     SUPER,
     Fix,
     dropped_calls,
+    gathered_call,
     inside,
     is_plain_mean,
     is_undivided,
+    mean_role,
     other_targets,
     plain_mean,
     returned_terms,
@@ -23,6 +27,10 @@ from ga_lint.rules._overrides import (
 from ga_lint.source import Span
 
 _SEVERAL = "the loss has several terms, and each needs a divisor of its own"
+GATHERED = (
+    "the losses of several parts are gathered: with a count each is its part's share already, and a mean over the "
+    "parts would divide once more"
+)
 _COEFFICIENTS = (FactorKind.CONSTANT, FactorKind.OTHER)
 Targets = list[tuple[str, Span]]
 Options = list[tuple[str, str]]
@@ -37,8 +45,8 @@ def override_fix(override: Override, terms: list[LossTerm], project: Project) ->
             "the Trainer divides what this class returns, so the terms beside super()'s loss are its own to decide",
         )
     if calls:
-        return forward_fix(override, calls[0], project), None
-    request, refusal = _own_fix(override, terms)
+        return forward_fix(override, calls[0], project)
+    request, refusal = with_count_passed(_own_fix(override, terms), override, project)
     return (None if request is None else for_release(request, project)), refusal
 
 
@@ -73,10 +81,13 @@ def _only_supers(override: Override, terms: list[LossTerm]) -> bool:
     return bool(terms) and known and all(any(term.site.callee == SUPER for term in one) for one in sums)
 
 
-def forward_fix(override: Override, call: SuperCall, project: Project) -> FixRequest:
+def forward_fix(override: Override, call: SuperCall, project: Project) -> Fix:
     """Hand the count on. That a term super() knows nothing of is then divided by the steps is a choice."""
+    if gathered_call(override, call):
+        return None, GATHERED
     tier = FixTier.UNSAFE if _adds_terms(override) else FixTier.SAFE
-    return for_release(FixRequest("forward-count", tier, "forward the count", (("call", call.place.span),)), project)
+    request = FixRequest("forward-count", tier, "forward the count", (("call", call.place.span),))
+    return for_release(request, project), None
 
 
 def _adds_terms(override: Override) -> bool:
@@ -110,19 +121,6 @@ def _own_fix(override: Override, terms: list[LossTerm]) -> Fix:
     return _count(override, terms)
 
 
-def delegate_fix(override: Override, terms: list[LossTerm]) -> Fix:
-    sites = {term.site for term in terms}
-    reads = dict(override.loss_reads)
-    if len(sites) > 1:
-        return None, "the model is called more than once"
-    site = sites.pop()
-    places = [read.span for call, read in override.loss_reads if call == site.call]
-    if not places or site.call not in reads:
-        return None, "where the loss is read from the model's output could not be followed"
-    targets: Targets = [("call", site.call.span), *(("loss", span) for span in places)]
-    return FixRequest("delegate-loss", FixTier.UNSAFE, "let super() compute the loss", tuple(targets)), None
-
-
 def uneven_fix(override: Override, term: LossTerm, beside: Sequence[LossTerm], project: Project) -> Fix:
     """A mean in one sum with `beside`, some of which use the count: its own count or the steps are its divisor."""
     site = term.site
@@ -153,6 +151,12 @@ def step_fix(override: Override, value: Place, term: LossTerm | None, project: P
     if len({one.place for one in override.backwards if is_undivided(override, one)}) > 1:
         return None, "several losses run backward, and each needs a division of its own"
     targets: Targets = [("value", value.span)]
+    counts = term is not None and (term.site.callee == SUPER or term.site.callee.endswith("own loss"))
+    depth = next((one.depth for one in override.backwards if one.place == value), 0)
+    if term is not None and counts and term.site.depth > depth:
+        return None, GATHERED
+    if term is not None and counts and any(f.kind is not FactorKind.CONSTANT or f.power < 0 for f in term.factors):
+        return None, "the loss is scaled by something whose meaning is not known"
     if term is not None and term.site.callee == SUPER and inside(term.site.call, override.function):
         targets.append(("call", term.site.call.span))
         summary = "hand the count to compute_loss, and divide where there is none"
@@ -248,7 +252,7 @@ def _handed_target(divisor: Divisor) -> tuple[str, Span]:
 
 def _own_targets(site: LossSite) -> Targets:
     if site.call != site.reduced:
-        return [("mean", site.reduced.span)]
+        return [(mean_role(site), site.reduced.span)]
     if site.constructor is None:
         return [("call", site.call.span)]
     return [("call", site.call.span), ("constructor", site.constructor.span)]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ga_lint.diagnostics import FixRequest, Step
 from ga_lint.facts.model import (
+    SUPERS_LOSS,
     Answer,
     FactorKind,
     LossFunction,
@@ -24,9 +25,10 @@ from ga_lint.source import Span
 
 COUNT = "num_items_in_batch"
 Fix = tuple[FixRequest | None, str | None]  # the rewrite, or the reason why there is none
-SUPER = "super().compute_loss"
+SUPER = SUPERS_LOSS
 _OF_LABELS = re.compile(r"label|target|tgt|-\s*100", re.IGNORECASE)
 _IGNORED = re.compile(r"-100|\w*ignore\w*", re.IGNORECASE)  # a name of the file's own says so too
+_PARTS = "the means of several parts of the batch are gathered: whether parts or targets weigh alike is not known"
 _SELECTED = re.compile(r"\[[^\[\]:,\"']+\]$")  # `labels[mask]`
 
 
@@ -96,6 +98,11 @@ def says(override: Override, words: str) -> Step | None:
     return next((step for step in override.opted_out if step.message == words), None)
 
 
+def gathered_call(override: Override, call: SuperCall) -> bool:
+    """Is super() asked in a loop, for parts of the batch? What puts their losses together may divide by how many."""
+    return any(term.site.call == call.place and term.site.depth for _, term in returned_terms(override))
+
+
 def dropped_calls(override: Override) -> list[SuperCall]:
     """The calls of super() that do not hand the count on, unless the steps divide what they return."""
     divided = any(term.site.callee == SUPER and term.power_of(FactorKind.STEPS) for _, term in returned_terms(override))
@@ -130,14 +137,28 @@ def _at(place: Place) -> tuple[Path, Span]:
     return place.path, place.span
 
 
+def _picks_targets(site: LossSite) -> bool:
+    """Are all elements targets that the Trainer counts, since a mask has picked them out of the labels?"""
+    picked = site.targets
+    ignored = picked is not None and picked.leaves_out is not None and bool(_IGNORED.fullmatch(picked.leaves_out))
+    return picked is not None and ignored and picked.source == "labels"
+
+
+def mean_role(site: LossSite) -> str:
+    """What a fixer is to take a mean for that no loss call computes: of what is left of a mask, or over a count."""
+    return "picked" if not site.averaged_over and _picks_targets(site) else "mean"
+
+
 def other_targets(site: LossSite) -> str | None:
     """Why the targets that the mean is over may not be those that the Trainer counts: labels other than -100."""
+    if site.depth and site.labels_remade:
+        return _PARTS
     if site.masked and "label" not in site.mask_from:
         return "the mask is not made of the labels, so it may not select the targets that the Trainer counts"
     if site.averaged_over and (not _OF_LABELS.search(site.averaged_over) or " * " in site.averaged_over):
         return f"the mean is over `{site.averaged_over}`, which may be another number than the Trainer's count"
     if site.ignore_index and not _IGNORED.fullmatch(site.ignore_index):
         return f"the loss ignores `{site.ignore_index}`, and the Trainer counts labels other than -100"
-    if site.labels and _SELECTED.search(site.labels):
+    if site.labels and _SELECTED.search(site.labels) and not _picks_targets(site):
         return "only some of the labels are targets, and the Trainer counts them all"
     return None

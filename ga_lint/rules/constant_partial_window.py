@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
 from ga_lint.facts.model import LOOP_WORDS, Answer, FileFacts, Level, Place
 from ga_lint.project import Project
+from ga_lint.rules._fixes import length_fix
 from ga_lint.rules._loops import confidence, losses, trace
 from ga_lint.rules.registry import rule
 
@@ -22,7 +23,8 @@ def constant_partial_window(facts: FileFacts, project: Project) -> Iterator[Find
     reported: set[Place] = set()
     for loss in losses(facts):
         window = loss.window
-        if not window.at_end or not loss.by_user or not loss.is_mean or window.rescaled:
+        ends_short = window.at_end or window.stepped_behind
+        if not ends_short or not loss.by_user or not loss.is_mean or window.rescaled:
             continue
         ragged = facts.raggedness_of(loss.term.site).answer is Answer.YES
         if ragged and loss.term.site.level is Level.TOKEN:
@@ -35,6 +37,7 @@ def constant_partial_window(facts: FileFacts, project: Project) -> Iterator[Find
             continue
         # timid: how short the last window is, is not known; for losses over samples most code takes it for granted
         known = Confidence.LIKELY if loss.term.site.level is Level.TOKEN else Confidence.POSSIBLE
+        fix, refusal = length_fix(loss, division.place)
         yield Finding(
             code="GA108",
             name="constant-partial-window",
@@ -47,5 +50,6 @@ def constant_partial_window(facts: FileFacts, project: Project) -> Iterator[Find
             effect=Effect(EffectKind.SCALE, "the last step of an epoch is too small by window / GAS", "window/GAS"),
             scope=window.scope,
             trace=trace(loss),
-            fix_refusal="the length of the last window has to be worked out from the loader's",
+            fix=fix,
+            fix_refusal=refusal,
         )

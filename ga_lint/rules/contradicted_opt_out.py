@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Effect, Finding, FixRequest, FixTier, Severity, Step
-from ga_lint.facts.model import ALL_OFF, LOSS_OVERRIDE_WORDS, Factor, FactorKind, FileFacts, LossTerm, Override
+from ga_lint.facts.model import ALL_OFF, LOSS_OVERRIDE_WORDS, Answer, Factor, FactorKind, FileFacts, LossTerm, Override
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
+from ga_lint.rules._count_passed import accept_fix
 from ga_lint.rules._effects import effect_of
-from ga_lint.rules._overrides import SUPER, returned_terms, says
+from ga_lint.rules._overrides import SUPER, Fix, returned_terms, says
 from ga_lint.rules.registry import rule
 
 _FLAGS = (
@@ -38,7 +39,7 @@ def contradicted_opt_out(facts: FileFacts, project: Project) -> Iterator[Finding
             flag = says(override, words)
             if divided is not None and flag is not None:
                 effect = effect_of(Usage(Site.OVERRIDE, Form.COUNT, **opted_out), facts, project)
-                yield _finding(override, *divided, flag, consequence, effect)
+                yield _finding(override, *divided, flag, consequence, effect, project)
                 break
 
 
@@ -49,12 +50,16 @@ def _division(term: LossTerm) -> Factor | None:
 
 
 def _finding(
-    override: Override, term: LossTerm, division: Factor, flag: Step, consequence: str, effect: Effect
+    override: Override,
+    term: LossTerm,
+    division: Factor,
+    flag: Step,
+    consequence: str,
+    effect: Effect,
+    project: Project,
 ) -> Finding:
     here = division.place if division.place.path == override.function.path else override.name
-    fix = None
-    if flag.path == override.function.path:
-        fix = FixRequest("drop-statement", FixTier.UNSAFE, "drop the opt-out", (("statement", flag.span),))
+    fix, refusal = _fix(override, flag, project)
     return Finding(
         code="GA211",
         name="contradicted-opt-out",
@@ -70,5 +75,14 @@ def _finding(
             Step(f"divided by `{division.text}`", division.place.path, division.place.span),
         ),
         fix=fix,
-        fix_refusal=None if fix else "the opt-out stands in another file",
+        fix_refusal=refusal,
     )
+
+
+def _fix(override: Override, flag: Step, project: Project) -> Fix:
+    """Take the opt-out away; for a model that takes no count, say the opposite."""
+    if flag.path != override.function.path:
+        return None, "the opt-out stands in another file"
+    if override.accepted is Answer.NO:
+        return accept_fix(override, project, flag.span)
+    return FixRequest("drop-statement", FixTier.UNSAFE, "drop the opt-out", (("statement", flag.span),)), None

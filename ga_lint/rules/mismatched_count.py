@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
-from ga_lint.facts.model import Answer, Factor, FactorKind, FileFacts, Level, Place, Reduction
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
+from ga_lint.facts.model import Answer, Factor, FactorKind, FileFacts, Level, LossSite, Place, Reduction
 from ga_lint.project import Project
+from ga_lint.rules._fixes import match_fix, sum_fix
 from ga_lint.rules._loops import Loss, confidence, losses, trace
 from ga_lint.rules.registry import rule
 
 _COUNTS = (FactorKind.LOCAL_COUNT, FactorKind.WINDOW_COUNT, FactorKind.GLOBAL_COUNT)
+_POSITIONS = re.compile(r"att(entio)?n_?mask", re.IGNORECASE)
+_FROM_SECOND = re.compile(r"\[[^\[\]]*\b[1-9]\d*:")  # `labels[..., 1:]`
 
 
 @rule(
@@ -41,12 +45,46 @@ def _mismatch(loss: Loss, factor: Factor, ragged: Answer) -> tuple[str, Confiden
         return None
     if factor.kind is FactorKind.RUNNING_COUNT:
         return "the targets of the window so far, so that each micro-batch has a divisor of its own", Confidence.CERTAIN
-    if factor.kind in _COUNTS and ".numel()" in factor.counted and ragged is Answer.YES:
-        return "every position, also those whose targets do not count", Confidence.LIKELY
+    if factor.kind in _COUNTS:
+        return _other_positions(site, factor.counted, factor.shifted, ragged)
     return None
 
 
+def _other_positions(site: LossSite, counted: str, shifted: bool, ragged: Answer) -> tuple[str, Confidence] | None:
+    """Which positions the count has that the loss does not sum."""
+    if ".numel()" in counted and ragged is Answer.YES:
+        return "every position, also those whose targets do not count", Confidence.LIKELY
+    if site.masked:
+        return None  # the mask of the loss may be the one that is counted
+    attention = bool(_POSITIONS.search(counted))
+    if site.shifted and not shifted and not _FROM_SECOND.search(counted):
+        # timid: where the first label of each row is masked, as in chat data, labels are counted alike
+        known = Confidence.LIKELY if attention else Confidence.POSSIBLE
+        return "the first position of each row too, which nothing predicts", known
+    if attention and ragged is Answer.YES:
+        return "every position that is no padding, also those whose targets do not count", Confidence.POSSIBLE
+    return None
+
+
+def _fix(loss: Loss, factor: Factor) -> tuple[FixRequest | None, str | None]:
+    """Count what the loss sums, where it is counted; what is counted in the loop itself, a window ahead."""
+    site = loss.term.site
+    if factor.kind in _COUNTS:
+        places = [factor.counted_at]
+        if site.rescaled_by and _other_positions(site, site.rescaled_by, site.rescaled_shifted, Answer.YES):
+            places.append(site.rescaled_at)  # the mean's own count, which takes it back to a sum
+        return match_fix(loss, places)
+    if site.reduction is Reduction.SUM:
+        return sum_fix(loss, factor)
+    if loss.by_user and factor.place.path == loss.window.loop.path:
+        return FixRequest(
+            "drop-division", FixTier.SAFE, "drop a division by 1", (("division", factor.place.span),)
+        ), None
+    return None, "the mean needs a division by the steps in its place, which is in no other line"
+
+
 def _finding(loss: Loss, factor: Factor, why: str, known: Confidence) -> Finding:
+    fix, refusal = _fix(loss, factor)
     return Finding(
         code="GA106",
         name="mismatched-count",
@@ -58,5 +96,6 @@ def _finding(loss: Loss, factor: Factor, why: str, known: Confidence) -> Finding
         effect=Effect(EffectKind.SCALE, "gradients are scaled by targets / count", "targets/count"),
         scope=loss.window.scope,
         trace=trace(loss),
-        fix_refusal="what should be counted is clear, but not where: the count has to run over the whole window",
+        fix=fix,
+        fix_refusal=refusal,
     )

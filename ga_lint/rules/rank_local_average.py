@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
 from ga_lint.facts.model import LOCAL_AVERAGE, FileFacts, Place
 from ga_lint.project import Project
+from ga_lint.rules._average_fixes import average_fix
+from ga_lint.rules._overrides import Fix
 from ga_lint.rules.registry import rule
 
 
@@ -20,11 +22,11 @@ from ga_lint.rules.registry import rule
 def rank_local_average(facts: FileFacts, project: Project) -> Iterator[Finding]:
     if project.trainer_passes_count is False or any(override.sample_base for override in facts.overrides):
         return
-    for place in facts.local_averages:
-        yield _finding(place)
+    for off in facts.local_averages:
+        yield _finding(off.place, average_fix(off, facts, project))
 
 
-def _finding(place: Place) -> Finding:
+def _finding(place: Place, fix: Fix) -> Finding:
     return Finding(
         code="GA218",
         name="rank-local-average",
@@ -36,5 +38,6 @@ def _finding(place: Place) -> Finding:
         effect=Effect(EffectKind.WEIGHTS, "targets of ranks with few targets weigh more than others"),
         scope="",
         trace=(Step("the count over all ranks is turned off", place.path, place.span),),
-        fix_refusal="an override that divides by the count owes the ranks' factor as soon as this is on",
+        fix=fix[0],
+        fix_refusal=fix[1],
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import LOOP_WORDS, Answer, FileFacts, Idiom, Level, Place, Raggedness, Window
 from ga_lint.project import Project
-from ga_lint.rules._fixes import window_fix
+from ga_lint.rules._fixes import length_fix, window_fix
 from ga_lint.rules._loops import Loss, confidence, is_plain, losses, steps_text, trace
 from ga_lint.rules._overrides import inside
 from ga_lint.rules.registry import rule
@@ -44,6 +44,10 @@ def _fix(loss: Loss, ragged: Raggedness) -> FixRequest | None:
             return fix
     if not window.steps or window.caller != window.backward or not _means_the_same(window):
         return None
+    if window.at_end or window.stepped_behind:
+        fix, _ = length_fix(loss, None)
+        if fix is not None:
+            return fix
     return FixRequest(
         "divide-by-steps",
         FixTier.UNSAFE,

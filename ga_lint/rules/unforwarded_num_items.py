@@ -39,6 +39,7 @@ def _effect(call: SuperCall, facts: FileFacts, project: Project) -> Effect:
 
 def _finding(override: Override, call: SuperCall, facts: FileFacts, project: Project) -> Finding:
     consequence = "a mean that nobody divides" if call.method == "compute_loss" else "a mean of means"
+    fix, refusal = forward_fix(override, call, project)
     return Finding(
         code="GA203",
         name="unforwarded-num-items",
@@ -58,5 +59,6 @@ def _finding(override: Override, call: SuperCall, facts: FileFacts, project: Pro
             ),
             Step("and is not handed on here", call.place.path, call.place.span),
         ),
-        fix=forward_fix(override, call, project),
+        fix=fix,
+        fix_refusal=refusal,
     )

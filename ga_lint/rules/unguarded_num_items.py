@@ -9,6 +9,7 @@ from ga_lint.facts.model import (
     ALL_OFF,
     LOSS_FUNCTION_WORDS,
     LOSS_OVERRIDE_WORDS,
+    Answer,
     Factor,
     FactorKind,
     FileFacts,
@@ -54,7 +55,8 @@ def _confidence(one: Override | LossFunction, project: Project) -> Confidence:
     """Where evaluation passes a count, only other models and batches are without."""
     outside = isinstance(one, LossFunction) and one.role is not LossRole.ARGUMENT
     evaluated = all(row.eval_count for row in project.releases)
-    sure = Confidence.POSSIBLE if evaluated and not outside else Confidence.LIKELY
+    withheld = isinstance(one, Override) and one.accepted is Answer.NO
+    sure = Confidence.POSSIBLE if evaluated and not outside and not withheld else Confidence.LIKELY
     return min(sure, one.confidence)
 
 

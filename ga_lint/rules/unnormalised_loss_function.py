@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
 from ga_lint.facts.model import (
     LOSS_FUNCTION_WORDS,
     FactorKind,
@@ -18,7 +18,8 @@ from ga_lint.facts.model import (
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
-from ga_lint.rules._overrides import is_plain_mean, other_targets, returned_terms
+from ga_lint.rules._function_fixes import function_fix
+from ga_lint.rules._overrides import Fix, is_plain_mean, returned_terms
 from ga_lint.rules.registry import rule
 
 _CRASH = Effect(EffectKind.TYPE_ERROR, "training stops with TypeError: unexpected keyword 'num_items_in_batch'")
@@ -113,20 +114,8 @@ def _finding(
     )
 
 
-def _fix(function: LossFunction, place: Place, terms: list[LossTerm]) -> tuple[FixRequest | None, str | None]:
-    """Divide the sum by the count, inside the function."""
+def _fix(function: LossFunction, place: Place, terms: list[LossTerm]) -> Fix:
+    """Divide the sums by the count, inside the function."""
     if place.path != function.function.path or not function.function.span.contains(place.span):
         return None, "the function is defined in another file"
-    if len({term.site for term in terms}) != 1 or terms[0].factors:
-        return None, "the loss has several terms, and each needs a divisor of its own"
-    site = terms[0].site
-    if not function.function.span.contains(site.reduced.span) or site.reduced.path != place.path:
-        return None, "the loss is reduced in a helper that others may call"
-    other = other_targets(site)
-    if other is not None:
-        return None, other
-    role = "call" if site.call == site.reduced else "mean"
-    targets = [(role, site.reduced.span)]
-    if site.constructor is not None and site.constructor.path == place.path and role == "call":
-        targets.append(("constructor", site.constructor.span))
-    return FixRequest("count-loss-function", FixTier.UNSAFE, "divide the sum by the count", tuple(targets)), None
+    return function_fix(function, terms)

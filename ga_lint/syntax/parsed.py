@@ -35,7 +35,6 @@ class ParsedFile:
 
     source: SourceFile
     tree: ast.Module
-    _spans: dict[int, Span] = field(default_factory=dict, repr=False)
     _by_row: dict[type[ast.AST], list[ast.AST]] = field(default_factory=dict, repr=False)
 
     @property
@@ -43,12 +42,15 @@ class ParsedFile:
         return self.source.path
 
     def span_of(self, node: ast.AST) -> Span:
-        """The node's place, from its first to behind its last character."""
-        span = self._spans.get(id(node))
+        """The node's place, from its first to behind its last character.
+
+        It is kept on the node: the id of one that was made for a moment is soon another's.
+        """
+        span: Span | None = getattr(node, "_ga_lint_span", None)
         if span is None:
             start = self._position(node.lineno, node.col_offset)  # type: ignore[attr-defined]
             end = self._position(node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
-            span = self._spans[id(node)] = Span(start, end)
+            span = node._ga_lint_span = Span(start, end)  # type: ignore[attr-defined]
         return span
 
     def text_of(self, node: ast.AST) -> str:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ga_lint.verify.job import STEPS, Answer, Measurement
 from ga_lint.verify.model import Outcome, Run
+from ga_lint.verify.on_ranks import OnRanks
+from ga_lint.verify.thresholds import SCALE, allowed_in, between, differs, has_right_direction
 
-DIFFERS = 1e-2  # the smallest real error on this data is 0.07; bfloat16 noise reaches 1.1e-2 and decides nothing
-AGREES = {
-    "float64": 1e-6,  # correct rewrites: 3e-16; 3e-8 where the user's counter is float32
-    "float32": 1e-5,  # correct rewrites: 1.6e-7 at worst over 60 seeds
-}
-SCALE = 1e-3  # how near a factor must be to 4 or 1/4 to be called a missing or a second division
 SHORT_WINDOW = "short last window"
 COUNT_PASSED, NO_COUNT = "count passed", "no count"  # whether the Trainer passes num_items_in_batch
 PER_EXAMPLE = "per-example head"  # tried where the file names no head: is it wrong for every head?
@@ -30,14 +26,16 @@ def judge(answer: Answer, has_rewrite: bool) -> Judgement:
     """The outcome for one site from its runs; the first setting decides, the others may only object."""
     if answer.missing is not None:
         return Judgement(Outcome.NOT_VERIFIABLE, (), answer.missing)
-    allowed = AGREES[answer.dtype]
-    runs = tuple(
-        Run(m.name, m.setting, m.relative_error, m.scale, m.parameter, allowed)
-        for m in answer.measurements
-        if m.failure is None
-    )
-    outcome, reason = _Case(answer, allowed).decide(has_rewrite)
-    return Judgement(outcome, runs, reason)
+    outcome, reason = _Case(answer, allowed_in(answer.dtype)).decide(has_rewrite)
+    return Judgement(outcome, tuple(_runs_of(answer)), reason)
+
+
+def _runs_of(answer: Answer) -> Iterator[Run]:
+    """What was measured, as it is reported: what decides, then the rows."""
+    for m in (*answer.measurements, *answer.rows):
+        if m.failure is None:
+            allowed = allowed_in(m.row.partition(" ")[0] or answer.dtype)
+            yield Run(m.name, m.setting, m.relative_error, m.scale, m.parameter, allowed, m.row)
 
 
 class _Case:
@@ -45,12 +43,16 @@ class _Case:
         self.answer = answer
         self.allowed = allowed
         self.main = answer.measurements[0].setting
+        self.ranks = OnRanks(answer, allowed)
 
     def decide(self, has_rewrite: bool) -> tuple[Outcome, str | None]:
         control = self.run("R0")
         assert control is not None  # every subject measures its control first
         factor = _steps_factor(control)
         if not self.agrees(control) and factor is None:
+            changed = next((m for m in self.answer.measurements if m.name == "R3" and m.setting == self.main), None)
+            if changed is not None and (objection := self.objection(changed)) is not None:
+                return Outcome.REFUTED, objection  # both without accumulation: the control has no say in it
             return Outcome.INCONCLUSIVE, (
                 "even with equal counts the gradient depends on how the batch is cut "
                 f"(relative error {control.relative_error:.2g}): the control run failed"
@@ -59,14 +61,21 @@ class _Case:
         return self.rewrite(original) if has_rewrite else original
 
     def original(self, factor: str | None) -> tuple[Outcome, str | None]:
-        """What the original deserves on its own."""
+        """What the original deserves on its own: in one process, and if it is right there, on several ranks."""
+        outcome, reason = self.alone(factor)
+        if outcome is not Outcome.CORRECT:
+            return outcome, reason
+        return self.ranks.of_original(reason)
+
+    def alone(self, factor: str | None) -> tuple[Outcome, str | None]:
+        """What the original deserves in one process."""
         if self.answer.raises is not None:
             return Outcome.WRONG, self.answer.raises
         if factor is not None:
             return Outcome.MISSING_DIVISION, factor
         ragged = self.run("R1")
         if ragged is None:
-            return Outcome.CORRECT, self.answer.equal
+            return Outcome.CORRECT, self.short_window() or self.answer.equal
         other = self.run("R1", PER_EXAMPLE)
         if self.differs(ragged) and other is not None and self.agrees(other):
             return Outcome.INCONCLUSIVE, (
@@ -76,7 +85,7 @@ class _Case:
         if self.differs(ragged):
             return Outcome.WRONG, f"relative error {ragged.relative_error:.2g} when the counts differ"
         if not self.agrees(ragged):
-            return Outcome.INCONCLUSIVE, _between(ragged)
+            return Outcome.INCONCLUSIVE, between(ragged)
         return Outcome.CORRECT, self.short_window()
 
     def short_window(self) -> str | None:
@@ -90,21 +99,25 @@ class _Case:
         for objection in map(self.objection, self.answer.measurements):
             if objection is not None:
                 return Outcome.REFUTED, objection
-        if original[0] in (Outcome.CORRECT, Outcome.INCONCLUSIVE):
+        short_alone = self.run("R1") is None and self.short_window() is not None  # where the scale alone was asked for
+        if original[0] is Outcome.INCONCLUSIVE or (original[0] is Outcome.CORRECT and not short_alone):
             return original
-        for name in ("R2", "R3"):
-            run = self.run(name)
+        for name, setting in (("R2", None), ("R3", None), ("R2", SHORT_WINDOW)):
+            run = self.run(name, setting)
             if run is not None and not self.agrees(run):
-                return Outcome.INCONCLUSIVE, _between(run)
-        return Outcome.CONFIRMED, None
+                return Outcome.INCONCLUSIVE, between(run)
+        doubt = self.ranks.doubt()
+        return (Outcome.CONFIRMED, None) if doubt is None else (Outcome.INCONCLUSIVE, doubt)
 
     def objection(self, run: Measurement) -> str | None:
         """Why this run refutes the rewrite, or None."""
+        if run.name == "R4":
+            return self.ranks.objection(run)
         if run.name not in ("R2", "R3"):
             return None
         where = f" ({run.setting})" if run.setting else ""
         if run.failure is not None:
-            return f"{run.name}{where}: the rewritten code fails: {run.failure}"
+            return f"{run.name}{where}: {run.failure}"
         if not self.differs(run):
             return None
         detail = f"relative error {run.relative_error:.2g} in {run.parameter}, allowed {self.allowed:.0e}"
@@ -123,20 +136,15 @@ class _Case:
         return run.relative_error < self.allowed
 
     def differs(self, run: Measurement) -> bool:
-        return not run.relative_error <= DIFFERS  # NaN differs
+        return differs(run)
 
 
 def _steps_factor(run: Measurement) -> str | None:
     """Which division is missing or doubled, when the two gradients differ by exactly that factor."""
-    direction = math.sqrt(max(0.0, run.relative_error**2 - (run.scale - 1) ** 2))
-    if not direction <= DIFFERS * abs(run.scale):
+    if not has_right_direction(run):
         return None
     if abs(run.scale / STEPS - 1) < SCALE:
         return f"the gradient is {STEPS} times too large with {STEPS} accumulation steps: a division is missing"
     if abs(run.scale * STEPS - 1) < SCALE:
         return f"the gradient is {STEPS} times too small with {STEPS} accumulation steps: it is divided twice"
     return None
-
-
-def _between(run: Measurement) -> str:
-    return f"{run.name}: relative error {run.relative_error:.2g} is neither noise nor a clear difference"

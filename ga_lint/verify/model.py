@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import enum
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ga_lint.verify.sweep import Sweep
+
+ORIGINAL = "original"  # the setting of the original's own R4, where R4 is the rewrite's
+
+
+def usable_cores() -> int:
+    """How many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
 
 
 class SiteKind(enum.Enum):
@@ -28,6 +37,7 @@ class Outcome(enum.Enum):
     MISSING_DIVISION = "missing division"  # off by exactly the accumulation steps, even with equal counts
     INCONCLUSIVE = "inconclusive"
     NOT_VERIFIABLE = "not verifiable"
+    NOT_RUN = "not run"  # the check was interrupted, or its worker died: nothing is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +54,7 @@ class Site:
     # Can micro-batches differ in their counts? None: judged from the file. False also asks for the scale alone: a
     # rewrite that repairs it is confirmed although the weights of ragged micro-batches stay as they were.
     ragged: bool | None = None
+    withheld: bool = False  # the model is one that the Trainer passes no count for, unless the class itself says so
     cell: int | None = None  # of a notebook, whose code is one module here
     rows_above: int = 0  # how many rows of that module stand above the cell
 
@@ -52,12 +63,13 @@ class Site:
 class Run:
     """One comparison of two gradients: `relative_error` = |x - y| / |y|, `scale` = <x, y> / <y, y>."""
 
-    name: str  # R0, R1, R2 or R3
-    setting: str  # "count passed", "no count", "short last window"; "" where there is only one
+    name: str  # R0, R1, R2, R3 or R4
+    setting: str  # "count passed", "no count", "short last window", "2 ranks"; "" where there is only one
     relative_error: float
     scale: float
     parameter: str  # where the difference is largest
     allowed: float
+    row: str = ""  # "float32", "float64 on cuda": measured besides what decides
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +90,20 @@ class Settings:
 
     timeout: float = 30.0  # seconds for one site; a site takes 0.1-1 s
     seed: int = 0
-    dtype: str = "float64"
+    dtype: str = "float64"  # what decides
+    rows: tuple[tuple[str, str], ...] = ()  # (dtype, device) in which all is measured besides, and decides nothing
+    ranks: int = 0  # real processes that run R4 besides the emulation; 0: none
+    fsdp: bool = False  # shard their model
+    ranks_device: str = "cpu"
     sweep: bool = False  # measure what the pictures of a report show too; takes some seconds a site
-    workers: int = max(1, (os.cpu_count() or 2) // 2)
+    workers: int = field(default_factory=usable_cores)  # sites at a time
+
+    @property
+    def parts(self) -> int:
+        """How many times a site is examined, each within `timeout`."""
+        return 1 + len(self.rows) + bool(self.ranks)
+
+    @property
+    def sees_devices(self) -> bool:
+        """Whether anything is computed elsewhere than on the CPU."""
+        return any(device != "cpu" for device in (self.ranks_device, *(device for _, device in self.rows)))

@@ -49,7 +49,8 @@ def _places(text: str) -> list[_Place]:
             tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
-    return sorted(_walk(tree, "", None, text.splitlines()), key=lambda place: place.row)
+    found = dict.fromkeys(_walk(tree, "", None, text.splitlines()))
+    return sorted(found, key=lambda place: place.row)
 
 
 def _walk(node: ast.AST, scope: str, owner: ast.ClassDef | None, lines: list[str]) -> Iterator[_Place]:
@@ -64,8 +65,9 @@ def _walk(node: ast.AST, scope: str, owner: ast.ClassDef | None, lines: list[str
             if kind is not SiteKind.TRAINER:
                 yield from _walk(child, name, None, lines)
                 yield from _helper(child, name, lines)
-        elif isinstance(child, _Loop) and _accumulates(child, lines):
-            yield from _backwards(child, scope)
+        elif isinstance(child, _Loop):
+            for loop in (child,) if _accumulates(child, lines) else _windows(child):
+                yield from _backwards(loop, scope)
             yield from _walk(child, scope, owner, lines)
         else:
             yield from _walk(child, scope, owner, lines)
@@ -94,6 +96,14 @@ def _accumulates(node: ast.stmt, lines: list[str]) -> bool:
     if any(_calls(gate, "step") for gate in gates):
         return True
     return any(isinstance(n, ast.Call) and bool(n.args) and _method(n) == "backward" for n in inside)
+
+
+def _windows(loop: _Loop) -> Iterator[_Loop]:
+    """Loops with a backward and no step, where the loop around them steps."""
+    if _calls(loop, "step"):
+        for node in ast.walk(loop):
+            if isinstance(node, _Loop) and node is not loop and _calls(node, "backward") and not _calls(node, "step"):
+                yield node
 
 
 def _helper(function: _Function, scope: str, lines: list[str]) -> Iterator[_Place]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
-from ga_lint.verify.job import Job
+from ga_lint.verify.job import Answer, Job
 from ga_lint.verify.judge import judge
 from ga_lint.verify.model import Outcome, Settings, Site, SiteKind, Verdict
 
@@ -29,56 +28,64 @@ def available(kind: SiteKind = SiteKind.TRAINER) -> str | None:
 
 def verify_sites(sites: Iterable[Site], settings: Settings | None = None) -> Iterator[Verdict]:
     """One verdict for each site, in their order. A check that fails to run costs its own verdict, no other."""
-    from concurrent.futures import ThreadPoolExecutor
-
-    chosen = settings or Settings()
     todo = list(sites)
-    count = max(1, min(chosen.workers, len(todo)))
-    crews: list[Verifier] = []
-    local = threading.local()
-
-    def work(site: Site) -> Verdict:
-        crew: Verifier | None = getattr(local, "crew", None)
-        if crew is None:
-            crew = local.crew = Verifier(chosen)
-            crews.append(crew)
-        return crew.verify(site)
-
-    pool = ThreadPoolExecutor(count)
-    try:
-        yield from pool.map(work, todo)
-    finally:
-        pool.shutdown(cancel_futures=True)
-        for crew in crews:
-            crew.close()
+    held: dict[int, Verdict] = {}
+    following = 0
+    with Verifier(settings or Settings()) as verifier:
+        if verifier.settings.sweep:
+            held.update(verifier.verdicts(todo))
+            held.update(verifier.swept(held))
+            yield from (held[place] for place in range(len(todo)))
+            return
+        for place, verdict in verifier.verdicts(todo):
+            held[place] = verdict
+            while following in held:
+                yield held.pop(following)
+                following += 1
 
 
 class Verifier:
-    """Checks one site after another in warm workers: one with torch alone, one with transformers too, as needed."""
+    """Checks sites in warm workers: one with torch alone, one with transformers too, as needed."""
 
     def __init__(self, settings: Settings) -> None:
-        from ga_lint.verify.process import WorkerProcess
+        from ga_lint.verify.crew import Crew
 
         self.settings = settings
-        self.workers = {heavy: WorkerProcess(heavy) for heavy in (False, True)}
+        self.crew = Crew(settings.workers, settings.sees_devices)
 
     def verify(self, site: Site) -> Verdict:
         """The verdict for one site; a worker that died is started again for the next."""
-        unavailable = available(site.kind)
-        if unavailable is not None:
-            return Verdict(site, Outcome.NOT_VERIFIABLE, reason=unavailable)
-        worker, job = self.workers[_is_heavy(site)], _job(site, self.settings)
-        answer = worker.ask(job)
-        judgement = judge(answer, site.rewritten is not None)
-        verdict = Verdict(site, judgement.outcome, judgement.runs, answer.assumptions, judgement.reason)
-        if not self.settings.sweep or answer.missing is not None:
-            return verdict
-        more = replace(job, sweep=True, timeout=max(SWEEP_SECONDS, job.timeout))
-        return replace(verdict, sweep=worker.ask(more).sweep)
+        ((_, verdict),) = self.verdicts([site])
+        return verdict
+
+    def verdicts(self, sites: Sequence[Site]) -> Iterator[tuple[int, Verdict]]:
+        """The verdict for each site with its place among `sites`, as they come: several run at a time."""
+        places = []
+        for place, site in enumerate(sites):
+            unavailable = available(site.kind)
+            if unavailable is None:
+                places.append(place)
+            else:
+                yield place, Verdict(site, Outcome.NOT_VERIFIABLE, reason=unavailable)
+        jobs = [(_worker_for(sites[place]), _job(sites[place], self.settings)) for place in places]
+        for number, answer in self.crew.answers(jobs):
+            site = sites[places[number]]
+            if isinstance(answer, Answer):
+                yield places[number], _judged(site, answer)
+            else:
+                yield places[number], Verdict(site, Outcome.NOT_RUN, reason=answer.reason)
+
+    def swept(self, verdicts: Mapping[int, Verdict]) -> Iterator[tuple[int, Verdict]]:
+        """Those verdicts of which the code ran, with what the pictures of a report show, as they come."""
+        places = [place for place, verdict in verdicts.items() if verdict.runs and self.settings.sweep]
+        jobs = [(_worker_for(verdicts[place].site), _sweep(verdicts[place].site, self.settings)) for place in places]
+        for number, answer in self.crew.answers(jobs):
+            verdict = verdicts[places[number]]
+            sweep = answer.sweep if isinstance(answer, Answer) else None  # without it there are no pictures
+            yield places[number], replace(verdict, sweep=sweep)
 
     def close(self) -> None:
-        for worker in self.workers.values():
-            worker.close()
+        self.crew.close()
 
     def __enter__(self) -> Self:
         return self
@@ -87,12 +94,17 @@ class Verifier:
         self.close()
 
 
-def _is_heavy(site: Site) -> bool:
-    """Whether the slice is likely to import transformers or accelerate: better once there than in each child."""
+def _judged(site: Site, answer: Answer) -> Verdict:
+    judgement = judge(answer, site.rewritten is not None)
+    return Verdict(site, judgement.outcome, judgement.runs, answer.assumptions, judgement.reason)
+
+
+def _worker_for(site: Site) -> str:
+    """`transformers` where the slice is likely to import it or accelerate: better once there than in each child."""
     if site.kind is SiteKind.TRAINER:
-        return True
+        return "transformers"
     uses = "accelerate" in site.original or "transformers" in site.original
-    return uses and available(SiteKind.TRAINER) is None
+    return "transformers" if uses and available(SiteKind.TRAINER) is None else "torch"
 
 
 def _job(site: Site, settings: Settings) -> Job:
@@ -105,7 +117,17 @@ def _job(site: Site, settings: Settings) -> Job:
         rewritten=site.rewritten,
         rewritten_row=site.rewritten_row,
         ragged=site.ragged,
+        withheld=site.withheld,
         seed=settings.seed,
         dtype=settings.dtype,
-        timeout=settings.timeout,
+        timeout=settings.timeout * settings.parts,
+        rows=settings.rows,
+        ranks=settings.ranks,
+        ranks_device=settings.ranks_device,
+        fsdp=settings.fsdp,
     )
+
+
+def _sweep(site: Site, settings: Settings) -> Job:
+    timeout = max(SWEEP_SECONDS, settings.timeout)
+    return replace(_job(site, settings), sweep=True, rows=(), ranks=0, timeout=timeout)

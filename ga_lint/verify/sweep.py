@@ -46,31 +46,6 @@ class Sweep:
     def to_fields(self) -> dict[str, Any]:
         return asdict(self)
 
-    @staticmethod
-    def from_fields(fields: dict[str, Any]) -> Sweep:
-        """ValueError, TypeError or KeyError where the fields are not what `to_fields` made: user code ran beside it."""
-        return Sweep(
-            tuple(_parameter(each) for each in fields["parameters"]),
-            tuple(_point(each) for each in fields["steps"]),
-            tuple(_point(each) for each in fields["skew"]),
-        )
-
-
-def _parameter(fields: dict[str, Any]) -> ParameterGradient:
-    entries = ((float(full), float(original), _number(rewrite)) for full, original, rewrite in fields["entries"])
-    errors = float(fields["norm"]), float(fields["original"]), _number(fields["rewrite"])
-    return ParameterGradient(str(fields["name"]), *errors, tuple(entries))
-
-
-def _point(fields: dict[str, Any]) -> Point:
-    failure = fields["failure"]
-    errors = _number(fields["original"]), _number(fields["rewrite"])
-    return Point(float(fields["value"]), *errors, None if failure is None else str(failure))
-
-
-def _number(value: object) -> float | None:
-    return None if value is None else float(value)  # type: ignore[arg-type]
-
 
 def variation(counts: tuple[int, ...]) -> float:
     """Standard deviation over mean."""

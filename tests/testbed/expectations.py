@@ -27,6 +27,7 @@ The row of a finding is the row on which its primary location starts:
     GA212         where the count is computed with, or the call that leads there
     GA214         the division by the count, if that is in the function; else the `return`
     GA217         the Trainer
+    GA221         as GA204, or else the `def` of the override
     GA220         the call that computes the loss, if that is in the override; else the `return`
     GA301         the number of batches that the Trainer accumulates, if that is in this file; else the `return`
     GA401-GA403   the argument that sets the steps, the smoothing or the engine

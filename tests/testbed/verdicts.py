@@ -9,7 +9,7 @@ from pathlib import Path
 from ga_lint.diagnostics import Diagnostic, EffectKind
 from ga_lint.outcome import Clean, Failed, Report
 from ga_lint.report.numeric.model import NumericReport, SiteReport
-from ga_lint.verify.model import Outcome, Run, Site, SiteKind, Verdict
+from ga_lint.verify.model import ORIGINAL, Outcome, Run, Site, SiteKind, Verdict
 from ga_lint.verify.sweep import ParameterGradient, Point, Sweep
 from testbed.reports import MEAN, ODD, TRAIN, span
 
@@ -20,8 +20,8 @@ TEXT = (
 REWRITTEN = TEXT.replace("/ steps", "* share")
 
 
-def run(name: str, error: float, scale: float = 1.0, setting: str = "", parameter: str = "head.weight") -> Run:
-    return Run(name, setting, error, scale, parameter, 1e-6)
+def run(name: str, error: float, scale: float = 1.0, setting: str = "", row: str = "") -> Run:
+    return Run(name, setting, error, scale, "head.weight", 1e-2 if row else 1e-6, row)
 
 
 def site(path: Path = TRAIN, **fields: object) -> Site:
@@ -47,7 +47,11 @@ CONFIRMED = SiteReport(
     Verdict(
         site(rewritten=REWRITTEN),
         Outcome.CONFIRMED,
-        (run("R0", 1.9e-16), run("R1", 0.67, 0.995), run("R2", 1.6e-16), run("R3", 0.0), run("R2", 0.3, 1, "no count")),
+        (
+            *(run("R0", 1.9e-16), run("R1", 0.67, 0.995), run("R2", 1.6e-16), run("R3", 0.0)),
+            *(run("R2", 0.3, 1, "no count"), run("R4", 2e-16), run("R4", 3e-16, setting="2 processes, DDP")),
+            *(run("R0", 9e-4, row="bfloat16"), run("R1", 0.7, row="bfloat16"), run("R2", 2e-3, row="bfloat16")),
+        ),
         ("stand-ins that do nothing: wandb",),
         sweep=SWEEP,
     ),
@@ -89,7 +93,20 @@ MISSING_NAME = SiteReport(
         reason="needs `secret_loss` (line 3 of cell 3)",
     )
 )
+OF_RANKS = SiteReport(
+    Verdict(
+        site(rewritten=REWRITTEN),
+        Outcome.CONFIRMED,
+        (
+            *(run("R0", 1e-16), run("R1", 1e-16), run("R2", 1e-16), run("R3", 0.0)),
+            *(run("R4", 2e-16), run("R4", 0.5, 0.5, ORIGINAL), run("R0", 0.5, 0.5, "2 ranks")),
+        ),
+    )
+)
+DIED = SiteReport(Verdict(site(), Outcome.NOT_RUN, reason="the worker process died or hung on it"))
 FILES = Report([Clean(TRAIN), Failed(ODD, f"internal error: {HOSTILE}", internal=True)])
-SAMPLE = NumericReport((CONFIRMED, REFUTED, MISSING, WRONG, CLEARED, CORRECT, INCONCLUSIVE, MISSING_NAME), FILES)
+SAMPLE = NumericReport(
+    (CONFIRMED, REFUTED, MISSING, WRONG, CLEARED, CORRECT, INCONCLUSIVE, MISSING_NAME, OF_RANKS, DIED), FILES
+)
 EMPTY = NumericReport((), Report([Clean(TRAIN)]))
 assert MEAN.finding.effect.kind is EffectKind.WEIGHTS

@@ -23,15 +23,15 @@ from ga_lint.facts.model.losses import (
     Place,
     Reduction,
 )
-from ga_lint.facts.model.setups import SETUP_WORDS, Argument, Arguments, TrainerSetup
+from ga_lint.facts.model.setups import LOCAL_AVERAGE, SETUP_WORDS, Argument, Arguments, LocalAverage, TrainerSetup
 from ga_lint.facts.model.trainers import (
     ALL_OFF,
     FORWARD_WORDS,
     HEADS_LOSS,
-    LOCAL_AVERAGE,
     LOSS_FUNCTION_WORDS,
     LOSS_OVERRIDE_WORDS,
     STEP_OVERRIDE_WORDS,
+    SUPERS_LOSS,
     UNKNOWN_BASE,
     LossFunction,
     LossRole,
@@ -64,6 +64,7 @@ __all__ = [
     "SCALAR",
     "SETUP_WORDS",
     "STEP_OVERRIDE_WORDS",
+    "SUPERS_LOSS",
     "UNKNOWN_BASE",
     "Accumulation",
     "Answer",
@@ -79,6 +80,7 @@ __all__ = [
     "Level",
     "LibraryDivision",
     "LightningStep",
+    "LocalAverage",
     "LossFunction",
     "LossRole",
     "LossSite",
@@ -111,7 +113,7 @@ class FileFacts:
     forwards: tuple[ModelForward, ...] = ()
     arguments: tuple[Arguments, ...] = ()
     setups: tuple[TrainerSetup, ...] = ()
-    local_averages: tuple[Place, ...] = ()  # `average_tokens_across_devices=False`
+    local_averages: tuple[LocalAverage, ...] = ()  # `average_tokens_across_devices=False`
     raggedness: tuple[tuple[LossSite, Raggedness], ...] = ()
 
     def raggedness_of(self, site: LossSite) -> Raggedness:

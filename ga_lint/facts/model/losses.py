@@ -85,6 +85,7 @@ class Factor:
     shifted: bool = False  # the count leaves the first label out
     targets: Counted | None = None  # what is counted, where the batch itself holds it
     divisor: Divisor | None = field(default=None, compare=False)  # the count of this micro-batch, where it is one
+    counted_at: Place | None = field(default=None, compare=False)  # where the count of one micro-batch is written
 
     @property
     def counts_scalar(self) -> bool:
@@ -113,9 +114,10 @@ class LossSite:
     labels: str | None = None  # the text of the targets, as passed
     labels_from: str = ""  # the same, as the loop over micro-batches would write them: `batch["labels"]`
     mask_from: str = ""  # likewise for the mask, or for what it was made of
-    targets: Counted | None = None  # what the count that made it a mean by hand runs over
+    targets: Counted | None = None  # what the count that made it a mean by hand runs over, or what a mask has picked
     labels_remade: bool = False  # some of the batch's targets are masked, cut off or replaced before the loss
     weighted: bool = False  # class weights: its mean is not the sum over the number of targets
+    weighed: bool = False  # its elements are multiplied by something of which little is known
     scope: str = ""  # the function that holds the call
     depth: int = 0  # how many loops are running where it is computed
     via: tuple[Step, ...] = ()  # the calls of helpers that it came through, the outermost first
@@ -131,6 +133,8 @@ class LossSite:
     rescaled_by: str = ""  # what the count runs over that a mean was multiplied with to be a sum again
     rescaled_as: str = ""  # that count as it is written
     rescaled_shifted: bool = False  # that count leaves the first label out
+    rescaled_at: Place | None = field(default=None, compare=False)  # where that count is written
+    live: Counted | None = None  # what a mask picks that was multiplied in before it was summed
     collected: int = 0  # id of the loop over whose rounds it is gathered in a list or a total, before one backward
 
 

@@ -8,7 +8,9 @@ from ga_lint.diagnostics import Step
 from ga_lint.facts.model.losses import Place
 from ga_lint.facts.model.windows import Answer
 
-SETUP_WORDS = (b"Trainer(", b"gradient_accumulation_steps")  # a file without either sets no Trainer up
+LOCAL_AVERAGE = b"average_tokens_across_devices"
+# A file without any of these sets no Trainer up, or none of which a rule has anything to say.
+SETUP_WORDS = (b"Trainer(", b"gradient_accumulation_steps", LOCAL_AVERAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,14 @@ class Argument:
     place: Place
     text: str
     value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAverage:
+    """Where the count over all ranks is turned off: in an "argument", a "statement", or a "field" of a class."""
+
+    place: Place
+    role: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,4 +61,6 @@ class TrainerSetup:
     head: str | None = None  # the class that made the model, as resolved
     arguments: Arguments | None = None  # None where they were not seen
     own_loss: bool = False  # its class or an argument replaces the loss of the model
+    override: Place | None = None  # the `compute_loss` of its class, where that is the project's own
+    function: bool = False  # a compute_loss_func is handed over
     opted_out: tuple[Step, ...] = ()  # where the count is declined for it

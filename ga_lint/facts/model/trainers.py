@@ -37,6 +37,7 @@ class Returned:
     terms: tuple[LossTerm, ...] | None
     sums: tuple[tuple[LossTerm, ...], ...] = ()  # the same, the terms of each sum that it may be together
     partly: bool = False  # on some path what is returned could not be followed
+    depth: int = 0  # of what backward is handed: how many loops are running there
 
 
 # A file without any of these overrides nothing that computes a loss, or nothing that steps.
@@ -73,6 +74,7 @@ class Override:
     counts_itself: bool = False  # its class says what is counted: `_get_num_items_in_batch`
     unguarded: tuple[Place, ...] = ()  # where it computes with the count without asking whether there is one
     accepted: Answer = Answer.UNKNOWN  # is the model that it trains one that takes the count?
+    models: tuple[Step, ...] = ()  # where that was read, of models that take none
     steps_by_itself: bool = False  # it steps an optimizer, or names the steps outside of what it returns
 
 
@@ -112,7 +114,7 @@ class LossFunction:
     unguarded: tuple[Place, ...] = ()  # where it computes with the count without asking whether there is one
 
 
-LOCAL_AVERAGE = b"average_tokens_across_devices"
+SUPERS_LOSS = "super().compute_loss"  # the callee of the Trainer's own loss in an override
 HEADS_LOSS = "the head's loss_function"  # the callee of `self.loss_function(...)` in a model of transformers
 # A file without any of these computes no loss in a forward.
 FORWARD_WORDS = (b"loss_fct(", b"loss_function(", b"CrossEntropyLoss(", b"cross_entropy(", b"labels=labels")

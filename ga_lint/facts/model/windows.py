@@ -96,6 +96,7 @@ class Window:
     fetch: Place | None = None  # the first statement of a counted loop, where it draws the micro-batch
     scalings: tuple[Scaling, ...] = ()  # where the file scales gradients by hand
     at_end: bool = False  # the gate opens at the loader's end too, after a window that may be shorter
+    stepped_behind: bool = False  # the optimizer steps right behind the loop too, on what is left over
     cleared: Place | None = None  # where every round clears the gradients that only some rounds step on
     divided_after: Factor | None = None  # the loss is divided by the steps when backward has run already
     added_up: bool = False  # the losses of a window are added up, and backward runs once

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from ga_lint.report.numeric.impact import impact_lines
 from ga_lint.report.numeric.model import NumericReport, SiteReport, place, withdrawal
 from ga_lint.report.text import plural, shown, width, wrapped
-from ga_lint.report.verdicts import described
+from ga_lint.report.verdicts import described, elsewhere, numbers, rows
 from ga_lint.verify.model import Outcome, Run
 
-_COLUMNS = ("verdict", "R1", "R2", "R3/R4", "factor")
+_COLUMNS = ("verdict", "R1", "R2", "R4", "factor")
 _WIDTHS = (16, 7, 7, 7, 6)
 _GAP = 2
 _NONE = "-"
@@ -56,7 +56,7 @@ def _block(site: SiteReport, columns: int) -> list[str]:
 
 def _numbers(site: SiteReport) -> tuple[str, str, str, str]:
     factor = site.factor
-    errors = (_error(site.run("R1")), _error(site.run("R2")), _error(site.run("R3", "R4")))
+    errors = (_error(site.run("R1")), _error(site.run("R2")), _error(site.run("R4")))
     return (*errors, _NONE if factor is None else f"{factor:.3g}")
 
 
@@ -69,6 +69,10 @@ def _reasons(site: SiteReport, columns: int) -> Iterator[str]:
     reason = site.verdict.reason
     if reason and not (site.outcome is Outcome.WRONG and reason.startswith("relative error")):
         yield from wrapped(shown(reason), columns)
+    if more := elsewhere(site.verdict):
+        yield from wrapped(shown(", ".join(more)), columns)
+    for row in rows(site.verdict):
+        yield from wrapped(shown(f"{row}: {numbers(site.verdict, row)}"), columns)
     withdrawn = withdrawal(site)
     if withdrawn:
         yield from wrapped(shown(withdrawn), columns)
@@ -91,5 +95,8 @@ def _end(report: NumericReport) -> Iterator[str]:
         line.strip() for line in wrapped(f"{plural(len(report.sites), 'site')}: {outcomes}{more}", report.width)
     )
     if not report.details:
-        text = "R1: error of the original, R2: of its rewrite. `-v` shows every run and all that was assumed."
+        text = (
+            "R1: error of the original, R2: of its rewrite, R4: on ranks. "
+            "`-v` shows every run and all that was assumed."
+        )
         yield from (line.strip() for line in wrapped(text, report.width))

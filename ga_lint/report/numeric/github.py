@@ -22,7 +22,7 @@ def render(report: NumericReport) -> str:
 
 
 def _level(site: SiteReport) -> str | None:
-    if site.outcome in GRAVE:
+    if site.outcome in GRAVE or site.outcome is Outcome.NOT_RUN:  # exit code 2: it must not look like a success
         return "error"
     if site.is_fault:
         return "warning"

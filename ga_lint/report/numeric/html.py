@@ -27,6 +27,7 @@ _BADGES = {
     Outcome.MISSING_DIVISION: ("warn", "! missing division"),
     Outcome.INCONCLUSIVE: ("open", "? inconclusive"),
     Outcome.NOT_VERIFIABLE: ("open", "? not verifiable"),
+    Outcome.NOT_RUN: ("bad", "✗ not run"),
 }
 _AROUND = 4  # lines of source on each side where there is no diff
 
@@ -67,7 +68,7 @@ def _summary(report: NumericReport) -> Iterator[str]:
     items = (f"<li>{_badge(outcome, counts[outcome])}</li>" for outcome in Outcome if outcome in counts)
     yield f'<ul class="counts">{"".join(items)}</ul>'
     if report.sites:
-        heads = ("place", "verdict", "R1: original", "R2: rewrite", "R3, R4", "factor")
+        heads = ("place", "verdict", "R1: original", "R2: rewrite", "R3", "R4: ranks", "factor")
         yield '<div class="scroll" tabindex="0" role="region" aria-label="All sites"><table><thead><tr>'
         yield "".join(f'<th scope="col"{_NUMBER if n > 1 else ""}>{head}</th>' for n, head in enumerate(heads))
         yield "</tr></thead><tbody>"
@@ -75,8 +76,9 @@ def _summary(report: NumericReport) -> Iterator[str]:
         yield "</tbody></table></div>"
         yield (
             "<p class=\"soft\">R1 is how far the original's gradient is from the full batch's when micro-batches hold "
-            "different numbers of targets, R2 how far the rewrite's is; R3 compares the two without accumulation, R4 "
-            "over ranks. <em>factor</em> is the scale of the original's gradient: 1 is right.</p>"
+            "different numbers of targets, R2 how far the rewrite's is; R3 compares the two without accumulation. R4 "
+            "is the error on several ranks, of the rewrite or, without one, of the original. <em>factor</em> is the "
+            "scale of the original's gradient: 1 is right.</p>"
         )
     if report.instead is not None:
         yield "<p>No fault was found, so nothing is distorted. A mean of means would do this to the training:</p>"
@@ -90,8 +92,7 @@ _NUMBER = ' class="number"'
 
 
 def _summary_row(site: SiteReport, index: int) -> str:
-    runs = (site.run("R1"), site.run("R2"), site.run("R3", "R4"))
-    numbers = [_cell(run) for run in runs]
+    numbers = [_cell(site.run(name)) for name in ("R1", "R2", "R3", "R4")]
     numbers.append("-" if site.factor is None else f"{site.factor:.3g}")
     cells = "".join(f"<td{_NUMBER}>{value}</td>" for value in numbers)
     link = f'<a class="place" href="#site-{index}">{text(place(site))}</a>'
@@ -184,7 +185,9 @@ def _block(name: str, lines: Sequence[tuple[str, str]]) -> Iterator[str]:
 def _runs(runs: Sequence[Run]) -> Iterator[str]:
     if not runs:
         return
-    heads = ("run", "compares", "setting", "error", "allowed", "scale", "worst in")
+    heads = ["run", "compares", "setting", "error", "allowed", "scale", "worst in"]
+    if in_rows := any(run.row for run in runs):
+        heads.append("computed in")
     yield '<h3>Every run</h3><div class="scroll" tabindex="0" role="region" aria-label="Every run"><table><thead><tr>'
     yield "".join(f'<th scope="col"{_NUMBER if head in _NUMBERS else ""}>{head}</th>' for head in heads)
     yield "</tr></thead><tbody>"
@@ -192,9 +195,11 @@ def _runs(runs: Sequence[Run]) -> Iterator[str]:
         yield (
             f"<tr><td>{text(run.name)}</td><td>{text(COMPARED.get(run.name, ''))}</td><td>{text(run.setting)}</td>"
             f"<td{_NUMBER}>{number(run.relative_error)}</td><td{_NUMBER}>{run.allowed:.0e}</td>"
-            f"<td{_NUMBER}>{run.scale:.4g}</td><td><code>{text(run.parameter)}</code></td></tr>"
+            f"<td{_NUMBER}>{run.scale:.4g}</td><td><code>{text(run.parameter)}</code></td>"
+            f"{f'<td>{text(run.row or _DECIDES)}</td>' if in_rows else ''}</tr>"
         )
     yield "</tbody></table></div>"
 
 
+_DECIDES = "what decides"  # float64, on the CPU
 _NUMBERS = frozenset({"error", "allowed", "scale"})

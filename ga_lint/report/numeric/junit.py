@@ -12,7 +12,7 @@ from ga_lint.report.text import repository_path, shown
 from ga_lint.report.verdicts import described
 from ga_lint.verify.model import Outcome
 
-_LEFT_OPEN = (Outcome.INCONCLUSIVE, Outcome.NOT_VERIFIABLE)
+_LEFT_OPEN = (Outcome.INCONCLUSIVE, Outcome.NOT_VERIFIABLE, Outcome.NOT_RUN)
 
 
 def render(report: NumericReport) -> str:

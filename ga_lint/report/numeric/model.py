@@ -11,7 +11,7 @@ from ga_lint.diagnostics import Diagnostic
 from ga_lint.outcome import Report
 from ga_lint.report.text import shown
 from ga_lint.verify.impact import Impact, Law, scale_of
-from ga_lint.verify.model import Outcome, Run, Site, Verdict
+from ga_lint.verify.model import ORIGINAL, Outcome, Run, Site, Verdict
 
 FAULTS = frozenset({Outcome.CONFIRMED, Outcome.REFUTED, Outcome.WRONG, Outcome.MISSING_DIVISION})  # exit code 1
 GRAVE = frozenset({Outcome.REFUTED, Outcome.MISSING_DIVISION})  # a rewrite that is wrong, a wrong scale
@@ -69,10 +69,32 @@ class SiteReport:
         return lines[self.site.row - 1] if 0 < self.site.row <= len(lines) else ""
 
     def run(self, *names: str) -> Run | None:
-        """The worst run of these names in the first setting, or over ranks; None where there is none."""
-        runs = self.verdict.runs
-        found = [run for run in runs if run.name in names and (run.setting == runs[0].setting or run.name == "R4")]
+        """The worst run of these names in the first setting, or over ranks; None where there is none.
+
+        R4 is the rewrite's, and the original's where there is none.
+        """
+        runs = self._deciding
+        found = [
+            run
+            for run in runs
+            if run.name in names and (run.setting == runs[0].setting or run.name == "R4") and run.setting != ORIGINAL
+        ]
         return max(found, key=_badness, default=None)
+
+    @property
+    def _deciding(self) -> list[Run]:
+        return [run for run in self.verdict.runs if not run.row]
+
+    @property
+    def fault_of_ranks(self) -> Run | None:
+        """R4 of an original that is right in one process and wrong on several; None for any other."""
+        alone = self.run("R1") or self.run("R0")
+        if self.outcome not in (Outcome.CONFIRMED, Outcome.WRONG) or alone is None or not _agrees(alone):
+            return None
+        runs = [run for run in self._deciding if run.name == "R4"]
+        if self.site.rewritten is not None:
+            runs = [run for run in runs if run.setting == ORIGINAL]
+        return next((run for run in runs if not _agrees(run)), None)
 
     @property
     def factor(self) -> float | None:
@@ -105,10 +127,19 @@ def _badness(run: Run) -> float:
     return math.inf if math.isnan(run.relative_error) else run.relative_error
 
 
+def _agrees(run: Run) -> bool:
+    return run.relative_error < run.allowed
+
+
 def headline(report: SiteReport) -> str:
     """What the numbers say, in one sentence that begins in lower case."""
     reason = report.verdict.reason
     match report.outcome:
+        case Outcome.CONFIRMED if (run := report.fault_of_ranks) is not None:
+            return (
+                "right in one process, but on several ranks the gradient is not that of the batch "
+                f"(relative error {run.relative_error:.2g}), and that of the rewrite is"
+            )
         case Outcome.CONFIRMED:
             return f"the gradient depends on how the batch is cut{_error(report)}, and that of the rewrite does not"
         case Outcome.REFUTED:

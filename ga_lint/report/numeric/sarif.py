@@ -24,6 +24,7 @@ _RULES: dict[Outcome, tuple[str, str, str]] = {
     Outcome.CORRECT: ("pass", "none", "The gradient does not depend on how the batch is cut into micro-batches."),
     Outcome.INCONCLUSIVE: ("review", "none", "The numbers decide neither way."),
     Outcome.NOT_VERIFIABLE: ("open", "none", "The code could not be run: something that it needs was missing."),
+    Outcome.NOT_RUN: ("open", "none", "The check was interrupted or its process died: nothing is known."),
 }
 
 _SEVERITIES = {"error": "error", "warning": "warning", "none": "recommendation"}
@@ -67,7 +68,8 @@ def _result(site: SiteReport, rule: int, below: str) -> Json:
     sentences = [f"{in_cell(site)}{headline(site)}", *([said] if (said := withdrawal(site)) else [])]
     span = Span(Position(site.row, 1), Position(site.row, max(len(site.line), 1) + 1))
     runs = [
-        finite({"name": run.name, "setting": run.setting, "error": run.relative_error}) for run in site.verdict.runs
+        finite({"name": run.name, "setting": run.setting, "row": run.row, "error": run.relative_error})
+        for run in site.verdict.runs
     ]
     properties: dict[str, Json] = {
         "outcome": site.outcome.value,

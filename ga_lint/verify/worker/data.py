@@ -60,6 +60,18 @@ def rows_shaped(shapes: Iterable[tuple[int, int]], seed: int) -> list[Row]:
     return found
 
 
+def dealt(ragged: bool, seed: int, ranks: int) -> list[list[Row]]:
+    """The rows of each rank: windows of four, and the ranks of a window hold very different numbers of targets."""
+    pools = [rows(ragged, seed + number) for number in range(ranks)]
+    found: list[list[Row]] = [[] for _ in range(ranks)]
+    for window, start in enumerate(range(0, len(pools[0]), 4)):
+        pool = sorted((row for each in pools for row in each[start : start + 4]), key=lambda row: len(row.ids))
+        for rank in range(ranks):  # rank 0 has the fewest targets first, then the most: a count must be that of now
+            place = (rank + window) % ranks
+            found[rank] += pool[4 * place : 4 * place + 4]
+    return found
+
+
 class Batch(dict[str, Any]):
     """A batch as tokenizers return it: items are attributes too, and it can be moved.
 

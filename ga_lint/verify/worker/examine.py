@@ -1,34 +1,30 @@
-"""Which runs does a site get? R0 to R3, in every setting in which its code can be called."""
+"""Which runs does a site get? R0 to R4, in every setting in which its code can be called."""
 
 from __future__ import annotations
 
 import contextlib
-import traceback
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 import torch
 
-from ga_lint.verify.job import Answer, Job, Measurement
+from ga_lint.verify.job import RANKS, Answer, Job, Measurement
 from ga_lint.verify.judge import PER_EXAMPLE, SHORT_WINDOW
-from ga_lint.verify.model import SiteKind
+from ga_lint.verify.model import ORIGINAL, SiteKind
+from ga_lint.verify.on_ranks import ON_RANKS
+from ga_lint.verify.thresholds import allowed_in, differs
 from ga_lint.verify.worker.data import Batch, Row
-from ga_lint.verify.worker.measure import Gradient, compare
+from ga_lint.verify.worker.describe import describe
+from ga_lint.verify.worker.measure import Pair, compare, compare_pair
 from ga_lint.verify.worker.neutral import NEUTRALISED, Steady, neutralise
+from ga_lint.verify.worker.ranks import Ranks
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder, Unknown
 from ga_lint.verify.worker.sweep import sweep
 
-
-@dataclass(frozen=True)
-class Pair:
-    """The same windows twice: cut into micro-batches, and each as one batch. `short` is a short last window's place."""
-
-    accumulated: list[Gradient]
-    whole: list[Gradient]
-    short: int | None = None
+NO_SHORT_STEP = "the original takes one step for the short last window, the rewritten code none, or several"
 
 
 class Subject(Protocol):
@@ -38,8 +34,16 @@ class Subject(Protocol):
     raises: str | None  # the error that the original ends with as it stands
     equal: str | None  # why its micro-batches all hold the same number of targets
 
-    def pair(self, ragged: bool, setting: str) -> Pair: ...
-    def windows(self, rows: Sequence[Row], steps: int, setting: str) -> Pair: ...
+    @property
+    def stack(self) -> str | None:
+        """What puts the code on several ranks, and who averages gradients there; None for a single process's."""
+        ...
+
+    def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair: ...
+
+    def windows(self, rows: Sequence[Row], steps: int, setting: str) -> Pair:
+        """The same in one process, on these rows, with these accumulation steps."""
+        ...
 
 
 @dataclass
@@ -54,10 +58,7 @@ class Context:
 
 def examine(job: Job) -> Answer:
     """Run one site; whatever keeps it from running is part of the answer."""
-    dtype = getattr(torch, job.dtype)
-    steady = neutralise(dtype)
-    context = Context(job, dtype, steady)
-    Batch.unknown = lambda key: Unknown(key, context.recorder)
+    context = _context(job, job.device)
     try:
         original = _subject(context, job.original, job.row)
         if job.sweep:
@@ -69,7 +70,36 @@ def examine(job: Job) -> Answer:
     except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
         return Answer(missing=describe(error, job), assumptions=context.recorder.assumptions, dtype=job.dtype)
     assumptions = (*context.recorder.assumptions, NEUTRALISED)
-    return Answer(measurements, assumptions, raises=original.raises, dtype=job.dtype, equal=equal)
+    return Answer(measurements, assumptions, raises=original.raises, dtype=job.dtype, equal=equal, stack=original.stack)
+
+
+def _context(job: Job, device: str) -> Context:
+    dtype = getattr(torch, job.dtype)
+    context = Context(job, dtype, neutralise(dtype, device))
+    Batch.unknown = lambda key: Unknown(key, context.recorder)
+    return context
+
+
+def examine_together(job: Job, ranks: Ranks) -> Answer:
+    """R4 by a process for each rank, of which this is one; nothing for a single process's code."""
+    context = _context(job, job.ranks_device)
+    try:
+        original = judged = _subject(context, job.original, job.row)
+        if original.stack is None or SiteKind(job.kind) is SiteKind.LOSS_FUNCTION:
+            return Answer(dtype=job.dtype)
+        if job.rewritten is not None:
+            judged = _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
+
+        def measured(name: str, subject: Subject, *, ragged: bool) -> Measurement:
+            pair = subject.pair(ragged, subject.settings[0], ranks.count)
+            return replace(compare_pair(name, str(ranks), pair, range(len(pair.whole))), ranks=ranks.count)
+
+        found = [measured("R4", judged, ragged=job.ragged is not False)]
+        if not found[0].relative_error < allowed_in(job.dtype):
+            found.append(measured("R0", original, ragged=False))
+    except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
+        return Answer(missing=describe(error, job), dtype=job.dtype)
+    return Answer(tuple(found), context.recorder.assumptions, dtype=job.dtype)
 
 
 def _swept(context: Context, original: Subject) -> Answer:
@@ -100,31 +130,68 @@ def _measure(context: Context, original: Subject, ragged: bool) -> Iterator[Meas
 
 
 def _runs(context: Context, original: Subject, setting: str, ragged: bool) -> Iterator[Measurement]:
+    job = context.job
     before = original.pair(False, setting)
-    yield from _compared("R0", setting, before)
+    alone = list(_compared("R0", setting, before))
+    yield from alone
     if ragged:
         before = original.pair(True, setting)
-        yield from _compared("R1", setting, before)
-    job = context.job
-    if job.rewritten is None:
-        return
-    try:
-        rewritten = _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
-        after = rewritten.pair(ragged, setting)
-    except Exception as error:  # noqa: BLE001 - as above
-        yield Measurement("R2", setting, failure=describe(error, job))
-        return
+        alone = list(_compared("R1", setting, before))
+        yield from alone
+    rewritten: Subject | None = None
+    if job.rewritten is not None:
+        try:
+            rewritten = _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
+            after = rewritten.pair(ragged, setting)
+        except Exception as error:  # noqa: BLE001 - as above
+            yield Measurement("R2", setting, failure=f"the rewritten code fails: {describe(error, job)}")
+            return
+        found = list(_against(setting, before, after))
+        yield from found
+        if any(run.failure is not None or differs(run) for run in found):
+            return  # refuted as it is
+    if original.stack is not None and setting == original.settings[0]:
+        is_right = alone[0].relative_error < allowed_in(job.dtype)
+        if is_right or rewritten is not None:
+            yield from _on_ranks(context, original, rewritten, setting, ragged=ragged, is_right=is_right)
+
+
+def _against(setting: str, before: Pair, after: Pair) -> Iterator[Measurement]:
+    """R2 and R3 of a rewrite."""
     yield from _compared("R2", setting, after)
+    if before.short is not None and after.short is None:
+        yield Measurement("R2", SHORT_WINDOW, failure=NO_SHORT_STEP)
     windows = min(len(after.whole), len(before.whole))
     yield compare("R3", setting, after.whole[:windows], before.whole[:windows])
 
 
+def _on_ranks(
+    context: Context, original: Subject, rewritten: Subject | None, setting: str, *, ragged: bool, is_right: bool
+) -> Iterator[Measurement]:
+    """R4. An original that is right in one process is run there too, and its equal counts are the control of a find."""
+    context.recorder.assume(f"{RANKS} ranks are emulated in one process: {original.stack}")
+
+    def attempt(name: str, told: str, subject: Subject, *, ragged: bool) -> list[Measurement]:
+        try:
+            return list(_compared(name, told, subject.pair(ragged, setting, RANKS)))
+        except (Exception, NotVerifiable) as error:  # noqa: BLE001 - as above
+            return [Measurement(name, told, failure=describe(error, context.job))]
+
+    found = attempt("R4", setting, rewritten or original, ragged=ragged)
+    if rewritten is None:
+        found = found[:1]
+    elif is_right:
+        found += attempt("R4", ORIGINAL, original, ragged=ragged)[:1]
+    if any(run.failure is not None or not run.relative_error < allowed_in(context.job.dtype) for run in found):
+        found += attempt("R0", ON_RANKS, original, ragged=False)[:1]
+    yield from found
+
+
 def _compared(name: str, setting: str, pair: Pair) -> Iterator[Measurement]:
     """One measurement over the full windows, and one over the short last window if the code steps on it."""
-    full = [n for n in range(len(pair.whole)) if n != pair.short]
-    yield compare(name, setting, [pair.accumulated[n] for n in full], [pair.whole[n] for n in full])
+    yield compare_pair(name, setting, pair, pair.full)
     if pair.short is not None:
-        yield compare(name, SHORT_WINDOW, [pair.accumulated[pair.short]], [pair.whole[pair.short]])
+        yield compare_pair(name, SHORT_WINDOW, pair, [pair.short])
 
 
 def _subject(context: Context, text: str, row: int | None, order_of: str | None = None) -> Subject:
@@ -141,16 +208,3 @@ def _subject(context: Context, text: str, row: int | None, order_of: str | None 
     from ga_lint.verify.worker.loop import LoopSubject
 
     return LoopSubject(context, module, row, Module(module.path, order_of) if order_of is not None else None)
-
-
-def describe(error: BaseException, job: Job) -> str:
-    """What went wrong, and at which line of the user's code."""
-    text = str(error) if isinstance(error, NotVerifiable) else f"{type(error).__name__}: {str(error)[:160]}"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.endswith(".py")]
-    own = str(Path(__file__).parent)
-    theirs = [f for f in frames if not f.filename.startswith(own) and "site-packages" not in f.filename]
-    exact = [f for f in theirs if f.filename == job.path]
-    for frame in reversed(exact or theirs):
-        if "/lib/python" not in frame.filename:
-            return f"{text} ({Path(frame.filename).name}:{frame.lineno})"
-    return text

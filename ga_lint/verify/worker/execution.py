@@ -12,8 +12,10 @@ import torch
 from torch import nn
 
 from ga_lint.verify.worker import data
+from ga_lint.verify.worker.averaging import data_parallel
 from ga_lint.verify.worker.bookkeeping import without
 from ga_lint.verify.worker.data import Row
+from ga_lint.verify.worker.engines import Accelerate, Engine, Fabric
 from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.layout import ONE_TENSOR
@@ -28,10 +30,7 @@ from ga_lint.verify.worker.roles import LOADER, LOSS, PROGRESS
 from ga_lint.verify.worker.slice_builtins import compiled
 from ga_lint.verify.worker.sources import last, project_root
 from ga_lint.verify.worker.stack import (
-    Accelerate,
     Capture,
-    Engine,
-    Fabric,
     Feed,
     Loader,
     Optimizer,
@@ -66,6 +65,9 @@ class Execution:
         self.reading, self.context, self.steps, self.head = reading, context, steps, head
         self.recorder = context.recorder
         self.model = self._tiny_model(context.job.seed)
+        self.wrapped: nn.Module = self.model
+        if reading.stack is not None and reading.stack.takes is not None:
+            self.wrapped = data_parallel(self.model, reading.stack.takes)
         self.capture = Capture(self.model, context.steady)
         for member in reading.model_members:
             self.model.extras[member] = Unknown(f"model.{member}", self.recorder)
@@ -129,12 +131,12 @@ class Execution:
 
     def _make(self, role: str) -> object:
         makers: dict[str, Callable[[], object]] = {
-            "model": lambda: self.model,
+            "model": lambda: self.wrapped,
             "teacher": self._teacher,
-            "engine": lambda: Engine(self.capture, self.steps),
+            "engine": self._engine,
             "scheduler": Scheduler,
             "scaler": Scaler,
-            "fabric": Fabric,
+            "fabric": lambda: Fabric(self.wrapped),
             "iterator": lambda: Feed(self.batches),
             "tokenizer": lambda: Feed([_without_labels(batch) for batch in self.batches]).next_batch,
             "batch function": lambda: Feed(self.batches).next_batch,
@@ -154,6 +156,12 @@ class Execution:
         assert isinstance(made, Accelerate)
         self._made["accelerate"] = made
         return made
+
+    def _engine(self) -> object:
+        gated = self.reading.gates_engine
+        if gated:
+            self.recorder.assume("the engine divides by its steps, and steps where the loop's own gate says")
+        return Engine(self.capture, self.steps, gated=gated)
 
     def _teacher(self) -> object:
         self.recorder.assume("the teacher or reference model is a second tiny model")

@@ -6,6 +6,7 @@ import re
 
 import torch
 
+from ga_lint.verify.worker import ranks
 from ga_lint.verify.worker.data import IGNORE, LONGEST, PAD, VOCABULARY
 from ga_lint.verify.worker.sources import Module, last
 from ga_lint.verify.worker.stand_ins import MISSING, Recorder
@@ -15,8 +16,6 @@ NEVER = 10**9
 _QUIET: tuple[tuple[str, object], ...] = (  # harness values that nobody needs to hear about
     (r"^(device|dev|local_device|input_device|cuda_device)$|_device$", torch.device("cpu")),
     (r"device_type", "cpu"),
-    (r"(local_|global_|ddp_|dp_|node_)?rank$|process_index$", 0),
-    (r"world_size|n_?gpus?$|num_gpus|num_processes|nproc|dp_size|(data_parallel|dp|ddp)_degree", 1),
     (r"grad.*(clip|norm)|clip.*(grad|norm|value)|max_norm|^clip$|max_grad", 1e9),
     (
         r"^(log|save|eval|print|val|checkpoint|ckpt|report|sample|test|vis)\w*_(steps?|iters?|freq|interval|every|epochs?)$",
@@ -48,6 +47,11 @@ _QUIET: tuple[tuple[str, object], ...] = (  # harness values that nobody needs t
     (r"batch_size|micro_batch|mbs$|^bs$", 1),
     (r"(seq|block|context|max)_?(len|length|size|seq_?len\w*)$", LONGEST),
 )
+_RANK = re.compile(r"(local_|global_|ddp_|dp_|node_)?rank$|process_index$", re.I)
+_RANKS = re.compile(
+    r"world_size|n_?gpus?$|num_gpus|num_processes|nproc|dp_size|(data_parallel|dp|ddp)_degree|^n(um)?_(ranks|replicas)$",
+    re.I,
+)
 _FALSE = re.compile(
     r"^(use_|do_|is_|enable_|with_|if_|no_)?(fp16|bf16|amp|mixed_precision|half|compile|profile|profiler|wandb|debug|distributed"
     r"|ddp|multi_gpu|parallel|tracking|deepspeed|fsdp|gradient_checkpointing|checkpoint_activations|sync|resume|ema|tensorboard"
@@ -66,6 +70,8 @@ def guess(name: str, module: Module, recorder: Recorder) -> object:
     part = last(name)
     if _FALSE.search(part):
         return False
+    if _RANK.search(part) or _RANKS.search(part):
+        return ranks.rank() if _RANK.search(part) else ranks.count()
     for pattern, value in _QUIET_COMPILED:
         if pattern.search(part):
             return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -11,13 +12,14 @@ from ga_lint.verify.job import STEPS
 from ga_lint.verify.judge import PER_EXAMPLE
 from ga_lint.verify.worker import data
 from ga_lint.verify.worker.bookkeeping import failing_statement
-from ga_lint.verify.worker.examine import Context, Pair
+from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.execution import Execution
-from ga_lint.verify.worker.measure import is_zero
+from ga_lint.verify.worker.measure import Pair, is_zero
 from ga_lint.verify.worker.models import HEAD_GUESSED
+from ga_lint.verify.worker.ranks import together
 from ga_lint.verify.worker.reading import read_loop
 from ga_lint.verify.worker.sources import Module
-from ga_lint.verify.worker.stack import Capture
+from ga_lint.verify.worker.stack import Captured
 from ga_lint.verify.worker.stand_ins import NotVerifiable
 
 FULL_WINDOWS = 3
@@ -40,48 +42,91 @@ class LoopSubject:
             if not self.reading.is_about_tokens:
                 self.settings = ("", PER_EXAMPLE)
 
-    def pair(self, ragged: bool, setting: str) -> Pair:
-        return self.windows(data.rows(ragged, self.context.job.seed), STEPS, setting)
+    @property
+    def stack(self) -> str | None:
+        return None if self.reading.stack is None else self.reading.stack.told
+
+    def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
+        seed = self.context.job.seed
+        dealt = data.dealt(ragged, seed, ranks) if ranks > 1 else [data.rows(ragged, seed)]
+        return self._pair(dealt, STEPS, setting)
 
     def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
-        rows = rows[: FULL_WINDOWS * steps + steps // 2]  # three full windows and a short last one
-        cut = self._run([[row] for row in rows], steps, setting)
-        groups = [_rows_seen(window, rows) for window in cut.seen]
-        if not all(groups):
-            raise NotVerifiable(f"needs a forward pass before each optimizer step: steps came after {cut.sizes}")
-        whole = self._run([*groups, rows[:1]], 1, setting)
-        if _rows_seen(whole.seen[0], rows) != groups[0]:  # a batch that is drawn before the loop, and never used
-            whole = self._run([rows[:1], *groups, rows[:1]], 1, setting)
-        if [_rows_seen(window, rows) for window in whole.seen[: len(groups)]] != groups:
-            raise NotVerifiable("needs its batches under control: without accumulation it steps on other rows")
-        full = [n for n, group in enumerate(groups) if len(group) == steps == cut.sizes[n]]
+        return self._pair([rows], steps, setting)
+
+    def _pair(self, dealt: Sequence[Sequence[data.Row]], steps: int, setting: str) -> Pair:
+        """Three full windows and a short last one, of the rows of one process or of each rank."""
+        dealt = [each[: FULL_WINDOWS * steps + steps // 2] for each in dealt]
+        rows = [row for each in dealt for row in each]
+        cuts = self._run([[[row] for row in each] for each in dealt], steps, setting)
+        shares = [[_rows_seen(window, rows) for window in cut.seen] for cut in cuts]  # of each rank
+        groups = [[row for share in window for row in share] for window in zip(*shares, strict=False)]
+        for cut in cuts:
+            if len(cut.sizes) != len(groups) or not all(groups):
+                raise NotVerifiable(f"needs a forward pass before each optimizer step: steps came after {cut.sizes}")
+        whole = self._whole(groups, rows[:1], setting)
+        full = [
+            n
+            for n in range(len(groups))
+            if all(len(share[n]) == steps == cut.sizes[n] for share, cut in zip(shares, cuts, strict=True))
+        ]
         if not full or set(whole.sizes[: len(groups)]) != {1}:
             raise NotVerifiable(
-                f"needs its accumulation steps under control: it stepped after {cut.sizes} micro-batches "
+                f"needs its accumulation steps under control: it stepped after {cuts[0].sizes} micro-batches "
                 f"with {steps} steps, after {whole.sizes} with 1"
             )
         ends = len(groups) - 1
         is_short = full == list(range(ends)) and sum(map(len, groups)) == len(rows)
         chosen = [*full, ends] if is_short else full
-        short = ends if is_short else None
-        return Pair([cut.gradients[n] for n in chosen], [whole.gradients[n] for n in chosen], short)
+        expected = [whole.gradients[n] for n in chosen]
+        return Pair([[cut.gradients[n] for n in chosen] for cut in cuts], expected, ends if is_short else None)
 
-    def _run(self, groups: Sequence[Sequence[data.Row]], steps: int, setting: str) -> Capture:
+    def _whole(self, groups: Sequence[Sequence[data.Row]], more: Sequence[data.Row], setting: str) -> Captured:
+        """Each window as one batch, in one process; `more` is a batch that is drawn ahead and never used."""
+        wanted = [set(group) for group in groups]
+        rows = [row for group in groups for row in group]
+
+        def is_right(capture: Captured) -> bool:
+            return [set(_rows_seen(window, rows)) for window in capture.seen[: len(groups)]] == wanted
+
+        (found,) = self._run([[*groups, more]], 1, setting)
+        if not is_right(found):
+            (found,) = self._run([[more, *groups, more]], 1, setting)
+        if not is_right(found):
+            raise NotVerifiable("needs its batches under control: without accumulation it steps on other rows")
+        return found
+
+    def _run(self, dealt: Sequence[Sequence[Sequence[data.Row]]], steps: int, setting: str) -> list[Captured]:
+        """Run the loop on the micro-batches of one process, or of each rank."""
         while True:
-            head = "sequence" if setting == PER_EXAMPLE else self.reading.head or "causal"
-            run = Execution(self.reading, self.context, groups, steps, head)
-            torch.manual_seed(self.context.job.seed)
             try:
-                run.execute(frozenset(self.left_out))
+                if len(dealt) == 1:
+                    captures = [self._execute(self.context, dealt[0], steps, setting)]
+                else:
+                    captures = self._on_ranks(dealt, steps, setting)
                 break
             except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
                 self._leave_out(error)
-        capture = run.capture
-        if len(capture.gradients) < FULL_WINDOWS:
-            raise NotVerifiable(f"needs an optimizer step in each window: {len(capture.gradients)} were reached")
-        if is_zero(capture.gradients):
-            raise NotVerifiable("needs a loss that reaches the model: its gradient is zero")
-        return capture
+        for capture in captures:
+            if len(capture.gradients) < FULL_WINDOWS:
+                raise NotVerifiable(f"needs an optimizer step in each window: {len(capture.gradients)} were reached")
+            if is_zero(capture.gradients):
+                raise NotVerifiable("needs a loss that reaches the model: its gradient is zero")
+        return captures
+
+    def _on_ranks(self, dealt: Sequence[Sequence[Sequence[data.Row]]], steps: int, setting: str) -> list[Captured]:
+        def work(rank: int) -> Captured:
+            with self.context.steady.another() as steady:
+                return self._execute(replace(self.context, steady=steady), dealt[rank], steps, setting)
+
+        return together(len(dealt)).run(work)
+
+    def _execute(self, context: Context, groups: Sequence[Sequence[data.Row]], steps: int, setting: str) -> Captured:
+        head = "sequence" if setting == PER_EXAMPLE else self.reading.head or "causal"
+        run = Execution(self.reading, context, groups, steps, head)
+        torch.manual_seed(context.job.seed)
+        run.execute(frozenset(self.left_out))
+        return run.capture.captured
 
     def _leave_out(self, error: BaseException) -> None:
         """Drop the statement that failed if it is bookkeeping, else give the error on."""

@@ -163,6 +163,8 @@ def steps_expressions(nodes: Sequence[ast.AST], loop: ast.AST) -> list[ast.expr]
                     node is not loop
                 ):
                     add(node.args[-1], "gate")
+                case ast.Call(func=ast.Attribute(attr="islice"), args=[_, _]):
+                    add(node.args[-1], "gate")
     named = [e for e, _ in uses.values() if _has_telling_name(e)]
     if named:
         return named

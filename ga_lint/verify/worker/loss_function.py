@@ -13,14 +13,16 @@ import torch
 from ga_lint.verify.job import STEPS
 from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT
 from ga_lint.verify.worker import data
-from ga_lint.verify.worker.examine import Context, Pair
+from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.guesses import guess
-from ga_lint.verify.worker.measure import Gradient
+from ga_lint.verify.worker.measure import Gradient, Pair
 from ga_lint.verify.worker.models import Output
 from ga_lint.verify.worker.namespace import Loader
+from ga_lint.verify.worker.ranks import Ranks
 from ga_lint.verify.worker.sources import Module, project_root
 from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Unknown
 
+WINDOWS = 2
 _COUNT = re.compile(r"^(num_items_in_batch|num_items|n_items|num_tokens)$")
 _SHIFTS = re.compile(r"\[\s*(?:\.\.\.|:)\s*,\s*1\s*:|shift")
 _OUTPUTS = re.compile(r"^(outputs?|model_outputs?|out)$")
@@ -35,6 +37,7 @@ class LossFunctionSubject:
     settings: tuple[str, ...] = (COUNT_PASSED, NO_COUNT)
     raises: str | None = None
     equal: str | None = None
+    stack: str | None = "the Trainer, as measured, hands it the count of all ranks and multiplies it by their number"
 
     def __init__(self, context: Context, module: Module, row: int | None) -> None:
         self.context, self.module = context, module
@@ -44,16 +47,37 @@ class LossFunctionSubject:
         self.parameters = inspect.signature(self.call).parameters.values()
         self.flat: bool | None = None  # whether logits and labels are wanted flattened; found out by the first call
 
-    def pair(self, ragged: bool, setting: str) -> Pair:
-        return self.windows(data.rows(ragged, self.context.job.seed), STEPS, setting)
+    def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
+        seed = self.context.job.seed
+        if ranks == 1:
+            return self.windows(data.rows(ragged, seed), STEPS, setting)
+        dealt = data.dealt(ragged, seed, ranks)
+        accumulated, whole = [], []
+        for start in range(0, WINDOWS * STEPS, STEPS):
+            window = [row for each in dealt for row in each[start : start + STEPS]]
+            batch = data.collate(window)
+            whole.append(self._gradient(batch, [slice(None)], setting))
+            parts = [range(rank * STEPS, (rank + 1) * STEPS) for rank in range(ranks)]
+            shares = self._on_ranks(batch, parts, setting)
+            accumulated.append({"logits": torch.stack([share["logits"] for share in shares]).sum(0)})
+        return Pair([accumulated], whole)
 
     def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
         accumulated, whole = [], []
-        for start in range(0, 2 * steps, steps):
+        for start in range(0, WINDOWS * steps, steps):
             batch = data.collate(rows[start : start + steps])
-            accumulated.append(self._gradient(batch, range(steps), setting))
             whole.append(self._gradient(batch, [slice(None)], setting))
-        return Pair(accumulated, whole)
+            accumulated.append(self._gradient(batch, range(steps), setting))
+        return Pair([accumulated], whole)
+
+    def _on_ranks(self, batch: data.Batch, parts: list[range], setting: str) -> list[Gradient]:
+        """The share of each rank: times their number by the Trainer, over their number by the gradient average."""
+
+        def work(rank: int) -> Gradient:
+            with self.context.steady.another():
+                return self._gradient(batch, parts[rank], setting)
+
+        return Ranks(len(parts)).run(work)
 
     def _gradient(self, batch: data.Batch, parts: Any, setting: str) -> Gradient:
         """The gradient with respect to the logits of the window, cut into these parts."""

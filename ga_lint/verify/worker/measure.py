@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -11,12 +13,39 @@ from ga_lint.verify.job import Measurement
 Gradient = dict[str, torch.Tensor]
 
 
+@dataclass(frozen=True)
+class Pair:
+    """The same windows twice: cut into micro-batches, and each as one batch. `short` is a short last window's place.
+
+    Several ranks each have gradients of their own, which should be the same.
+    """
+
+    accumulated: Sequence[Sequence[Gradient]]  # of each rank, of each window
+    whole: Sequence[Gradient]
+    short: int | None = None
+
+    @property
+    def full(self) -> list[int]:
+        return [n for n in range(len(self.whole)) if n != self.short]
+
+
 def snapshot(model: torch.nn.Module) -> Gradient:
-    """The gradient of every parameter now; parameters without one count as zero."""
-    return {
-        name: (torch.zeros_like(p) if p.grad is None else p.grad).detach().clone()
-        for name, p in model.named_parameters()
-    }
+    """The gradient of every parameter now; parameters without one count as zero, sharded ones are put together."""
+    found = {}
+    for name, parameter in model.named_parameters():
+        gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        whole = gradient.full_tensor() if hasattr(gradient, "full_tensor") else gradient
+        found[name] = whole.detach().clone()
+    return found
+
+
+def compare_pair(name: str, setting: str, pair: Pair, windows: Sequence[int]) -> Measurement:
+    """The worst of these windows, on the worst rank."""
+    found = [
+        compare(name, setting, [rank[n] for n in windows], [pair.whole[n] for n in windows])
+        for rank in pair.accumulated
+    ]
+    return max(found, key=lambda each: each.relative_error if each.relative_error == each.relative_error else math.inf)
 
 
 def compare(name: str, setting: str, found: Sequence[Gradient], expected: Sequence[Gradient]) -> Measurement:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from ga_lint.verify.worker.averaging import Averaging
 from ga_lint.verify.worker.data import CLASSES, LONGEST, PAD, VOCABULARY
 from ga_lint.verify.worker.stand_ins import NotVerifiable
 
@@ -49,13 +50,19 @@ def head_of(text: str) -> str | None:
 
 
 class Output(dict[str, torch.Tensor]):
-    """A model's output: by attribute, by key, by position; and the logits themselves, for code that takes it so."""
+    """A model's output: by attribute, by key, by position; and the logits themselves, for code that takes it so.
+
+    A second term, as of a router, is there under every name that is usual: a mean over examples, whose right weight
+    is another than that of a mean over targets.
+    """
+
+    auxiliary: torch.Tensor | None = None
 
     def __getattr__(self, name: str) -> Any:
         if name in self:
             return self[name]
         if re.search(r"aux|balanc|z_loss", name):
-            return torch.zeros(())
+            return torch.zeros(()) if self.auxiliary is None else self.auxiliary
         if name.startswith("__"):
             raise AttributeError(name)
         return getattr(self["logits"], name)
@@ -109,6 +116,7 @@ class TinyModel(nn.Module):
         self.vocab_size, self.max_seq_length = VOCABULARY, 64
         self.seen: list[torch.Tensor] = []  # the token ids of each forward pass, to know which rows a window held
         self.extras: dict[str, object] = {}  # what stands in for attributes that only the user's model has
+        self.averaging: Averaging | None = None  # what its data-parallel wrapper does, on several ranks
 
     @property
     def module(self) -> TinyModel:
@@ -127,15 +135,30 @@ class TinyModel(nn.Module):
         return extras[name] if name in extras else super().__getattr__(name)
 
     def no_sync(self) -> contextlib.AbstractContextManager[None]:
-        return contextlib.nullcontext()
+        return contextlib.nullcontext() if self.averaging is None else self.averaging.no_sync()
+
+    @property
+    def require_backward_grad_sync(self) -> bool:
+        return self.averaging is None or self.averaging.syncs
+
+    @require_backward_grad_sync.setter
+    def require_backward_grad_sync(self, syncs: bool) -> None:
+        if self.averaging is not None:
+            self.averaging.syncs = bool(syncs)
+
+    def set_requires_gradient_sync(self, *args: Any, **kwargs: Any) -> None:
+        if self.averaging is not None:
+            self.averaging.set_requires_gradient_sync(*args, **kwargs)
 
     def _nothing(self, *_: object, **__: object) -> None:
         return None
 
     gradient_checkpointing_enable = gradient_checkpointing_disable = enable_input_require_grads = _nothing
-    save_pretrained = set_requires_gradient_sync = resize_token_embeddings = _nothing
+    save_pretrained = resize_token_embeddings = _nothing
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
+        if self.averaging is not None:
+            self.averaging.forwarded()
         ids, labels = self._inputs(args, kwargs)
         hidden = self.embedding(ids)  # (batch, time, width)
         steps = torch.arange(1, ids.shape[1] + 1, dtype=hidden.dtype)
@@ -152,7 +175,9 @@ class TinyModel(nn.Module):
             case "loss,logits":
                 return loss, logits
         parts = {"loss": loss, "logits": logits, "hidden_states": (hidden,)}
-        return Output({name: part for name, part in parts.items() if part is not None})
+        output = Output({name: part for name, part in parts.items() if part is not None})
+        output.auxiliary = hidden[:, 1].pow(2).mean()  # of a token that every row has: the cut is not to matter
+        return output
 
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor, count: Any) -> torch.Tensor:
         if self.kind == "sequence":

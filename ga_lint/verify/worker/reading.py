@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 
 from ga_lint.verify.worker import data
+from ga_lint.verify.worker.distribution import Distribution, distribution
 from ga_lint.verify.worker.evidence import equal_counts
 from ga_lint.verify.worker.layout import ONE_TENSOR, tuple_layout
 from ga_lint.verify.worker.loop_slice import LoopSlice, slice_loop, steps_expressions
@@ -35,6 +36,14 @@ class Reading:
     is_about_tokens: bool
     equal: str | None  # why all counts are equal
     accelerator_divides: bool
+    stack: Distribution | None  # what puts the code on several ranks; None: it is a single process's
+
+    @property
+    def gates_engine(self) -> bool:
+        """Whether the loop decides itself when the engine steps."""
+        engines = {f"{name}.step" for name, role in self.roles.items() if role == "engine"}
+        gates = (n for n in ast.walk(self.slice.loop) if isinstance(n, ast.If) and _has_period(n.test))
+        return any(isinstance(n, ast.Call) and dotted(n.func) in engines for gate in gates for n in ast.walk(gate))
 
     @property
     def model_members(self) -> list[str]:
@@ -67,6 +76,7 @@ def read_loop(module: Module, scope: str, row: int | None, original: tuple[Modul
         is_about_tokens=_TOKENS.search(source.text) is not None,
         equal="its batches are one tensor, without padding" if layout == ONE_TENSOR else equal_counts(source.text),
         accelerator_divides=_accelerator_has_steps(module, found),
+        stack=distribution(f"{source.text}\n{module.text}", frozenset(roles.values())),
     )
 
 
@@ -82,3 +92,7 @@ def _accelerator_has_steps(module: Module, found: LoopSlice) -> bool:
             if None not in names:
                 return False
     return any(isinstance(n, ast.Attribute) and n.attr == "accumulate" for root in found.nodes for n in ast.walk(root))
+
+
+def _has_period(test: ast.expr) -> bool:
+    return any(isinstance(n, ast.BinOp) and isinstance(n.op, ast.Mod) for n in ast.walk(test))

@@ -1,20 +1,29 @@
-"""What do the objects of a training loop do? Loaders, optimizers, engines, as far as they decide a gradient."""
+"""What do the objects of a training loop do? Loaders, optimizers, progress bars, as far as they decide a gradient."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import torch
-from torch import nn
 
 from ga_lint.verify.worker.measure import Gradient, snapshot
 from ga_lint.verify.worker.models import TinyModel
-from ga_lint.verify.worker.neutral import NullContext, Steady
+from ga_lint.verify.worker.neutral import Steady
 from ga_lint.verify.worker.stand_ins import Finished, Quiet
 
 WINDOWS = 4  # three full windows, and a last one that is short where the loop steps on it
+
+
+@dataclass
+class Captured:
+    """What is known of each window: it can be sent from one rank to another."""
+
+    gradients: list[Gradient] = field(default_factory=list)
+    sizes: list[int] = field(default_factory=list)  # backward passes
+    seen: list[list[torch.Tensor]] = field(default_factory=list)  # token ids that the model was given
 
 
 class Capture:
@@ -23,18 +32,17 @@ class Capture:
 
     def __init__(self, model: TinyModel, steady: Steady) -> None:
         self.model, self.steady = model, steady
-        self.gradients: list[Gradient] = []
-        self.sizes: list[int] = []
-        self.seen: list[list[torch.Tensor]] = []  # token ids that the model was given in each window
+        self.captured = Captured()
         self._counted = steady.backwards
 
     def step(self) -> None:
-        self.gradients.append(snapshot(self.model))
-        self.sizes.append(self.steady.backwards - self._counted)
+        found = self.captured
+        found.gradients.append(snapshot(self.model))
+        found.sizes.append(self.steady.backwards - self._counted)
         self._counted = self.steady.backwards
-        self.seen.append([*self.model.seen])
+        found.seen.append([*self.model.seen])
         self.model.seen.clear()
-        if len(self.gradients) == WINDOWS:
+        if len(found.gradients) == WINDOWS:
             raise Finished
 
 
@@ -151,82 +159,3 @@ class Scaler(Quiet):
         if update_grad:
             optimizer.step()
         return torch.tensor(1.0)
-
-
-class Engine(nn.Module):
-    """A DeepSpeed engine: backward divides by its accumulation steps, step acts at the boundary and clears."""
-
-    local_rank = global_rank = 0
-    world_size = dp_world_size = 1
-
-    def __init__(self, capture: Capture, steps: int) -> None:
-        super().__init__()
-        self.inner, self.steps, self.capture, self.backwards = capture.model, steps, capture, 0
-        self.device = torch.device("cpu")
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.inner(*args, **kwargs)
-
-    def backward(self, loss: Any, *_: object, **__: object) -> None:
-        (loss / self.steps).backward()
-        self.backwards += 1
-
-    def is_gradient_accumulation_boundary(self) -> bool:
-        return self.backwards % self.steps == 0
-
-    def gradient_accumulation_steps(self) -> int:
-        return self.steps
-
-    def step(self, *_: object, **__: object) -> None:
-        if self.backwards % self.steps == 0:
-            self.capture.step()
-            self.inner.zero_grad()
-
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            return getattr(super().__getattr__("inner"), name)
-
-
-class Fabric(Quiet):
-    """lightning.Fabric: backward does not divide."""
-
-    world_size = 1
-    global_rank = local_rank = 0
-    is_global_zero = False
-
-    def __init__(self) -> None:
-        self.device = torch.device("cpu")
-
-    def backward(self, loss: Any, *_: object, **__: object) -> None:
-        loss.backward()
-
-    def no_backward_sync(self, *_: object, **__: object) -> NullContext:
-        return NullContext()
-
-    autocast = no_backward_sync
-
-    def all_reduce(self, value: Any, *_: object, **__: object) -> Any:
-        return value
-
-    all_gather = broadcast = to_device = all_reduce
-
-
-class Accelerate:
-    """The real Accelerator with what it prepares: it divides by its steps, and its loader knows the last batch."""
-
-    def __init__(self, capture: Capture, batches: Sequence[Any], steps: int) -> None:
-        from accelerate import Accelerator  # type: ignore[import-untyped]
-        from accelerate.state import AcceleratorState, GradientState  # type: ignore[import-untyped]
-
-        AcceleratorState._reset_state(True)
-        GradientState._reset_state()
-        self.accelerator = Accelerator(cpu=True, gradient_accumulation_steps=steps)
-        for name in ("log", "save_state", "print", "end_training", "init_trackers", "save_model", "save"):
-            setattr(self.accelerator, name, lambda *_, **__: None)
-        self.optimizer = self.accelerator.prepare_optimizer(Optimizer(capture))
-        self.accelerator.skip_first_batches = lambda loader, *_, **__: loader
-        items: Any = list(batches)
-        loader: Any = torch.utils.data.DataLoader(items, batch_size=None)
-        self.loader = self.accelerator.prepare_data_loader(loader)

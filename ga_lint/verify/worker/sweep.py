@@ -11,7 +11,7 @@ from ga_lint.verify.job import STEPS
 from ga_lint.verify.sweep import SKEWS, ParameterGradient, Point, Sweep, variation
 from ga_lint.verify.sweep import STEPS as SWEPT_STEPS
 from ga_lint.verify.worker import data
-from ga_lint.verify.worker.measure import Gradient, compare, relative_distance
+from ga_lint.verify.worker.measure import Gradient, Pair, compare, relative_distance
 from ga_lint.verify.worker.stand_ins import NotVerifiable
 
 WINDOWS = 4  # as many as any subject looks at
@@ -20,21 +20,10 @@ MOST_PARAMETERS = 16
 SHORTEST = 6  # tokens: shorter rows could not be told apart by their tokens
 
 
-class Windows(Protocol):
-    """The same windows twice, as `examine.Pair` holds them."""
-
-    @property
-    def accumulated(self) -> list[Gradient]: ...
-    @property
-    def whole(self) -> list[Gradient]: ...
-    @property
-    def short(self) -> int | None: ...
-
-
 class Swept(Protocol):
     """A piece of user code that runs on any rows, with any accumulation steps."""
 
-    def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Windows: ...
+    def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair: ...
 
 
 Describe = Callable[[BaseException], str]
@@ -70,17 +59,18 @@ def skewed_rows(counts: Sequence[int], seed: int) -> list[data.Row]:
     return data.rows_shaped([(length, length - count) for length, count in zip(lengths, turned, strict=True)], seed)
 
 
-def _error(found: Windows, expected: Sequence[Gradient]) -> float:
+def _error(found: Pair, expected: Sequence[Gradient]) -> float:
     """The worst full window's relative error."""
-    full = [n for n in range(min(len(found.accumulated), len(expected))) if n != found.short]
-    return compare("", "", [found.accumulated[n] for n in full], [expected[n] for n in full]).relative_error
+    (accumulated,) = found.accumulated  # one process
+    full = [n for n in found.full if n < len(expected)]
+    return compare("", "", [accumulated[n] for n in full], [expected[n] for n in full]).relative_error
 
 
 def _parameters(original: Swept, rewritten: Swept | None, setting: str, seed: int) -> tuple[ParameterGradient, ...]:
     rows = data.rows(True, seed)
     before = original.windows(rows, STEPS, setting)
-    full, found = before.whole[0], before.accumulated[0]
-    after = rewritten.windows(rows, STEPS, setting).accumulated[0] if rewritten is not None else None
+    full, found = before.whole[0], before.accumulated[0][0]
+    after = rewritten.windows(rows, STEPS, setting).accumulated[0][0] if rewritten is not None else None
     names = sorted(full, key=lambda name: -float(full[name].double().norm()))[:MOST_PARAMETERS]
     return tuple(_parameter(name, full, found, after) for name in names)
 

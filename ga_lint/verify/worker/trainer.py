@@ -11,22 +11,26 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import transformers
 from transformers import Trainer, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
 from ga_lint.verify.job import STEPS
 from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT, PER_EXAMPLE
 from ga_lint.verify.worker import data
-from ga_lint.verify.worker.examine import Context, Pair
+from ga_lint.verify.worker.engines import start_accelerate
+from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.graft import Graft, set_attributes
 from ga_lint.verify.worker.guesses import guess
-from ga_lint.verify.worker.measure import Gradient, is_zero, snapshot
+from ga_lint.verify.worker.measure import Gradient, Pair, is_zero, snapshot
 from ga_lint.verify.worker.models import HEAD_GUESSED, head_of, tiny_llama
+from ga_lint.verify.worker.ranks import count, together
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Recorder, Unknown
 
 WINDOWS = 2  # optimizer steps of each run: a loss that keeps state between steps shows in the second
 
+_OWN_COUNT = re.compile(r"average_tokens_across_devices\s*=\s*False")
 _OPTS_OUT = re.compile(r"\baccepts_loss_kwargs\s*=\s*False")  # on the model, wherever the file builds it
 
 
@@ -34,6 +38,10 @@ class TrainerSubject:
     """One class with a `compute_loss` or `training_step` override, ready to be trained for two steps."""
 
     settings: tuple[str, ...] = (COUNT_PASSED, NO_COUNT)
+    stack: str | None = (
+        f"real Trainers of transformers {transformers.__version__} with their Accelerators, and a stand-in for "
+        "DistributedDataParallel"
+    )
 
     def __init__(self, context: Context, module: Module, row: int | None) -> None:
         self.context, self.module = context, module
@@ -44,17 +52,30 @@ class TrainerSubject:
             raise NotVerifiable(f"needs the class `{context.job.scope.rpartition('.')[0]}`")
         self.owner = owner
         self.head = head_of(module.text) or "causal"
+        if context.job.withheld:
+            self.settings = (NO_COUNT,)
         if head_of(module.text) is None:
             context.recorder.assume(HEAD_GUESSED)
             self.settings = (*self.settings, PER_EXAMPLE)
         self.keys = sorted(_batch_keys(owner))
 
-    def pair(self, ragged: bool, setting: str) -> Pair:
-        return self.windows(data.rows(ragged, self.context.job.seed), STEPS, setting)
+    def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
+        seed = self.context.job.seed
+        if ranks == 1:
+            return self.windows(data.rows(ragged, seed), STEPS, setting)
+        # accelerate deals whole batches to one rank after the other
+        dealt = list(zip(*data.dealt(ragged, seed, ranks), strict=True))
+        rows = [row for batch in dealt[: WINDOWS * STEPS] for row in batch]
+
+        def work(_: int) -> list[Gradient]:
+            with self.context.steady.another():
+                return self._train(rows, STEPS, setting)
+
+        return Pair(together(ranks).run(work), self._train(rows, 1, setting))
 
     def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
         rows = rows[: WINDOWS * steps]
-        return Pair(self._train(rows, steps, setting), self._train(rows, 1, setting))
+        return Pair([self._train(rows, steps, setting)], self._train(rows, 1, setting))
 
     def _train(self, rows: Sequence[data.Row], steps: int, setting: str) -> list[Gradient]:
         job, dtype = self.context.job, self.context.dtype
@@ -62,7 +83,9 @@ class TrainerSubject:
         model = tiny_llama(head, dtype, job.seed)
         windows: list[Gradient] = []
         optimizer = _Recording(model, windows)
-        arguments = _arguments(len(rows) // WINDOWS // steps, steps, self.module, self.context.recorder)
+        start_accelerate()
+        batch = len(rows) // WINDOWS // steps // count()
+        arguments = _arguments(batch, steps, self.module, self.context.recorder)
         trainer = Trainer(
             model=model,
             args=arguments,
@@ -148,6 +171,8 @@ def _arguments(batch: int, steps: int, module: Module, recorder: Recorder) -> Tr
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
+    if _OWN_COUNT.search(module.text):
+        arguments.average_tokens_across_devices = False
     arguments.__class__ = Arguments
     return arguments
 

@@ -1,0 +1,254 @@
+"""How does each mean of a function become its sum over the count that the function is passed?
+
+The places are those that `count_loss` describes; its measured text is written here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import libcst as cst
+
+from ga_lint.errors import FixNotApplicable
+from ga_lint.fixers.arithmetic import division_of
+from ga_lint.fixers.commas import MAX_WIDTH
+from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.imports import import_module
+from ga_lint.fixers.reduction import reduce_call, refuse_unlike_sum
+from ga_lint.fixers.registry import Target
+from ga_lint.fixers.signature import COUNT, parameter_name, receive_count
+from ga_lint.fixers.tree import Tree, fresh_name, names_in
+from ga_lint.source import Position
+
+
+def divide_all(target: Target, edits: Edits, *, ranks: bool) -> Plan:
+    """Divide each of the places; `ranks`: the factor of the ranks is owed here."""
+    tree = target.tree
+    calls = [tree.find(span, cst.Call) for span in target.spans("call")]
+    means = [tree.find(span, cst.BinaryOperation, cst.Call) for span in target.spans("mean")]
+    picked = [tree.find(span, cst.Call) for span in target.spans("picked")]
+    handed = [tree.find(span, cst.Call) for span in target.spans("handed")]
+    paired = [tree.find(span, cst.Call) for span in target.spans("handed in a pair")]
+    places = [*calls, *means, *picked, *handed, *paired]
+    if not places:
+        raise FixNotApplicable("the place of the loss is not known")
+    function = tree.function_of(places[0])
+    receive_count(edits, function)
+    self_name = parameter_name(function, 0) if ranks else ""
+    plan = Plan(target, edits, function, import_module(edits, "torch", function), self_name)
+    for call in calls:
+        plan.divide_call(call)
+    for mean in means:
+        plan.divide_mean(mean)
+    for call in picked:
+        plan.divide_picked(call)
+    for call in (*handed, *paired):
+        plan.divide_handed(call, in_pair=call in paired)
+    if len(plan.bound) > 1:
+        for loss in plan.handed:
+            _refuse_other_values(tree, function, loss, [*calls, *handed, *paired])
+    return plan
+
+
+@dataclass
+class Plan:
+    """Where the losses of one function are divided; `bound` says from where on each has its name."""
+
+    target: Target
+    edits: Edits
+    function: cst.FunctionDef
+    torch: str
+    self_name: str  # "" where nobody multiplies by the ranks here
+    bound: dict[str, Position] = field(default_factory=dict)
+    handed: list[str] = field(default_factory=list)
+
+    def divide_call(self, call: cst.Call) -> None:
+        """`F.cross_entropy(...)`: its sum where there is a count; its mean times its own count if others chose that."""
+        tree = self.edits.tree
+        line, loss, tail = self._bind(call)
+        constructors = [tree.find(span, cst.Call) for span in self.target.spans("constructor")]
+        times = ""
+        if constructors and all(tree.function_of(each) is not self.function for each in constructors):
+            times = f" * {_own_count(self.target, call, constructors)}"
+        else:
+            reduce_call(self.edits, call, constructors, f'"mean" if {COUNT} is None else "sum"')
+        self.edits.insert_after(line, f"if {COUNT} is not None:\n{self._normalise(loss, times)}{tail}")
+
+    def divide_mean(self, mean: cst.BaseExpression) -> None:
+        """`(losses * mask).sum() / mask.sum()`, `losses[mask].mean()`."""
+        tree = self.edits.tree
+        line, loss, tail = self._bind(mean)
+        if selected_losses(mean) is not None:
+            self._sum_instead(mean, line, loss, tail)
+            return
+        if _is_mean(tree, mean):
+            row = tree.span_of(mean).start.row
+            raise FixNotApplicable(f"the mean on line {row} is over all positions, those that are no targets too")
+        division = division_of(mean)
+        self.edits.replace(mean, tree.code(division.left))
+        own = f"if {COUNT} is None:\n    {loss} = {loss} / {tree.code(division.right)}\nelse:\n"
+        self.edits.insert_after(line, f"{own}{self._normalise(loss)}{tail}")
+
+    def divide_picked(self, mean: cst.Call) -> None:
+        """`losses.mean()`, `torch.mean(losses)`, of losses that a mask has picked before."""
+        if not _is_mean(self.edits.tree, mean):
+            raise FixNotApplicable("the mean is written in a form that is not known here")
+        line, loss, tail = self._bind(mean)
+        self._sum_instead(mean, line, loss, tail)
+
+    def _sum_instead(self, mean: cst.BaseExpression, line: cst.SimpleStatementLine, loss: str, tail: str) -> None:
+        """Both reductions on the line where there is room for them, else below it."""
+        tree = self.edits.tree
+        assert isinstance(mean, cst.Call) and isinstance(mean.func, cst.Attribute)
+        total = mean.with_changes(func=mean.func.with_changes(attr=cst.Name("sum")))
+        text = f"{tree.code(mean)} if {COUNT} is None else {tree.code(total)}"
+        if tree.span_of(line).start.column + len(f"{loss} = {text}") <= MAX_WIDTH and "\n" not in text:
+            self.edits.replace(mean, text)
+            self.edits.insert_after(line, f"if {COUNT} is not None:\n{self._normalise(loss)}{tail}")
+            return
+        self.edits.replace(mean, tree.code(_losses_of(mean)))
+        own = f"if {COUNT} is None:\n    {loss} = {loss}.mean()\nelse:\n"
+        self.edits.insert_after(line, f"{own}{self._normalise(loss, '.sum()')}{tail}")
+
+    def divide_handed(self, call: cst.Call, *, in_pair: bool) -> None:
+        """`self.helper(...)`: the helper stays as it is, whoever else calls it."""
+        tree = self.edits.tree
+        line, loss, tail = self._bound(*bind_first(tree, call)) if in_pair else self._bind(call)
+        self.handed.append(loss)
+        divisor = tree.count_again(self.target.option(f"divisor on line {tree.span_of(call).start.row}"))
+        rebound = names_in(line.body[0]) & names_in(tree.parse_expression(divisor)) - names_in(call)
+        if rebound:
+            raise FixNotApplicable(f"{min(rebound)} is no longer what the helper was called with")
+        note = "    # the helper's mean over this micro-batch, times its share of the window's targets\n"
+        share = self._normalise(loss, f" * {divisor}")
+        self.edits.insert_after(line, f"if {COUNT} is not None:\n{note}{share}{tail}")
+
+    def _bind(self, value: cst.BaseExpression) -> tuple[cst.SimpleStatementLine, str, str]:
+        return self._bound(*bind(self.edits, self.function, value))
+
+    def _bound(self, line: cst.SimpleStatementLine, loss: str, tail: str) -> tuple[cst.SimpleStatementLine, str, str]:
+        """Remember from where on the name is a divided loss: in several branches, from the first of them on."""
+        end = self.edits.tree.span_of(line).end
+        self.bound[loss] = min(self.bound.get(loss, end), end)
+        return line, loss, tail
+
+    def _normalise(self, loss: str, times: str = "") -> str:
+        return (
+            f"    if {self.torch}.is_tensor({COUNT}):\n"
+            f"        {COUNT} = {COUNT}.to({loss}.device)\n"
+            f"    {loss} = {loss}{times} / {COUNT}\n"
+        ) + (
+            f"    if {self.self_name}.args.average_tokens_across_devices:\n"
+            f"        {loss} = {loss} * {self.self_name}.accelerator.num_processes\n"
+            if self.self_name
+            else ""
+        )
+
+
+def _refuse_other_values(tree: Tree, function: cst.FunctionDef, loss: str, calls: Sequence[cst.BaseExpression]) -> None:
+    """Is the name another term's on another path? Beside a loss that is divided that one would stay undivided."""
+    for assign in tree.inside(function.body, cst.Assign):
+        bound = any(tree.code(each.target) == loss for each in assign.targets)
+        if bound and assign.value not in calls and loss not in names_in(assign.value) and not _is_zero(assign.value):
+            row = tree.span_of(assign).start.row
+            raise FixNotApplicable(f"{loss} is another term on line {row}, whose divisor is not known")
+
+
+def _is_zero(value: cst.BaseExpression) -> bool:
+    """`0.0`, `torch.tensor(0.0, ...)`, `torch.zeros(...)`, None."""
+    match value:
+        case cst.Name(value="None") | cst.Integer(value="0") | cst.Float(value="0.0" | "0."):
+            return True
+        case cst.Call(func=cst.Attribute(attr=cst.Name(value="zeros" | "zeros_like"))):
+            return True
+        case cst.Call(
+            func=cst.Attribute(attr=cst.Name(value="tensor" | "new_tensor")), args=[cst.Arg(value=first), *_]
+        ):
+            return _is_zero(first)
+        case _:
+            return False
+
+
+def bind_first(tree: Tree, value: cst.BaseExpression) -> tuple[cst.SimpleStatementLine, str, str]:
+    """The same for a pair of which the loss is the first: `loss, outputs = value`."""
+    line = tree.statement_of(value)
+    match line.body[0]:
+        case cst.Assign(
+            targets=[cst.AssignTarget(target=cst.Tuple(elements=[cst.Element(value=cst.Name(value=name)), *_]))],
+            value=bound,
+        ) if bound is value:
+            return line, name, ""
+        case _:
+            raise FixNotApplicable("the loss is not taken out of what the helper returns where it is called")
+
+
+def selected_losses(mean: cst.BaseExpression) -> cst.Subscript | None:
+    """`losses[labels != -100]` in `losses[labels != -100].mean()`."""
+    match mean:
+        case cst.Call(func=cst.Attribute(value=cst.Subscript() as selected, attr=cst.Name(value="mean")), args=[]):
+            return selected
+        case _:
+            return None
+
+
+def _is_mean(tree: Tree, node: cst.CSTNode) -> bool:
+    """`x.mean()`, `torch.mean(x)`, over everything."""
+    match node:
+        case cst.Call(func=cst.Attribute(value=cst.Name(value="torch"), attr=cst.Name(value="mean")), args=[cst.Arg()]):
+            return True
+        case cst.Call(func=cst.Attribute(attr=cst.Name(value="mean")), args=[]):
+            return True
+        case _:
+            return False
+
+
+def _losses_of(mean: cst.Call) -> cst.BaseExpression:
+    """`losses` in `losses.mean()`, `torch.mean(losses)`."""
+    assert isinstance(mean.func, cst.Attribute)
+    losses = mean.args[0].value if mean.args else mean.func.value
+    product = isinstance(losses, cst.BinaryOperation) and len(losses.lpar) == 1
+    return losses.with_changes(lpar=[], rpar=[]) if product else losses
+
+
+def _own_count(target: Target, call: cst.Call, constructors: list[cst.Call]) -> str:
+    """How many targets this micro-batch's mean was taken over, which takes the mean back to its sum."""
+    for constructor in constructors:
+        refuse_unlike_sum(target.tree, constructor, 0)
+    targets = target.option_or("targets", "")
+    if not targets:
+        raise FixNotApplicable("the loss object is built outside this method, and its targets are not known")
+    shifts = next((arg for arg in call.args if arg.keyword is not None and arg.keyword.value == "shift_labels"), None)
+    if shifts is not None:  # of transformers' LabelSmoother
+        if target.tree.code(shifts.value) != "True":
+            raise FixNotApplicable("whether the loss object shifts its targets is not known")
+        targets = f"{targets}[..., 1:]"
+    return f"({targets} != {target.option_or('ignore_index', '-100')}).sum()"
+
+
+def bind(
+    edits: Edits, function: cst.FunctionDef, value: cst.BaseExpression
+) -> tuple[cst.SimpleStatementLine, str, str]:
+    """The line that gives the loss a name, the name, and what is to follow. A loss returned at once is named first."""
+    tree = edits.tree
+    line = tree.statement_of(value)
+    match line.body[0]:
+        case (
+            cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))], value=bound)
+            | cst.AnnAssign(target=cst.Name(value=name), value=bound)
+        ) if bound is value:
+            return line, name, ""
+        case cst.Return(value=bound) as statement if bound is value:
+            name = fresh_name(tree, value, "loss", "token_loss")
+            edits.change(statement, lambda node: _assign(name, node))
+            return line, name, f"return {name}\n"
+        case _:
+            row = tree.span_of(value).start.row
+            raise FixNotApplicable(
+                f"the loss on line {row} is one part of a larger expression; give it a line of its own"
+            )
+
+
+def _assign(name: str, returned: cst.Return) -> cst.Assign:
+    assert returned.value is not None
+    return cst.Assign([cst.AssignTarget(cst.Name(name))], returned.value, semicolon=returned.semicolon)

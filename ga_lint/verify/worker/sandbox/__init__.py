@@ -1,0 +1,1 @@
+"""What may sliced code do? The layers that hold a process of the check, from the kernel's to Python's own."""
