@@ -32,7 +32,7 @@ MAY_IMPORT = {
     "rules": {"source", "diagnostics", "facts.model", "project", "knowledge"},
     "fixers": {"source", "diagnostics", "errors", "syntax", "facts.model"},
     "engine": BASE | {"config", "syntax", "knowledge", "project", "facts", "rules", "fixers", "trail"},
-    "report": {"outcome", "diagnostics", "source", "resources", "verify.model"},
+    "report": {"outcome", "diagnostics", "source", "resources", "verify.model", "verify.sweep", "verify.impact"},
     "verify": set(),
     "cli": BASE | {"config", "engine", "report", "rules.registry", "verify", "lsp"},
     "lsp": BASE | {"config", "engine"},

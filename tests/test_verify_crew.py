@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the warm worker
 LIGHT = """
 import os, time
 from ga_lint.verify.job import Answer, Measurement
+from ga_lint.verify.sweep import Point, Sweep
 from ga_lint.verify.worker import __main__ as worker, children
 
 def examined(job):
@@ -32,6 +34,8 @@ def examined(job):
         time.sleep(float(job.scope.removeprefix("wait")))
     elif job.scope == "kill":
         os.kill(os.getppid(), 9)
+    if job.sweep:
+        return Answer(sweep=Sweep(steps=(Point(1, 0.0, None), Point(2, 0.5, None))))
     return Answer((Measurement("R0", ""), Measurement("R1", "")), (str(os.getpid()), str(os.getppid())))
 
 children.examined = worker.examined = examined
@@ -231,13 +235,28 @@ class TestCommand:
         assert main(["verify", "losses.py"]) == 130
         assert time.monotonic() - start < 20
         out, err = capsys.readouterr()
-        assert [line.split("  ")[0] for line in out.splitlines() if line.startswith("losses.py")] == [
-            "losses.py:2: correct",
-            "losses.py:3: not run",
-            "losses.py:4: not run",
+        assert re.findall(r"^(correct|not run) .* losses\.py:(\d)", out, re.MULTILINE) == [
+            ("correct", "2"),
+            ("not run", "3"),
+            ("not run", "4"),
         ]
         assert "3 sites: 1 correct, 2 not run" in out
         assert err == "1 file checked\ninterrupted\n"
+
+    def test_ctrl_c_among_the_pictures_costs_no_verdict(
+        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def interrupted(bar: console.ProgressBar, done: int, _: int) -> None:
+            if done == 1 and "pictures" in bar._label:
+                raise KeyboardInterrupt
+
+        monkeypatch.setattr(console.ProgressBar, "__call__", interrupted)
+        write(folder, {"losses.py": LOSSES.replace("wait6", "quick")})
+        assert main(["verify", "losses.py", "--report", "page.html"]) == 130
+        out, err = capsys.readouterr()
+        assert "3 sites: 3 correct" in out
+        assert err == "report: page.html\n1 file checked\ninterrupted\n"
+        assert (folder / "page.html").read_text().count("<figcaption>") == 1  # of the site that was measured by then
 
     def test_a_site_that_was_not_run_is_no_clean_end(
         self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -11,7 +11,9 @@ import pytest
 from ga_lint.cli import numeric
 from ga_lint.cli.arguments import parse
 from ga_lint.errors import UsageError
-from ga_lint.report.verdicts import render_full
+from ga_lint.outcome import Report
+from ga_lint.report.numeric import renderer
+from ga_lint.report.numeric.model import NumericReport, SiteReport
 from ga_lint.verify import Outcome, Settings, Verdict, Verifier, sites_in
 from testbed.fixtures import FIXTURES
 
@@ -64,7 +66,7 @@ def test_rows_inform_and_decide_nothing(together: Verifier) -> None:
     noise = {run.row: run.relative_error for run in verdict.runs if run.name == "R2"}
     assert noise[""] < 1e-12 < noise["float32"] < 1e-5 < noise["bfloat16"] < 2e-2
     assert {run.row: run.allowed for run in verdict.runs if run.name == "R2"}["float32"] == 1e-5
-    text = render_full([verdict])
+    text = renderer("full")(NumericReport([SiteReport(verdict)], Report([]), width=200))
     assert "R4 with 2 processes, DDP: " in text and "\n  float32: R0 " in text and "\n  bfloat16: R0 " in text
 
 

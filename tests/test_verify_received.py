@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import pytest
 
-from ga_lint.verify.job import Answer, Envelope, Measurement
+from ga_lint.verify.job import Answer, Envelope, Job, Measurement
 from ga_lint.verify.received import received
+from ga_lint.verify.sweep import Sweep
+
+JOB = Job("a.py", "loop", "", 1, "", None, None, None, withheld=False, seed=0, dtype="float64", timeout=1.0)
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,17 @@ def test_what_is_no_answer_is_refused(text: str) -> None:
 
 
 def test_an_answer_begins_with_the_control_or_says_why_not() -> None:
-    assert Answer((Measurement("R0", ""),)).is_whole
-    assert Answer(missing="a thing").is_whole
+    assert Answer((Measurement("R0", ""),)).is_whole(JOB)
+    assert Answer(missing="a thing").is_whole(JOB)
     for found in ((), (Measurement("R1", ""),), (Measurement("R0", "", failure="it"),)):
-        assert not Answer(found).is_whole
+        assert not Answer(found).is_whole(JOB)
+
+
+def test_the_answer_to_a_sweep_is_a_sweep_and_to_nothing_else() -> None:
+    swept, measured = Answer(sweep=Sweep()), Answer((Measurement("R0", ""),))
+    asked = replace(JOB, sweep=True)
+    assert swept.is_whole(asked) and Answer(missing="a thing").is_whole(asked)
+    assert not measured.is_whole(asked) and not swept.is_whole(JOB)
 
 
 def test_envelopes() -> None:

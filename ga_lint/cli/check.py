@@ -15,7 +15,7 @@ from ga_lint.cli.known import KnownFindings
 from ga_lint.cli.output import outputs_of, wants_edits, write_outputs
 from ga_lint.config import ConfigFinder, project_root
 from ga_lint.diagnostics import Severity
-from ga_lint.engine.run import PROPOSED, check, check_text, finishing, visit_files
+from ga_lint.engine.run import PROPOSED, check, check_text, finishing, visit_files, visit_text
 from ga_lint.errors import UsageError
 from ga_lint.outcome import Report
 from ga_lint.report import renderer
@@ -34,6 +34,8 @@ def run(arguments: Arguments) -> int:
         return _show_settings(arguments, finder)
     if arguments.switch("show_files"):
         return _show_files(arguments, finder)
+    if arguments.switch("show_facts"):
+        return _show_facts(arguments, finder)
     known = KnownFindings(arguments)
     if arguments.switch("add_ignore"):
         return _add_ignores(arguments, finder, known)
@@ -133,3 +135,20 @@ def _show_settings(arguments: Arguments, finder: ConfigFinder) -> int:
     first = paths_of(arguments)[0]
     console.write(written(finder.of_folder(first if first.is_dir() else first.parent)))
     return 0
+
+
+def _show_facts(arguments: Arguments, finder: ConfigFinder) -> int:
+    from ga_lint.engine.show_facts import FactsReader
+    from ga_lint.report.facts import render_full, render_json
+
+    name = arguments.text("output_format") or "full"
+    if name not in ("auto", "full", "json") or arguments.items("output"):
+        raise UsageError("--show-facts prints text, or JSON with --output-format json; it writes nothing else")
+    reader = FactsReader()
+    if "-" in arguments.words:
+        path = Path(arguments.text("stdin_filename") or "-")
+        report = visit_text(path, sys.stdin.buffer.read(), finder, reader.visit)
+    else:
+        report = visit_files(paths_of(arguments), finder, reader.visit, force_exclude=arguments.switch("force_exclude"))
+    console.write((render_json if name == "json" else render_full)(reader.found))
+    return end(report, arguments)

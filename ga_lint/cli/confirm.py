@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Self
 
-from ga_lint.diagnostics import Finding
+from ga_lint.diagnostics import EffectKind, Finding
 from ga_lint.engine.fix_file import Answer, Judgement, Trial
 from ga_lint.source import SourceFile
 from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verdict, Verifier, site_at
+from ga_lint.verify.judge import SHORT_WINDOW
 
 _SHORT_WINDOW = "window/GAS"  # the factor of what is wrong with the last window alone
 _PASSES_COUNT = "accept-count"  # this rewrite shows on a model that the Trainer passes no count for, and on no other
@@ -56,6 +57,18 @@ def as_judged(finding: Finding, verdict: Verdict) -> Verdict:
         reason = "it did not step on a short last window when it was run alone"
         return replace(verdict, outcome=Outcome.INCONCLUSIVE, reason=reason)
     return verdict
+
+
+def is_cleared(finding: Finding, verdict: Verdict) -> bool:
+    """Do the numbers withdraw this finding? Only one that speaks of what a single process computes in full windows."""
+    if verdict.outcome is not Outcome.CORRECT or finding.effect.kind not in (EffectKind.SCALE, EffectKind.WEIGHTS):
+        return False
+    if of_ranks(finding) or of_objective(finding) or "rank" in finding.effect.message:
+        return False
+    if finding.effect.kind is EffectKind.WEIGHTS and verdict.site.ragged is False:
+        return False  # the scale alone was asked for
+    decide = {SHORT_WINDOW, *(run.setting for run in verdict.runs[:1])}
+    return all(run.relative_error <= run.allowed for run in verdict.runs if run.setting in decide and not run.row)
 
 
 class Confirmer:

@@ -17,12 +17,25 @@ if TYPE_CHECKING:
 _MANY = 200  # fewer files are done before a bar could be read
 _STYLES = {"error": "bold red", "warning": "bold yellow", "info": "bold cyan"}
 _HEADER = re.compile(r"^\S.*:\d+:\d+: (?P<code>GA\d+) (?P<name>\[[\w-]+\]) (?P<severity>error|warning|info) \(\w+\)$")
-_SITE = re.compile(r"^(?P<place>\S.*?:\d+): (?P<outcome>[a-z ]+?)(?=  )")
-_OUTCOMES = {"refuted": "bold red", "wrong": "bold red", "missing division": "bold red", "correct": "bold green"}
 _DIFF = {"---": "bold", "+++": "bold", "@@": "cyan", "-": "red", "+": "green"}
 _GUTTER = r"^   \| +\d* \|"
 _UNDERLINE = r"(?m)(?<=\| )\s*(\^+ .*)$"
 _LABEL = r"(?m)^  (trace|effect|fix \(\w+\)|no rewrite|not rewritten):"
+# The lines of a numeric check: a verdict first, behind two spaces where the terminal is narrow.
+_OUTCOMES = {
+    "verdict": "bold",
+    "confirmed": "bold green",
+    "refuted": "bold red",
+    "correct": "green",
+    "wrong": "bold yellow",
+    "missing division": "bold yellow",
+    "inconclusive": "cyan",
+    "not verifiable": "dim",
+    "not run": "bold red",
+}
+_OUTCOME = re.compile(rf"^(?:  )?(?P<outcome>{'|'.join(_OUTCOMES)})(?=  |$)")
+_NOISE = r"(?<= )(-|0|\d(\.\d+)?e-1\d)(?= )"
+_BAR = r"█+"
 _COMMAND = r"`ga-lint [^`]*`"
 
 
@@ -33,6 +46,15 @@ def wants_color(choice: str | None) -> bool:
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or sys.stdout.isatty()
+
+
+def can_write(text: str) -> bool:
+    """Whether stdout's encoding has these characters."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def write_bytes(data: bytes) -> None:
@@ -90,27 +112,14 @@ def _painted(text: str) -> Iterator[Text]:
         elif line.startswith("   | "):
             painted.highlight_regex(_GUTTER, "dim blue")
             painted.highlight_regex(_UNDERLINE, _STYLES[severity])
+        elif outcome := _OUTCOME.match(line):
+            painted.stylize(_OUTCOMES[outcome["outcome"]], *outcome.span("outcome"))
+            painted.highlight_regex(_NOISE, "dim")
         else:
+            painted.highlight_regex(_BAR, "cyan")
             painted.highlight_regex(_LABEL, "bold blue")
             painted.highlight_regex(_COMMAND, "green")
         yield painted
-
-
-def write_verdicts(text: str, *, color: bool) -> None:
-    """The report of `verify`, coloured where that was decided."""
-    if not color:
-        write(text)
-        return
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(force_terminal=True, highlight=False, soft_wrap=True)
-    for line in text.splitlines():
-        painted = Text(line)
-        if site := _SITE.match(line):
-            painted.stylize("bold", 0, site.end("place"))
-            painted.stylize(_OUTCOMES.get(site["outcome"], "bold cyan"), *site.span("outcome"))
-        console.print(painted)
 
 
 def write_page(markdown: str, *, color: bool) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ga_lint.config import CONFIDENCES
 from ga_lint.report import FORMATS
+from ga_lint.report.numeric import FORMATS as NUMERIC
 
 
 class Kind(enum.Enum):
@@ -26,6 +27,7 @@ class Panel(enum.Enum):
     KNOWN = "Known findings"
     FIXING = "Rewriting"
     NUMBERS = "Numeric check"
+    IMPACT = "Impact"
     OUTPUT = "Output"
     SETTINGS = "Settings"
 
@@ -118,12 +120,19 @@ OPTIONS = (
     Option("--fsdp", "verify", "Shard the model of those processes.", Panel.NUMBERS),
     Option("--adapter", "verify", "Take model and batches from this file.", Panel.NUMBERS, _TEXT, "FILE"),
 
+    Option("--impact", "verify", "What a fault does to your training.", Panel.IMPACT, _TEXT, "FILE"),
+    Option("--field", "verify", "JSON lines' count, or list of labels.", Panel.IMPACT, _TEXT, "NAME"),
+    Option("--accumulation-steps", "verify", "Of a window (as in the code).", Panel.IMPACT, _TEXT, "N"),
+    Option("--batch-size", "verify", "Samples in a micro-batch (likewise).", Panel.IMPACT, _TEXT, "N"),
+
     Option("--output-format", "check fix", f"auto (default: full, and the annotations of a CI), {', '.join(FORMATS)}.",
            Panel.OUTPUT, _TEXT, "FORMAT", ("auto", *FORMATS)),
-    Option("--output-format", "verify", "full (default) or json.", Panel.OUTPUT, _TEXT, "FORMAT", ("full", "json")),
+    Option("--output-format", "verify", f"auto (default: full, and the annotations of a CI), {', '.join(NUMERIC)}.",
+           Panel.OUTPUT, _TEXT, "FORMAT", ("auto", *NUMERIC)),
     Option("--output-format", "rule", "text (default), markdown or json.", Panel.OUTPUT, _TEXT, "FORMAT",
            ("text", "markdown", "json")),
-    Option("--output", "check fix", "Also write a format to a file; repeatable.", Panel.OUTPUT, _LIST, "FORMAT:FILE"),
+    Option("--output", _ALL, "Also write a format to a file; repeatable.", Panel.OUTPUT, _LIST, "FORMAT:FILE"),
+    Option("--report", "verify", "Also write a page with pictures.", Panel.OUTPUT, _TEXT, "FILE.html"),
     Option("--statistics", "check", "Count findings by rule instead.", Panel.OUTPUT),
     Option("--fail-on", "check", "Exit with 1 from this severity on (info).", Panel.OUTPUT, _TEXT, "SEVERITY",
            ("error", "warning", "info")),
@@ -136,6 +145,7 @@ OPTIONS = (
     Option("--config", _ALL, "Read this file instead of the nearest one.", Panel.SETTINGS, _TEXT, "FILE"),
     Option("--isolated", _ALL, "Read no configuration file.", Panel.SETTINGS),
     Option("--show-files", "check", "List what would be checked, and stop.", Panel.SETTINGS),
+    Option("--show-facts", "check", "Print what is known of each file, and stop.", Panel.SETTINGS),
     Option("--show-settings", "check", "Print the first path's settings, and stop.", Panel.SETTINGS),
     Option("--stdio", "server", "Over stdin and stdout, which it is anyway.", Panel.SETTINGS),
 )

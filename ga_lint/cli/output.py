@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 
 from ga_lint.cli import console
@@ -17,12 +18,12 @@ from ga_lint.report.text import plural
 _SUMMARY = "GITHUB_STEP_SUMMARY"
 
 
-def outputs_of(arguments: Arguments) -> list[tuple[str, Path]]:
+def outputs_of(arguments: Arguments, formats: Collection[str] = FORMATS) -> list[tuple[str, Path]]:
     """What `--output` asks for: formats and their files."""
     pairs = [item.partition(":") for item in arguments.items("output")]
     for name, _, path in pairs:
-        if name not in FORMATS or not path:
-            raise UsageError(f"--output takes FORMAT:FILE with one of {', '.join(FORMATS)}, not {name!r}")
+        if name not in formats or not path:
+            raise UsageError(f"--output takes FORMAT:FILE with one of {', '.join(formats)}, not {name!r}")
     return [(name, writable("--output", Path(path))) for name, _, path in pairs]
 
 
@@ -36,12 +37,16 @@ def write_outputs(report: Report, arguments: Arguments) -> list[str]:
     """Write every form of the report that was asked for; what is to be said about it on stderr."""
     _write(report, arguments)
     for name, path in outputs_of(arguments):
-        try:
-            # A path that is no UTF-8 must not cost the report.
-            path.write_text(renderer(name)(report), encoding="utf-8", errors="backslashreplace")
-        except OSError as error:
-            raise UsageError(f"--output: {path} cannot be written: {error.strerror}") from None
+        write_file(path, renderer(name)(report))
     return _notes(report, arguments)
+
+
+def write_file(path: Path, text: str, option: str = "--output") -> None:
+    """A form of the report, to its file. A path in it that is no UTF-8 must not cost it."""
+    try:
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise UsageError(f"{option}: {path} cannot be written: {error.strerror}") from None
 
 
 def _write(report: Report, arguments: Arguments) -> None:
@@ -49,7 +54,7 @@ def _write(report: Report, arguments: Arguments) -> None:
     match arguments.text("output_format"):
         case None | "auto":
             if not (arguments.switch("quiet") and not report.diagnostics):
-                _write_for(ci(), renderer("full")(report), color=color)
+                write_for(ci(), renderer("full")(report), color=color)
             _annotate(report)
         case "full":
             console.write_report(renderer("full")(report), color=color)
@@ -57,7 +62,7 @@ def _write(report: Report, arguments: Arguments) -> None:
             console.write(renderer(name)(report))
 
 
-def _write_for(service: Ci | None, text: str, *, color: bool) -> None:
+def write_for(service: Ci | None, text: str, *, color: bool) -> None:
     """The readable report; in GitHub's log folded, and no line of the user's code is taken for a command there."""
     if service is not Ci.GITHUB:
         console.write_report(text, color=color)

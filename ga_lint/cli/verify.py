@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
-from ga_lint.cli.common import end, finder_of, paths_of
-from ga_lint.cli.confirm import as_judged, in_cell, site_of
+from ga_lint.cli.common import below_workspace, end, finder_of, paths_of
+from ga_lint.cli.confirm import as_judged, in_cell, is_cleared, site_of
+from ga_lint.cli.impact import Impacts, stated_law, training_of
 from ga_lint.cli.numeric import settings_of
-from ga_lint.diagnostics import Finding
+from ga_lint.cli.numeric_output import numeric_outputs, write_numeric
+from ga_lint.diagnostics import Diagnostic, Finding
+from ga_lint.engine.facts_of import WindowSize, window_size
 from ga_lint.engine.fix import Policy, fix_bytes
 from ga_lint.engine.fix_file import Answer, Judgement, Trial
 from ga_lint.engine.run import visit_files
@@ -20,60 +24,61 @@ from ga_lint.engine.settle import told
 from ga_lint.errors import UsageError
 from ga_lint.notebook import read_text
 from ga_lint.outcome import EXIT_BROKEN, EXIT_FINDINGS, Clean, FileOutcome, Found
-from ga_lint.report.verdicts import render_full, render_json
+from ga_lint.report.numeric.model import NumericReport, SiteReport
 from ga_lint.source import SourceFile
-from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verdict, Verifier, available, sites_in
-
-_REPORTED = {Outcome.CONFIRMED, Outcome.REFUTED, Outcome.WRONG, Outcome.MISSING_DIVISION}
+from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verdict, Verifier, available, site_at, sites_in
 
 
 def run(arguments: Arguments) -> int:
+    training = training_of(arguments)
     missing = available(SiteKind.LOOP)
-    if missing is not None:
+    if missing is not None and training is None:
         raise UsageError(missing)
-    settings = settings_of(arguments)
+    outputs = numeric_outputs(arguments)  # a mistake there must not cost a whole run
+    formats = {arguments.text("output_format"), *(name for name, _ in outputs)}
+    settings = replace(settings_of(arguments), sweep="html" in formats)
     sites = _Sites()
     report = visit_files(
         paths_of(arguments), finder_of(arguments), sites.visit, force_exclude=arguments.switch("force_exclude")
     )
-    found = _verdicts(sites, settings)
+    impacts = Impacts(training) if training is not None else None
+    if impacts is not None:
+        sites.refuse_unknown_sizes(impacts)  # before the work
+    found, is_interrupted = _verdicts(sites.found, settings)
     verdicts = [found.get(place) or _interrupted(site) for place, site in enumerate(sites.found)]
-    if arguments.text("output_format") == "json":
-        console.write(render_json(verdicts))
-    else:
-        _write(verdicts, arguments)
-    code = end(report, arguments)
-    if len(found) < len(sites.found):
+    numbers = NumericReport([*map(sites.as_told, verdicts)], replace(report, below=below_workspace()))
+    if impacts is not None:
+        numbers = impacts.added(numbers, sites.size_of)
+    notes = write_numeric(numbers, arguments)
+    unknown = impacts.unknown if impacts is not None else []
+    for line in unknown:
+        console.note(f"error: {line}")
+    code = end(report, arguments, notes)
+    if is_interrupted:
         raise KeyboardInterrupt  # what is known has been said
-    outcomes = {verdict.outcome for verdict in verdicts}
-    if Outcome.NOT_RUN in outcomes:
+    if unknown or any(verdict.outcome is Outcome.NOT_RUN for verdict in verdicts):
         return EXIT_BROKEN
-    return code or (EXIT_FINDINGS if outcomes & _REPORTED else 0)
+    return code or (EXIT_FINDINGS if any(site.is_fault or site.impact for site in numbers.sites) else 0)
 
 
-def _write(verdicts: list[Verdict], arguments: Arguments) -> None:
-    """The readable report; --quiet leaves out the sites with which nothing is wrong."""
-    if arguments.switch("quiet"):
-        verdicts = [verdict for verdict in verdicts if verdict.outcome in _REPORTED | {Outcome.NOT_RUN}]
-    if verdicts or not arguments.switch("quiet"):
-        text = render_full(verdicts, details=arguments.switch("verbose"))
-        console.write_verdicts(text, color=console.wants_color(arguments.text("color")))
-
-
-def _verdicts(sites: _Sites, settings: Settings) -> dict[int, Verdict]:
-    """The verdict for each site, by its place; after Ctrl-C those for the sites that had been examined by then."""
+def _verdicts(sites: Sequence[Site], settings: Settings) -> tuple[dict[int, Verdict], bool]:
+    """The verdict for each site, by its place; after Ctrl-C, which is told, what had been found out by then."""
     found: dict[int, Verdict] = {}
-    with (
-        contextlib.suppress(KeyboardInterrupt),
-        console.ProgressBar("Verifying", many=1) as progress,
-        Verifier(settings) as verifier,
-    ):
-        progress(0, len(sites.found))
-        for place, verdict in verifier.verdicts(sites.found):
-            finding = sites.findings.get(verdict.site)
-            found[place] = sites.as_told(as_judged(finding, verdict) if finding else verdict)
-            progress(len(found), len(sites.found))
-    return found
+    try:
+        with Verifier(settings) as verifier:
+            _gather(verifier.verdicts(sites), found, "Verifying", len(sites))
+            _gather(verifier.swept(found), found, "Measuring for the pictures", len(sites))
+    except KeyboardInterrupt:
+        return found, True
+    return found, False
+
+
+def _gather(verdicts: Iterable[tuple[int, Verdict]], found: dict[int, Verdict], label: str, many: int) -> None:
+    with console.ProgressBar(label, many=1) as progress:
+        progress(0, many)
+        for done, (place, verdict) in enumerate(verdicts, 1):
+            found[place] = verdict
+            progress(done, many)
 
 
 def _interrupted(site: Site) -> Verdict:
@@ -85,8 +90,10 @@ class _Sites:
 
     def __init__(self) -> None:
         self.found: list[Site] = []
-        self.findings: dict[Site, Finding] = {}
+        self.findings: dict[Site, Finding] = {}  # of which the site holds a rewrite
+        self._told: dict[Place, list[Diagnostic]] = {}  # every finding, by the site that it speaks of
         self._sources: dict[Path, SourceFile] = {}
+        self._scopes: dict[Path, Scope] = {}
 
     def visit(self, path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
         proposed: list[Site] = []
@@ -102,15 +109,52 @@ class _Sites:
         outcome, _ = fix_bytes(path, data, scope, policy, named=named)
         if not isinstance(outcome, Found | Clean):
             return outcome
-        tried = {(site.kind, site.scope, site.row) for site in proposed}
+        tried = {_place(site) for site in proposed}
         source = self._sources[path] = read_text(path, data)
+        self._scopes[path] = scope
         sites = [in_cell(site, source) for site in sites_in(path, source.text)]
-        others = [site for site in sites if (site.kind, site.scope, site.row) not in tried]
+        others = [site for site in sites if _place(site) not in tried]
         self.found += sorted([*proposed, *others], key=lambda site: site.row)
+        for diagnostic in outcome.diagnostics if isinstance(outcome, Found) else ():
+            site = site_at(path, source.text, diagnostic.stated.span.start.row)
+            if site is not None:
+                self._told.setdefault(_place(site), []).append(diagnostic)
         return Clean(path)
 
-    def as_told(self, verdict: Verdict) -> Verdict:
-        """The verdict with the lines that it names as the user counts them."""
-        source = self._sources[verdict.site.path]
+    @cached_property
+    def _with_rewrites(self) -> frozenset[Finding]:
+        """Findings that have a site of their own."""
+        return frozenset(self.findings.values())
+
+    def size_of(self, site: Site) -> WindowSize:
+        """How large the windows are of which the site is a part."""
+        return window_size(self._sources[site.path], self._scopes[site.path], site.row)
+
+    def refuse_unknown_sizes(self, impacts: Impacts) -> None:
+        """UsageError for a site of which `check` says something, where nobody says how large its windows are."""
+        for site in self.found:
+            if any(stated_law(each.stated) for each in self._told.get(_place(site), ())):
+                impacts.size(self.size_of(site), f"{site.path.as_posix()}:{site.row - site.rows_above}")
+
+    def as_told(self, verdict: Verdict) -> SiteReport:
+        """The verdict for what the findings there say, with the lines that it names as the user counts them."""
+        site, own = verdict.site, self.findings.get(verdict.site)
+        if own is not None:
+            verdict = as_judged(own, verdict)
+        there = self._told.get(_place(site), [])
+        findings = tuple(each for each in there if each.stated == own or each.stated not in self._with_rewrites)
+        source = self._sources[site.path]
         reason = verdict.reason and told(source, verdict.reason)
-        return replace(verdict, reason=reason, assumptions=tuple(told(source, each) for each in verdict.assumptions))
+        assumptions = tuple(told(source, each) for each in verdict.assumptions)
+        return SiteReport(
+            replace(verdict, reason=reason, assumptions=assumptions),
+            findings,
+            tuple(each for each in findings if is_cleared(each.stated, verdict)),
+        )
+
+
+Place = tuple[Path, SiteKind, str, int]
+
+
+def _place(site: Site) -> Place:
+    return (site.path, site.kind, site.scope, site.row)

@@ -25,13 +25,13 @@ def render(report: Report) -> str:
 def _that_fit(level: str, found: Sequence[Diagnostic], failures: Sequence[Failed], below: str) -> list[str]:
     """What GitHub has room for: failures, then the surest findings, and a last line that counts the others."""
     surest = sorted(found, key=lambda diagnostic: -diagnostic.finding.confidence)
-    lines = [_failure(failure, below) for failure in failures]
+    lines = [failure(each, below) for each in failures]
     lines += [_annotation(diagnostic, level, below) for diagnostic in surest]
     if len(lines) <= SHOWN_PER_LEVEL:
         return lines
     kept = lines[: SHOWN_PER_LEVEL - 1]
     more = f"{len(lines) - len(kept):,} more are in the log and in the job summary; GitHub shows {SHOWN_PER_LEVEL}"
-    return [*kept, _command(level, {"title": "ga-lint"}, more)]
+    return [*kept, command(level, {"title": "ga-lint"}, more)]
 
 
 def _annotation(diagnostic: Diagnostic, level: str, below: str) -> str:
@@ -47,14 +47,16 @@ def _annotation(diagnostic: Diagnostic, level: str, below: str) -> str:
     message = f"{in_cell(diagnostic)}{finding.message}\neffect: {finding.effect.message}"
     if finding.fix is not None:
         message += f"\nfix ({finding.fix.tier.value}): {finding.fix.summary}"
-    return _command(level, properties, message)
+    return command(level, properties, message)
 
 
-def _failure(failure: Failed, below: str) -> str:
-    return _command("error", {"file": repository_path(failure.path, below), "title": "ga-lint"}, failure.error)
+def failure(failed: Failed, below: str) -> str:
+    """The annotation of a file that was not looked at."""
+    return command("error", {"file": repository_path(failed.path, below), "title": "ga-lint"}, failed.error)
 
 
-def _command(level: str, properties: Mapping[str, str], message: str) -> str:
+def command(level: str, properties: Mapping[str, str], message: str) -> str:
+    """A workflow command that annotates."""
     written = ",".join(f"{key}={_escaped(value, ':,')}" for key, value in properties.items())
     return f"::{level} {written}::{_escaped(message)}"
 

@@ -9,7 +9,7 @@ from ga_lint.diagnostics import Diagnostic
 from ga_lint.outcome import Clean, Failed, FileOutcome, Found, Report, Skipped
 from ga_lint.report.text import in_cell, repository_path, shown
 
-_PACKAGE = "org.ga-lint"
+PACKAGE = "org.ga-lint"
 
 
 def render(report: Report) -> str:
@@ -17,23 +17,23 @@ def render(report: Report) -> str:
     if not suites:
         suites = [("ga-lint", ['    <testcase name="No errors found" classname="ga-lint"/>'])]
     everything = [case for _, cases in suites for case in cases]
-    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f'<testsuites name="ga-lint" {_counts(everything)}>']
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f'<testsuites name="ga-lint" {counts(everything)}>']
     for path, cases in suites:
-        lines += [f'  <testsuite name={_quoted(path)} package="{_PACKAGE}" {_counts(cases)}>', *cases, "  </testsuite>"]
+        lines += [f'  <testsuite name={quoted(path)} package="{PACKAGE}" {counts(cases)}>', *cases, "  </testsuite>"]
     return "\n".join([*lines, "</testsuites>"]) + "\n"
 
 
 def _cases(outcome: FileOutcome, report: Report) -> list[str]:
-    name = f'name="{_PACKAGE}" classname={_quoted(repository_path(outcome.path, report.below))}'
+    name = f'name="{PACKAGE}" classname={quoted(repository_path(outcome.path, report.below))}'
     match outcome:
         case Clean():
             return []
         case Skipped(reason=reason):
-            return [f"    <testcase {name}><skipped message={_quoted(reason.value)}/></testcase>"]
+            return [f"    <testcase {name}><skipped message={quoted(reason.value)}/></testcase>"]
         case Found(diagnostics=diagnostics):
             return [_case(diagnostic, report.below) for diagnostic in diagnostics]
         case Failed(error=error, diagnostics=diagnostics):
-            failed = f"    <testcase {name}><error message={_quoted(error)}/></testcase>"
+            failed = f"    <testcase {name}><error message={quoted(error)}/></testcase>"
             return [*(_case(diagnostic, report.below) for diagnostic in diagnostics), failed]
         case _:
             assert_never(outcome)
@@ -41,22 +41,21 @@ def _cases(outcome: FileOutcome, report: Report) -> list[str]:
 
 def _case(diagnostic: Diagnostic, below: str) -> str:
     finding, start = diagnostic.finding, diagnostic.finding.span.start
-    name = f'name="{_PACKAGE}.{finding.code}" classname={_quoted(repository_path(diagnostic.path, below))}'
+    name = f'name="{PACKAGE}.{finding.code}" classname={quoted(repository_path(diagnostic.path, below))}'
     place = f'line="{start.row}" column="{start.column}"'
     message = f"{in_cell(diagnostic)}{finding.message}"
     text = f"line {start.row}, col {start.column}, {finding.message}; {finding.effect.message}"
-    return (
-        f"    <testcase {name} {place}><failure message={_quoted(message)}>{escape(shown(text))}</failure></testcase>"
-    )
+    return f"    <testcase {name} {place}><failure message={quoted(message)}>{escape(shown(text))}</failure></testcase>"
 
 
-def _counts(cases: list[str]) -> str:
-    counts = {"tests": len(cases)}
+def counts(cases: list[str]) -> str:
+    """The attributes of a suite that holds these cases."""
+    found = {"tests": len(cases)}
     for name, tag in (("failures", "<failure "), ("errors", "<error "), ("skipped", "<skipped ")):
-        counts[name] = sum(tag in case for case in cases)  # user text has no unescaped `<`
-    return " ".join(f'{name}="{count}"' for name, count in counts.items())
+        found[name] = sum(tag in case for case in cases)  # user text has no unescaped `<`
+    return " ".join(f'{name}="{count}"' for name, count in found.items())
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """As an attribute; control characters, which XML cannot hold, are escaped before."""
     return quoteattr(shown(text))

@@ -32,27 +32,31 @@ def render(report: Report) -> str:
         found = sorted(found, key=lambda d: _ORDER.index(d.finding.severity))[:MAX_RESULTS]
     by_code = {diagnostic.finding.code: diagnostic.finding for diagnostic in found}
     codes = sorted(by_code)
+    written = document(
+        rules=[_rule(by_code[code]) for code in codes],
+        invocation=invocation(report, len(report.diagnostics) - len(found)),
+        results=[_result(diagnostic, codes.index(diagnostic.finding.code), report.below) for diagnostic in found],
+        category="ga-lint/",
+    )
+    return json.dumps(written, indent=2) + "\n"
+
+
+def document(rules: list[Json], invocation: Json, results: list[Json], category: str) -> Json:
+    """A log of one run; GitHub replaces what an earlier one of the same category said."""
+    driver: Json = {"name": "ga-lint", "semanticVersion": __version__, "informationUri": HOME_URL, "rules": rules}
     run: dict[str, Json] = {
-        "tool": {
-            "driver": {
-                "name": "ga-lint",
-                "semanticVersion": __version__,
-                "informationUri": HOME_URL,
-                "rules": [_rule(by_code[code]) for code in codes],
-            }
-        },
+        "tool": {"driver": driver},
         "columnKind": "unicodeCodePoints",
         "originalUriBaseIds": {_BASE: {"description": {"text": "the root of the repository"}}},
-        "automationDetails": {"id": "ga-lint/"},
-        "invocations": [_invocation(report, len(found))],
-        "results": [_result(diagnostic, codes.index(diagnostic.finding.code), report.below) for diagnostic in found],
+        "automationDetails": {"id": category},
+        "invocations": [invocation],
+        "results": results,
     }
-    document: Json = {
+    return {
         "$schema": "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",
         "version": "2.1.0",
         "runs": [run],
     }
-    return json.dumps(document, indent=2) + "\n"
 
 
 def _rule(finding: Finding) -> Json:
@@ -82,9 +86,10 @@ def _within(text: str) -> str:
     return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 3]}..."
 
 
-def _invocation(report: Report, shown: int) -> Json:
+def invocation(report: Report, left_out: int) -> Json:
+    """What was not looked at, and how many results are not in the log."""
     notes = [_failure(failure, report.below) for failure in report.failures]
-    if left_out := len(report.diagnostics) - shown:
+    if left_out:
         text = f"{left_out:,} results are left out: GitHub takes {MAX_RESULTS:,} in a run"
         notes.append({"level": "warning", "message": {"text": text}})
     return {"executionSuccessful": not report.failures, "toolExecutionNotifications": notes}
@@ -102,8 +107,8 @@ def _result(diagnostic: Diagnostic, rule: int, below: str) -> Json:
         "ruleId": finding.code,
         "ruleIndex": rule,
         "level": _LEVELS[finding.severity],
-        "message": {"text": " ".join([_plain(message), *_links(finding.trace)])},
-        "locations": [{"physicalLocation": _physical(diagnostic.path, finding.span, diagnostic.cell, below)}],
+        "message": {"text": " ".join([plain(message), *_links(finding.trace)])},
+        "locations": [{"physicalLocation": physical(diagnostic.path, finding.span, diagnostic.cell, below)}],
         "partialFingerprints": _fingerprints(diagnostic),
         "properties": {"confidence": str(finding.confidence), "effect": finding.effect.kind.value},
     }
@@ -124,11 +129,11 @@ def _links(trace: Sequence[Step]) -> list[str]:
     """The steps as links to the related locations of these numbers."""
     if not trace:
         return []
-    links = [f"[{_plain(step.message)}]({number})" for number, step in enumerate(trace, 1)]
+    links = [f"[{plain(step.message)}]({number})" for number, step in enumerate(trace, 1)]
     return [f"How: {', '.join(links)}."]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Brackets that begin no link."""
     for character in "\\[]":
         text = text.replace(character, f"\\{character}")
@@ -136,10 +141,11 @@ def _plain(text: str) -> str:
 
 
 def _step(step: Step, below: str) -> dict[str, Json]:
-    return {"physicalLocation": _physical(step.path, step.span, step.cell, below), "message": {"text": step.message}}
+    return {"physicalLocation": physical(step.path, step.span, step.cell, below), "message": {"text": step.message}}
 
 
-def _physical(path: PurePath, span: Span, cell: int | None, below: str) -> Json:
+def physical(path: PurePath, span: Span, cell: int | None, below: str) -> Json:
+    """Where something stands."""
     if cell is not None:  # the rows of a notebook's file are JSON
         span = Span(Position(1, 1), Position(1, 2))
     return {"artifactLocation": _artifact(path, below), "region": _region(span)}

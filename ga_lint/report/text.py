@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+import textwrap
 import unicodedata
 from pathlib import PurePath
 
@@ -11,6 +12,8 @@ from ga_lint.diagnostics import Diagnostic
 
 # Control characters, and those that reorder what follows: a path or a line must not act on the terminal.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+_LEAST = 24  # columns of a text, however narrow the terminal
 
 
 def shown(text: object) -> str:
@@ -56,6 +59,12 @@ def _cells(character: str) -> int:
     if unicodedata.combining(character):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def wrapped(text: str, columns: int, indent: int = 2) -> list[str]:
+    """The text in lines of at most so many columns where its words allow it, each behind an indent."""
+    room = max(columns - indent, _LEAST)
+    return [" " * indent + line for line in textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)]
 
 
 def plural(count: int, noun: str) -> str:

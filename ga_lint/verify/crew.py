@@ -141,7 +141,8 @@ class Crew:
             answer = Answer.from_json(envelope.content)
         except (ValueError, RecursionError):
             answer = Answer()
-        if not answer.is_whole:  # only a worker that examines its site itself can be made to say such a thing
+        task, _ = post.busy[envelope.number]
+        if not answer.is_whole(task.job):  # only a worker that examines its site itself can be made to say such a thing
             return self._bury(post)
         del post.busy[envelope.number]
         post.suspects.discard(envelope.number)

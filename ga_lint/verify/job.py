@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 
 from ga_lint.verify.received import received
+from ga_lint.verify.sweep import Sweep
 
 READY = -1  # the number of a worker's first line; its content says why it cannot work, if it cannot
 STEPS = 4  # the accumulation steps of every check: four rows, cut into four micro-batches of one
@@ -29,6 +30,7 @@ class Job:
     seed: int
     dtype: str
     timeout: float
+    sweep: bool = False  # measure what a report's pictures show, instead of the runs
     device: str = "cpu"
     rows: tuple[tuple[str, str], ...] = ()  # (dtype, device) in which all runs are repeated
     ranks: int = 0  # how many real processes run R4 besides; 0: none
@@ -70,12 +72,16 @@ class Answer:
     equal: str | None = None  # why every micro-batch holds the same number of targets
     rows: tuple[Measurement, ...] = ()
     stack: str | None = None  # what puts the code on several ranks; R4 belongs to it then
+    sweep: Sweep | None = None
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether it begins with the control run, which every verdict needs, or says why there is none."""
+    def is_whole(self, job: Job) -> bool:
+        """Whether it begins with the control run, or holds the sweep, as was asked for, or says why there is none."""
+        if self.missing is not None:
+            return True
+        if job.sweep:
+            return self.sweep is not None
         control = self.measurements[0] if self.measurements else None
-        return self.missing is not None or (control is not None and control.name == "R0" and control.failure is None)
+        return control is not None and control.name == "R0" and control.failure is None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ga_lint.verify.sweep import Sweep
+
 ORIGINAL = "original"  # the setting of the original's own R4, where R4 is the rewrite's
 
 
@@ -79,6 +81,7 @@ class Verdict:
     runs: tuple[Run, ...] = ()
     assumptions: tuple[str, ...] = ()
     reason: str | None = None
+    sweep: Sweep | None = None  # measured where a report shows it
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,7 @@ class Settings:
     ranks: int = 0  # real processes that run R4 besides the emulation; 0: none
     fsdp: bool = False  # shard their model
     ranks_device: str = "cpu"
+    sweep: bool = False  # measure what the pictures of a report show too; takes some seconds a site
     workers: int = field(default_factory=usable_cores)  # sites at a time
 
     @property

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Self
 
 from ga_lint.verify.job import Answer, Job
 from ga_lint.verify.judge import judge
 from ga_lint.verify.model import Outcome, Settings, Site, SiteKind, Verdict
 
+SWEEP_SECONDS = 60.0  # 22 runs of a site, of 0.01-0.2 s each
 _INSTALL = "install it with: pip install 'ga-lint[verify]'"
 _NEEDS = {
     SiteKind.TRAINER: ("torch", "transformers", "accelerate"),
@@ -30,6 +32,11 @@ def verify_sites(sites: Iterable[Site], settings: Settings | None = None) -> Ite
     held: dict[int, Verdict] = {}
     following = 0
     with Verifier(settings or Settings()) as verifier:
+        if verifier.settings.sweep:
+            held.update(verifier.verdicts(todo))
+            held.update(verifier.swept(held))
+            yield from (held[place] for place in range(len(todo)))
+            return
         for place, verdict in verifier.verdicts(todo):
             held[place] = verdict
             while following in held:
@@ -67,6 +74,15 @@ class Verifier:
                 yield places[number], _judged(site, answer)
             else:
                 yield places[number], Verdict(site, Outcome.NOT_RUN, reason=answer.reason)
+
+    def swept(self, verdicts: Mapping[int, Verdict]) -> Iterator[tuple[int, Verdict]]:
+        """Those verdicts of which the code ran, with what the pictures of a report show, as they come."""
+        places = [place for place, verdict in verdicts.items() if verdict.runs and self.settings.sweep]
+        jobs = [(_worker_for(verdicts[place].site), _sweep(verdicts[place].site, self.settings)) for place in places]
+        for number, answer in self.crew.answers(jobs):
+            verdict = verdicts[places[number]]
+            sweep = answer.sweep if isinstance(answer, Answer) else None  # without it there are no pictures
+            yield places[number], replace(verdict, sweep=sweep)
 
     def close(self) -> None:
         self.crew.close()
@@ -111,3 +127,8 @@ def _job(site: Site, settings: Settings) -> Job:
         fsdp=settings.fsdp,
         adapter=None if settings.adapter is None else str(settings.adapter.absolute()),
     )
+
+
+def _sweep(site: Site, settings: Settings) -> Job:
+    timeout = max(SWEEP_SECONDS, settings.timeout)
+    return replace(_job(site, settings), sweep=True, rows=(), ranks=0, timeout=timeout)

@@ -47,7 +47,7 @@ class Child:
             answer = Answer.from_json(self._found.decode(errors="replace"))
         except (ValueError, RecursionError):
             return Answer(missing=f"the check ended without an answer ({_ending(status)})")
-        if not answer.is_whole or answer.dtype != self.job.dtype:
+        if not answer.is_whole(self.job) or answer.dtype != self.job.dtype:
             return Answer(missing="the check ended with an answer to something else")
         return answer
 

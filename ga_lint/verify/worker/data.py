@@ -39,14 +39,24 @@ class Row:
 
 def rows(ragged: bool, seed: int = 0) -> list[Row]:
     """Four windows of four rows, in order."""
+    return rows_like(ragged, sum(map(len, _RAGGED)), seed)
+
+
+def rows_like(ragged: bool, count: int, seed: int) -> list[Row]:
+    """This many rows: first those of every check, then others of the same shapes."""
+    shapes = [shape for window in (_RAGGED if ragged else _EQUAL) for shape in window]
+    return rows_shaped([shapes[number % len(shapes)] for number in range(count)], seed)
+
+
+def rows_shaped(shapes: Iterable[tuple[int, int]], seed: int) -> list[Row]:
+    """A row for each (length, length of its masked prompt)."""
     generator = torch.Generator().manual_seed(seed)
     found = []
-    for window in _RAGGED if ragged else _EQUAL:
-        for length, prompt in window:
-            ids = torch.randint(1, VOCABULARY, (length,), generator=generator)
-            labels = ids.clone()
-            labels[:prompt] = IGNORE
-            found.append(Row(ids, labels))
+    for length, prompt in shapes:
+        ids = torch.randint(1, VOCABULARY, (length,), generator=generator)
+        labels = ids.clone()
+        labels[:prompt] = IGNORE
+        found.append(Row(ids, labels))
     return found
 
 

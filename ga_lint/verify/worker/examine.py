@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +16,7 @@ from ga_lint.verify.model import ORIGINAL, SiteKind
 from ga_lint.verify.on_ranks import ON_RANKS
 from ga_lint.verify.thresholds import allowed_in, differs
 from ga_lint.verify.worker.adapter import Adapter, adapter_for
-from ga_lint.verify.worker.data import Batch
+from ga_lint.verify.worker.data import Batch, Row
 from ga_lint.verify.worker.describe import describe
 from ga_lint.verify.worker.measure import Pair, compare, compare_pair
 from ga_lint.verify.worker.missing import known_text, missing
@@ -24,6 +25,7 @@ from ga_lint.verify.worker.neutral import NEUTRALISED, Steady, neutralise
 from ga_lint.verify.worker.ranks import Ranks
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder
+from ga_lint.verify.worker.sweep import sweep
 
 NO_SHORT_STEP = "the original takes one step for the short last window, the rewritten code none, or several"
 
@@ -41,6 +43,10 @@ class Subject(Protocol):
         ...
 
     def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair: ...
+
+    def windows(self, rows: Sequence[Row], steps: int, setting: str) -> Pair:
+        """The same in one process, on these rows, with these accumulation steps."""
+        ...
 
 
 @dataclass
@@ -64,6 +70,8 @@ def examine(job: Job) -> Answer:
         if context.adapter is not None:
             context.recorder.assume(f"model and batches as {context.adapter.path.name} makes them")
         original = _subject(context, job.original, job.row)
+        if job.sweep:
+            return _swept(context, original)
         equal = original.equal if job.ragged is None and job.rewritten is None else None
         if job.ragged is False:
             equal = "only the scale was asked for"
@@ -119,6 +127,17 @@ def _loss_only(context: Context, why: str) -> tuple[Subject, tuple[Measurement, 
 
     subject = LossOnlySubject(context, Module(Path(job.path), job.original), job.row, why)
     return subject, tuple(_measure(context, subject, ragged=subject.equal is None))
+
+
+def _swept(context: Context, original: Subject) -> Answer:
+    """What the pictures of a report need; the rewrite is left out where it does not run."""
+    job = context.job
+    rewritten: Subject | None = None
+    if job.rewritten is not None:
+        with contextlib.suppress(Exception):  # the verdict has said why it does not run
+            rewritten = _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
+    found = sweep(original, rewritten, original.settings[0], job.seed, lambda error: describe(error, job))
+    return Answer(sweep=found, dtype=job.dtype)
 
 
 def _measure(context: Context, original: Subject, ragged: bool) -> Iterator[Measurement]:

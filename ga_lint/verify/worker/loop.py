@@ -25,7 +25,6 @@ from ga_lint.verify.worker.stack import Captured
 from ga_lint.verify.worker.stand_ins import NotVerifiable
 
 FULL_WINDOWS = 3
-MICRO_BATCHES = FULL_WINDOWS * STEPS + 2  # three full windows and a short last one
 MOST_LEFT_OUT = 12  # beyond this too little of the loop is left to speak of it
 
 
@@ -58,8 +57,16 @@ class LoopSubject:
     def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
         seed = self.context.job.seed
         dealt = data.dealt(ragged, seed, ranks) if ranks > 1 else [data.rows(ragged, seed)]
-        rows = [row for each in dealt for row in each[:MICRO_BATCHES]]
-        cuts = self._run([[[row] for row in each[:MICRO_BATCHES]] for each in dealt], STEPS, setting)
+        return self._pair(dealt, STEPS, setting)
+
+    def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
+        return self._pair([rows], steps, setting)
+
+    def _pair(self, dealt: Sequence[Sequence[data.Row]], steps: int, setting: str) -> Pair:
+        """Three full windows and a short last one, of the rows of one process or of each rank."""
+        dealt = [each[: FULL_WINDOWS * steps + steps // 2] for each in dealt]
+        rows = [row for each in dealt for row in each]
+        cuts = self._run([[[row] for row in each] for each in dealt], steps, setting)
         shares = [[_rows_seen(window, rows) for window in cut.seen] for cut in cuts]  # of each rank
         groups = [[row for share in window for row in share] for window in zip(*shares, strict=False)]
         for cut in cuts:
@@ -69,12 +76,12 @@ class LoopSubject:
         full = [
             n
             for n in range(len(groups))
-            if all(len(share[n]) == STEPS == cut.sizes[n] for share, cut in zip(shares, cuts, strict=True))
+            if all(len(share[n]) == steps == cut.sizes[n] for share, cut in zip(shares, cuts, strict=True))
         ]
         if not full or set(whole.sizes[: len(groups)]) != {1}:
             raise NotVerifiable(
                 f"needs its accumulation steps under control: it stepped after {cuts[0].sizes} micro-batches "
-                f"with {STEPS} steps, after {whole.sizes} with 1"
+                f"with {steps} steps, after {whole.sizes} with 1"
             )
         ends = len(groups) - 1
         is_short = full == list(range(ends)) and sum(map(len, groups)) == len(rows)

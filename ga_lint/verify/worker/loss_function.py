@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -56,18 +56,25 @@ class LossFunctionSubject:
 
     def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
         seed = self.context.job.seed
-        dealt = data.dealt(ragged, seed, ranks) if ranks > 1 else [data.rows(ragged, seed)]
+        if ranks == 1:
+            return self.windows(data.rows(ragged, seed), STEPS, setting)
+        dealt = data.dealt(ragged, seed, ranks)
         accumulated, whole = [], []
         for start in range(0, WINDOWS * STEPS, STEPS):
             window = [row for each in dealt for row in each[start : start + STEPS]]
             batch = data.collate(window)
             whole.append(self._gradient(batch, [slice(None)], setting))
-            if ranks == 1:
-                accumulated.append(self._gradient(batch, range(STEPS), setting))
-                continue
             parts = [range(rank * STEPS, (rank + 1) * STEPS) for rank in range(ranks)]
             shares = self._on_ranks(batch, parts, setting)
             accumulated.append({"logits": torch.stack([share["logits"] for share in shares]).sum(0)})
+        return Pair([accumulated], whole)
+
+    def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
+        accumulated, whole = [], []
+        for start in range(0, WINDOWS * steps, steps):
+            batch = data.collate(rows[start : start + steps])
+            whole.append(self._gradient(batch, [slice(None)], setting))
+            accumulated.append(self._gradient(batch, range(steps), setting))
         return Pair([accumulated], whole)
 
     def _on_ranks(self, batch: data.Batch, parts: list[range], setting: str) -> list[Gradient]:

@@ -62,6 +62,11 @@ def compare(name: str, setting: str, found: Sequence[Gradient], expected: Sequen
     return worst
 
 
+def relative_distance(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """|found - expected| / |expected|."""
+    return _relative(float((found - expected).double().norm()), float(expected.double().norm()))
+
+
 def is_zero(gradients: Sequence[Gradient]) -> bool:
     return all(_norm(gradient) == 0 for gradient in gradients)
 

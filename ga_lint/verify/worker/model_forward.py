@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -56,15 +57,18 @@ class ForwardSubject:
         self.named = names if method.args.kwarg is None else None  # None: it takes any
 
     def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
-        rows = data.rows(ragged, self.context.job.seed)[: WINDOWS * STEPS]
-        windows = [rows[start : start + STEPS] for start in range(0, len(rows), STEPS)]
+        return self.windows(data.rows(ragged, self.context.job.seed), STEPS, setting)
+
+    def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
+        rows = rows[: WINDOWS * steps]
+        windows = [rows[start : start + steps] for start in range(0, len(rows), steps)]
         accumulated = [self._gradient([[row] for row in window], setting) for window in windows]
         whole = [self._gradient([window], setting) for window in windows]
         if is_zero(whole):
             raise NotVerifiable("needs a loss that reaches the model: its gradient is zero")
         return Pair([accumulated], whole)
 
-    def _gradient(self, parts: list[list[data.Row]], setting: str) -> Gradient:
+    def _gradient(self, parts: Sequence[Sequence[data.Row]], setting: str) -> Gradient:
         """The gradient as the Trainer accumulates it: divided by the parts only where no count is passed."""
         batches = [data.collate(part, self.head) for part in parts]
         is_counted = setting == COUNT_PASSED and self.is_counted

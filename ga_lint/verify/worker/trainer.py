@@ -7,6 +7,7 @@ import contextlib
 import logging
 import re
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -72,17 +73,11 @@ class TrainerSubject:
 
     def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
         seed = self.context.job.seed
-        dealt = data.dealt(ragged, seed, ranks) if ranks > 1 else [data.rows(ragged, seed)]
-        # accelerate deals whole batches to one rank after the other
-        rows = [row for batch in list(zip(*dealt, strict=True))[: WINDOWS * STEPS] for row in batch]
         if ranks == 1:
-            data.Batch.apart = data.Batch.hides_labels = False
-            first = self._train(rows, STEPS, setting)
-            if data.Batch.apart:  # a tuple, or a dictionary of batches: the Trainer finds no labels to count
-                data.Batch.hides_labels = True
-                self.context.recorder.assume("the batch has no labels at its top: the Trainer counts nothing")
-                first = self._train(rows, STEPS, setting)
-            return Pair([first], self._train(rows, 1, setting))
+            return self.windows(data.rows(ragged, seed), STEPS, setting)
+        # accelerate deals whole batches to one rank after the other
+        dealt = list(zip(*data.dealt(ragged, seed, ranks), strict=True))
+        rows = [row for batch in dealt[: WINDOWS * STEPS] for row in batch]
 
         def work(_: int) -> list[Gradient]:
             with self.context.steady.another():
@@ -90,7 +85,17 @@ class TrainerSubject:
 
         return Pair(together(ranks).run(work), self._train(rows, 1, setting))
 
-    def _train(self, rows: list[data.Row], steps: int, setting: str) -> list[Gradient]:
+    def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
+        rows = rows[: WINDOWS * steps]
+        data.Batch.apart = data.Batch.hides_labels = False
+        first = self._train(rows, steps, setting)
+        if data.Batch.apart:  # a tuple, or a dictionary of batches: the Trainer finds no labels to count
+            data.Batch.hides_labels = True
+            self.context.recorder.assume("the batch has no labels at its top: the Trainer counts nothing")
+            first = self._train(rows, steps, setting)
+        return Pair([first], self._train(rows, 1, setting))
+
+    def _train(self, rows: Sequence[data.Row], steps: int, setting: str) -> list[Gradient]:
         job, dtype = self.context.job, self.context.dtype
         head = "sequence" if setting == PER_EXAMPLE else self.head
         adapter = self.context.adapter
@@ -161,7 +166,7 @@ class _Recording(torch.optim.SGD):
 
 
 class _Rows(torch.utils.data.Dataset[data.Row]):
-    def __init__(self, rows: list[data.Row]) -> None:
+    def __init__(self, rows: Sequence[data.Row]) -> None:
         self.rows = rows
 
     def __len__(self) -> int:
