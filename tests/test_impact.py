@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ga_lint.cli.arguments import parse
-from ga_lint.cli.impact import training_of
+from ga_lint.cli.impact import fault_of, training_of
+from ga_lint.diagnostics import Effect, EffectKind
 from ga_lint.errors import UsageError
 from ga_lint.report.numeric import renderer
 from ga_lint.report.numeric.model import NumericReport, SiteImpact
@@ -26,7 +27,7 @@ from ga_lint.verify.impact import MOST_DISTINCT, Law, _Expected, impact, law_of,
 from testbed.fixtures import FIXTURES, ROOT
 from testbed.pages_html import read
 from testbed.shell import write
-from testbed.verdicts import CORRECT, EMPTY, MISSING, WRONG, run
+from testbed.verdicts import CORRECT, EMPTY, MEAN_OF_MEANS, MISSING, OF_RANKS, WRONG, run
 
 COUNTS = st.lists(st.integers(1, 5000), min_size=1, max_size=40)
 SIZE = st.integers(1, 16)
@@ -143,6 +144,13 @@ class TestLaws:
 )
 def test_factors(factor: str | None, scale: float) -> None:
     assert scale_of(factor, 8) == scale
+
+
+def test_what_one_process_cannot_show_is_what_check_says() -> None:
+    stated = replace(MEAN_OF_MEANS.finding, message="too small", effect=Effect(EffectKind.SCALE, "", "1/N"))
+    site = replace(OF_RANKS, findings=(replace(MEAN_OF_MEANS, finding=stated),))
+    assert law_of(site.verdict.runs) == Law()
+    assert fault_of(site) == Law("1/N")
 
 
 def test_the_law_that_numbers_follow() -> None:

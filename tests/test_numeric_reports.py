@@ -12,6 +12,7 @@ import pytest
 from junitparser import Failure, JUnitXml
 from junitparser import Skipped as SkippedCase
 
+from ga_lint.cli.confirm import is_cleared
 from ga_lint.outcome import Report
 from ga_lint.report.numeric import FORMATS, renderer
 from ga_lint.report.numeric.json import site_object
@@ -27,6 +28,7 @@ from testbed.verdicts import (
     EMPTY,
     HOSTILE,
     INCONCLUSIVE,
+    MEAN_OF_MEANS,
     MISSING,
     OF_RANKS,
     REFUTED,
@@ -206,10 +208,17 @@ def test_a_row_is_not_what_decides() -> None:
     assert site.run("R1") == CONFIRMED.run("R1") and site.factor == CONFIRMED.factor
 
 
+def test_a_row_keeps_no_finding_alive() -> None:
+    noise = replace(CLEARED.verdict.runs[1], relative_error=0.5, row="float16")
+    verdict = replace(CLEARED.verdict, runs=(*CLEARED.verdict.runs, noise))
+    assert is_cleared(MEAN_OF_MEANS.finding, verdict)
+    assert not is_cleared(MEAN_OF_MEANS.finding, replace(verdict, runs=(*verdict.runs, replace(noise, row=""))))
+
+
 def test_the_page_says_where_each_run_was_computed() -> None:
     (runs,) = [each for each in read(named("html", CONFIRMED)).all("table") if "computed in" in each.text]
     cells = [[cell.text for cell in row.all("td")] for row in runs.all("tr")][1:]
-    assert [row[0] + " " + row[-1] for row in cells[6:8]] == ["R4 what decides", "R0 bfloat16"]
+    assert [row[0] + " " + row[-1] for row in cells[6:8]] == ["R4 float64", "R0 bfloat16"]
     assert "computed in" not in named("html", OF_RANKS)
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from ga_lint.cli import console
 from ga_lint.cli.main import main
-from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verifier, process, sites_in
+from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verifier, process, sites_in, verify_sites
 from testbed.fixtures import ROOT
 from testbed.shell import write
 
@@ -201,6 +201,13 @@ def test_where_nothing_can_be_forked_each_site_has_a_worker(monkeypatch: pytest.
         found = [verdict for _, verdict in verifier.verdicts([site("quick"), site("wait0.1")])]
     assert [v.outcome for v in found] == [Outcome.CORRECT] * 2
     assert len({v.assumptions[0] for v in found}) == 2
+
+
+@pytest.mark.parametrize("sweep", [True, False])
+def test_pictures_are_measured_where_they_are_asked_for(sweep: bool) -> None:
+    found = list(verify_sites([site("wait0.2"), site("kill"), site("quick")], Settings(sweep=sweep)))
+    assert [verdict.site.scope for verdict in found] == ["wait0.2", "kill", "quick"]
+    assert [verdict.sweep is not None for verdict in found] == [sweep, False, sweep]
 
 
 LOSSES = """

@@ -201,5 +201,5 @@ def _runs(runs: Sequence[Run]) -> Iterator[str]:
     yield "</tbody></table></div>"
 
 
-_DECIDES = "what decides"  # float64, on the CPU
+_DECIDES = "float64"
 _NUMBERS = frozenset({"error", "allowed", "scale"})
