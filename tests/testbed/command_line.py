@@ -52,6 +52,8 @@ WORLD = {
     "ignored.py": HIT,
     ".gitignore": "ignored.py\n",
     "pyproject.toml": '[tool.ga-lint]\nignore = ["GA001"]\nextend-exclude = ["off"]\n',
+    "lengths.txt": "3\n4\n5\n40\n",
+    "lengths.jsonl": '{"n": 3, "length": 7}\n{"n": 40, "length": 9}\n',
     "other.toml": 'ignore = ["GA103"]\n',
     "broken.py": BROKEN,
 }
@@ -128,6 +130,9 @@ class _Telling:
         for place, site in enumerate(sites):
             reason = f"{self._settings}, rewrite: {site.rewritten is not None}"
             yield place, Verdict(site, Outcome.INCONCLUSIVE, (Run("R1", "", 0.5, 0.9, "weight", 1e-9),), reason=reason)
+
+    def swept(self, verdicts: Mapping[int, Verdict]) -> Iterator[tuple[int, Verdict]]:
+        return iter(())
 
     def __enter__(self) -> Self:
         return self
