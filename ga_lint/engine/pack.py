@@ -55,13 +55,12 @@ def unpack(path: Path, packed: Packed) -> FileOutcome:
 def _diagnostic(one: Diagnostic) -> Packed:
     f, effect, fix = one.finding, one.finding.effect, one.finding.fix
     trace = [[step.message, str(step.path), _span(step.span)] for step in f.trace]
-    targets = [[role, _span(span)] for role, span in fix.targets] if fix else []
     return [
         [one.fingerprint, one.noqa_row, one.source_line, [list(each) for each in one.context]],
         [f.code, f.name, f.severity.value, f.confidence.value, f.message, _span(f.span), f.label, f.scope],
         [effect.kind.value, effect.message, effect.factor, effect.value],
         trace,
-        [fix.fixer, fix.tier.value, fix.summary, targets, [list(each) for each in fix.options]] if fix else None,
+        _fix(fix) if fix else None,
         f.fix_refusal,
     ]
 
@@ -86,10 +85,22 @@ def _to_diagnostic(path: Path, packed: Packed) -> Diagnostic:
     return Diagnostic(path, finding, fingerprint, noqa_row, line, tuple((row, near) for row, near in context))
 
 
+def _fix(fix: FixRequest) -> Packed:
+    targets = [[role, _span(span)] for role, span in fix.targets]
+    options = [list(each) for each in fix.options]
+    return [fix.fixer, fix.tier.value, fix.summary, targets, options, [_fix(each) for each in fix.also]]
+
+
 def _to_fix(packed: Packed) -> FixRequest:
-    fixer, tier, summary, targets, options = packed
-    places = tuple((role, _to_span(span)) for role, span in targets)
-    return FixRequest(fixer, FixTier(tier), summary, places, tuple((name, text) for name, text in options))
+    fixer, tier, summary, targets, options, also = packed
+    return FixRequest(
+        fixer,
+        FixTier(tier),
+        summary,
+        tuple((role, _to_span(span)) for role, span in targets),
+        tuple((name, text) for name, text in options),
+        tuple(_to_fix(each) for each in also),
+    )
 
 
 def _span(span: Span) -> list[int]:
