@@ -1,13 +1,15 @@
-"""How is ga-lint used from Python? Three functions, re-exported by the package."""
+"""How is ga-lint used from Python? Three functions, and what they can be told, re-exported by the package."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
 
-from ga_lint.config import ConfigFinder, Flags
+from ga_lint.config import ConfigFinder, Flags, Selection
 from ga_lint.diagnostics import Diagnostic
 from ga_lint.outcome import Report
+
+__all__ = ["Flags", "Selection", "check_paths", "check_source", "fix_source"]
 
 
 def check_paths(paths: Iterable[str | Path], flags: Flags | None = None, *, isolated: bool = False) -> Report:

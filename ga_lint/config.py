@@ -12,10 +12,10 @@ from pathlib import Path
 from ga_lint.diagnostics import Confidence
 from ga_lint.errors import UsageError
 
-# ruff's list. Plain names, so that the usual run needs no pattern library.
+# ruff's list and our own cache. Plain names, so that the usual run needs no pattern library.
 DEFAULT_EXCLUDE = (
-    ".bzr", ".direnv", ".eggs", ".git", ".git-rewrite", ".hg", ".ipynb_checkpoints", ".mypy_cache", ".nox",
-    ".pants.d", ".pyenv", ".pytest_cache", ".pytype", ".ruff_cache", ".svn", ".tox", ".venv", ".vscode",
+    ".bzr", ".direnv", ".eggs", ".ga_lint_cache", ".git", ".git-rewrite", ".hg", ".ipynb_checkpoints", ".mypy_cache",
+    ".nox", ".pants.d", ".pyenv", ".pytest_cache", ".pytype", ".ruff_cache", ".svn", ".tox", ".venv", ".vscode",
     "__pycache__", "__pypackages__", "_build", "buck-out", "build", "dist", "node_modules", "site-packages", "venv",
 )  # fmt: skip
 CONFIDENCES = tuple(str(confidence) for confidence in Confidence)
@@ -159,7 +159,9 @@ def read_config(path: Path, *, root: Path) -> Config | None:
 
     try:
         document = tomllib.loads(data.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(shown, f"not valid TOML: byte {error.start + 1} is no UTF-8") from None
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(shown, f"not valid TOML: {error}") from None
     tool = document.get("tool", {})
     table = tool.get("ga-lint") if isinstance(tool, dict) else None

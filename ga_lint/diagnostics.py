@@ -132,6 +132,12 @@ class Diagnostic:
     text: str | None = field(default=None, repr=False, compare=False)  # the whole file, where its rows are the file's
     in_module: Finding | None = field(default=None, repr=False, compare=False)  # in a notebook: by the module's rows
 
+    def __str__(self) -> str:
+        """Place, rule and message in a line, as `--output-format concise` has them."""
+        finding, start = self.finding, self.finding.span.start
+        cell = "" if self.cell is None else f"cell {self.cell}:"
+        return f"{self.path}:{cell}{start.row}:{start.column}: {finding.code} [{finding.name}] {finding.message}"
+
     @property
     def stated(self) -> Finding:
         """The finding as the rule stated it: its places are those of the file's text."""

@@ -69,6 +69,7 @@ class Report:
     fail_on: Severity = Severity.INFO
     exit_zero: bool = False
     notes: tuple[str, ...] = field(default=())  # lines for stderr, such as "no Python files found"
+    partial: bool = False  # known findings are left out, so that none are left does not mean that there are none
     below: str = ""  # the working folder as CI counts it, from the root of the repository
 
     @property

@@ -82,6 +82,20 @@ class TestBaseline:
         entries = json.loads((folder / "known.json").read_text())["findings"]
         assert [entry["path"] for entry in entries] == ["src/broken.py", "src/hit.py", "src/other.py"]
 
+    def test_two_projects_of_one_repository_can_hold_the_same_file(self, tmp_path: Path) -> None:
+        """Their fingerprints are equal, since each counts its paths from its own root."""
+        write(tmp_path, {"a/pyproject.toml": "", "a/hit.py": HIT, "b/pyproject.toml": "", "b/clean.py": "x = 1\n"})
+        check(tmp_path, "--update-baseline")
+        write(tmp_path, {"b/hit.py": HIT})
+        ran = check(tmp_path)
+        assert [line.split(":")[0] for line in ran.out.splitlines()] == ["b/hit.py"]
+        (tmp_path / "b" / "hit.py").rename(tmp_path / "a" / "hit.py")
+        assert check(tmp_path, "--error-stale-baseline").code == 0
+
+    def test_that_nothing_is_new_does_not_read_as_clean(self, folder: Path) -> None:
+        ran = ga_lint("check", "--baseline", "known.json", cwd=folder)
+        assert (ran.code, ran.out) == (0, "No new wrong loss normalisation found.\n")
+
     def test_a_failure_is_not_hidden(self, folder: Path) -> None:
         write(folder, {"src/binary.py": b"\0"})
         assert check(folder, "--update-baseline").code == 2
@@ -97,24 +111,6 @@ class TestBaseline:
         after = (folder / "src" / "hit.py").read_text()
         assert after.startswith(HIT)
         assert after.count("/= cfg.accum") == 1
-
-    @pytest.mark.parametrize(
-        ("content", "line"),
-        [
-            (None, "error: known.json: no such baseline; write one with --update-baseline\n"),
-            ("[", "error: known.json: not a baseline (Expecting value: line 1 column 2 (char 1)); write a new one"),
-            ("{}", "error: known.json: not a baseline ('version'); write a new one with --update-baseline\n"),
-            ('{"version": 2}', "error: known.json: a baseline of version 2, not 1; write a new one\n"),
-            ('{"version": 1, "findings": [{"path": "a"}]}', "error: known.json: not a baseline (Entry.__init__() miss"),
-        ],
-    )
-    def test_a_baseline_that_is_none(self, content: str | None, line: str, tmp_path: Path) -> None:
-        if content is not None:
-            write(tmp_path, {"known.json": content})
-        ran = check(tmp_path)
-        assert ran.code == 2
-        assert ran.err.startswith(line)
-        assert ran.err.count("\n") == 1
 
     @pytest.mark.parametrize("flag", ["--update-baseline", "--prune-baseline", "--error-stale-baseline"])
     def test_the_file_must_be_named(self, flag: str, tmp_path: Path) -> None:
@@ -224,16 +220,5 @@ class TestDiffBase:
             in ga_lint("check", "--diff-base", "main", cwd=tmp_path / "clone").err
         )
 
-    def test_mistakes_are_one_line(self, repo: Path, tmp_path: Path) -> None:
-        for cwd, base, line in [
-            (repo, "nowhere", "error: --diff-base: git knows no commit 'nowhere' here\n"),
-            (repo, "--output=x", "error: --diff-base: git knows no commit '--output=x' here\n"),
-            (tmp_path, "main", "error: --diff-base: fatal: not a git repository"),
-        ]:
-            ran = ga_lint("check", f"--diff-base={base}", cwd=cwd)
-            assert ran.code == 2
-            assert ran.err.startswith(line)
-            assert ran.err.count("\n") == 1
-        ran = ga_lint("check", "--diff-base", "main", cwd=repo, env={"PATH": "/nowhere"})
-        assert (ran.code, ran.err) == (2, "error: --diff-base needs git, which is not installed\n")
+    def test_stdin_has_no_history(self, repo: Path) -> None:
         assert "stdin has no history" in ga_lint("check", "-", "--diff-base", "main", cwd=repo).err

@@ -87,7 +87,7 @@ class Editor:
         return [action for action in answer or [] if isinstance(action, types.CodeAction)]
 
     async def hover(self, name: str, line: int, character: int) -> str | None:
-        document = types.TextDocumentIdentifier(self.uri(name))
+        document = types.TextDocumentIdentifier(name if ":" in name else self.uri(name))
         params = types.HoverParams(document, types.Position(line, character))
         answer = await self.client.text_document_hover_async(params)
         return answer.contents.value if answer and isinstance(answer.contents, types.MarkupContent) else None
@@ -248,6 +248,9 @@ def test_a_notebook(session: Session) -> None:
         (found,) = await editor.diagnostics("#c2")
         assert found.code == "GA103"
         assert "/= cfg.accum" in cells[2].splitlines()[found.range.start.line]
+        page = await editor.hover(uris[2], found.range.start.line, found.range.start.character)
+        assert page is not None and page.startswith("# GA103 double-division")
+        assert await editor.hover(uris[0], found.range.start.line, found.range.start.character) is None
         fix, silence = await editor.actions(uris[2], found)
         assert fix.is_preferred and "/= cfg.accum" not in applied(cells[2], fix)
         assert f"ga-lint: ignore[{found.code}]" in applied(cells[2], silence)

@@ -6,10 +6,12 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 import yaml
 
@@ -82,6 +84,13 @@ class TestAction:
     def test_no_input_is_pasted_into_a_script(self) -> None:
         assert not [step["id"] for step in ACTION["runs"]["steps"] if "${{" in step["run"]]
 
+    @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
+    def test_its_scripts_pass_shellcheck(self) -> None:
+        for step in ACTION["runs"]["steps"]:
+            words = ["shellcheck", "--shell=bash", "-"]
+            done = subprocess.run(words, input=step["run"], capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout
+
     def test_on_a_repository_with_findings(self, tmp_path: Path, path: str) -> None:
         write(tmp_path, {"src/hit.py": HIT, "src/broken.py": BROKEN, "other.py": BROKEN})
         ran = self.run("check", tmp_path, path, src="src", sarif_file="ga.sarif")
@@ -118,6 +127,38 @@ class TestAction:
         )
 
 
+# What reviewdog's proto/rdf/reviewdog.proto says, and nothing more: a field that it does not know is a mistake of ours.
+_PLACE = {"properties": {key: {"type": "integer"} for key in ("line", "column")}, "additionalProperties": False}
+_RANGE = {"properties": dict.fromkeys(("start", "end"), _PLACE), "required": ["start"], "additionalProperties": False}
+_TEXT = {"type": "string"}
+_SEVERITY = {"enum": ["ERROR", "WARNING", "INFO"]}
+_RDFORMAT = {
+    "properties": {
+        "source": {"properties": {"name": _TEXT, "url": _TEXT}, "additionalProperties": False},
+        "severity": _SEVERITY,
+        "diagnostics": {
+            "type": "array",
+            "items": {
+                "properties": {
+                    "message": _TEXT,
+                    "location": {"properties": {"path": _TEXT, "range": _RANGE}, "additionalProperties": False},
+                    "severity": _SEVERITY,
+                    "code": {"properties": {"value": _TEXT, "url": _TEXT}, "additionalProperties": False},
+                    "suggestions": {
+                        "type": "array",
+                        "items": {"properties": {"range": _RANGE, "text": _TEXT}, "additionalProperties": False},
+                    },
+                },
+                "required": ["message", "location"],
+                "additionalProperties": False,
+            },
+        },
+    },
+    "required": ["diagnostics"],
+    "additionalProperties": False,
+}
+
+
 class TestSnippets:
     def test_github(self, tmp_path: Path) -> None:
         schema_accepts("github-workflows", snippet("github"), tmp_path)
@@ -143,7 +184,9 @@ class TestSnippets:
         assert theirs.startswith("reviewdog -f=rdjson ")
         write(tmp_path, {"hit.py": HIT})
         ran = ga_lint(*shlex.split(ours)[1:], cwd=tmp_path)
-        assert [found["code"]["value"] for found in json.loads(ran.out)["diagnostics"]] == ["GA103"]
+        document = json.loads(ran.out)
+        assert [found["code"]["value"] for found in document["diagnostics"]] == ["GA103"]
+        jsonschema.validate(document, _RDFORMAT)
 
     def test_baseline(self, tmp_path: Path) -> None:
         write(tmp_path, {"hit.py": HIT})

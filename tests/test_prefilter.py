@@ -9,6 +9,7 @@ import pytest
 from ga_lint.engine import run
 from ga_lint.engine.own_rules import known_rules
 from ga_lint.engine.prefilter import Prefilter
+from ga_lint.facts.model import FORWARD_WORDS
 from testbed.fixtures import all_fixtures, check, diagnostics
 from testbed.shell import BROKEN, ga_lint, write
 
@@ -26,7 +27,9 @@ def test_only_rules_whose_words_are_there() -> None:
     assert prefilter.possible(b"x = 1\n") == ()
     for rule in known_rules():
         for needle in rule.needles:
-            assert rule in prefilter.possible(b"x = 1  # " + needle)
+            assert rule in prefilter.possible(b"x = 1  # def forward(self, labels) " + needle)
+    for needle in FORWARD_WORDS:
+        assert prefilter.possible(b"x = 1  # labels, but no forward: " + needle) == ()
 
 
 def test_a_small_tree_is_parsed_whole_and_a_named_file_always(tmp_path: Path) -> None:

@@ -13,8 +13,12 @@ torch = pytest.importorskip("torch")
 from ga_lint.verify.worker import ranks  # noqa: E402 - torch may be missing
 from ga_lint.verify.worker.averaging import DataParallel  # noqa: E402
 from ga_lint.verify.worker.collectives import combined, exchanged, patch_distributed  # noqa: E402
+from ga_lint.verify.worker.distribution import distribution  # noqa: E402
 from ga_lint.verify.worker.neutral import Steady  # noqa: E402
 from ga_lint.verify.worker.ranks import Apart, Ranks  # noqa: E402
+from ga_lint.verify.worker.reading import read_loop  # noqa: E402
+from ga_lint.verify.worker.sources import Module  # noqa: E402
+from testbed.fixtures import FIXTURES  # noqa: E402
 
 
 @pytest.fixture
@@ -143,3 +147,26 @@ def test_the_forward_decides_whether_gradients_are_averaged(where: tuple[bool, b
         return float(model.weight.grad)
 
     assert Ranks(2).run(work) == ([1.5, 1.5] if averaged else [1.0, 2.0])
+
+
+def test_a_number_that_is_called_accumulate_is_no_accelerator() -> None:
+    """`cfg.accumulate` in the code of one process: no ranks, and so no R4."""
+    path = FIXTURES / "GA101-mean-of-means" / "losses_in_a_dictionary.py"
+    reading = read_loop(Module(path, path.read_text(encoding="utf-8")), "train", 12, None)
+    assert reading.stack is None and "accelerator" not in reading.roles.values()
+
+
+@pytest.mark.parametrize(
+    ("text", "takes"),
+    [
+        ("model = DDP(model)", "mean"),
+        ("fully_shard(model)", "mean"),
+        ("fully_shard(model)\nmodel.set_gradient_divide_factor(1.0)", "sum"),
+        ("import torch.distributed as dist\nfor p in ps:\n    dist.all_reduce(p.grad)", None),
+        ("import torch.distributed as dist\ndist.barrier()", "mean"),
+    ],
+)
+def test_who_averages_is_read_from_the_file(text: str, takes: str | None) -> None:
+    found = distribution(text, frozenset({"model"}))
+    assert found is not None and found.takes == takes
+    assert distribution("model.train()", frozenset({"model"})) is None

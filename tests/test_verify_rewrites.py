@@ -184,9 +184,11 @@ def test_class_weights_leave_the_control_without_a_say(verifier: Verifier) -> No
 
 @pytest.mark.parametrize("name", [name for name in PAIRS if name.startswith(("loop", "accelerate"))])
 def test_equal_counts_find_nothing(verifier: Verifier, name: str) -> None:
+    """In full windows; a short last one that is divided as if it were full is wrong with equal counts too."""
     verdict = verdict_of(verifier, name, ragged=False)
-    assert verdict.outcome is Outcome.CORRECT, verdict.reason
-    assert {run.relative_error < 1e-12 for run in verdict.runs if run.name != "R0"} == {True}
+    steps_on_short = any((run.name, run.setting) == ("R0", "short last window") for run in verdict.runs)
+    assert verdict.outcome is (Outcome.CONFIRMED if steps_on_short else Outcome.CORRECT), verdict.reason
+    assert {run.relative_error < 1e-12 for run in verdict.runs if not run.setting} == {True}
 
 
 @pytest.mark.parametrize("mistake", ["count and factor of one rank", "unshifted count"])

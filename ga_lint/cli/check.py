@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
-from ga_lint.cli.common import below_workspace, end, finder_of, paths_of
+from ga_lint.cli.common import below_workspace, end, finder_of, paths_of, told_outcomes
 from ga_lint.cli.known import KnownFindings
 from ga_lint.cli.output import outputs_of, wants_edits, write_outputs
-from ga_lint.config import ConfigFinder
+from ga_lint.config import ConfigFinder, project_root
 from ga_lint.diagnostics import Severity
-from ga_lint.engine.run import PROPOSED, check, check_text, checking, visit_files, visit_text
+from ga_lint.engine.run import PROPOSED, check, check_text, finishing, visit_files, visit_text
 from ga_lint.errors import UsageError
-from ga_lint.outcome import Clean, Report, Skipped
+from ga_lint.outcome import Report
 from ga_lint.report import renderer
 from ga_lint.report.text import plural, shown
+
+if TYPE_CHECKING:
+    from ga_lint.engine.cache import Cache
+
+_MOST_JOBS = 8  # more processes read the same files again more often than they save time
 
 
 def run(arguments: Arguments) -> int:
@@ -36,6 +43,7 @@ def run(arguments: Arguments) -> int:
         _report(arguments, finder, known),
         fail_on=Severity(arguments.text("fail_on") or "info"),
         exit_zero=arguments.switch("exit_zero"),
+        partial=bool(known.reasons),
         below=below_workspace(),
     )
     if arguments.switch("statistics"):
@@ -48,14 +56,40 @@ def run(arguments: Arguments) -> int:
 
 
 def _report(arguments: Arguments, finder: ConfigFinder, known: KnownFindings) -> Report:
-    visit = checking(edits=wants_edits(arguments), known=known.reasons)
+    edits = wants_edits(arguments)
     if "-" in arguments.words:
         if len(arguments.words) > 1:
             raise UsageError("`-` reads stdin and stands alone; give the paths in a second run")
-        return check_text(Path(arguments.text("stdin_filename") or "-"), sys.stdin.buffer.read(), finder, visit)
-    force = arguments.switch("force_exclude")
+        data = sys.stdin.buffer.read()
+        finish = finishing(edits=edits, known=known.reasons, data=data)
+        return check_text(Path(arguments.text("stdin_filename") or "-"), data, finder, finish)
+    finish, jobs = finishing(edits=edits, known=known.reasons), _jobs(arguments)
+    force, paths, cache = arguments.switch("force_exclude"), paths_of(arguments), _cache(arguments)
     with console.ProgressBar("Checking") as progress:
-        return check(paths_of(arguments), finder, visit, force_exclude=force, progress=progress)
+        return check(paths, finder, finish, force_exclude=force, progress=progress, jobs=jobs, cache=cache)
+
+
+def _jobs(arguments: Arguments) -> int:
+    """As many processes as were asked for, else as processors may be used."""
+    given = arguments.text("jobs")
+    if given is None:
+        return min(
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, _MOST_JOBS
+        )
+    if not given.isdecimal() or int(given) < 1:
+        raise UsageError(f"--jobs must be a whole number from 1 on, not {given!r}")
+    return int(given)
+
+
+def _cache(arguments: Arguments) -> Cache | None:
+    given = arguments.text("cache_dir")
+    if arguments.switch("no_cache"):
+        if given:
+            raise UsageError("--no-cache and --cache-dir contradict each other; give one")
+        return None
+    from ga_lint.engine.cache import FOLDER, Cache
+
+    return Cache(Path(given) if given else Path(project_root(os.getcwd()), FOLDER))
 
 
 def _add_ignores(arguments: Arguments, finder: ConfigFinder, known: KnownFindings) -> int:
@@ -78,12 +112,7 @@ def _notes(report: Report, arguments: Arguments) -> list[str]:
     if wants_edits(arguments) and bare and len(report.diagnostics) > PROPOSED:
         notes.append(f"the edits of {plural(bare, 'finding')} are left out; `ga-lint fix --diff` prints them")
     if arguments.switch("verbose"):
-        for outcome in report.outcomes:
-            match outcome:
-                case Skipped(path, reason):
-                    notes.append(f"skipped: {shown(path)}: {reason.value}")
-                case Clean(path):
-                    notes.append(f"clean: {shown(path)}")
+        notes += told_outcomes(report)
     return notes
 
 

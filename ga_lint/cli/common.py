@@ -12,7 +12,7 @@ from ga_lint.cli.arguments import Arguments
 from ga_lint.config import RELEASES_WANTED, ConfigFinder, Flags, Selection, names_releases
 from ga_lint.diagnostics import Confidence
 from ga_lint.errors import UsageError
-from ga_lint.outcome import Report
+from ga_lint.outcome import Clean, Report, Skipped
 from ga_lint.report.text import shown
 
 
@@ -42,6 +42,7 @@ def finder_of(arguments: Arguments) -> ConfigFinder:
         transformers_version=releases,
         ignore_suppressions=arguments.switch("ignore_suppressions"),
     )
+    _refuse_bad_patterns(arguments)
     config, isolated = arguments.text("config"), arguments.switch("isolated")
     if config and isolated:
         raise UsageError("--config and --isolated contradict each other; give one")
@@ -57,6 +58,25 @@ def _refuse_unknown_rules(selection: Selection) -> None:
         refuse_unknown(selectors, known_rules())
 
 
+def _refuse_bad_patterns(arguments: Arguments) -> None:
+    for option in ("exclude", "extend_exclude"):
+        if patterns := arguments.items(option):
+            from ga_lint.engine.patterns import refuse_bad
+
+            refuse_bad(f"--{option.replace('_', '-')}", patterns)
+
+
+def writable(flag: str, path: Path) -> Path:
+    """The path, after a look whether a file can be there: to say so later would cost a whole run."""
+    if path.is_dir():
+        raise UsageError(f"{flag}: {path} cannot be written: it is a folder")
+    if not path.parent.is_dir():
+        raise UsageError(f"{flag}: {path} cannot be written: no folder {path.parent}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise UsageError(f"{flag}: {path} cannot be written: permission denied")
+    return path
+
+
 def end(report: Report, arguments: Arguments, more_notes: Sequence[str] = ()) -> int:
     """Say on stderr what could not be looked at and how much was; the exit code."""
     for failure in report.failures:
@@ -66,6 +86,20 @@ def end(report: Report, arguments: Arguments, more_notes: Sequence[str] = ()) ->
             console.note(line)
     console.note(report.summary())
     return report.exit_code
+
+
+def told_outcomes(report: Report) -> list[str]:
+    """What became of each file of which nothing else is said, for --verbose."""
+    notes = []
+    for outcome in report.outcomes:
+        match outcome:
+            case Skipped(path, reason):
+                notes.append(f"skipped: {shown(path)}: {reason.value}")
+            case Clean(path):
+                notes.append(f"clean: {shown(path)}")
+            case _:
+                pass
+    return notes
 
 
 class Ci(enum.Enum):

@@ -130,7 +130,8 @@ def write_page(markdown: str, *, color: bool) -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
-    Console(force_terminal=True).print(Markdown(markdown))
+    # The terminal's own colours on its own background, whether that is light or dark.
+    Console(force_terminal=True).print(Markdown(markdown, code_theme="ansi_dark"))
 
 
 def note(line: str) -> None:

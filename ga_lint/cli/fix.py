@@ -11,7 +11,7 @@ from pathlib import Path
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.ask import Asker
-from ga_lint.cli.common import below_workspace, end, finder_of, paths_of
+from ga_lint.cli.common import below_workspace, end, finder_of, paths_of, told_outcomes
 from ga_lint.cli.confirm import Confirmer
 from ga_lint.cli.known import KnownFindings
 from ga_lint.cli.output import outputs_of, write_outputs
@@ -31,6 +31,7 @@ def run(arguments: Arguments) -> int:
     asker = _asker(arguments)
     outputs_of(arguments)  # a mistake there must not cost a whole run
     finder = finder_of(arguments)
+    known = KnownFindings(arguments).reasons
     with _confirmer(arguments) as confirm:
         policy = Policy(
             unsafe=arguments.switch("unsafe_fixes"),
@@ -38,7 +39,7 @@ def run(arguments: Arguments) -> int:
             confirm=confirm,
             ask=asker,
             write=not arguments.switch("diff"),
-            known=KnownFindings(arguments).reasons,
+            known=known,
         )
         if "-" in arguments.words:
             return _fix_stdin(arguments, policy)
@@ -47,8 +48,8 @@ def run(arguments: Arguments) -> int:
             report = fix(
                 paths_of(arguments), finder, policy, force_exclude=arguments.switch("force_exclude"), progress=progress
             )
-    report = replace(report, left=replace(report.left, below=below_workspace()))
-    notes = list(_notes(report, arguments, confirm))
+    report = replace(report, left=replace(report.left, below=below_workspace(), partial=bool(known)))
+    notes = [*(told_outcomes(report.left) if arguments.switch("verbose") else ()), *_notes(report, arguments, confirm)]
     if arguments.switch("diff"):
         color = console.wants_color(arguments.text("color"))
         for rewriting in report.rewritten:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
+from ga_lint.cli.common import writable
 from ga_lint.engine.known import Known
 from ga_lint.errors import UsageError
 from ga_lint.outcome import EXIT_CLEAN, EXIT_FINDINGS, Report
@@ -28,12 +29,14 @@ class KnownFindings:
             if arguments.switch(name) and self._path is None:
                 raise UsageError(f"--{name.replace('_', '-')} needs --baseline FILE")
         update = arguments.switch("update_baseline")
+        if self._path is not None and (update or arguments.switch("prune_baseline")):
+            writable("--baseline", self._path)
         self._baseline: Baseline | None = None
         if self._path is not None:
             from ga_lint.engine.baseline import Baseline, read_baseline  # most runs need neither this nor git
 
             is_new = update and not self._path.exists()
-            self._baseline = Baseline(() if is_new else read_baseline(self._path), takes_all=update)
+            self._baseline = Baseline(self._path.parent, () if is_new else read_baseline(self._path), takes_all=update)
             self.reasons = (self._baseline,)
         if revision := arguments.text("diff_base"):
             if "-" in arguments.words:

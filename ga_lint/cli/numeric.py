@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from ga_lint.cli.arguments import Arguments
 from ga_lint.errors import UsageError
@@ -26,6 +27,10 @@ def settings_of(arguments: Arguments) -> Settings:
         raise UsageError(f"--seed takes a whole number, --timeout seconds: {error}") from None
     if not 0 < settings.timeout < _LONGEST:
         raise UsageError(f"--timeout takes seconds, more than 0 and less than {_LONGEST:g}: {settings.timeout:g}")
+    if named := arguments.text("adapter"):
+        if not Path(named).is_file():
+            raise UsageError(f"--adapter: no such file: {named}")
+        settings = replace(settings, adapter=Path(named))
     ranks = _ranks(arguments)
     device = _device(arguments, ranks)
     dtypes = _dtypes(arguments)

@@ -20,16 +20,15 @@ class Kind(enum.Enum):
 
 
 class Panel(enum.Enum):
-    """Under which heading the help shows an option."""
+    """Under which heading the help shows an option, in this order."""
 
     RULES = "Rules"
     FILES = "Files"
-    BASELINE = "Known findings"
-    COMMENTS = "Suppression"
-    OUTPUT = "Output"
+    KNOWN = "Known findings"
     FIXING = "Rewriting"
     NUMBERS = "Numeric check"
     IMPACT = "Impact"
+    OUTPUT = "Output"
     SETTINGS = "Settings"
 
 
@@ -67,13 +66,13 @@ class Command:
         return tuple(option for option in OPTIONS if self.name in option.commands.split())
 
 
-_PATHS = "Files and folders (default: the working folder)."
+_PATHS = "Files and folders (default: .)"
 COMMANDS = (
-    Command("check", "Report losses that gradient accumulation gets wrong.", "PATHS", _PATHS + " `-` reads stdin."),
-    Command("fix", "Rewrite what can be proved.", "PATHS", _PATHS + " `-` reads stdin."),
+    Command("check", "Report losses that gradient accumulation gets wrong.", "PATHS", _PATHS + ", or `-`."),
+    Command("fix", "Rewrite what can be proved.", "PATHS", _PATHS + ", or `-`."),
     Command("verify", "Run short numeric checks of the losses and of their rewrites.", "PATHS", _PATHS),
+    Command("rule", "Show a rule's page.", "RULE", "Codes or names: GA101, mean-of-means."),
     Command("server", "Serve an editor as a language server.", "", ""),
-    Command("rule", "Show a rule's page.", "RULE", "A code or a name: GA101, mean-of-means."),
 )
 
 _ALL = "check fix verify"
@@ -81,80 +80,73 @@ _COLORS = ("auto", "always", "never")
 _LIST, _TEXT = Kind.LIST, Kind.TEXT
 # fmt: off
 OPTIONS = (
-    Option("--select", _ALL, "Rules to run: codes, prefixes, names or ALL.", Panel.RULES, _LIST, "RULES"),
-    Option("--ignore", _ALL, "Rules to leave out; the most specific selector wins.", Panel.RULES, _LIST, "RULES"),
-    Option("--extend-select", _ALL, "Rules to run besides the selected ones.", Panel.RULES, _LIST, "RULES"),
-    Option("--min-confidence", "check fix", "Leave out findings below it (default: likely).", Panel.RULES, _TEXT,
-           "LEVEL", CONFIDENCES),
-    Option("--transformers-version", _ALL, "The release or range to judge for (default: what the project asks for).",
-           Panel.RULES, _TEXT, "VERSION"),
+    Option("--select", _ALL, "Codes, prefixes, names or ALL (default: GA).", Panel.RULES, _LIST, "RULES"),
+    Option("--ignore", _ALL, "Leave these out; the most specific one wins.", Panel.RULES, _LIST, "RULES"),
+    Option("--extend-select", _ALL, "Run these besides.", Panel.RULES, _LIST, "RULES"),
+    Option("--min-confidence", "check fix", "possible, likely (default) or certain.", Panel.RULES, _TEXT, "LEVEL",
+           CONFIDENCES),
+    Option("--transformers-version", _ALL, "Judge for it (default: the project's own).", Panel.RULES, _TEXT, "VERSION"),
 
-    Option("--exclude", _ALL, "Patterns to leave out, instead of the default ones.", Panel.FILES, _LIST, "PATTERNS"),
-    Option("--extend-exclude", _ALL, "Patterns to leave out besides.", Panel.FILES, _LIST, "PATTERNS"),
-    Option("--force-exclude", _ALL, "Leave excluded files out even when they are named.", Panel.FILES),
+    Option("--exclude", _ALL, "Leave these out instead of the usual ones.", Panel.FILES, _LIST, "PATTERNS"),
+    Option("--extend-exclude", _ALL, "Leave these out besides.", Panel.FILES, _LIST, "PATTERNS"),
+    Option("--force-exclude", _ALL, "Leave them out even where they are named.", Panel.FILES),
     Option("--respect-gitignore", _ALL, "Leave out what .gitignore names (default).", Panel.FILES,
            off="--no-respect-gitignore"),
     Option("--stdin-filename", "check fix", "The path that the text on stdin would have.", Panel.FILES, _TEXT, "FILE"),
-    Option("--diff-base", "check fix", "Only findings that touch a line changed since the merge base with it.",
-           Panel.FILES, _TEXT, "REVISION"),
-    Option("--show-files", "check", "List the files that would be checked, and stop.", Panel.FILES),
+    Option("--jobs", "check", "Processes to share them (default: the cores).", Panel.FILES, _TEXT, "NUMBER"),
+    Option("--no-cache", "check", "Look at every file anew, and keep nothing.", Panel.FILES),
+    Option("--cache-dir", "check", "Where to keep results (.ga_lint_cache).", Panel.FILES, _TEXT, "FOLDER"),
 
-    Option("--baseline", "check fix", "Leave out the known findings in this file.", Panel.BASELINE, _TEXT, "FILE"),
-    Option("--update-baseline", "check", "Write the findings of this run into it.", Panel.BASELINE),
-    Option("--prune-baseline", "check", "Take entries out of which the fault is gone.", Panel.BASELINE),
-    Option("--error-stale-baseline", "check", "Exit with 1 when there are such entries.", Panel.BASELINE),
-
-    Option("--ignore-suppressions", "check", "Look behind the comments that silence findings.", Panel.COMMENTS),
-    Option("--add-ignore", "check", "Silence what is found by comments, with a reason if one is given.", Panel.COMMENTS,
-           Kind.OPTIONAL, "[=REASON]"),
+    Option("--baseline", "check fix", "Leave out the findings that are in it.", Panel.KNOWN, _TEXT, "FILE"),
+    Option("--update-baseline", "check", "Write this run's findings into it.", Panel.KNOWN),
+    Option("--prune-baseline", "check", "Drop entries of which the fault is gone.", Panel.KNOWN),
+    Option("--error-stale-baseline", "check", "Exit with 1 when there are such entries.", Panel.KNOWN),
+    Option("--diff-base", "check fix", "Only what touches a line changed since then.", Panel.KNOWN, _TEXT, "REVISION"),
+    Option("--add-ignore", "check", "Silence every finding by a comment.", Panel.KNOWN, Kind.OPTIONAL, "[=REASON]"),
+    Option("--ignore-suppressions", "check", "Look behind such comments.", Panel.KNOWN),
 
     Option("--diff", "fix", "Print patches instead of writing.", Panel.FIXING),
-    Option("--unsafe-fixes", "fix", "Also write rewrites that change the gradient by intent.", Panel.FIXING),
-    Option("--verify", "fix", "Check every rewrite numerically (default where torch is installed).", Panel.FIXING,
-           off="--no-verify"),
+    Option("--unsafe-fixes", "fix", "Also write what changes gradients by intent.", Panel.FIXING),
+    Option("--verify", "fix", "Check by numbers (default if torch is there).", Panel.FIXING, off="--no-verify"),
     Option("--verified-only", "fix", "Write only what the numeric check confirms.", Panel.FIXING),
-    Option("--ask", "fix", "Show each rewrite, safe or unsafe, and ask before it is written.", Panel.FIXING),
+    Option("--ask", "fix", "Show each rewrite and ask before writing it.", Panel.FIXING),
     Option("--exit-non-zero-on-fix", "fix", "Exit with 1 when a file was rewritten.", Panel.FIXING),
 
     Option("--timeout", "verify", "Time limit for one site (default: 30).", Panel.NUMBERS, _TEXT, "SECONDS"),
     Option("--seed", "verify", "Seed of the data (default: 0).", Panel.NUMBERS, _TEXT, "N"),
     Option("--dtype", "verify", "Add rows in these types; float64 decides.", Panel.NUMBERS, _LIST, "DTYPES"),
-    Option("--device", "verify", "auto, cpu or cuda[:n]: add a row from there; the CPU decides.", Panel.NUMBERS, _TEXT,
-           "DEVICE"),
-    Option("--ranks", "verify", "Run distributed sites on so many real processes too.", Panel.NUMBERS, _TEXT, "N"),
+    Option("--device", "verify", "Add a row from auto, cpu or cuda[:n].", Panel.NUMBERS, _TEXT, "DEVICE"),
+    Option("--ranks", "verify", "Run what is distributed on N processes too.", Panel.NUMBERS, _TEXT, "N"),
     Option("--fsdp", "verify", "Shard the model of those processes.", Panel.NUMBERS),
+    Option("--adapter", "verify", "Take model and batches from this file.", Panel.NUMBERS, _TEXT, "FILE"),
 
-    Option("--impact", "verify", "What a fault does to your training: how gradients are scaled, and what targets of "
-           "short and long samples weigh, where 1 is right, expected over random windows. The file has each sample's "
-           "number of targets, one a line, or JSON lines. Needs no torch.", Panel.IMPACT, _TEXT, "FILE"),
-    Option("--field", "verify", "The field of the JSON lines: a count, or a list of labels.", Panel.IMPACT, _TEXT,
-           "NAME"),
-    Option("--accumulation-steps", "verify", "Micro-batches in a window (default: as in the code).", Panel.IMPACT,
-           _TEXT, "N"),
-    Option("--batch-size", "verify", "Samples in a micro-batch (default: as in the code).", Panel.IMPACT, _TEXT, "N"),
+    Option("--impact", "verify", "Say what a fault does to these target counts.", Panel.IMPACT, _TEXT, "FILE"),
+    Option("--field", "verify", "The count, or the labels, in JSON lines.", Panel.IMPACT, _TEXT, "NAME"),
+    Option("--accumulation-steps", "verify", "Instead of the code's.", Panel.IMPACT, _TEXT, "N"),
+    Option("--batch-size", "verify", "Samples in a micro-batch, likewise.", Panel.IMPACT, _TEXT, "N"),
 
-    Option("--output-format", "check fix", f"auto (default: full, with the annotations of a CI), {', '.join(FORMATS)}.",
+    Option("--output-format", "check fix", f"auto (default: full, and the annotations of a CI), {', '.join(FORMATS)}.",
            Panel.OUTPUT, _TEXT, "FORMAT", ("auto", *FORMATS)),
-    Option("--output-format", "verify", f"auto (default: full, with the annotations of a CI), {', '.join(NUMERIC)}.",
+    Option("--output-format", "verify", f"auto (default: full, and the annotations of a CI), {', '.join(NUMERIC)}.",
            Panel.OUTPUT, _TEXT, "FORMAT", ("auto", *NUMERIC)),
-    Option("--output-format", "rule", "text or json (default: text).", Panel.OUTPUT, _TEXT, "FORMAT", ("text", "json")),
+    Option("--output-format", "rule", "text (default), markdown or json.", Panel.OUTPUT, _TEXT, "FORMAT",
+           ("text", "markdown", "json")),
     Option("--output", _ALL, "Also write a format to a file; repeatable.", Panel.OUTPUT, _LIST, "FORMAT:FILE"),
-    Option("--report", "verify", "Also write a page with diffs and pictures of the gradients.", Panel.OUTPUT, _TEXT,
-           "FILE.html"),
+    Option("--report", "verify", "Also write a page with pictures.", Panel.OUTPUT, _TEXT, "FILE.html"),
     Option("--statistics", "check", "Count findings by rule instead.", Panel.OUTPUT),
-    Option("--fail-on", "check", "The least severity that makes the exit code 1 (default: info).", Panel.OUTPUT, _TEXT,
-           "SEVERITY", ("error", "warning", "info")),
+    Option("--fail-on", "check", "Exit with 1 from this severity on (info).", Panel.OUTPUT, _TEXT, "SEVERITY",
+           ("error", "warning", "info")),
     Option("--exit-zero", "check", "Exit with 0 in spite of findings.", Panel.OUTPUT),
     Option("--all", "rule", "Every rule.", Panel.OUTPUT),
     Option("--quiet", _ALL, "Findings and errors only.", Panel.OUTPUT, short="-q"),
     Option("--verbose", _ALL, "Say more about what was done.", Panel.OUTPUT, short="-v"),
-    Option("--color", f"{_ALL} rule", "auto, always or never (default: auto).", Panel.OUTPUT, _TEXT, "WHEN", _COLORS),
+    Option("--color", f"{_ALL} rule", "auto (default), always or never.", Panel.OUTPUT, _TEXT, "WHEN", _COLORS),
 
-    Option("--stdio", "server", "Speak over stdin and stdout (what it does anyway).", Panel.SETTINGS),
     Option("--config", _ALL, "Read this file instead of the nearest one.", Panel.SETTINGS, _TEXT, "FILE"),
     Option("--isolated", _ALL, "Read no configuration file.", Panel.SETTINGS),
-    Option("--show-facts", "check", "Print what the rules know about each file, as text or json, and stop.",
-           Panel.SETTINGS),
-    Option("--show-settings", "check", "Print the settings for the first path, and stop.", Panel.SETTINGS),
+    Option("--show-facts", "check", "Print what is read in the files, and stop.", Panel.SETTINGS),
+    Option("--show-files", "check", "List what would be checked, and stop.", Panel.SETTINGS),
+    Option("--show-settings", "check", "Print the first path's settings, and stop.", Panel.SETTINGS),
+    Option("--stdio", "server", "Over stdin and stdout, which it is anyway.", Panel.SETTINGS),
 )
 # fmt: on

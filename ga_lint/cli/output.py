@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
-from ga_lint.cli.common import Ci, ci
+from ga_lint.cli.common import Ci, ci, writable
 from ga_lint.errors import UsageError
 from ga_lint.outcome import Report
 from ga_lint.report import EDITED, FORMATS, renderer
@@ -24,7 +24,7 @@ def outputs_of(arguments: Arguments, formats: Collection[str] = FORMATS) -> list
     for name, _, path in pairs:
         if name not in formats or not path:
             raise UsageError(f"--output takes FORMAT:FILE with one of {', '.join(formats)}, not {name!r}")
-    return [(name, Path(path)) for name, _, path in pairs]
+    return [(name, writable("--output", Path(path))) for name, _, path in pairs]
 
 
 def wants_edits(arguments: Arguments) -> bool:

@@ -15,13 +15,17 @@ from ga_lint.rules.registry import Rule
 
 def run(arguments: Arguments) -> int:
     rules = _asked_for(arguments)
-    if arguments.text("output_format") == "json":
-        console.write(json.dumps([_record(rule) for rule in rules], indent=2) + "\n")
-    elif arguments.switch("all"):
-        console.write("".join(f"{rule.code}  {rule.name:<24}  {rule.summary}\n" for rule in rules))
-    else:
-        color = console.wants_color(arguments.text("color"))
-        console.write_page("\n".join(_page(rule) for rule in rules), color=color)
+    match arguments.text("output_format"):
+        case "json":
+            console.write(json.dumps([_record(rule) for rule in rules], indent=2) + "\n")
+        case "markdown":
+            console.write("\n".join(_page(rule) for rule in rules))
+        case _ if arguments.switch("all"):
+            width = max(len(rule.name) for rule in rules)
+            console.write("".join(f"{rule.code}  {rule.name:<{width}}  {rule.summary}\n" for rule in rules))
+        case _:
+            color = console.wants_color(arguments.text("color"))
+            console.write_page("\n".join(_page(rule) for rule in rules), color=color)
     return 0
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ga_lint.config import CONFIDENCES
 from ga_lint.diagnostics import Confidence, Diagnostic
-from ga_lint.engine.fingerprint import path_in
 from ga_lint.engine.known import Analysed
 from ga_lint.engine.scope import Scope
 from ga_lint.errors import UsageError
@@ -26,40 +26,46 @@ VERSION = 1
 class Entry:
     """One known finding. The fingerprint decides; the rest is for those who read the file, and says who may judge."""
 
-    path: str  # counted from the project's root
+    path: str  # counted from the folder of the baseline
     code: str
     scope: str
     message: str
     confidence: str
     fingerprint: str
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Two projects of one repository can hold the same file, and so the same fingerprint."""
+        return self.path, self.fingerprint
+
 
 class Baseline:
     """The known findings, and what the files of this run say about them."""
 
-    def __init__(self, entries: tuple[Entry, ...] = (), *, takes_all: bool = False) -> None:
-        """`takes_all`: every finding of this run is to be known from now on."""
-        self._entries = {entry.fingerprint: entry for entry in entries}
+    def __init__(self, folder: Path, entries: tuple[Entry, ...] = (), *, takes_all: bool = False) -> None:
+        """`folder` is the one of its file; `takes_all`: every finding of this run is to be known from now on."""
+        self._folder = folder.absolute()
+        self._entries = {entry.key: entry for entry in entries}
         self._takes_all = takes_all
-        self._found: dict[str, Entry] = {}
-        self._judged: set[str] = set()  # fingerprints of entries that this run would have found
+        self._found: dict[tuple[str, str], Entry] = {}
+        self._judged: set[tuple[str, str]] = set()  # the keys of entries that this run would have found
 
     def among(self, outcome: Analysed, scope: Scope) -> frozenset[str]:
         found = () if isinstance(outcome, Clean) else outcome.diagnostics
-        path = path_in(scope.config.root, outcome.path)
+        path = Path(os.path.relpath(outcome.path, self._folder)).as_posix()
         entries = [_entry(diagnostic, path) for diagnostic in found]
-        self._found |= {entry.fingerprint: entry for entry in entries}
+        self._found |= {entry.key: entry for entry in entries}
         if not isinstance(outcome, Failed):
             self._judge(path, scope)
-        return frozenset(e.fingerprint for e in entries if self._takes_all or e.fingerprint in self._entries)
+        return frozenset(e.fingerprint for e in entries if self._takes_all or e.key in self._entries)
 
     def _judge(self, path: str, scope: Scope) -> None:
         """Entries that would be found here if their fault were there still; those of deleted files likewise."""
         for entry in self._entries.values():
-            here = entry.path == path or not os.path.lexists(scope.config.root / entry.path)
+            here = entry.path == path or not os.path.lexists(self._folder / entry.path)
             sure = Confidence[entry.confidence.upper()] >= scope.config.min_confidence
             if here and sure and entry.code in scope.codes:
-                self._judged.add(entry.fingerprint)
+                self._judged.add(entry.key)
 
     @property
     def left_out(self) -> int:
@@ -69,7 +75,7 @@ class Baseline:
     @property
     def stale(self) -> list[Entry]:
         """The entries of which the fault is gone."""
-        return sorted(self._entries[f] for f in self._judged - self._found.keys())
+        return sorted(self._entries[key] for key in self._judged - self._found.keys())
 
     def pruned(self) -> list[Entry]:
         """What is left without the stale ones."""
@@ -77,7 +83,7 @@ class Baseline:
 
     def updated(self) -> list[Entry]:
         """What is left, and everything that this run found."""
-        return sorted({entry.fingerprint: entry for entry in (*self.pruned(), *self._found.values())}.values())
+        return sorted({entry.key: entry for entry in (*self.pruned(), *self._found.values())}.values())
 
 
 def _entry(diagnostic: Diagnostic, path: str) -> Entry:
@@ -89,23 +95,32 @@ def _entry(diagnostic: Diagnostic, path: str) -> Entry:
 def read_baseline(path: Path) -> tuple[Entry, ...]:
     """The entries of a file; UsageError where it is missing or no baseline."""
     try:
-        document = json.loads(path.read_bytes())
-        if document["version"] != VERSION:
-            raise UsageError(f"{path}: a baseline of version {document['version']}, not {VERSION}; write a new one")
-        return tuple(_checked(item) for item in document["findings"])
+        return tuple(_entries(path, json.loads(path.read_bytes())))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such baseline; write one with --update-baseline") from None
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError(f"{path}: not a baseline ({error}); write a new one with --update-baseline") from None
+    except (ValueError, RecursionError) as error:
+        remedy = "delete it and write a new one with --update-baseline"
+        raise UsageError(f"{path}: not a baseline, or a damaged one ({error}); {remedy}") from None
 
 
-def _checked(item: dict[str, str]) -> Entry:
-    entry = Entry(**item)
-    if entry.confidence not in CONFIDENCES or not all(isinstance(value, str) for value in item.values()):
-        raise ValueError(f"an entry for {entry.path}")
-    return entry
+def _entries(path: Path, document: object) -> Iterator[Entry]:
+    if not isinstance(document, dict) or "version" not in document:
+        raise ValueError("no version")
+    if document["version"] != VERSION:
+        told = f"a baseline of version {document['version']}; this ga-lint reads version {VERSION}"
+        raise UsageError(f"{path}: {told}: use the ga-lint that wrote it, or delete it and write a new one")
+    findings = document.get("findings")
+    if not isinstance(findings, list):
+        raise ValueError("no list of findings")
+    names = [field.name for field in dataclasses.fields(Entry)]
+    for number, item in enumerate(findings, 1):
+        if not isinstance(item, dict) or sorted(item) != sorted(names):
+            raise ValueError(f"finding {number} must have {', '.join(names)}")
+        if item["confidence"] not in CONFIDENCES or not all(isinstance(value, str) for value in item.values()):
+            raise ValueError(f"finding {number} has a wrong value")
+        yield Entry(**item)
 
 
 def write_baseline(path: Path, entries: list[Entry]) -> None:

@@ -23,7 +23,7 @@ class ChangedLines:
     """The lines of the working tree that differ from where this branch left `revision`."""
 
     def __init__(self, revision: str, folder: Path) -> None:
-        top = _git(folder, "rev-parse", "--show-toplevel").rstrip(b"\n")
+        top = _top(folder)
         self._top = os.path.realpath(os.fsdecode(top))
         base = _merge_base(revision, folder)
         self._tracked = set(_git(Path(self._top), "ls-files", "-z").split(b"\0"))
@@ -46,6 +46,17 @@ class ChangedLines:
             return True  # new, or in another repository: nobody can say that it was there before
         changed = self._rows.get(name, frozenset())
         return bool(changed) if cell is not None else not changed.isdisjoint(rows)
+
+
+def _top(folder: Path) -> bytes:
+    if _run(folder, "rev-parse", "--is-bare-repository").stdout.strip() == b"true":
+        raise UsageError("--diff-base compares files with git's; this repository is bare, it has no files")
+    try:
+        return _git(folder, "rev-parse", "--show-toplevel").rstrip(b"\n")
+    except UsageError as error:
+        if "not a git repository" in str(error):
+            raise UsageError("--diff-base compares with git's history; this folder is in no git repository") from None
+        raise
 
 
 def _merge_base(revision: str, folder: Path) -> str:
@@ -93,7 +104,7 @@ def _git(folder: Path, *words: str) -> bytes:
     done = _run(folder, *words)
     if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"git {words[0]} failed"]
-        raise UsageError(f"--diff-base: {lines[0]}")
+        raise UsageError(f"--diff-base: git: {lines[0].removeprefix('fatal: ')}")
     return done.stdout
 
 

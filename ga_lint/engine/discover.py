@@ -49,10 +49,11 @@ def _below(path: Path, finder: ConfigFinder, force_exclude: bool) -> Iterator[tu
 def _named(path: Path, absolute: str, finder: ConfigFinder, force_exclude: bool) -> tuple[str, Discovered]:
     try:
         config = finder.of_folder(Path(absolute).parent)
+        excluded = force_exclude and _excludes(config).match_anywhere(absolute)
     except ConfigError as error:
         return _broken_config(error)
     shown = Path(display_path(path))
-    if force_exclude and _excludes(config).match_anywhere(absolute):
+    if excluded:
         return absolute, Skipped(shown, SkipReason.EXCLUDED)
     match os.path.splitext(absolute)[1]:
         case ".pyi":
@@ -67,6 +68,7 @@ def _walk(top: str, finder: ConfigFinder, force_exclude: bool) -> Iterator[tuple
         folder, above = todo.pop()
         try:
             config = finder.of_folder(Path(folder))
+            excludes = _excludes(config)
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except ConfigError as error:
             yield _broken_config(error)
@@ -74,12 +76,14 @@ def _walk(top: str, finder: ConfigFinder, force_exclude: bool) -> Iterator[tuple
         except OSError as error:
             yield folder, Failed(Path(display_path(folder)), f"cannot be listed: {error.strerror}")
             continue
-        excludes = _excludes(config)
         if folder == top and force_exclude and excludes.match_anywhere(folder):
             continue
         ignores = GitIgnores()
         if config.respect_gitignore:
             ignores = (GitIgnores.above(folder) if above is None else above).entering(folder)
+        shown = os.path.join(display_path(folder), "")
+        if folder == os.getcwd():
+            shown = ""
         for entry in entries:
             is_folder = entry.is_dir(follow_symlinks=False)  # a link to a folder may lead back up
             if not is_folder and not _is_python(entry):
@@ -89,13 +93,13 @@ def _walk(top: str, finder: ConfigFinder, force_exclude: bool) -> Iterator[tuple
             if is_folder:
                 todo.append((entry.path, ignores))
             else:
-                yield entry.path, Target(Path(display_path(entry.path)), config, named=False)
+                yield entry.path, Target(Path(shown + entry.name), config, named=False)
 
 
 def _is_python(entry: os.DirEntry[str]) -> bool:
     # Emacs' lock files, `.#train.py`, are links to nowhere. A link to itself is an error for DirEntry.is_dir.
     is_named_so = entry.name.endswith((".py", NOTEBOOK)) and not entry.name.startswith(".#")
-    return is_named_so and not os.path.isdir(entry.path)
+    return is_named_so and not (entry.is_symlink() and os.path.isdir(entry.path))  # no folder itself: asked before
 
 
 @functools.cache

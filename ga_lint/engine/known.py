@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ga_lint.engine.scope import Scope
 from ga_lint.outcome import Clean, Failed, FileOutcome, Found
+
+if TYPE_CHECKING:
+    from ga_lint.engine.scope import Scope
 
 Analysed = Clean | Found | Failed
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ga_lint.config import Config
+from ga_lint.config import Config, ConfigError, display_path
+from ga_lint.errors import UsageError
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -22,6 +25,29 @@ def _compiled(patterns: tuple[str, ...]) -> GitIgnoreSpec:
     return GitIgnoreSpec.from_lines(patterns)
 
 
+def refuse_bad(where: str, patterns: Iterable[str]) -> None:
+    """UsageError for the first one that is no pattern. Only what can be wrong is compiled."""
+    for pattern in patterns:
+        if "[" in pattern or pattern == "!" or pattern.endswith("\\"):
+            try:
+                _compiled((pattern,))
+            except (ValueError, re.error) as error:
+                reason = f" ({error})" if isinstance(error, re.error) else ""
+                raise UsageError(f"{where}: {pattern!r} is no pattern{reason}; they are those of .gitignore") from None
+
+
+def refuse_bad_in(config: Config) -> None:
+    """ConfigError for a pattern in the configuration's file that is none; those of flags were looked at before."""
+    if config.source is None:
+        return
+    named = {"exclude": (*config.exclude, *config.extend_exclude), "per-file-ignores": dict(config.per_file_ignores)}
+    try:
+        for key, patterns in named.items():
+            refuse_bad(f"tool.ga-lint.{key}", patterns)
+    except UsageError as error:
+        raise ConfigError(Path(display_path(config.source)), str(error)) from None
+
+
 def matches(patterns: tuple[str, ...], path: Path, root: Path) -> bool:
     """Whether one of the patterns, counted from `root`, means the path or a folder above it."""
     relative = _below(os.path.abspath(path), str(root))
@@ -32,6 +58,8 @@ class Excludes:
     """The `exclude` and `extend-exclude` of one configuration."""
 
     def __init__(self, config: Config) -> None:
+        """ConfigError where the file has a pattern that is none."""
+        refuse_bad_in(config)
         patterns = config.exclude + config.extend_exclude
         self._root = str(config.root)
         self._names = frozenset(pattern for pattern in patterns if _SPECIAL.isdisjoint(pattern))
@@ -97,7 +125,24 @@ def _read(folder: str, name: str) -> tuple[tuple[str, GitIgnoreSpec], ...]:
             lines = tuple(line for line in file.read().split("\n") if line.strip() and not line.startswith("#"))
     except OSError:
         return ()
-    return ((folder, _compiled(lines)),) if lines else ()
+    return ((folder, _compiled(_usable(lines))),) if lines else ()
+
+
+def _usable(lines: tuple[str, ...]) -> tuple[str, ...]:
+    """Without what is no pattern: git passes over it too."""
+    try:
+        _compiled(lines)
+        return lines
+    except (ValueError, re.error):
+        return tuple(line for line in lines if _is_pattern(line))
+
+
+def _is_pattern(line: str) -> bool:
+    try:
+        refuse_bad("", (line,))
+    except UsageError:
+        return False
+    return True
 
 
 def _repository_of(folder: str) -> str | None:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ga_lint.facts.model import FORWARD_WORDS
+from ga_lint.facts.words import FORWARD_NEEDS, WHOLE_FILE_WORDS
 from ga_lint.rules.registry import Rule
+
+# Parts of several words: a file without the part is searched for none of them.
+_STEMS = (b"loss", b"training_step", b"accumulat")
+_FORWARDS = frozenset(FORWARD_WORDS)
 
 
 class Prefilter:
@@ -16,10 +22,24 @@ class Prefilter:
     def __init__(self, rules: Sequence[Rule]) -> None:
         self._rules = rules
         self._needles = sorted({needle for rule in rules for needle in rule.needles})
+        of_stems = [(stem, [needle for needle in self._needles if stem in needle]) for stem in _STEMS]
+        taken = {needle for _, needles in of_stems for needle in needles}
+        alone = [(needle, [needle]) for needle in self._needles if needle not in taken]
+        self._groups = [(stem, needles) for stem, needles in (*of_stems, *alone) if needles]
+        self._others = [word for word in WHOLE_FILE_WORDS if word not in self._needles]
 
     def possible(self, data: bytes) -> tuple[Rule, ...]:
         """The rules whose words are there, in their order."""
-        present = {needle for needle in self._needles if needle in data}
-        if not present:
-            return ()
-        return tuple(rule for rule in self._rules if not present.isdisjoint(rule.needles))
+        return self.read(data)[0]
+
+    def read(self, data: bytes) -> tuple[tuple[Rule, ...], bool]:
+        """The same, and whether the file holds nothing that matters but models' forwards."""
+        present: set[bytes] = set()
+        for stem, needles in self._groups:
+            if stem in data:
+                present.update(needle for needle in needles if needle in data)
+        forwards_only = present <= _FORWARDS
+        if not present or (forwards_only and not all(word in data for word in FORWARD_NEEDS)):
+            return (), False
+        forwards_only = forwards_only and not any(word in data for word in self._others)
+        return tuple(rule for rule in self._rules if not present.isdisjoint(rule.needles)), forwards_only

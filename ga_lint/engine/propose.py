@@ -26,12 +26,12 @@ def with_edits(source: SourceFile, outcome: FileOutcome, check: Check) -> FileOu
     """
     if not isinstance(outcome, Found):
         return outcome
-    findings = [diagnostic.stated for diagnostic in outcome.diagnostics]
-    return replace(outcome, diagnostics=tuple(_proposed(source, d, findings, check) for d in outcome.diagnostics))
+    return replace(outcome, diagnostics=tuple(with_edit(source, each, outcome, check) for each in outcome.diagnostics))
 
 
-def _proposed(source: SourceFile, diagnostic: Diagnostic, findings: Sequence[Finding], check: Check) -> Diagnostic:
-    finding = diagnostic.stated
+def with_edit(source: SourceFile, diagnostic: Diagnostic, outcome: Found, check: Check) -> Diagnostic:
+    """The same for one of the outcome's findings."""
+    finding, findings = diagnostic.stated, [each.stated for each in outcome.diagnostics]
     if finding.fix is None:
         return diagnostic
     try:

@@ -5,22 +5,30 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ga_lint.config import ConfigError, ConfigFinder
-from ga_lint.engine.check_file import check_bytes
 from ga_lint.engine.discover import Discovered, Target, discover
 from ga_lint.engine.known import Known, known_among, without
-from ga_lint.engine.scope import Scope, Scopes
+from ga_lint.engine.look import Look, Looker
 from ga_lint.errors import SourceError
-from ga_lint.notebook import read_text
 from ga_lint.outcome import Failed, FileOutcome, Found, Report
 from ga_lint.source import read_bytes
 
+if TYPE_CHECKING:
+    from ga_lint.engine.cache import Cache
+    from ga_lint.engine.scope import Scope, Scopes
+    from ga_lint.source import SourceFile
+
+    Visit = Callable[[Path, bytes, Scope, bool], FileOutcome]  # the file, its bytes, its scope, whether it was named
+    Finish = Callable[[FileOutcome, Scope], FileOutcome]
+
 PROPOSED = 100  # findings whose rewrites a machine format holds: 20 ms each in a script, 0.5 s in a file of 5,000 lines
 SMALL = 1_000_000  # bytes of source that are parsed in 0.07 s
-Visit = Callable[[Path, bytes, Scope, bool], FileOutcome]  # the file, its bytes, its scope, whether it was named
+MANY = 64  # files; for fewer, copies of the process cost more than they bring
 Progress = Callable[[int, int], None]  # files done, files in all
 
 
@@ -33,18 +41,28 @@ def visit_files(
     progress: Progress | None = None,
 ) -> Report:
     """Have every Python file below the paths visited. No file, and no wrong configuration, stops the others."""
+    from ga_lint.engine.scope import Scopes
+
     with collector_paused():
         found = discover(paths, finder, force_exclude=force_exclude)
         small = _is_small(found)
         scopes = Scopes()
-        outcomes: list[FileOutcome] = []
-        for count, item in enumerate(found):
-            if progress is not None:
-                progress(count, len(found))
-            outcome = _visit(item, scopes, small, visit) if isinstance(item, Target) else item
-            if outcome not in outcomes[-1:]:  # a wrong configuration is told once, not for every file below it
-                outcomes.append(outcome)
-    return Report(outcomes, notes=() if found else ("no Python files found",))
+
+        def outcomes() -> Iterator[FileOutcome]:
+            for count, item in enumerate(found):
+                if progress is not None:
+                    progress(count, len(found))
+                yield _visit(item, scopes, small, visit) if isinstance(item, Target) else item
+
+        return _report(outcomes())
+
+
+def _report(outcomes: Iterable[FileOutcome]) -> Report:
+    kept: list[FileOutcome] = []
+    for outcome in outcomes:
+        if outcome not in kept[-1:]:  # a wrong configuration is told once, not for every file below it
+            kept.append(outcome)
+    return Report(kept, notes=() if kept else ("no Python files found",))
 
 
 def _visit(target: Target, scopes: Scopes, small: bool, visit: Visit) -> FileOutcome:
@@ -60,6 +78,8 @@ def _visit(target: Target, scopes: Scopes, small: bool, visit: Visit) -> FileOut
 
 def visit_text(path: Path, data: bytes, finder: ConfigFinder, visit: Visit) -> Report:
     """The same for a text that need not be on disk, under the path that it would have."""
+    from ga_lint.engine.scope import Scopes
+
     try:
         scope = Scopes().of(finder.of_folder(path.parent))
     except ConfigError as error:
@@ -70,38 +90,95 @@ def visit_text(path: Path, data: bytes, finder: ConfigFinder, visit: Visit) -> R
 def check(
     paths: Sequence[Path],
     finder: ConfigFinder,
-    visit: Visit | None = None,
+    finish: Finish | None = None,
     *,
     force_exclude: bool = False,
     progress: Progress | None = None,
+    jobs: int = 1,
+    cache: Cache | None = None,
 ) -> Report:
-    """Check every Python file below the paths."""
-    return visit_files(paths, finder, visit or checking(), force_exclude=force_exclude, progress=progress)
+    """Check every Python file below the paths, by as many processes as it pays to have; `finish` has the last word."""
+    with collector_paused():
+        found = discover(paths, finder, force_exclude=force_exclude)
+        looker = Looker(_is_small(found))
+        targets = [item for item in found if isinstance(item, Target)]
+        known = cache.known(targets, looker) if cache is not None else {}
+        todo = [index for index in range(len(targets)) if index not in known]
+        looks = _looks([targets[index] for index in todo], looker, jobs, progress)
+        fresh = {todo[index]: look for index, look in looks.items()}
+        if cache is not None:
+            cache.keep(targets, looker, fresh)
+        done = iter([known[index] if index in known else fresh[index].outcome for index in range(len(targets))])
+
+        def outcomes() -> Iterator[FileOutcome]:
+            for item in found:
+                outcome = next(done) if isinstance(item, Target) else item
+                if finish is not None and isinstance(item, Target) and outcome.path == item.path:
+                    outcome = finish(outcome, looker.scopes.of(item.config))
+                yield outcome
+
+        return _report(outcomes())
 
 
-def check_text(path: Path, data: bytes, finder: ConfigFinder, visit: Visit | None = None) -> Report:
+def _looks(targets: Sequence[Target], looker: Looker, jobs: int, progress: Progress | None) -> Mapping[int, Look]:
+    if jobs > 1 and len(targets) >= MANY and not looker.small:
+        from ga_lint.engine import workers
+
+        if workers.available():
+            return workers.looks(targets, looker, jobs, lambda done: progress(done, len(targets)) if progress else None)
+    looks: dict[int, Look] = {}
+    for count, target in enumerate(targets):
+        if progress is not None:
+            progress(count, len(targets))
+        looks[count] = looker.at(target)
+    return looks
+
+
+def check_text(path: Path, data: bytes, finder: ConfigFinder, finish: Finish | None = None) -> Report:
     """Check one text under the path that it would have."""
-    return visit_text(path, data, finder, visit or checking())
-
-
-def checking(*, edits: bool = False, known: Sequence[Known] = ()) -> Visit:
-    """How `check` looks at a file: with the edits of its rewrites if they are asked for, without what is known.
-
-    A rewrite is proved by another look at the file, so only the first `PROPOSED` findings of a run get theirs.
-    """
-    left = PROPOSED
+    from ga_lint.engine.check_file import check_bytes
 
     def visit(path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
         outcome = check_bytes(path, data, scope, named=named)
-        nonlocal left
-        if edits and left > 0 and isinstance(outcome, Found):
-            from ga_lint.engine.propose import findings_by, with_edits
+        return finish(outcome, scope) if finish is not None else outcome
 
-            left -= len(outcome.diagnostics)
-            outcome = with_edits(read_text(path, data), outcome, findings_by(scope))
+    return visit_text(path, data, finder, visit)
+
+
+def finishing(*, edits: bool = False, known: Sequence[Known] = (), data: bytes | None = None) -> Finish | None:
+    """What `check` adds to an outcome: the edits of its rewrites if they are asked for; what is known goes.
+
+    A rewrite is proved by another look at the file, so only the first `PROPOSED` findings of a run get theirs.
+    `data`: the text, where it is not what the disk has.
+    """
+    if not edits and not known:
+        return None
+    left = PROPOSED
+
+    def finish(outcome: FileOutcome, scope: Scope) -> FileOutcome:
+        nonlocal left
+        if edits and isinstance(outcome, Found):
+            from ga_lint.notebook import read_text
+
+            source = read_text(outcome.path, read_bytes(outcome.path) if data is None else data)
+            outcome = _with_text(outcome, source)
+            if left > 0:
+                from ga_lint.engine.propose import findings_by, with_edits
+
+                left -= len(outcome.diagnostics)
+                outcome = with_edits(source, outcome, findings_by(scope))
         return without(outcome, known_among(known, outcome, scope)) if known else outcome
 
-    return visit
+    return finish
+
+
+def _with_text(outcome: Found, source: SourceFile) -> Found:
+    """The findings with the text that they are about, which neither travels nor is kept."""
+    from ga_lint.notebook import NotebookSource
+
+    if isinstance(source, NotebookSource):
+        return outcome
+    return replace(outcome, diagnostics=tuple(replace(each, text=source.text) for each in outcome.diagnostics))
 
 
 def _is_small(found: Sequence[Discovered]) -> bool:

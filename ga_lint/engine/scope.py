@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ga_lint.config import Config, ConfigError, display_path
 from ga_lint.engine.own_rules import known_rules
+from ga_lint.engine.patterns import refuse_bad_in
 from ga_lint.engine.prefilter import Prefilter
 from ga_lint.engine.select import refuse_unknown, selected
 from ga_lint.errors import UsageError
@@ -44,9 +45,10 @@ class Scopes:
         self._projects: dict[tuple[Path, str | None, Path | None], Project] = {}
 
     def of(self, config: Config) -> Scope:
-        """The scope; ConfigError when the configuration's file names a rule that does not exist."""
+        """The scope; ConfigError when the configuration's file names a rule or a pattern that is none."""
         if config not in self._scopes:
             _refuse_unknown_rules(config)
+            refuse_bad_in(config)
             key = (config.root, config.transformers_version, config.source if config.knowledge else None)
             if key not in self._projects:
                 self._projects[key] = Project(config.root, config.transformers_version, _rows(config))

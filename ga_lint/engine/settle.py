@@ -30,7 +30,8 @@ def settle(
     source: SourceFile, tree: ast.Module | None, findings: Sequence[Finding], scope: Scope, *, ran: frozenset[str]
 ) -> FileOutcome:
     """The outcome of a file of which the rules in `ran` say this: suppressions, exceptions and confidence applied."""
-    kept = list(findings)
+    findings = list(dict.fromkeys(findings))  # a helper that is called twice is seen twice
+    kept = findings
     marked = any(marker in source.data for marker in MARKERS) or (findings and b"noqa" in source.data.lower())
     if marked and not scope.config.ignore_suppressions:
         suppressions = read_suppressions(source)

@@ -69,7 +69,7 @@ def _decided(settings: list[_Setting], confidence: Confidence) -> Accumulation |
 
 
 def _settings(parsed: ParsedFile) -> Iterator[_Setting]:
-    for node in ast.walk(parsed.tree):
+    for node in parsed.walked:
         match node:
             case ast.keyword(arg="accumulate_grad_batches", value=value):
                 yield from _setting(parsed, node, value)
@@ -118,7 +118,7 @@ def _builds_trainer(parsed: ParsedFile) -> bool:
 
 def _trainers(parsed: ParsedFile) -> Iterator[ast.Call]:
     if _LIBRARY.search(parsed.source.data):
-        for node in ast.walk(parsed.tree):
+        for node in parsed.walked:
             if isinstance(node, ast.Call) and _last_name(node.func) == "Trainer":
                 yield node
 

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ga_lint.facts.interpreter import Interpreter
-from ga_lint.facts.model import Answer, LocalAverage, LossSite, Place, Returned
+from ga_lint.facts.model import LOCAL_AVERAGE, Answer, LocalAverage, LossSite, Place, Returned
 from ga_lint.facts.values import Class
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 
@@ -24,7 +24,8 @@ def labels_in_batch(cls: Class, method: FunctionNode, returns: tuple[Returned, .
     """Does the batch hold a key `labels`, without which the Trainer counts nothing?"""
     # An override that takes its labels from a part of the batch decides; what its helpers call so is that part's.
     nested = _reads_parts(method)
-    if any(_speaks_of_labels(one) for one in ([method] if nested else cls.node.body)):
+    lines = cls.scope.parsed.source.lines
+    if any(_speaks_of_labels(one, lines) for one in ([method] if nested else cls.node.body)):
         return Answer.YES
     sites = {term.site for one in returns for term in one.terms or ()}
     own = {site for site in sites if site.callee.endswith("own loss")}
@@ -43,8 +44,10 @@ def _is_unpacked(method: FunctionNode, site: LossSite, cls: Class) -> bool:
     return True
 
 
-def _speaks_of_labels(statement: ast.stmt) -> bool:
+def _speaks_of_labels(statement: ast.stmt, lines: Sequence[str]) -> bool:
     """Is the key read, other than from a part of the batch (`inputs["chosen"]["labels"]`)?"""
+    if not any("labels" in line for line in lines[statement.lineno - 1 : statement.end_lineno]):
+        return False
     parts = _parts_of_batches(statement)
     elsewhere = {id(key) for node in ast.walk(statement) for key in _keys_of_others(node, parts)}
     for node in ast.walk(statement):
@@ -184,7 +187,9 @@ def _is_kept(value: ast.expr, kept: set[str]) -> bool:
 
 def local_averages_of(parsed: ParsedFile) -> Iterator[LocalAverage]:
     """Where the count over all ranks is turned off: for one Trainer, or as a default of arguments."""
-    for node in ast.walk(parsed.tree):
+    if LOCAL_AVERAGE not in parsed.source.data:
+        return
+    for node in parsed.walked:
         match node:
             case ast.ClassDef(bases=bases, body=body) if any(_ARGUMENTS.search(ast.unparse(base)) for base in bases):
                 yield from (_local(parsed, one, "field") for one in body if _turns_off(one))

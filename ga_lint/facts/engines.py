@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ga_lint.facts.values import UNKNOWN, Const, Instance, Items, Model, Symbol, Table, Value, alternatives, choice
+from ga_lint.trail import note_path
 
 if TYPE_CHECKING:
     from ga_lint.facts.calls import Call
@@ -49,6 +50,7 @@ def _in_file(call: Call, name: str) -> Value | None:
     root = call.run.project.root
     for folder in (call.frame.scope.parsed.path.resolve().parent, root):
         path = Path(folder, name).resolve()
+        note_path(path)
         if path.is_relative_to(root) and path.is_file() and path.stat().st_size < MAX_BYTES:
             return _read(path)
     return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -52,23 +53,29 @@ _END = re.compile(r"\blen\(|last_|is_last|num_batches|end_of_dataloader|- 1$")
 
 def evaluate(run: Interpreter, frame: Frame, state: State, node: ast.expr) -> Value:
     """The value of `node`; effects of calls inside it happen on this path."""
+    common = _COMMON.get(type(node))  # five of six expressions
+    return common(run, frame, state, node) if common is not None else _evaluate_other(run, frame, state, node)
+
+
+def _name(run: Interpreter, frame: Frame, state: State, node: ast.Name) -> Value:
+    name = node.id
+    known = state.env[name] if name in state.env else run.names.lookup(name, frame.scope, running=frame.running)
+    if isinstance(known, Const) and isinstance(known.value, int | float) and known.text != name:
+        return Const(known.value, name)  # messages and rewrites keep the user's name for a number
+    return known
+
+
+def _constant(run: Interpreter, frame: Frame, state: State, node: ast.Constant) -> Value:
+    return Const(node.value)
+
+
+def _evaluate_other(run: Interpreter, frame: Frame, state: State, node: ast.expr) -> Value:
     match node:
-        case ast.Constant(value=value):
-            return Const(value)
-        case ast.Name(id=name):
-            known = state.env[name] if name in state.env else run.names.lookup(name, frame.scope, running=frame.running)
-            if isinstance(known, Const) and isinstance(known.value, int | float) and known.text != name:
-                return Const(known.value, name)  # messages and rewrites keep the user's name for a number
-            return known
-        case ast.Attribute():
-            return _attribute(run, frame, state, node)
         case ast.Subscript():
             stored = _stored(state, node)
             base = run.evaluate(frame, state, node.value)
             key = run.evaluate(frame, state, node.slice) if not isinstance(node.slice, ast.Slice) else UNKNOWN
             return stored if stored is not None else subscript(run, frame, base, key, node)
-        case ast.Call():
-            return calls.evaluate_call(run, frame, state, node)
         case ast.BinOp():
             return remade(operators.binary(run, frame, state, node))
         case ast.UnaryOp():
@@ -220,3 +227,11 @@ def _bound_generators(run: Interpreter, frame: Frame, state: State, generators: 
         source = run.evaluate(frame, inner, generator.iter)
         assign(run, frame, inner, generator.target, element_of(run, frame, source, generator.target))
     return inner
+
+
+_COMMON: dict[type[ast.expr], Callable[..., Value]] = {
+    ast.Name: _name,
+    ast.Attribute: _attribute,
+    ast.Constant: _constant,
+    ast.Call: calls.evaluate_call,
+}

@@ -37,18 +37,27 @@ from ga_lint.facts.windows import windows_of
 from ga_lint.knowledge import Knowledge
 from ga_lint.project import Project
 from ga_lint.syntax.parsed import ParsedFile
+from ga_lint.syntax.skeleton import BrokenSkeleton
 
 _OVERRIDE_WORDS = (*LOSS_OVERRIDE_WORDS, *STEP_OVERRIDE_WORDS, b"def " + PREPARES.encode())
 
 
 def extract(parsed: ParsedFile, project: Project) -> FileFacts:
-    """All facts of one file, with what they need of the files it imports."""
-    project.add(parsed)
-    with Interpreter(project, project.knowledge) as run:
-        return _extracted(run, parsed, project)
+    """All facts of one file, with what they need of the files it imports; BrokenSkeleton where it is one itself."""
+    while True:
+        project.add(parsed)
+        try:
+            with Interpreter(project, project.knowledge) as run:
+                return _extracted(run, parsed, project)
+        except BrokenSkeleton as broken:
+            if broken.path == parsed.path:
+                raise
+            project.read_whole(broken.path)
 
 
 def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFacts:
+    if parsed.skeleton is not None:  # there is nothing else in it, or it would have been parsed whole
+        return FileFacts(parsed.path, forwards=_forwards(parsed, project, run.knowledge))
     signs = FileSigns(parsed, run.knowledge, project)
     windows: tuple[Window, ...] = ()
     if any(word in parsed.source.data for word in LOOP_WORDS):
@@ -59,9 +68,7 @@ def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFa
     if b"def training_step" in parsed.source.data:
         steps = tuple(_levelled(step, signs) for step in lightning_steps(run, parsed, project))
     overrides: tuple[Override, ...] = ()
-    if any(
-        word in parsed.source.data for word in (*LOSS_OVERRIDE_WORDS, *STEP_OVERRIDE_WORDS, b"def " + PREPARES.encode())
-    ):
+    if any(word in parsed.source.data for word in _OVERRIDE_WORDS):
         with Interpreter(project, project.knowledge) as trainers:
             overrides = overrides_of(trainers, parsed)
     sites = {term.site for window in windows for terms in window.losses for term in terms}
@@ -102,7 +109,7 @@ def _levelled(step: LightningStep, signs: FileSigns) -> LightningStep:
 
 def run_loops(run: Interpreter, parsed: ParsedFile) -> None:
     """Follow every function that leads to a backward, from where it is called."""
-    roots = loop_roots(parsed.tree)
+    roots = loop_roots(parsed)
     if roots.module:
         run.run_module(run.names.module(parsed))
     if MANUAL.encode() in parsed.source.data:

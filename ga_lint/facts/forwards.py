@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Confidence, Step
+from ga_lint.facts.counted_heads import only_hands_count_on
 from ga_lint.facts.elements import entry
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import FORWARD_WORDS, Level, ModelForward, Place, Reduction, Returned
@@ -18,6 +19,7 @@ from ga_lint.facts.patches import patches_of
 from ga_lint.facts.received import TRAINERS_COUNT, classes_of, follow, name_span, parameter_of
 from ga_lint.facts.scopes import Scope
 from ga_lint.facts.values import COUNT, Class, Function, Instance, Table, Tensor, TensorKind, Value
+from ga_lint.facts.words import FORWARD_NEEDS
 from ga_lint.syntax.bindings import ImportedName
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 
@@ -29,7 +31,7 @@ _OF_LOSS = ("loss", "cross_entropy", "CrossEntropy", "super().forward(")
 def has_forwards(parsed: ParsedFile) -> bool:
     """Can this file hold a forward that computes a loss?"""
     data = parsed.source.data
-    return b"def forward(" in data and b"labels" in data and any(word in data for word in FORWARD_WORDS)
+    return all(word in data for word in FORWARD_NEEDS) and any(word in data for word in FORWARD_WORDS)
 
 
 def forwards_of(run: Interpreter, parsed: ParsedFile) -> tuple[ModelForward, ...]:
@@ -37,8 +39,12 @@ def forwards_of(run: Interpreter, parsed: ParsedFile) -> tuple[ModelForward, ...
     run.only_with_labels = True
     found = []
     for cls in classes_of(run, parsed):
+        if not parsed.mentions(cls.node, "def forward") or not parsed.mentions(cls.node, "labels"):
+            continue
         method = next((s for s in cls.node.body if isinstance(s, FunctionNode) and s.name == "forward"), None)
-        if method is None or "labels" not in _names(method) or not _speaks_of_loss(parsed, method):
+        if method is None or "labels" not in _names(method) or only_hands_count_on(run, parsed, cls, method):
+            continue
+        if not _speaks_of_loss(parsed, method):
             continue
         head = run.knowledge.head(cls.node.name)
         if head is not None and head.listed:
@@ -71,6 +77,8 @@ def _names(method: FunctionNode) -> list[str]:
 
 
 def _speaks_of_loss(parsed: ParsedFile, method: FunctionNode) -> bool:
+    if parsed.skeleton is not None and not parsed.mentions(method, *_OF_LOSS):
+        return False
     lines = parsed.source.lines[method.body[0].lineno - 1 : method.end_lineno]
     return any(word in line for line in lines for word in _OF_LOSS)
 
@@ -128,12 +136,14 @@ def _from_transformers(run: Interpreter, parsed: ParsedFile) -> set[str]:
 
 def _is_handed_to_a_trainer(parsed: ParsedFile, name: str) -> bool:
     """`Trainer(model=Net(...))`, `model = Net(...)` and `Trainer(model, ...)` in the same file."""
-    calls = [node for node in ast.walk(parsed.tree) if isinstance(node, ast.Call)]
+    if b"Trainer(" not in parsed.source.data:
+        return False
+    calls = [node for node in parsed.walked if isinstance(node, ast.Call)]
     built = any(isinstance(call.func, ast.Name) and call.func.id == name for call in calls)
     if not built:
         return False
     models = {name}
-    for node in ast.walk(parsed.tree):
+    for node in parsed.walked:
         match node:
             case ast.Assign(targets=[ast.Name(id=target)], value=ast.Call(func=ast.Name(id=called))) if called == name:
                 models.add(target)
@@ -163,7 +173,7 @@ def _forward(
         base=kind[0],
         name=Place(parsed.path, name_span(parsed, method)),
         function=Place(parsed.path, parsed.span_of(method)),
-        scope=parsed.scopes.get(id(method), method.name),
+        scope=parsed.name_of(method) or method.name,
         parameter=parameter_of(parsed, method),
         returns=returns,
         declared=_declared(run, parsed, cls) if any(map(_has_mean, returns)) else (),
@@ -199,10 +209,17 @@ def _declared(run: Interpreter, parsed: ParsedFile, cls: Class) -> tuple[Step, .
     return (*steps, *outside)
 
 
-def _flags(parsed: ParsedFile, inside: ast.AST) -> Iterator[tuple[ast.expr, Step]]:
-    """`accepts_loss_kwargs = False`, on a class, a model or a Trainer."""
-    if _FLAG.encode() not in parsed.source.data:
-        return
+def _flags(parsed: ParsedFile, inside: ast.AST) -> list[tuple[ast.expr, Step]]:
+    """`accepts_loss_kwargs = False`, on a class, a model or a Trainer. Kept on the node: every head asks its base."""
+    found: list[tuple[ast.expr, Step]] | None = inside.__dict__.get("_ga_lint_flags")
+    if found is None:
+        spoken_of = _FLAG.encode() in parsed.source.data and parsed.mentions(inside, _FLAG)
+        found = list(_flags_in(parsed, inside)) if spoken_of else []
+        inside._ga_lint_flags = found  # type: ignore[attr-defined]
+    return found
+
+
+def _flags_in(parsed: ParsedFile, inside: ast.AST) -> Iterator[tuple[ast.expr, Step]]:
     for node in ast.walk(inside):
         match node:
             case ast.Assign(

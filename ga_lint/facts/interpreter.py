@@ -98,7 +98,7 @@ class Interpreter:
         scope = module
         for node in outer:
             inner = Scope(scope.parsed, scope, {}, scope.cls)
-            frame = Frame(inner, node, scope.parsed.scopes.get(id(node), ""))
+            frame = Frame(inner, node, scope.parsed.name_of(node))
             local = State(self.defaults(Function(node, scope), {}))
             inner.names = local.env
             events = list(self.events)
@@ -124,7 +124,7 @@ class Interpreter:
         if node in self.running or (caller and caller.depth >= MAX_DEPTH) or self._budget <= 0:
             return UNKNOWN
         inner = Scope(scope.parsed, scope, {}, scope.cls)
-        name = scope.parsed.scopes.get(id(node), "")
+        name = scope.parsed.name_of(node)
         frame = Frame(inner, node, name, function.bound, loops=loops)
         if caller is not None and state is not None:
             frame.depth = caller.depth + 1

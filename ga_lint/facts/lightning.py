@@ -36,7 +36,7 @@ HOOK = "on_before_optimizer_step"
 def lightning_modules(run: Interpreter, parsed: ParsedFile) -> Iterator[tuple[Class, FunctionNode]]:
     """The classes of a file that reach LightningModule, each with its own `training_step`."""
     scope = run.names.module(parsed)
-    for node in ast.walk(parsed.tree):
+    for node in parsed.walked:
         if not isinstance(node, ast.ClassDef):
             continue
         for statement in node.body:
@@ -61,7 +61,7 @@ def lightning_steps(run: Interpreter, parsed: ParsedFile, project: Project) -> t
         found.append(
             LightningStep(
                 place,
-                parsed.scopes.get(id(method), method.name),
+                parsed.name_of(method) or method.name,
                 tuple(one for event in returns for one in _returned(event.value, event.value_place)),
                 accumulation,
                 wrapped=tuple(event.value_place for event in returns if _is_wrapped(event.value)),
@@ -129,7 +129,7 @@ def _arguments(run: Interpreter, parsed: ParsedFile, cls: Class, method: Functio
 
 
 def _loader(run: Interpreter, parsed: ParsedFile, cls: Class) -> Value | None:
-    others = [node for node in ast.walk(parsed.tree) if isinstance(node, ast.ClassDef) and node is not cls.node]
+    others = [node for node in parsed.walked if isinstance(node, ast.ClassDef) and node is not cls.node]
     for one in (cls, *(Class(node, cls.scope) for node in others)):
         found = run.names.method(one, "train_dataloader")
         if found is not None:

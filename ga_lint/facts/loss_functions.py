@@ -173,7 +173,7 @@ def _followed(run: Interpreter, parsed: ParsedFile, handed: _Handed, function: F
         handed_over=Place(parsed.path, parsed.span_of(handed.place)),
         name=Place(home.path, name_span(home, node)),
         function=Place(home.path, home.span_of(node)),
-        scope=home.scopes.get(id(node), "") or "<lambda>",
+        scope=home.name_of(node) or "<lambda>",
         parameter=parameter_of(home, node),
         returns=returns,
         confidence=_confidence(handed.role, function.node),

@@ -12,6 +12,7 @@ from ga_lint.facts.values import Class
 from ga_lint.syntax.parsed import ParsedFile
 
 SCALED = "loss_is_scaled_for_ga"
+_ACCEPTS = b"accepts_loss_kwargs"  # in both of its names
 _FLAGS = ("model_accepts_loss_kwargs", "accepts_loss_kwargs", SCALED)
 
 
@@ -26,7 +27,9 @@ def opt_outs(run: Interpreter, cls: Class) -> tuple[Step, ...]:
 
 def declined_for_models(parsed: ParsedFile) -> Iterator[Step]:
     """`model.accepts_loss_kwargs = False`, `trainer.model_accepts_loss_kwargs = False`, anywhere in the file."""
-    for node in ast.walk(parsed.tree):
+    if _ACCEPTS not in parsed.source.data:
+        return
+    for node in parsed.walked:
         match node:
             case ast.Assign(targets=[ast.Attribute(value=owner, attr=name)], value=ast.Constant(value=False)) if (
                 name in _FLAGS[:2] and not (isinstance(owner, ast.Name) and owner.id == "self")
@@ -37,7 +40,7 @@ def declined_for_models(parsed: ParsedFile) -> Iterator[Step]:
 def _in_class(cls: Class) -> list[Step]:
     parsed = cls.scope.parsed
     steps: list[Step] = []
-    for node, tests in _with_tests(cls.node):
+    for node, tests in _with_tests(cls.node, _rows(parsed, cls.node)):
         match node:
             case ast.Assign(
                 targets=[ast.Attribute(attr=name) | ast.Name(id=name)], value=ast.Constant(value=bool() as value)
@@ -52,14 +55,32 @@ def _in_class(cls: Class) -> list[Step]:
     return steps
 
 
-def _with_tests(node: ast.AST, tests: tuple[str, ...] = ()) -> Iterator[tuple[ast.AST, tuple[str, ...]]]:
-    """Every node below, with the tests of the `if` statements around it."""
+def _rows(parsed: ParsedFile, node: ast.ClassDef) -> list[int]:
+    """The rows on which the class may say something; most classes say nothing, and none of them much."""
+    if not any(word in parsed.source.data for word in (_ACCEPTS, SCALED.encode(), b"compute_loss_func")):
+        return []
+    rows = [one.value.lineno for one in parsed.find(ast.keyword, node) if one.arg == "compute_loss_func"]
+    for one in parsed.find(ast.Assign, node):
+        if any(getattr(target, "attr", getattr(target, "id", None)) in _FLAGS for target in one.targets):
+            rows.append(one.lineno)
+    return rows
+
+
+def _with_tests(
+    node: ast.AST, rows: list[int], tests: tuple[str, ...] = ()
+) -> Iterator[tuple[ast.AST, tuple[str, ...]]]:
+    """Every node below that covers one of the rows, with the tests of the `if` statements around it."""
+    if not rows:
+        return
     for child in ast.iter_child_nodes(node):
+        first, last = getattr(child, "lineno", None), getattr(child, "end_lineno", None)
+        if first is not None and last is not None and not any(first <= row <= last for row in rows):
+            continue
         around = tests
         if isinstance(node, ast.If) and child is not node.test:
             around = (*tests, ast.unparse(node.test))
         yield child, around
-        yield from _with_tests(child, around)
+        yield from _with_tests(child, rows, around)
 
 
 def _step(parsed: ParsedFile, node: ast.AST, message: str) -> Step:

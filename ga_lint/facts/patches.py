@@ -67,7 +67,7 @@ def annotated_type(run: Interpreter, patch: Patch) -> External | None:
     """What the patched object is annotated to be in the function around: `def attach(trainer: Trainer)`."""
     if not isinstance(patch.owner, ast.Name):
         return None
-    for node in ast.walk(patch.scope.parsed.tree):
+    for node in patch.scope.parsed.walked:
         if isinstance(node, ast.arg) and node.arg == patch.owner.id and node.annotation is not None:
             for one in alternatives(run.module_expression(node.annotation, patch.scope.module)):
                 if isinstance(one, External):

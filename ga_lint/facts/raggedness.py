@@ -50,7 +50,7 @@ class FileSigns:
     def strong(self) -> tuple[Step, ...]:
         """-100, padding collators, padded sequences: targets that do not count, somewhere in this file."""
         steps: list[Step] = []
-        for node in ast.walk(self._parsed.tree):
+        for node in self._parsed.walked:
             text = _sign(node)
             if text is not None:
                 steps.append(Step(text, self._parsed.path, self._parsed.span_of(node)))
@@ -61,7 +61,7 @@ class FileSigns:
         """The same signs in the project's data modules that this file imports."""
         steps: list[Step] = []
         for parsed in self._data_modules():
-            for node in ast.walk(parsed.tree):
+            for node in parsed.walked:
                 text = _sign(node)
                 if text is not None and not text.startswith("the tokenizer"):
                     steps.append(Step(text, parsed.path, parsed.span_of(node)))
@@ -69,7 +69,7 @@ class FileSigns:
         return tuple(steps[:2])
 
     def _data_modules(self) -> Iterator[ParsedFile]:
-        for statement in ast.walk(self._parsed.tree):
+        for statement in self._parsed.walked:
             if isinstance(statement, ast.Import | ast.ImportFrom):
                 for _, imported in imported_names(statement):
                     if _DATA_MODULE.search(f"{imported.module}.{imported.name}"):
@@ -108,7 +108,7 @@ class FileSigns:
     @cached_property
     def _called(self) -> list[str]:
         found = []
-        for node in ast.walk(self._parsed.tree):
+        for node in self._parsed.walked:
             if isinstance(node, ast.Call):
                 if isinstance(node.func, ast.Name):
                     found.append(node.func.id)
@@ -119,7 +119,7 @@ class FileSigns:
     @cached_property
     def _names(self) -> set[str]:
         found: set[str] = set()
-        for node in ast.walk(self._parsed.tree):
+        for node in self._parsed.walked:
             if isinstance(node, ast.Name):
                 found.add(node.id)
             elif isinstance(node, ast.Attribute):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Mapping
 
 from ga_lint.diagnostics import Confidence
@@ -32,6 +33,7 @@ from ga_lint.facts.values import (
 from ga_lint.source import Position, Span
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 
+_INDENTED_CLASS = re.compile(r"^[ \t]+class ", re.MULTILINE)
 TRAINERS_COUNT = Count(COUNT, Scale.GLOBAL, text=COUNT)
 # Tests that hold while a Trainer trains on several ranks with the defaults of today; see domain.md 1.2.
 ASSUMED = {
@@ -108,6 +110,9 @@ def _without_count(value: Value) -> Value:
 def classes_of(run: Interpreter, parsed: ParsedFile) -> Iterator[Class]:
     """The classes of a file, those inside functions with what their function binds before them."""
     module = run.names.module(parsed)
+    if not _INDENTED_CLASS.search(parsed.source.text):
+        yield from (Class(node, module) for node in parsed.tree.body if isinstance(node, ast.ClassDef))
+        return
     todo: list[tuple[ast.AST, list[FunctionNode]]] = [(parsed.tree, [])]
     while todo:
         node, outer = todo.pop(0)

@@ -28,17 +28,23 @@ class Roots:
     functions: tuple[FunctionNode, ...]
 
 
-def loop_roots(tree: ast.Module) -> Roots:
+def loop_roots(parsed: ParsedFile) -> Roots:
     """Functions that lead to a backward, outermost callers first."""
-    return roots_of(tree, _SINKS)
+    return roots_of(parsed, _SINKS)
 
 
-def roots_of(tree: ast.Module, sinks: AbstractSet[str]) -> Roots:
+def _called_in(parsed: ParsedFile) -> dict[FunctionNode, set[str]]:
+    """What each function of the file calls; kept on its tree, which is asked about several sinks."""
+    called: dict[FunctionNode, set[str]] | None = parsed.tree.__dict__.get("_ga_lint_called")
+    if called is None:
+        called = {node: set(_called_names(node.body)) for node in parsed.walked if isinstance(node, FunctionNode)}
+        parsed.tree._ga_lint_called = called  # type: ignore[attr-defined]
+    return called
+
+
+def roots_of(parsed: ParsedFile, sinks: AbstractSet[str]) -> Roots:
     """Functions that lead to a call of one of these names, outermost callers first."""
-    called: dict[FunctionNode, set[str]] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, FunctionNode):
-            called[node] = set(_called_names(node.body))
+    tree, called = parsed.tree, _called_in(parsed)
     leading = {node for node, names in called.items() if names & sinks}
     while True:
         names = {node.name for node in leading}
@@ -71,7 +77,11 @@ def _called_names(body: list[ast.stmt]) -> Iterator[str]:
                 yield node.func.id
             elif isinstance(node.func, ast.Attribute):
                 yield node.func.attr
-        todo.extend(ast.iter_child_nodes(node))
+        for value in node.__dict__.values():
+            if isinstance(value, ast.AST):
+                todo.append(value)
+            elif isinstance(value, list):
+                todo.extend(item for item in value if isinstance(item, ast.AST))
 
 
 def run_roots(run: Interpreter, parsed: ParsedFile, roots: Roots) -> None:
@@ -87,7 +97,7 @@ def run_roots(run: Interpreter, parsed: ParsedFile, roots: Roots) -> None:
 def _functions(run: Interpreter, parsed: ParsedFile, node: FunctionNode) -> Iterator[Function]:
     """The function, or the method of its class and of each class of the file that inherits it."""
     scope = run.names.module(parsed)
-    classes = [one for one in ast.walk(parsed.tree) if isinstance(one, ast.ClassDef)]
+    classes = [one for one in parsed.walked if isinstance(one, ast.ClassDef)]
     owner = next((one for one in classes if node in one.body), None)
     if owner is None:
         yield Function(node, scope)

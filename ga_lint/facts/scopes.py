@@ -47,6 +47,18 @@ class Scope:
         return scope.cls if scope else None
 
 
+def methods_of(node: ast.ClassDef) -> dict[str, FunctionNode]:
+    """The class's own methods by name, the first of each; kept on the node, since they are asked for often."""
+    methods: dict[str, FunctionNode] | None = node.__dict__.get("_ga_lint_methods")
+    if methods is None:
+        methods = {}
+        for statement in node.body:
+            if isinstance(statement, FunctionNode):
+                methods.setdefault(statement.name, statement)
+        node._ga_lint_methods = methods  # type: ignore[attr-defined]
+    return methods
+
+
 class Names:
     """Looks names up across the modules of a project; `evaluate` turns a module-level expression into a value."""
 
@@ -56,6 +68,7 @@ class Names:
         self._modules: dict[int, Scope] = {}
         self._class_scopes: dict[int, Scope] = {}
         self._busy: set[tuple[int, str]] = set()
+        self._ancestries: dict[int, list[Value]] = {}
 
     def module(self, parsed: ParsedFile) -> Scope:
         """The one scope of a module."""
@@ -72,6 +85,7 @@ class Names:
             module.below.clear()
         self._modules.clear()
         self._class_scopes.clear()
+        self._ancestries.clear()
 
     def lookup(self, name: str, scope: Scope, *, running: bool = False) -> Value:
         """The value of `name`; an External of that name when nothing in the project binds it.
@@ -138,6 +152,14 @@ class Names:
 
     def ancestry(self, cls: Class) -> Iterator[Value]:
         """The class, then every base that can be reached, nearest first: project classes and Externals."""
+        if self._busy or cls.scope.parent is not None or cls.scope.names:
+            return self._ancestors(cls)  # it may come out otherwise at another time
+        known = self._ancestries.get(id(cls.node))
+        if known is None:
+            known = self._ancestries[id(cls.node)] = list(self._ancestors(cls))
+        return iter(known)
+
+    def _ancestors(self, cls: Class) -> Iterator[Value]:
         todo: list[Value] = [cls]
         seen: set[int] = set()
         while todo:
@@ -160,9 +182,9 @@ class Names:
             if waiting:
                 waiting = ancestor.node is not (after.node if after else None)
                 continue
-            for statement in ancestor.node.body:
-                if isinstance(statement, FunctionNode) and statement.name == name:
-                    return ancestor, statement
+            found = methods_of(ancestor.node).get(name)
+            if found is not None:
+                return ancestor, found
         return None
 
     def _global(self, name: str, module: Scope, default: bool = True) -> Value:

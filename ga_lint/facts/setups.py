@@ -70,7 +70,7 @@ def _number(value: Value) -> float | None:
 def setups_of(run: Interpreter, parsed: ParsedFile, known: tuple[Arguments, ...]) -> tuple[TrainerSetup, ...]:
     """Every Trainer that this file builds, followed to where its model and its arguments were made."""
     calls = {_last_name(call.func) for call in parsed.find(ast.Call) if _builds_trainer(call)}
-    run_roots(run, parsed, roots_of(parsed.tree, calls))
+    run_roots(run, parsed, roots_of(parsed, calls))
     by_place = {one.place: one for one in known}
     found: dict[Place, TrainerSetup] = {}
     for event in run.events:

@@ -82,7 +82,7 @@ def _answers(run: Interpreter, home: ParsedFile, cls: Class) -> Iterator[Accepti
         return
     said = any(value != "False" for value in _said_of_objects(home))
     run.events = []
-    run_roots(run, home, roots_of(home.tree, names))
+    run_roots(run, home, roots_of(home, names))
     for event in run.events:
         callee = event.driver
         if event.kind is not EventKind.TRAINER or not isinstance(callee, Class) or not isinstance(event.value, Built):

@@ -117,7 +117,7 @@ def _override(
         method=name,
         name=Place(parsed.path, name_span(parsed, method)),
         function=Place(parsed.path, parsed.span_of(method)),
-        scope=parsed.scopes.get(id(method), method.name),
+        scope=parsed.name_of(method) or method.name,
         parameter=parameter_of(parsed, method),
         returns=returns,
         super_calls=calls,

@@ -320,6 +320,8 @@ def is_missing_count(value: Value) -> bool:
 
 def choice(values: list[Value]) -> Value:
     """The values as one: itself when there is one; of too many, the first of those that matter."""
+    if len(values) == 1:
+        return values[0]
     flat: list[Value] = []
     for value in values:
         for one in alternatives(value):

@@ -91,7 +91,7 @@ def divided_after(window: Window, parsed: ParsedFile) -> Factor | None:
     name = window.handed_over_text
     if not name.isidentifier() or window.backward.path != parsed.path:
         return None
-    for node in ast.walk(parsed.tree):
+    for node in parsed.walked:
         match node:
             case ast.AugAssign(target=ast.Name(id=target), op=ast.Div(), value=divisor) if target == name:
                 pass

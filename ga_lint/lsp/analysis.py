@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from ga_lint.config import ConfigError, ConfigFinder
 from ga_lint.diagnostics import Diagnostic, FixTier
-from ga_lint.engine.check_file import check_source
-from ga_lint.engine.patterns import Excludes
-from ga_lint.engine.run import collector_paused
-from ga_lint.engine.scope import Scope, Scopes
-from ga_lint.errors import FixNotApplicable, SourceError
+from ga_lint.engine.held import Checker, held
+from ga_lint.engine.scope import Scope
+from ga_lint.errors import FixNotApplicable
 from ga_lint.notebook import read_notebook
-from ga_lint.outcome import Failed, FileOutcome, Found, Skipped, SkipReason
+from ga_lint.outcome import Failed, FileOutcome, Found
 from ga_lint.source import Edit, SourceFile
 
 
@@ -38,23 +33,30 @@ class Analysis:
     source: SourceFile
     outcome: FileOutcome
     scope: Scope | None
+    _cures: dict[Diagnostic, tuple[Cure | None, Cure | None]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         return self.outcome.diagnostics if isinstance(self.outcome, Found | Failed) else ()
 
-    @cached_property
-    def cures(self) -> tuple[Cure, ...]:
-        """Every rewrite that is proved, and a comment for each finding. LibCST is imported for the first one."""
-        if self.scope is None or not isinstance(self.outcome, Found):
-            return ()
-        from ga_lint.engine.propose import findings_by, with_edits
+    def cures(self, found: Sequence[Diagnostic]) -> list[Cure]:
+        """The rewrites of these findings, as far as they are proved, then a comment for each.
 
-        proposed = with_edits(self.source, self.outcome, findings_by(self.scope))
-        found = proposed.diagnostics if isinstance(proposed, Found) else ()
-        rewrites = [cure for diagnostic in found if (cure := _rewrite(diagnostic)) is not None]
-        silences = (_silence(self.source, diagnostic) for diagnostic in found if _can_be_silenced(diagnostic))
-        return (*rewrites, *(cure for cure in silences if cure is not None))
+        A rewrite takes as long as some checks of the whole text, so only what is asked for is worked out.
+        """
+        for diagnostic in found:
+            if diagnostic not in self._cures:
+                proposed = self._with_edit(diagnostic)
+                self._cures[diagnostic] = (_rewrite(proposed), _silence(self.source, proposed))
+        pairs = [self._cures[diagnostic] for diagnostic in found]
+        return [cure for cures in zip(*pairs, strict=True) for cure in cures if cure is not None]
+
+    def _with_edit(self, diagnostic: Diagnostic) -> Diagnostic:
+        if self.scope is None or not isinstance(self.outcome, Found):
+            return diagnostic
+        from ga_lint.engine.propose import findings_by, with_edit  # LibCST, for the first one
+
+        return with_edit(self.source, diagnostic, self.outcome, findings_by(self.scope))
 
 
 @dataclass(frozen=True)
@@ -86,16 +88,12 @@ def _rewrite(diagnostic: Diagnostic) -> Cure | None:
     return Cure(title, diagnostic, diagnostic.edits, preferred=fix.tier is FixTier.SAFE)
 
 
-def _can_be_silenced(diagnostic: Diagnostic) -> bool:
-    from ga_lint.engine.add_ignore import NEVER
-
-    return diagnostic.finding.code not in NEVER
-
-
 def _silence(source: SourceFile, diagnostic: Diagnostic) -> Cure | None:
-    from ga_lint.engine.add_ignore import with_ignores
+    from ga_lint.engine.add_ignore import NEVER, with_ignores
     from ga_lint.engine.propose import edits_between
 
+    if diagnostic.finding.code in NEVER:
+        return None
     try:
         edits = edits_between(source, source.rewritten(with_ignores(source, [diagnostic], "")))
     except FixNotApplicable:
@@ -111,12 +109,11 @@ class Analyser:
 
     def forget(self) -> None:
         """Files on disk may have changed."""
-        self._finder = ConfigFinder()
-        self._scopes = Scopes()
+        self._check = Checker()
 
     def of_text(self, path: Path, text: str) -> Analysis:
-        """The analysis of a file as the editor shows it, whatever coding line it has."""
-        return self._of(SourceFile(path, text.encode("utf-8", "surrogatepass"), text, "utf-8", False))
+        """The analysis of a file as the editor shows it."""
+        return self._of(held(path, text))
 
     def of_cells(self, path: Path, cells: Sequence[str | None]) -> Analysis:
         """The analysis of a notebook: the text of each code cell, None for the others."""
@@ -124,14 +121,5 @@ class Analyser:
         return self._of(read_notebook(path, json.dumps({"cells": kinds}).encode()))
 
     def _of(self, source: SourceFile) -> Analysis:
-        try:
-            scope = self._scopes.of(self._finder.of_folder(source.path.parent))
-        except ConfigError as error:
-            return Analysis(source, Failed(source.path, str(error)), None)
-        if Excludes(scope.config).match_anywhere(os.path.abspath(source.path)):
-            return Analysis(source, Skipped(source.path, SkipReason.EXCLUDED), scope)
-        try:
-            with collector_paused():
-                return Analysis(source, check_source(source, scope), scope)
-        except SourceError as error:
-            return Analysis(source, Failed(source.path, str(error)), scope)
+        outcome, scope = self._check(source)
+        return Analysis(source, outcome, scope)

@@ -162,21 +162,23 @@ class Server:
             return []  # the text has moved on; the next diagnostics bring the editor back
         cell = answer.cell_of(uri)
         converter = self._converter(answer.documents[cell].lines)
-        actions = []
-        for cure in await self._run(lambda: answer.analysis.cures):
-            here = cure.diagnostic.cell == cell
-            if not here or not overlaps(converter.range(cure.diagnostic.finding.span), params.range):
-                continue
-            actions.append(
-                types.CodeAction(
-                    cure.title,
-                    types.CodeActionKind.QuickFix,
-                    [converter.diagnostic(cure.diagnostic)],
-                    is_preferred=cure.preferred or None,
-                    edit=types.WorkspaceEdit(document_changes=list(self._changes(answer, cure))),
-                )
+        asked = [
+            diagnostic
+            for diagnostic in answer.analysis.diagnostics
+            if diagnostic.cell == cell and overlaps(converter.range(diagnostic.finding.span), params.range)
+        ]
+        if not asked:
+            return []  # editors ask wherever the cursor goes
+        return [
+            types.CodeAction(
+                cure.title,
+                types.CodeActionKind.QuickFix,
+                [converter.diagnostic(cure.diagnostic)],
+                is_preferred=cure.preferred or None,
+                edit=types.WorkspaceEdit(document_changes=list(self._changes(answer, cure))),
             )
-        return actions
+            for cure in await self._run(lambda: answer.analysis.cures(asked))
+        ]
 
     def _is_current(self, answer: Answer) -> bool:
         texts = self.protocol.workspace.text_documents

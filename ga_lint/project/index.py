@@ -10,10 +10,12 @@ from pathlib import Path
 
 from ga_lint.errors import SourceError
 from ga_lint.knowledge import Knowledge, ProjectRow, load, with_rows
+from ga_lint.project.definitions import DESCRIBED, Definitions
 from ga_lint.project.required import Required
 from ga_lint.source import read_source
 from ga_lint.syntax.bindings import Binding, ImportedName, ModuleBindings, bindings_of
 from ga_lint.syntax.parsed import ParsedFile, ParseFailure, parse
+from ga_lint.trail import EVERYTHING, note, note_path, remembered
 
 MAX_TEXTS = 4_000  # a bound on what is searched for a word; a project of one training run has hundreds
 _TEXTS = (".py", ".yaml", ".yml")
@@ -35,11 +37,12 @@ class Project(Required):
         super().__init__(root.resolve(), transformers_version)
         self._rows = dict(rows or {})
         self._files: dict[Path, ParsedFile | None] = {}
-        self._bindings: dict[Path, ModuleBindings] = {}
+        self._whole: set[Path] = set()  # files of which the outline does not say how they go on
         self._resolved: dict[Path, Path] = {}
         self._mentions: dict[bytes, tuple[Path, ...]] = {}
-        self._modules: dict[tuple[Path, str, int], Path | None] = {}
+        self._modules: dict[tuple[Path, str, int], tuple[Path | None, frozenset[str]]] = {}
         self._walked: list[tuple[Path, ...]] = []
+        self._definitions = Definitions(self)
 
     @cached_property
     def knowledge(self) -> Knowledge:
@@ -48,6 +51,8 @@ class Project(Required):
 
     def described(self, parsed: ParsedFile, name: str) -> ImportedName | None:
         """How a row of the project's own names what this file calls `name`."""
+        if not self._rows:
+            return None
         parts = self._resolve(parsed.path).with_suffix("").parts
         parts = parts[:-1] if parts[-1] == "__init__" else parts
         for row in self._rows:
@@ -63,35 +68,44 @@ class Project(Required):
 
     def add(self, parsed: ParsedFile) -> None:
         """Make a file that is already parsed known under its path (an editor's unsaved text, for one)."""
-        key = self._resolve(parsed.path)
-        self._bindings.pop(key, None)
-        self._keep(key, parsed)
+        self._definitions.added(parsed)
+        self._keep(self._resolve(parsed.path), parsed)
 
     def file(self, path: Path) -> ParsedFile | None:
         """The parsed file, or None when it is missing or is not Python."""
+        note_path(path)
         key = self._resolve(path)
-        if key not in self._files:
-            try:
-                self._keep(key, parse(read_source(path)))
-            except (SourceError, ParseFailure):
-                self._keep(key, None)
-        return self._files[key]
+        if key in self._files:
+            self._files[key] = found = self._files.pop(key)  # the one that was used last
+            return found
+        try:
+            parsed = parse(read_source(path), lazily=key not in self._whole)
+        except (SourceError, ParseFailure):
+            parsed = None
+        self._keep(key, parsed)
+        return parsed
+
+    def read_whole(self, path: Path) -> None:
+        """Parse this file wholly from now on: one of its bodies was not what its lines look like."""
+        key = self._resolve(path)
+        self._whole.add(key)
+        self._files.pop(key, None)
 
     def _keep(self, key: Path, parsed: ParsedFile | None) -> None:
-        """Remember a file, and forget the one that was remembered first when there are too many."""
+        """Remember a file, and forget the one that was not used for longest when there are too many."""
         self._files.pop(key, None)
         self._files[key] = parsed
         if len(self._files) > MAX_FILES:
             oldest = next(iter(self._files))
             del self._files[oldest]
-            self._bindings.pop(oldest, None)
 
     def bindings(self, parsed: ParsedFile) -> ModuleBindings:
         """The file's module-level names."""
-        key = self._resolve(parsed.path)
-        if key not in self._bindings:
-            self._bindings[key] = bindings_of(parsed.tree)
-        return self._bindings[key]
+        known: ModuleBindings | None = parsed.tree.__dict__.get("_ga_lint_bindings")  # asked for with every name
+        if known is None:
+            known = bindings_of(parsed.tree)
+            parsed.tree._ga_lint_bindings = known  # type: ignore[attr-defined]
+        return known
 
     def imported(self, importer: Path, imported: ImportedName) -> ParsedFile | None:
         """The project's own file that `imported.module` names, seen from `importer`; None for other packages.
@@ -103,14 +117,22 @@ class Project(Required):
         if imported.level == 0 and f"{imported.module}.{imported.name}" in self._rows:
             return None
         key = (self._resolve(importer).parent, imported.module, imported.level)
-        if key not in self._modules:
-            self._modules[key] = self._find(*key)
-        path = self._modules[key]
+        path = remembered(self._modules, key, lambda: self._find(*key))
         return self.file(path) if path else None
 
     def find(self, parsed: ParsedFile, name: str) -> Iterator[tuple[ParsedFile, Binding]]:
         """What `name` is bound to at the module level of `parsed`, re-exports followed to where they are defined."""
-        yield from self._find_name(parsed, name, set())
+        for one in self._definitions.of(parsed, name):
+            home = parsed if one.path == parsed.path else self.file(one.path)
+            if home is None:
+                continue  # it has gone meanwhile
+            row = self.described(home, one.name) if one.index == DESCRIBED else None
+            yield home, row or self.bindings(home).by_name[one.name][one.index]
+
+    def source_of(self, parsed: ParsedFile, imported: ImportedName) -> ParsedFile | None:
+        """The file that an import of this file names; of a library's own repository none."""
+        known = imported.level == 0 and imported.module.partition(".")[0] in self.libraries
+        return None if known else self.imported(parsed.path, imported)
 
     def _resolve(self, path: Path) -> Path:
         """The real path; asking the file system once for each file is enough."""
@@ -118,41 +140,9 @@ class Project(Required):
             self._resolved[path] = path.resolve()
         return self._resolved[path]
 
-    def _find_name(
-        self, parsed: ParsedFile, name: str, seen: set[tuple[Path, str]]
-    ) -> Iterator[tuple[ParsedFile, Binding]]:
-        if (parsed.path, name) in seen:
-            return
-        seen.add((parsed.path, name))
-        if self._rows and (row := self.described(parsed, name)) is not None:
-            yield parsed, row
-            return
-        bindings = self.bindings(parsed)
-        for binding in bindings.by_name.get(name, ()):
-            if isinstance(binding, ImportedName) and binding.name is not None:
-                yield from self._follow(parsed, binding, seen)
-            else:
-                yield parsed, binding
-        if name not in bindings.by_name:
-            for star in bindings.stars:
-                source = self.imported(parsed.path, star)
-                if source is not None:
-                    yield from self._find_name(source, name, seen)
-
-    def _follow(
-        self, parsed: ParsedFile, binding: ImportedName, seen: set[tuple[Path, str]]
-    ) -> Iterator[tuple[ParsedFile, Binding]]:
-        assert binding.name is not None
-        known = binding.level == 0 and binding.module.partition(".")[0] in load().libraries
-        source = None if known else self.imported(parsed.path, binding)  # also inside that library's own repository
-        found = list(self._find_name(source, binding.name, seen)) if source else []
-        if found:
-            yield from found
-        else:
-            yield parsed, binding  # a submodule, or defined outside the project
-
     def mentioning(self, word: bytes) -> tuple[Path, ...]:
         """The project's Python and YAML files that hold the word; looked for once."""
+        note((EVERYTHING,))
         if word not in self._mentions:
             self._mentions[word] = tuple(path for path in self._texts if _holds(path, word))
         return self._mentions[word]
@@ -193,6 +183,7 @@ class Project(Required):
         if not path.is_relative_to(self.root):
             return None
         for candidate in (path.with_name(path.name + ".py") if parts else path / "__init__.py", path / "__init__.py"):
+            note_path(candidate)
             if candidate.is_file():
                 return candidate
         return None

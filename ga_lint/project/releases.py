@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -13,6 +13,7 @@ from packaging.version import InvalidVersion, Version
 from ga_lint.knowledge.releases import ReleaseRow, load_releases, release_of
 from ga_lint.project.requirement import Requirement
 from ga_lint.project.requirement_files import requirements_in
+from ga_lint.trail import recording, remembered
 
 
 def requirements_of(root: Path, library: str) -> tuple[Requirement, ...]:
@@ -20,7 +21,7 @@ def requirements_of(root: Path, library: str) -> tuple[Requirement, ...]:
     return tuple(sorted(requirements_in(root, library), key=_loose))
 
 
-Said = dict[tuple[Path, str], tuple[Requirement, ...]]
+Said = dict[tuple[Path, str], tuple[tuple[Requirement, ...], frozenset[str]]]
 
 
 def requirements_near(folder: Path, root: Path, library: str, said: Said | None = None) -> tuple[Requirement, ...]:
@@ -32,9 +33,7 @@ def requirements_near(folder: Path, root: Path, library: str, said: Said | None 
     said = {} if said is None else said
     found: tuple[Requirement, ...] = ()
     for place in _folders(folder, root):
-        if (place, library) not in said:
-            said[place, library] = requirements_of(place, library)
-        here = said[place, library]
+        here = remembered(said, (place, library), partial(requirements_of, place, library))
         if not found:
             found = here
         elif here and _narrows(here[0], found[0]):
@@ -95,10 +94,14 @@ class Pins:
     root: Path
     configured: str | None  # the version or range that the user named
     said: Said  # shared by all folders of a project
+    places: set[str] = field(default_factory=set)  # what was read for all this
 
     def requirements(self, library: str) -> tuple[Requirement, ...]:
         """Most binding first."""
-        return requirements_near(self.folder, self.root, library, self.said)
+        with recording() as places:
+            found = requirements_near(self.folder, self.root, library, self.said)
+        self.places.update(places)
+        return found
 
     @cached_property
     def specifier(self) -> str | None:

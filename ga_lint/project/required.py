@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
+
+from ga_lint.trail import note
 
 if TYPE_CHECKING:
     from ga_lint.knowledge.releases import EngineRow, ReleaseRow
@@ -23,6 +24,7 @@ class Required:
         self._folder = root
         self._views: dict[Path, Self] = {}
         self._said: Said = {}
+        self._pins: Pins | None = None
 
     def beside(self, path: Path) -> Self:
         """The same project, as the code in that file's folder sees it: with the requirements that hold there."""
@@ -32,16 +34,19 @@ class Required:
         if folder not in self._views:
             view = copy.copy(self)
             view._folder = folder
-            view.__dict__.pop("pins", None)
+            view._pins = None
             self._views[folder] = view
         return self._views[folder]
 
-    @cached_property
+    @property
     def pins(self) -> Pins:
         """What this project requires of other libraries; read when first asked, since most files never are."""
-        from ga_lint.project.releases import Pins  # `packaging` costs start-up that most runs need not pay
+        if self._pins is None:
+            from ga_lint.project.releases import Pins  # `packaging` costs start-up that most runs need not pay
 
-        return Pins(self._folder, self.root, self.transformers_version, self._said)
+            self._pins = Pins(self._folder, self.root, self.transformers_version, self._said)
+        note(self._pins.places)
+        return self._pins
 
     def requirement(self, library: str) -> Requirement | None:
         """The most binding place where the project says which releases of `library` it runs with."""

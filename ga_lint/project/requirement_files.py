@@ -17,6 +17,7 @@ from ga_lint.project.requirement import (
     same_library,
 )
 from ga_lint.source import Position, Span
+from ga_lint.trail import note_path
 
 _VERSION = re.compile(r"^__version__ = [\"'](\d+\.\d+(?:\.\d+)?)[^\"']*[\"']", re.MULTILINE)
 MAX_INCLUDES = 32  # files that requirement files name with -r and -c
@@ -70,6 +71,7 @@ class _File:
 
 def requirements_in(folder: Path, library: str) -> list[Requirement]:
     """Those of all files of one folder, files in the order of `_READERS`."""
+    note_path(folder)
     try:
         names = sorted(entry.name for entry in folder.iterdir())
     except OSError:
@@ -81,6 +83,7 @@ def requirements_in(folder: Path, library: str) -> list[Requirement]:
         place = folder / inner if inner else folder
         if inner and inner not in names:
             continue
+        note_path(place)
         fitting = sorted(path.name for path in place.iterdir()) if inner and place.is_dir() else names
         for name in fitting:
             if fnmatchcase(name, last):
@@ -92,6 +95,7 @@ def _own(folder: Path, library: str) -> Iterator[Requirement]:
     """The library's own repository, or a copy of it: the code is of the version that it says it is."""
     for inside in (folder / "src" / library, folder / library):
         path = inside / "__init__.py"
+        note_path(path)
         text = _text(path) if path.is_file() else ""
         found = _VERSION.search(text)
         if found is not None:
@@ -118,6 +122,7 @@ def _mentions(text: str, library: str) -> bool:
 
 
 def _text(path: Path) -> str:
+    note_path(path)
     try:
         data = path.read_bytes() if path.is_file() else b""
     except OSError:

@@ -14,7 +14,9 @@ def render(report: Report) -> str:
     blocks = ["\n".join(_block(diagnostic)) for diagnostic in report.diagnostics]
     if blocks:
         return "\n\n".join([*blocks, _total(report)]) + "\n"
-    return "" if report.failures or not report.checked else "No wrong loss normalisation found.\n"
+    if report.failures or not report.checked:
+        return ""
+    return f"No {'new ' if report.partial else ''}wrong loss normalisation found.\n"
 
 
 def _block(diagnostic: Diagnostic) -> Iterator[str]:

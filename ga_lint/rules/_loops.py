@@ -148,7 +148,7 @@ def trace(loss: Loss, evidence: tuple[Step, ...] = ()) -> tuple[Step, ...]:
         place = window.library.place or window.backward
         steps.append(Step(f"divided by {window.library.by}", place.path, place.span))
     steps.append(Step("gradients are added up here", window.backward.path, window.backward.span))
-    every = f" every {window.steps_value:g} micro-batches" if window.steps_value else ""
+    every = f" every {window.steps_value:g} micro-batches" if (window.steps_value or 0) > 1 else ""
     steps.append(Step(f"stepped here{every}", window.optimizer_step.path, window.optimizer_step.span))
     unique: list[Step] = []
     for step in steps:

@@ -15,9 +15,10 @@ from typing import TypeVar
 from ga_lint.errors import SourceError
 from ga_lint.source import Position, SourceFile, Span
 from ga_lint.syntax.numbers import numeric_defaults
+from ga_lint.syntax.skeleton import FunctionNode as FunctionNode
+from ga_lint.syntax.skeleton import Skeleton, complete, skeleton_of
 
 Node = TypeVar("Node", bound=ast.AST)
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 class ParseFailure(Exception):
@@ -35,6 +36,7 @@ class ParsedFile:
 
     source: SourceFile
     tree: ast.Module
+    skeleton: Skeleton | None = None  # where bodies are parsed when somebody looks at them
     _by_row: dict[type[ast.AST], list[ast.AST]] = field(default_factory=dict, repr=False)
 
     @property
@@ -58,8 +60,24 @@ class ParsedFile:
         return ast.get_source_segment(self.source.text, node) or ast.unparse(node)
 
     @cached_property
+    def walked(self) -> list[ast.AST]:
+        """Every node, in the order of `ast.walk`; walked once, since a dozen questions are asked of all of them."""
+        if self.skeleton is not None:
+            complete(self.tree)
+        found: list[ast.AST] = [self.tree]
+        for node in found:  # it grows meanwhile
+            for value in node.__dict__.values():
+                if isinstance(value, ast.AST):
+                    found.append(value)
+                elif isinstance(value, list):
+                    found.extend(item for item in value if isinstance(item, ast.AST))
+        return found
+
+    @cached_property
     def nodes(self) -> dict[type[ast.AST], list[ast.AST]]:
         """All nodes by their type, in the order of the text as far as one walk gives it; walked once."""
+        if self.skeleton is not None:
+            complete(self.tree)
         found: dict[type[ast.AST], list[ast.AST]] = {}
         todo: list[ast.AST] = [self.tree]
         while todo:
@@ -89,7 +107,10 @@ class ParsedFile:
     def numbers(self) -> dict[str, float]:
         """The numbers that command-line options and configuration fields default to, by name."""
         calls = self.find(ast.Call) if b"add_argument" in self.source.data else ()
-        return numeric_defaults(calls, (node for node in self.tree.body if isinstance(node, ast.ClassDef)))
+        classes = (node for node in self.tree.body if isinstance(node, ast.ClassDef))
+        if (skeleton := self.skeleton) is not None:
+            classes = (node for node in classes if skeleton.may_set_numbers(node))
+        return numeric_defaults(calls, classes)
 
     @cached_property
     def scopes(self) -> dict[int, str]:
@@ -106,15 +127,32 @@ class ParsedFile:
                     todo.append((child, outer))
         return names
 
+    def name_of(self, node: ast.AST) -> str:
+        """The qualified name of this function or class; empty for what has none."""
+        names = self.scopes if self.skeleton is None else self.skeleton.names
+        return names.get(id(node), "")
+
+    def mentions(self, node: ast.AST, *words: str) -> bool:
+        """May this definition hold one of these words? Asked of the text, so that its body need not be parsed."""
+        return self.skeleton is None or self.skeleton.mentions(node, *words)
+
     def _position(self, row: int, byte_column: int) -> Position:
+        if self.source.text.isascii():
+            return Position(row, byte_column + 1)
         line = self.source.lines[row - 1] if row <= len(self.source.lines) else ""
         if not line.isascii():
             byte_column = len(line.encode()[:byte_column].decode(errors="replace"))
         return Position(row, byte_column + 1)
 
 
-def parse(source: SourceFile) -> ParsedFile:
-    """Parse the text; ParseFailure if it is not Python, SourceError if it is too deep for the parser."""
+def parse(source: SourceFile, *, lazily: bool = False) -> ParsedFile:
+    """Parse the text; ParseFailure if it is not Python, SourceError if it is too deep for the parser.
+
+    `lazily`: bodies are parsed when they are looked at, which may raise BrokenSkeleton, and nobody is told of a fault
+    in one that never is.
+    """
+    if lazily and type(source) is SourceFile and (outline := _outline(source)) is not None:
+        return ParsedFile(source, outline[1], outline[0])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the user's invalid escapes are theirs to lint
@@ -127,6 +165,12 @@ def parse(source: SourceFile) -> ParsedFile:
     except (RecursionError, MemoryError):
         raise SourceError("nested too deeply to be parsed; exclude it") from None
     return ParsedFile(source, tree)
+
+
+def _outline(source: SourceFile) -> tuple[Skeleton, ast.Module] | None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return skeleton_of(source.text, source.path)
 
 
 def _row(node: ast.AST) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ga_lint.source import SourceFile
@@ -39,7 +40,7 @@ def statement_at(source: SourceFile, tree: ast.Module | None, row: int) -> State
 def _around(tree: ast.Module, row: int) -> list[ast.stmt]:
     """The statements whose whole text covers the row, found by going down the blocks."""
     found: list[ast.stmt] = []
-    todo: list[ast.AST] = list(tree.body)
+    todo: list[ast.AST] = list(_last_begun(tree.body, row))
     while todo:
         node = todo.pop()
         if isinstance(node, ast.stmt):
@@ -48,8 +49,21 @@ def _around(tree: ast.Module, row: int) -> list[ast.stmt]:
             found.append(node)
         for block in _BLOCKS:
             inner = getattr(node, block, ())
-            todo.extend(inner if isinstance(inner, list) else ())
+            todo.extend(_last_begun(inner, row) if isinstance(inner, list) else ())
     return found
+
+
+def _last_begun(block: Sequence[ast.stmt], row: int) -> Sequence[ast.stmt]:
+    """Of the statements of a block those that may cover the row: where the next one has begun, this one has ended."""
+    if not all(isinstance(node, ast.stmt) for node in block):
+        return block  # handlers and cases are no statements
+    count = sum(1 for node in block if _first_row(node) <= row)
+    first = count - 1
+    while first > 0 and _first_row(block[first - 1]) == _first_row(block[count - 1]):
+        first -= 1  # several on one row
+    if first > 0 and _first_row(block[first]) == row:
+        first -= 1  # the one before may end there
+    return block[max(first, 0) : count]
 
 
 def is_blank_or_comment(line: str) -> bool:

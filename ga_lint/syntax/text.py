@@ -9,6 +9,11 @@ def text_of(node: ast.AST) -> str:
     """The node in Python's own spelling, on one line."""
     text: str | None = getattr(node, "_ga_lint_text", None)
     if text is None:
-        text = ast.unparse(node)
+        if isinstance(node, ast.Name):
+            return node.id
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name | ast.Attribute):
+            text = f"{text_of(node.value)}.{node.attr}"
+        else:
+            text = ast.unparse(node)
         node._ga_lint_text = text  # type: ignore[attr-defined]
     return text

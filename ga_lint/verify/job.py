@@ -36,6 +36,7 @@ class Job:
     ranks: int = 0  # how many real processes run R4 besides; 0: none
     ranks_device: str = "cpu"
     fsdp: bool = False  # the model of those is sharded, not replicated
+    adapter: str | None = None  # the file that makes the model and the batches, if one was named
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

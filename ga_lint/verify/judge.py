@@ -12,6 +12,7 @@ from ga_lint.verify.thresholds import SCALE, allowed_in, between, differs, has_r
 
 SHORT_WINDOW = "short last window"
 COUNT_PASSED, NO_COUNT = "count passed", "no count"  # whether the Trainer passes num_items_in_batch
+LOSS_ONLY = "loss only"  # the loop did not run; its loss did, alone
 PER_EXAMPLE = "per-example head"  # tried where the file names no head: is it wrong for every head?
 
 
@@ -27,6 +28,8 @@ def judge(answer: Answer, has_rewrite: bool) -> Judgement:
     if answer.missing is not None:
         return Judgement(Outcome.NOT_VERIFIABLE, (), answer.missing)
     outcome, reason = _Case(answer, allowed_in(answer.dtype)).decide(has_rewrite)
+    if answer.measurements[0].setting == LOSS_ONLY:
+        reason = f"loss only: {reason}"
     return Judgement(outcome, tuple(_runs_of(answer)), reason)
 
 

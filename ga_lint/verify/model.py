@@ -91,6 +91,7 @@ class Settings:
     timeout: float = 30.0  # seconds for one site; a site takes 0.1-1 s
     seed: int = 0
     dtype: str = "float64"  # what decides
+    adapter: Path | None = None  # makes the model and the batches; None: the one beside the site's file, if any
     rows: tuple[tuple[str, str], ...] = ()  # (dtype, device) in which all is measured besides, and decides nothing
     ranks: int = 0  # real processes that run R4 besides the emulation; 0: none
     fsdp: bool = False  # shard their model

@@ -16,6 +16,8 @@ _Loop = ast.For | ast.While | ast.AsyncFor
 _COUNTS = frozenset({"num_items_in_batch", "num_items", "n_items"})
 _LABELS = re.compile(r"label|target|^(y|gold|tgt)$", re.I)
 _BACKWARD = frozenset({"backward", "manual_backward"})
+_DIVIDES = re.compile(r"accumulate_grad_batches|manual_backward")  # Lightning accumulates where it is told to
+_LOSSES = re.compile(r"loss_fct|loss_function\(|CrossEntropy|cross_entropy|nll_loss|NLLLoss|MSELoss")
 _ACCUMULATES = re.compile(r"accum|\bgas\b|micro_?(batch|step)|no_sync|boundary", re.I)
 
 
@@ -59,10 +61,10 @@ def _walk(node: ast.AST, scope: str, owner: ast.ClassDef | None, lines: list[str
             yield from _walk(child, _join(scope, child.name), child, lines)
         elif isinstance(child, _Function):
             name = _join(scope, child.name)
-            kind = _kind_of(child, owner)
+            kind = _kind_of(child, owner, lines)
             if kind is not None:
                 yield _Place(kind, name, child.lineno, child.lineno, child.end_lineno or child.lineno)
-            if kind is not SiteKind.TRAINER:
+            if kind not in (SiteKind.TRAINER, SiteKind.LOOP):
                 yield from _walk(child, name, None, lines)
                 yield from _helper(child, name, lines)
         elif isinstance(child, _Loop):
@@ -73,12 +75,27 @@ def _walk(node: ast.AST, scope: str, owner: ast.ClassDef | None, lines: list[str
             yield from _walk(child, scope, owner, lines)
 
 
-def _kind_of(function: _Function, owner: ast.ClassDef | None) -> SiteKind | None:
+def _kind_of(function: _Function, owner: ast.ClassDef | None, lines: list[str]) -> SiteKind | None:
     names = [a.arg for a in (*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs)]
     if owner is not None and function.name in ("compute_loss", "training_step") and names[:2] == ["self", "model"]:
         return SiteKind.TRAINER if _is_trainer(owner) else None
+    if owner is not None and function.name == "training_step" and _is_lightning(owner) and len(names) > 1:
+        return SiteKind.LOOP if _DIVIDES.search("\n".join(lines)) else None
+    if owner is not None and function.name == "forward" and _is_model(owner):
+        counted = function.args.kwarg is not None or _COUNTS.intersection(names)
+        text = lines[function.lineno - 1 : function.end_lineno]
+        return SiteKind.LOSS_FUNCTION if counted and "labels" in names and _LOSSES.search("\n".join(text)) else None
     counts = _COUNTS.intersection(names)
     return SiteKind.LOSS_FUNCTION if counts and any(map(_LABELS.search, names)) else None
+
+
+def _is_model(owner: ast.ClassDef) -> bool:
+    """A model of the library's kind: the Trainer looks at its forward to know whether it takes the count."""
+    return bool(re.search(r"For[A-Z]|LMHead", owner.name)) or any("PreTrained" in ast.unparse(b) for b in owner.bases)
+
+
+def _is_lightning(owner: ast.ClassDef) -> bool:
+    return any("LightningModule" in ast.unparse(base) for base in owner.bases)
 
 
 def _is_trainer(owner: ast.ClassDef) -> bool:

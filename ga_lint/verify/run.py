@@ -125,6 +125,7 @@ def _job(site: Site, settings: Settings) -> Job:
         ranks=settings.ranks,
         ranks_device=settings.ranks_device,
         fsdp=settings.fsdp,
+        adapter=None if settings.adapter is None else str(settings.adapter.absolute()),
     )
 
 

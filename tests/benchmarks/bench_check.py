@@ -1,26 +1,22 @@
 """How fast is `ga-lint check`, measured against something else in the same minute?
 
-    python tests/benchmarks/bench_check.py
+    python tests/benchmarks/bench_check.py [FOLDER]
 
-Two ratios: the whole installed transformers package against `ruff check --select F --no-cache` on the same copy, and
-twenty small files against `python -c pass`. Each is the median of interleaved runs, so that a busy machine slows both.
+Ratios: twenty files against `python -c pass`; the whole installed transformers package, or FOLDER, against
+`ruff check --select F` on the same copy, without a cache and with both tools' caches warm, and against `grep -rl`.
+Each is the median of interleaved runs.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-RUNS = 7
+from timing import NOTHING, RUFF, compare, ga_lint, peak
+
 SMALL = """\
 import torch
 
@@ -32,42 +28,55 @@ def evaluate(model, loader):
             total += float(model(**batch).logits.mean())
     return total
 """
-Command = Sequence[str]
 
 
-def seconds(command: Command, cwd: Path) -> float:
-    started = time.perf_counter()
-    subprocess.run(
-        command, cwd=cwd, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, check=False, timeout=600
+def few(folder: Path) -> None:
+    """Twenty files, as pre-commit hands them over."""
+    small, trainers = folder / "small", folder / "trainers"
+    small.mkdir()
+    for number in range(20):
+        (small / f"module_{number}.py").write_text(SMALL)
+    names = sorted(path.name for path in small.iterdir())
+    compare("20 small files against `python -c pass`", ga_lint("check", "--no-cache", *names), NOTHING, small)
+    package = _package("trl")
+    if package is not None:
+        trainers.mkdir()
+        found = sorted(package.rglob("*_trainer.py"), key=lambda path: abs(path.stat().st_size - 50_000))[:20]
+        for number, path in enumerate(found):
+            shutil.copyfile(path, trainers / f"trainer_{number}.py")
+        names = sorted(path.name for path in trainers.iterdir())
+        size = sum(path.stat().st_size for path in trainers.iterdir()) // len(names) // 1000
+        what = f"{len(names)} trainers of about {size} kB each against `python -c pass`"
+        compare(what, ga_lint("check", "--no-cache", *names), NOTHING, trainers)
+
+
+def many(folder: Path, tree: Path) -> None:
+    """A whole tree, copied: where it is installed, ruff excludes it."""
+    large = folder / "tree"
+    shutil.copytree(tree, large, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    check = ga_lint("check", "--isolated", "--quiet")
+    cold, warm = (*check, "--no-cache", "."), (*check, ".")
+    compare(f"{tree.name} against ruff, no cache", cold, (*RUFF, "--no-cache", "."), large)
+    compare(f"{tree.name} against ruff, both caches warm", warm, (*RUFF, "."), large)
+    compare(
+        f"{tree.name} against grep -rl", cold, ("grep", "-rl", "--include=*.py", "gradient_accumulation", "."), large
     )
-    return time.perf_counter() - started
+    print(f"{tree.name}: peak {peak(cold, large):.0f} MB in the largest process")
 
 
-def compare(what: str, ours: Command, theirs: Command, cwd: Path) -> None:
-    """Print the medians of both, and their ratio."""
-    seconds(ours, cwd), seconds(theirs, cwd)  # caches of the file system, byte code
-    pairs = [(seconds(ours, cwd), seconds(theirs, cwd)) for _ in range(RUNS)]
-    a, b = (statistics.median(times) for times in zip(*pairs, strict=True))
-    print(f"{what}: {a * 1000:.0f} ms against {b * 1000:.0f} ms, ratio {a / b:.2f}")
+def _package(name: str) -> Path | None:
+    found = importlib.util.find_spec(name)
+    return Path(found.origin).parent if found is not None and found.origin else None
 
 
 def main() -> None:
-    check = [sys.executable, "-m", "ga_lint", "check", "--isolated", "--quiet", "."]
-    with tempfile.TemporaryDirectory() as folder:
-        small = Path(folder, "small")
-        small.mkdir()
-        for number in range(20):
-            (small / f"module_{number}.py").write_text(SMALL)
-        compare("20 small files against `python -c pass`", check, [sys.executable, "-c", "pass"], small)
-        package = importlib.util.find_spec("transformers")
-        if package is None or package.origin is None:
+    tree = Path(sys.argv[1]) if len(sys.argv) > 1 else _package("transformers")
+    with tempfile.TemporaryDirectory() as name:
+        few(Path(name))
+        if tree is None:
             print("transformers is not installed: no large tree to measure on")
-            return
-        # A copy: where it is installed, ruff excludes it.
-        large = Path(folder, "transformers")
-        shutil.copytree(Path(package.origin).parent, large, ignore=shutil.ignore_patterns("__pycache__"))
-        ruff = [sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F", "--no-cache", "--quiet", "."]
-        compare("the transformers package against ruff", check, ruff, large)
+        else:
+            many(Path(name), tree)
 
 
 if __name__ == "__main__":

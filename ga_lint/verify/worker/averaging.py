@@ -95,6 +95,13 @@ class DataParallel(nn.Module):
         self._averaging.forwarded()
         return self.module(*args, **kwargs)
 
+    def __getattr__(self, name: str) -> Any:
+        """What only the model has is found there; that the real wrapper hides it is another fault than ours."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("module"), name)
+
     def no_sync(self) -> contextlib.AbstractContextManager[None]:
         return self._averaging.no_sync()
 

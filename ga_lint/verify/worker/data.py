@@ -78,7 +78,20 @@ class Batch(dict[str, Any]):
     `unknown` makes what stands in for an item that cannot be derived.
     """
 
-    unknown: ClassVar[Callable[[str], object] | None] = None
+    unknown: ClassVar[Callable[[str, Batch], object] | None] = None
+    apart: ClassVar[bool] = (
+        False  # it was taken for several batches, or for a tuple: a real one has no labels at its top
+    )
+    hides_labels: ClassVar[bool] = False
+
+    @property
+    def nested(self) -> dict[str, int]:
+        """The batches inside this one, numbered."""
+        found: dict[str, int] = self.__dict__.setdefault("_nested", {})
+        return found
+
+    def __contains__(self, key: object) -> bool:
+        return super().__contains__(key) and not (key == "labels" and Batch.hides_labels)
 
     def __getattr__(self, name: str) -> Any:
         if name not in self:
@@ -86,9 +99,11 @@ class Batch(dict[str, Any]):
         return self[name]
 
     def __missing__(self, key: str) -> object:
+        if super().__contains__(key):
+            return self.get(key)
         value = derived(self, key)
         if value is None and Batch.unknown is not None and isinstance(key, str):
-            return Batch.unknown(f"batch.{key}")
+            return Batch.unknown(f"batch.{key}", self)
         if value is None:
             raise KeyError(key)
         return value
@@ -114,21 +129,40 @@ def collate(chosen: Sequence[Row], head: str = "causal", ignore: int = IGNORE) -
         mask[number, : len(row.ids)] = 1
     if head == "sequence":
         return Batch(input_ids=ids, attention_mask=mask, labels=ids[:, 1] % CLASSES)
+    if head == "span":
+        ends = {"start_positions": ids[:, 1] % 3, "end_positions": ids[:, 2] % 3}  # every row is longer than that
+        return Batch(input_ids=ids, attention_mask=mask, **ends)
     if head == "token":
         labels = torch.where(labels == IGNORE, IGNORE, labels % CLASSES)
     labels[labels == IGNORE] = ignore
     return Batch(input_ids=ids, attention_mask=mask, labels=labels)
 
 
+def variant(batch: Batch, number: int) -> Batch:
+    """Another batch of the same shape: other tokens, the same lengths and masks. Number 0 is the batch itself."""
+    if number == 0:
+        return batch
+
+    def other(tokens: torch.Tensor) -> torch.Tensor:
+        return torch.where((tokens == PAD) | (tokens < 0), tokens, (tokens + 5 * number) % (VOCABULARY - 1) + 1)
+
+    labels = batch["labels"]
+    changed = other(labels) if labels.shape == batch["input_ids"].shape else labels
+    return Batch({**batch, "input_ids": other(batch["input_ids"]), "labels": changed})
+
+
 _DERIVED = (
+    (r"^prompts?(_input)?(_ids)?$", "prompt"),
+    (r"^prompt_(attention_)?mask$", "prompt mask"),
+    (r"^(prompt|input|source|src|context|query|instruction)_?len(gth)?s?$", "prompt lengths"),
     (r"start_pos|end_pos|image|pixel|audio|chosen|reject|prompt|score|reward|advantage|logp", ""),
     (r"label_?mask|loss_?mask|completion_mask|response_mask|target_mask|assistant_mask", "loss mask"),
     (r"mask", "attention mask"),
-    (r"label|target|^(y|tgt|gt|gold|trg)$", "labels"),
+    (r"label|target|^(b?y|yb|tgt|gt|gold|trg)$|(^|_)(tgt|trg)(_|$)", "labels"),
     (r"position", "positions"),
     (r"token_type|segment", "segments"),
     (r"seq_?len|lengths?$", "lengths"),
-    (r"input|ids$|^(x|tokens?|text|src|source|data|seqs?)$", "ids"),
+    (r"input|ids$|^(b?x|xb|tokens?|text|src|source|data|seqs?|sequences?|samples?|inp)$|(^|_)(src|source)(_|$)", "ids"),
 )
 
 
@@ -136,11 +170,19 @@ def derived(batch: Batch, key: object) -> torch.Tensor | None:
     """What an item of that name would hold, or None when its name says nothing."""
     if not isinstance(key, str):
         return None
+    if dict.__contains__(batch, key):
+        return batch[key]  # type: ignore[no-any-return]
     meaning = next((meaning for pattern, meaning in _DERIVED if re.search(pattern, key, re.I)), "")
     ids: torch.Tensor = batch["input_ids"]
     labels: torch.Tensor = batch.get("labels", ids)
     mask: torch.Tensor = batch["attention_mask"]
     match meaning:
+        case "prompt":  # its first column: what the labels mask beyond that, they still mask
+            return ids[:, :1]
+        case "prompt mask":
+            return mask[:, :1]
+        case "prompt lengths":  # the masked positions before the first target
+            return (labels != IGNORE).long().argmax(1) if labels.shape == ids.shape else None
         case "loss mask":
             return (labels != IGNORE).to(mask.dtype) if labels.shape == ids.shape else None
         case "attention mask":

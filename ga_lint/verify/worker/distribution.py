@@ -10,7 +10,8 @@ _WRAPPERS = (
     (r"\bFullyShardedDataParallel\b|\bFSDP\(|\bfully_shard\(|set_requires_gradient_sync", "FSDP"),
     (r"\bno_sync\(|require_backward_grad_sync", "DistributedDataParallel"),
 )
-_LIBRARIES = {"accelerator": "accelerate", "fabric": "Fabric", "engine": "DeepSpeed"}
+# The role of a loop's object, and what the file then speaks of too: a role alone may be guessed.
+_LIBRARIES = {"accelerator": ("accelerate", "accelerat"), "fabric": ("Fabric", "fabric"), "engine": ("DeepSpeed", "")}
 _DISTRIBUTED = re.compile(r"\btorch\.distributed\b|from torch import distributed|\binit_process_group\b|\bdist\.all_")
 # `dist.all_reduce(p.grad)`, `average_gradients(model)`: the loop does what a wrapper would do.
 _BY_HAND = re.compile(r"all_reduce\([^)\n]*grad|(average|sync|all_?reduce|reduce)_?(model_)?grad\w*\(", re.I)
@@ -30,8 +31,8 @@ class Distribution:
 
 def distribution(text: str, roles: frozenset[str]) -> Distribution | None:
     """What the file says, and which libraries the loop uses; None for code of a single process."""
-    for role, library in _LIBRARIES.items():
-        if role in roles:
+    for role, (library, word) in _LIBRARIES.items():
+        if role in roles and word in text.lower():
             return Distribution(f"{library} averages the gradients", None if role == "engine" else "mean")
     if _ADDS.search(text):
         return Distribution("the wrapper is told to add up the gradients", "sum")

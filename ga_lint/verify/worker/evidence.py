@@ -5,7 +5,9 @@ Without this, a language model that is trained on blocks of one size would be ca
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Sequence
 
 _PADDING = r"-100\b|pad_sequence|padding_side|pad_token|pad_id|loss_mask|label_mask|SFTDataset|attention_mask"
 _COLLATORS = r"|DataCollatorFor(?:Seq2Seq|LanguageModeling|TokenClassification|CompletionOnly)"
@@ -32,3 +34,23 @@ def equal_counts(text: str) -> str | None:
         if re.search(sign, text, re.M) and not unless.search(text):
             return reason
     return None
+
+
+_SETS_APART = re.compile(r"label|mask|pad|ignore|-100|weight", re.I)
+_IDS = frozenset({"input_ids", "ids", "tokens", "input", "text", "inputs"})
+
+
+def only_ids(nodes: Sequence[ast.AST]) -> str | None:
+    """A loop that takes nothing but token ids from its batches trains on every position: rows have one length, or
+    pads are targets like all others, and in both cases their number does not depend on the labels."""
+    keys: set[str] = set()
+    for node in (each for root in nodes for each in ast.walk(root)):
+        if isinstance(node, ast.keyword) and node.arg is None:
+            return None
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and isinstance(node.ctx, ast.Load):
+            keys.add(str(node.slice.value))
+    if not keys & _IDS or any(re.search("length|prompt|answer", key) for key in keys):
+        return None
+    if any(_SETS_APART.search(ast.unparse(root)) for root in nodes):
+        return None
+    return "its targets are the token ids themselves, every position of them"

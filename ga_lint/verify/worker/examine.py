@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -15,14 +15,17 @@ from ga_lint.verify.judge import PER_EXAMPLE, SHORT_WINDOW
 from ga_lint.verify.model import ORIGINAL, SiteKind
 from ga_lint.verify.on_ranks import ON_RANKS
 from ga_lint.verify.thresholds import allowed_in, differs
-from ga_lint.verify.worker.data import Batch, Row
+from ga_lint.verify.worker.adapter import Adapter, adapter_for
+from ga_lint.verify.worker.data import Batch
 from ga_lint.verify.worker.describe import describe
 from ga_lint.verify.worker.measure import Pair, compare, compare_pair
+from ga_lint.verify.worker.missing import known_text, missing
+from ga_lint.verify.worker.nested import Nested
 from ga_lint.verify.worker.neutral import NEUTRALISED, Steady, neutralise
 from ga_lint.verify.worker.ranks import Ranks
 from ga_lint.verify.worker.sources import Module
-from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder, Unknown
-from ga_lint.verify.worker.sweep import sweep
+from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder
+from ga_lint.verify.worker.sweep import Swept, sweep
 
 NO_SHORT_STEP = "the original takes one step for the short last window, the rewritten code none, or several"
 
@@ -41,9 +44,9 @@ class Subject(Protocol):
 
     def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair: ...
 
-    def windows(self, rows: Sequence[Row], steps: int, setting: str) -> Pair:
-        """The same in one process, on these rows, with these accumulation steps."""
-        ...
+
+class WholeSubject(Subject, Swept, Protocol):
+    """One that is run as it stands: also in one process, on any rows, with any accumulation steps."""
 
 
 @dataclass
@@ -54,21 +57,34 @@ class Context:
     dtype: torch.dtype
     steady: Steady
     recorder: Recorder = field(default_factory=Recorder)
+    adapter: Adapter | None = None
 
 
 def examine(job: Job) -> Answer:
     """Run one site; whatever keeps it from running is part of the answer."""
     context = _context(job, job.device)
+    known_text(job.path, job.original)
+    original: Subject
     try:
-        original = _subject(context, job.original, job.row)
+        context.adapter = adapter_for(job.path, job.adapter)
+        if context.adapter is not None:
+            context.recorder.assume(f"model and batches as {context.adapter.path.name} makes them")
         if job.sweep:
-            return _swept(context, original)
+            return _swept(context)
+        original = _subject(context, job.original, job.row)
         equal = original.equal if job.ragged is None and job.rewritten is None else None
         if job.ragged is False:
             equal = "only the scale was asked for"
         measurements = tuple(_measure(context, original, ragged=equal is None))
     except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
-        return Answer(missing=describe(error, job), assumptions=context.recorder.assumptions, dtype=job.dtype)
+        why = missing(error, job.path, context.recorder)
+        if job.sweep:
+            return Answer(missing=why, dtype=job.dtype)
+        try:
+            original, measurements = _loss_only(context, why)
+            equal = original.equal
+        except (Exception, NotVerifiable):  # noqa: BLE001 - the first thing that was missing is the reason
+            return Answer(missing=why, assumptions=context.recorder.assumptions, dtype=job.dtype)
     assumptions = (*context.recorder.assumptions, NEUTRALISED)
     return Answer(measurements, assumptions, raises=original.raises, dtype=job.dtype, equal=equal, stack=original.stack)
 
@@ -76,7 +92,7 @@ def examine(job: Job) -> Answer:
 def _context(job: Job, device: str) -> Context:
     dtype = getattr(torch, job.dtype)
     context = Context(job, dtype, neutralise(dtype, device))
-    Batch.unknown = lambda key: Unknown(key, context.recorder)
+    Batch.unknown = lambda name, around: Nested(name, context.recorder, around)
     return context
 
 
@@ -84,6 +100,7 @@ def examine_together(job: Job, ranks: Ranks) -> Answer:
     """R4 by a process for each rank, of which this is one; nothing for a single process's code."""
     context = _context(job, job.ranks_device)
     try:
+        context.adapter = adapter_for(job.path, job.adapter)
         original = judged = _subject(context, job.original, job.row)
         if original.stack is None or SiteKind(job.kind) is SiteKind.LOSS_FUNCTION:
             return Answer(dtype=job.dtype)
@@ -102,15 +119,28 @@ def examine_together(job: Job, ranks: Ranks) -> Answer:
     return Answer(tuple(found), context.recorder.assumptions, dtype=job.dtype)
 
 
-def _swept(context: Context, original: Subject) -> Answer:
+def _swept(context: Context) -> Answer:
     """What the pictures of a report need; the rewrite is left out where it does not run."""
     job = context.job
-    rewritten: Subject | None = None
+    original = _subject(context, job.original, job.row)
+    rewritten: WholeSubject | None = None
     if job.rewritten is not None:
         with contextlib.suppress(Exception):  # the verdict has said why it does not run
             rewritten = _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
     found = sweep(original, rewritten, original.settings[0], job.seed, lambda error: describe(error, job))
     return Answer(sweep=found, dtype=job.dtype)
+
+
+def _loss_only(context: Context, why: str) -> tuple[Subject, tuple[Measurement, ...]]:
+    """Where a loop did not run: what its loss does alone. No rewrite is judged by that."""
+    job = context.job
+    out_of_control = why.startswith("needs its accumulation steps under control")  # it may not accumulate at all
+    if SiteKind(job.kind) is not SiteKind.LOOP or job.rewritten is not None or out_of_control:
+        raise NotVerifiable(why)
+    from ga_lint.verify.worker.loss_only import LossOnlySubject
+
+    subject = LossOnlySubject(context, Module(Path(job.path), job.original), job.row, why)
+    return subject, tuple(_measure(context, subject, ragged=subject.equal is None))
 
 
 def _measure(context: Context, original: Subject, ragged: bool) -> Iterator[Measurement]:
@@ -194,7 +224,7 @@ def _compared(name: str, setting: str, pair: Pair) -> Iterator[Measurement]:
         yield compare_pair(name, SHORT_WINDOW, pair, [pair.short])
 
 
-def _subject(context: Context, text: str, row: int | None, order_of: str | None = None) -> Subject:
+def _subject(context: Context, text: str, row: int | None, order_of: str | None = None) -> WholeSubject:
     module = Module(Path(context.job.path), text)
     kind = SiteKind(context.job.kind)
     if kind is SiteKind.TRAINER:
@@ -202,9 +232,9 @@ def _subject(context: Context, text: str, row: int | None, order_of: str | None 
 
         return TrainerSubject(context, module, row)
     if kind is SiteKind.LOSS_FUNCTION:
-        from ga_lint.verify.worker.loss_function import LossFunctionSubject
+        from ga_lint.verify.worker.loss_function import loss_subject
 
-        return LossFunctionSubject(context, module, row)
+        return loss_subject(context, module, row)
     from ga_lint.verify.worker.loop import LoopSubject
 
     return LoopSubject(context, module, row, Module(module.path, order_of) if order_of is not None else None)

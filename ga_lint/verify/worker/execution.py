@@ -7,20 +7,23 @@ import contextlib
 import copy
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
 
 from ga_lint.verify.worker import data
+from ga_lint.verify.worker.adapter import Watched
 from ga_lint.verify.worker.averaging import data_parallel
 from ga_lint.verify.worker.bookkeeping import without
 from ga_lint.verify.worker.data import Row
 from ga_lint.verify.worker.engines import Accelerate, Engine, Fabric
 from ga_lint.verify.worker.examine import Context
-from ga_lint.verify.worker.guesses import guess
+from ga_lint.verify.worker.guesses import LIMITS, NEVER, drop_in, guess
 from ga_lint.verify.worker.layout import ONE_TENSOR
+from ga_lint.verify.worker.lightning import LOADER_NAME, LOSS_OF, OPTIMIZER_NAME, loss_of
 from ga_lint.verify.worker.loop_self import SelfStandIn
-from ga_lint.verify.worker.loop_slice import ACCUMULATION, STEPS_NAME, Flatten, ReplaceSteps
+from ga_lint.verify.worker.loop_slice import Flatten
 from ga_lint.verify.worker.models import TinyModel
 from ga_lint.verify.worker.namespace import Loader as Files
 from ga_lint.verify.worker.namespace import Namespace
@@ -40,11 +43,25 @@ from ga_lint.verify.worker.stack import (
     trange,
 )
 from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Quiet, Unknown
+from ga_lint.verify.worker.steps import ACCUMULATION, STEPS_NAME, ReplaceSteps
+from ga_lint.verify.worker.tokens import Tokenizer
+from ga_lint.verify.worker.unpacking import with_passages
 
 _CONTEXT = re.compile(r"^(autocast|amp_ctx|ctx|context|type_ctx|\w*_ctx|\w*autocast\w*|\w*_context|ctx_\w+)$", re.I)
 _NOT_THE_STEPS = re.compile(r"loss|grads?$|ctx|context|metric|state|^is_|should|counter$|idx|cur|tokens", re.I)
+_MOVES = re.compile(
+    r"^_?((move|send|copy|put|cast|batch|data|tensors?|inputs?)_)?(to|on)_(device|cuda|gpu|xpu)$|^cast_inputs$"
+)
 _OTHER_HEAD = re.compile(r"reward|critic|^rm_|_rm$|value_model|ranker|classifier|vae|unet|discriminator", re.I)
 _OF_NUMBERS = frozenset({"item", "detach", "cpu", "to", "float", "append", "mean", "div_"})
+_LIMIT = re.compile(LIMITS, re.I)
+_OF_LIGHTNING = {
+    LOADER_NAME: "loader",
+    OPTIMIZER_NAME: "optimizer",
+    "self.optimizers": "optimizers",
+    "self.lr_schedulers": "schedulers",
+    "self.manual_backward": "backward",
+}
 _BY_NAME = (  # for names that are not called: what they are when nothing else says so
     (LOADER, "loader"),
     (re.compile(r"^(net|model|ddp_model|raw_model|base_model|unwrapped_model)$", re.I), "model"),
@@ -64,7 +81,7 @@ class Execution:
     ) -> None:
         self.reading, self.context, self.steps, self.head = reading, context, steps, head
         self.recorder = context.recorder
-        self.model = self._tiny_model(context.job.seed)
+        self.model = self._main_model()
         self.wrapped: nn.Module = self.model
         if reading.stack is not None and reading.stack.takes is not None:
             self.wrapped = data_parallel(self.model, reading.stack.takes)
@@ -79,7 +96,7 @@ class Execution:
     def execute(self, left_out: frozenset[int]) -> None:
         """Run the loop to its end or to the last window, without the statements that start in these rows."""
         loop = without(copy.deepcopy(self.reading.slice.loop), left_out)
-        loop = Flatten().visit(self._replace.visit(loop))
+        loop = with_passages(Flatten().visit(self._replace.visit(loop)))
         code = compiled(ast.Module([loop], []), self.reading.module.path, "exec")
         with contextlib.suppress(Finished):
             exec(code, self.space)
@@ -87,8 +104,8 @@ class Execution:
     def _namespace(self) -> Namespace:
         module, found = self.reading.module, self.reading.slice
         files = Files(project_root(module.path), self.recorder)
-        files.guess, files.rewrite = self.guess, self._replace.visit
-        harness = {STEPS_NAME: self.steps, "__ga_finished__": Finished}
+        files.guess, files.rewrite, files.code = self.guess, self._replace.visit, self.reading.code
+        harness = {STEPS_NAME: self.steps, "__ga_finished__": Finished, LOSS_OF: loss_of}
         outer = space = files.module_namespace(module, self.bind, found.loop.lineno if found.function is None else None)
         outer.update(harness)
         for function in reversed(module.functions_around(found.loop)):
@@ -98,30 +115,43 @@ class Execution:
             space["self"] = SelfStandIn(self, outer, found.owner)
         return space
 
+    def _main_model(self) -> TinyModel:
+        adapter, job = self.context.adapter, self.context.job
+        if adapter is None or adapter.make_model is None:
+            return self._tiny_model(job.seed)
+        return Watched(adapter.model(self.context.dtype, job.seed))  # type: ignore[return-value]
+
     def _tiny_model(self, seed: int) -> TinyModel:
         returns, shifts = self.reading.interface
         shifts = shifts and self.head == "causal"
         return TinyModel(returns, shifts, self.head, self.reading.ignore, self.context.dtype, seed)
 
     def _batch(self, group: Sequence[Row]) -> object:
-        reading = self.reading
+        reading, adapter = self.reading, self.context.adapter
+        if adapter is not None and adapter.make_batch is not None:
+            return adapter.batch(group)
         batch = data.add_derived(data.collate(group, self.head, reading.ignore), reading.keys)
         if not reading.interface[1] and self.head == "causal":  # the data is shifted, as in nanoGPT
             end = torch.full_like(batch["labels"][:, :1], reading.ignore)
             batch["labels"] = torch.cat([batch["labels"][:, 1:], end], 1)
+        if reading.unlabelled:
+            batch = _without_labels(batch)
         if reading.layout is None:
             return batch
         if reading.layout == ONE_TENSOR:
-            self.model.max_seq_length = batch["input_ids"].shape[1] - 1
+            self.model.max_seq_length = self.model.config.longest = batch["input_ids"].shape[1] - 1
             return batch["input_ids"]
-        parts = ((name, data.derived(batch, name)) for name in reading.layout)
-        return tuple(Unknown(f"batch.{name}", self.recorder) if part is None else part for name, part in parts)
+        parts = tuple(data.derived(batch, name) for name in reading.layout)
+        # Parts that are batches themselves, or that only their names tell: the code takes them out where it needs them.
+        return batch if any(part is None for part in parts) else parts
 
     def bind(self, name: str) -> object:
         """Names whose use gives them a role; a loss is taken from its definition first."""
-        role = self.reading.roles.get(name, "loss")
+        role = _OF_LIGHTNING.get(name, "") or self.reading.roles.get(name, "loss")
         if role in ("model", "engine") and _OTHER_HEAD.search(last(name)):
             raise NotVerifiable(f"needs the loss of `{name}`, which is not a language model's")
+        if role == "loss" and _LIMIT.search(last(name)) and name not in self.reading.called:
+            return NEVER
         return MISSING if role == "loss" else self.by_role(role)
 
     def by_role(self, role: str) -> object:
@@ -138,8 +168,11 @@ class Execution:
             "scaler": Scaler,
             "fabric": lambda: Fabric(self.wrapped),
             "iterator": lambda: Feed(self.batches),
-            "tokenizer": lambda: Feed([_without_labels(batch) for batch in self.batches]).next_batch,
+            "tokenizer": lambda: Tokenizer([_without_labels(batch) for batch in self.batches]),
             "batch function": lambda: Feed(self.batches).next_batch,
+            "optimizers": lambda: lambda *_, **__: self.by_role("optimizer"),
+            "schedulers": lambda: lambda *_, **__: Scheduler(),
+            "backward": lambda: lambda loss, *_, **__: loss.backward(),
             "accelerator": lambda: self._accelerate().accelerator,
             "optimizer": lambda: self._accelerate().optimizer if self._is_accelerated else Optimizer(self.capture),
             "loader": lambda: self._accelerate().loader if self._is_accelerated else Loader(self.batches),
@@ -187,7 +220,7 @@ class Execution:
         if LOSS.search(part) and (called or "." not in name):
             return self._cross_entropy(name)
         if called:
-            return MISSING
+            return self._mover(name)
         if reading.layout == ONE_TENSOR and re.search(r"(seq|block|context|max)_?(len|size)", part):
             return self.model.max_seq_length
         if part == "device" or not reading.members.get(name, set()) - _OF_NUMBERS:
@@ -199,12 +232,19 @@ class Execution:
                 return self.by_role(by_name)
         return MISSING
 
+    def _mover(self, name: str) -> object:
+        """What only carries a batch to a device gives it back; a kernel's loss is torch's."""
+        if not _MOVES.search(last(name)):
+            return drop_in(name, self.recorder)
+        self.recorder.assume(f"`{name}` gives back what it is given")
+        return lambda value, *_, **__: value
+
     def _cross_entropy(self, name: str) -> object:
         self.recorder.assume(f"`{name}` is nn.CrossEntropyLoss()")
         return nn.CrossEntropyLoss(ignore_index=self.reading.ignore)
 
 
-def _without_labels(batch: object) -> object:
+def _without_labels(batch: Any) -> Any:
     if not isinstance(batch, data.Batch):
         return batch
     return data.Batch({key: value for key, value in batch.items() if key != "labels"})

@@ -10,6 +10,7 @@ from typing import Any
 
 from transformers import Trainer
 
+from ga_lint.verify.worker.callers import runs
 from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.namespace import Loader, Namespace
 from ga_lint.verify.worker.sources import Function, Module, dotted, last, loaded_names, project_root, statements
@@ -17,7 +18,7 @@ from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder, Unknown
 
 _ENTRIES = ("compute_loss", "training_step")
 # Overrides that decide what the loss sees, and so stay although nothing in the class calls them.
-_KEPT = frozenset((*_ENTRIES, "_get_num_items_in_batch", "_prepare_inputs"))
+_KEPT = frozenset((*_ENTRIES, "_get_num_items_in_batch", "get_batch_samples", "_prepare_inputs"))
 _TEACHER = re.compile(r"teacher|ref_model|reference|old_model|base_model|frozen", re.I)
 _TRAINER_LIKE = re.compile("Trainer|Mixin")
 _OTHER_OBJECTIVE = re.compile(r"DPO|KTO|RPO|CPO|BCO|TPO|PPO|XPO|RLOO|Reward|PRM|Nash|Sentence|CrossEncoder|Diffusion")
@@ -40,6 +41,12 @@ class Graft:
             self.space = self.space.inner(function, owner.lineno)
 
     def made(self) -> type[Trainer]:
+        lines = {m.name: m.lineno for m in self.owner.body if isinstance(m, Function)}
+        if {"_prepare_inputs", "get_train_dataloader"} <= lines.keys():
+            line = lines["get_train_dataloader"]
+            raise NotVerifiable(
+                f"needs its own `get_train_dataloader` (line {line}), which feeds its `_prepare_inputs`"
+            )
         self.space.define(self.owner)
         users = self.space[self.owner.name]
         assert isinstance(users, type)
@@ -67,6 +74,17 @@ class Graft:
         return found
 
 
+def with_class(trainer: Any, users: type[Trainer]) -> Any:
+    """The trainer as an instance of the user's class, without a call of its `__init__`."""
+    try:
+        trainer.__class__ = users
+    except TypeError:  # bases of another layout, such as ABC, cannot be put on an instance
+        same = object.__new__(users)
+        same.__dict__.update(trainer.__dict__)
+        return same
+    return trainer
+
+
 def _base_for(name: str) -> type | None:
     """transformers.Trainer for a trainer that is not there, if it trains on tokens as Trainer does."""
     if _OTHER_OBJECTIVE.search(last(name)):
@@ -85,10 +103,17 @@ def _cut(node: ast.ClassDef, read: set[str]) -> ast.ClassDef:
             reached.add(name)
             todo.extend(n.attr for n in ast.walk(methods[name]) if isinstance(n, ast.Attribute))
     if reached or _TRAINER_LIKE.search(" ".join([node.name, *map(ast.unparse, node.bases)])):
-        dropped = {m for m in methods if hasattr(Trainer, m) and m not in _KEPT | reached} | {"__init__"}
+        kept = (
+            _KEPT if "num_batches" in _parameters(methods.get("get_batch_samples")) else _KEPT - {"get_batch_samples"}
+        )
+        dropped = {m for m in methods if hasattr(Trainer, m) and m not in kept | reached} | {"__init__"}
         node.body = [s for s in node.body if getattr(s, "name", None) not in dropped] or [ast.Pass()]
         read.update(n.attr for n in ast.walk(node) if isinstance(n, ast.Attribute) and dotted(n.value) == "self")
     return node
+
+
+def _parameters(function: Function | None) -> set[str]:
+    return {argument.arg for argument in function.args.args} if function is not None else set()
 
 
 def set_attributes(trainer: Any, owner: ast.ClassDef, space: Namespace, second_model: Callable[[str], object]) -> None:
@@ -109,6 +134,8 @@ def set_attributes(trainer: Any, owner: ast.ClassDef, space: Namespace, second_m
         if not isinstance(target, ast.Attribute) or dotted(target.value) != "self":
             continue
         name = target.attr
+        if not runs(inner, name, statement):
+            continue
         if (hasattr(Trainer, name) or name in own) and not isinstance(statement.value, ast.Constant):
             continue  # what Trainer sets itself, such as self.model, is the harness's; its flags are the user's
         try:

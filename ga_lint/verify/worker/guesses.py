@@ -5,13 +5,35 @@ from __future__ import annotations
 import re
 
 import torch
+from torch import nn
 
 from ga_lint.verify.worker import ranks
 from ga_lint.verify.worker.data import IGNORE, LONGEST, PAD, VOCABULARY
+from ga_lint.verify.worker.declared import DEFAULT, declared, drawn, optional
 from ga_lint.verify.worker.sources import Module, last
 from ga_lint.verify.worker.stand_ins import MISSING, Recorder
 
 NEVER = 10**9
+
+
+class AnyShapeLoss(nn.CrossEntropyLoss):
+    """Cross entropy as fused kernels offer it: logits and targets may keep their time axis; options of theirs are
+    taken and do nothing."""
+
+    def __init__(self, *_: object, ignore_index: int = IGNORE, reduction: str = "mean", **__: object) -> None:
+        super().__init__(ignore_index=ignore_index, reduction=reduction)
+
+    def forward(self, input: torch.Tensor, target: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
+        if input.dim() == 3 and target.dim() == 2:
+            input, target = input.flatten(0, 1), target.flatten()
+        return super().forward(input, target)
+
+
+# Where training ends; the check runs a few windows and is not ended by what such a limit is computed from.
+LIMITS = (
+    r"^(max|total|num|n)_?(train_|training_|global_|optimi[sz]ation_|update_|opt_)?"
+    r"(steps?|iters|iterations|updates|iter|batches|tokens)$|train_iters|max_updates"
+)
 # First match wins; matched against the last part of the dotted name.
 _QUIET: tuple[tuple[str, object], ...] = (  # harness values that nobody needs to hear about
     (r"^(device|dev|local_device|input_device|cuda_device)$|_device$", torch.device("cpu")),
@@ -22,11 +44,7 @@ _QUIET: tuple[tuple[str, object], ...] = (  # harness values that nobody needs t
         NEVER,
     ),
     (r"_(freq|interval|every|period)$|every_n|every_x|^every_|frequency|^log_every|interval", NEVER),
-    (
-        r"^(max|total|num|n)_?(train_|training_|global_|optimi[sz]ation_|update_|opt_)?(steps|iters|iterations|updates|iter|step|batches|tokens)$",
-        NEVER,
-    ),
-    (r"train_iters|max_updates", NEVER),
+    (LIMITS, NEVER),
     (r"(start|cur|begin|first|starting|last|current)_?epoch|^epoch$", 0),
     (r"epochs?$", 1),
     (r"(resume|start|skip|initial|completed|init|past|resumed)\w*_?(step|steps|iter|iters|batch|batches)\w*$", 0),
@@ -39,6 +57,8 @@ _QUIET: tuple[tuple[str, object], ...] = (  # harness values that nobody needs t
         r"^(running|total|sum|avg|tr|cum|accum\w*|logging|best|epoch|train|interval|window)_?\w*(loss|acc|accuracy|ppl|tokens|time|norm)$",
         0.0,
     ),
+    (r"^(split|mode|phase|stage)$", "train"),
+    (r"^is_train(ing)?$|^train(ing)?$", True),
     (r"warmup", 1),
     (r"^(learning_rate|lr|min_lr|base_lr|max_lr)$", 1.0),
     (r"vocab_?size|n_vocab|ntokens?$", VOCABULARY),
@@ -60,9 +80,21 @@ _FALSE = re.compile(
     re.I,
 )
 _STRENGTH = re.compile(
-    r"alpha|beta|lambda|lmbda|gamma|weight|coef|ratio|temperature|tau$|scale|margin|epsilon|^eps$|smoothing", re.I
+    r"(^|_)(alpha|beta|lambda|lmbda|gamma|\w*weights?|coef\w*|\w*(?<!gene)ratio|temperature|tau|scale|margin|epsilon|eps|smoothing)"
+    r"(_|\d|$)",
+    re.I,
 )
+_DROP_IN = re.compile(r"^[A-Z]\w*CrossEntropyLoss$")  # kernels with the interface of torch's: Fused..., Liger...
+_ARGUMENTS = re.compile(r"(^|\.)(\w*args|\w*config|\w*cfg|conf|hparams|hps?|opts?|options|flags)(\.\w+)+$", re.I)
 _QUIET_COMPILED = tuple((re.compile(pattern, re.I), value) for pattern, value in _QUIET)
+
+
+def drop_in(name: str, recorder: Recorder) -> object:
+    """torch's own loss for a kernel's class that says it is one."""
+    if not _DROP_IN.search(last(name)):
+        return MISSING
+    recorder.assume(f"`{name}` is nn.CrossEntropyLoss")
+    return AnyShapeLoss
 
 
 def guess(name: str, module: Module, recorder: Recorder) -> object:
@@ -75,10 +107,20 @@ def guess(name: str, module: Module, recorder: Recorder) -> object:
     for pattern, value in _QUIET_COMPILED:
         if pattern.search(part):
             return value
-    declared = module.declared.get(part, MISSING)
-    if declared is not MISSING and declared is not None and "." in name:
-        recorder.assume(f"`{name}` has its declared default {declared!r}")
-        return declared
+    if part in drawn(module):
+        recorder.assume(f"`{name}` is 0: what it decides at random does not happen")
+        return 0.0
+    value, what = declared(module).get(part, (None, ""))
+    is_given = value is not None or (what == DEFAULT and not _STRENGTH.search(part))  # a strength is a number
+    if is_given and "." in name:
+        recorder.assume(f"`{name}` is {what} {value!r}")
+        return value
+    kernel = drop_in(name, recorder)
+    if kernel is not MISSING:
+        return kernel
+    if _ARGUMENTS.search(name) and part in optional(module):
+        recorder.assume(f"`{name}` is None: the code asks whether it is")
+        return None
     if _STRENGTH.search(part):
         recorder.assume(f"`{name}` taken as 0.5")
         return 0.5

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from ga_lint.verify.worker.roles import unwrap_iterable
-from ga_lint.verify.worker.sources import dotted, last
+from ga_lint.verify.worker.sources import Module, dotted, labelled, last
 
 _MOVES = re.compile(r"^(tuple|list|map)$|device|cuda|move|unpack|prepare")
 ONE_TENSOR = ("<ids>",)  # the batch is the token ids themselves
@@ -67,6 +67,8 @@ def _parts_of(batch: str, nodes: Sequence[ast.AST]) -> tuple[str, ...] | None:
                 return None
             case ast.Subscript(slice=ast.Tuple() | ast.Slice()) if dotted(node.value) == batch:
                 return ONE_TENSOR
+            case ast.keyword(arg="labels" | "targets") if dotted(node.value) == batch:
+                return ONE_TENSOR
             case ast.Attribute(attr="items" | "keys" | "input_ids" | "labels") if dotted(node.value) == batch:
                 return None
             case ast.keyword(arg=None) if dotted(node.value) == batch:
@@ -75,7 +77,7 @@ def _parts_of(batch: str, nodes: Sequence[ast.AST]) -> tuple[str, ...] | None:
                 is_tuple = True
             case ast.Starred() if dotted(node.value) == batch:
                 is_tuple = True
-        for name, value in _labelled(node):
+        for name, value in labelled(node):
             for part in ast.walk(value):
                 match part:
                     case ast.Subscript(slice=ast.Constant(value=int(index))) if dotted(part.value) == batch:
@@ -95,14 +97,33 @@ def _comes_from(value: ast.expr, batch: str) -> bool:
     return isinstance(value, ast.GeneratorExp | ast.ListComp) and dotted(value.generators[0].iter) == batch
 
 
-def _labelled(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
-    """The names that expressions are given: dictionary keys, keywords, assignments."""
-    match node:
-        case ast.Dict():
-            for key, value in zip(node.keys, node.values, strict=True):
-                if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                    yield key.value, value
-        case ast.Call():
-            yield from ((k.arg, k.value) for k in node.keywords if k.arg)
-        case ast.Assign(targets=[ast.Name(id=name)]):
-            yield name, node.value
+def batch_keys(nodes: Sequence[ast.AST]) -> list[str]:
+    """Every literal name that is used as an item somewhere: perhaps a key of the batch."""
+    found = [
+        node.slice.value
+        for root in nodes
+        for node in ast.walk(root)
+        if isinstance(node, ast.Subscript)
+        and isinstance(node.slice, ast.Constant)
+        and isinstance(node.slice.value, str)
+    ]
+    return [key for key in dict.fromkeys(found) if key not in ("lr", "initial_lr", "params", "text")]
+
+
+def ignore_index(nodes: Sequence[ast.AST], module: Module) -> int | None:
+    """The `ignore_index=` of the slice, else of the file: a literal, a module's constant, a parameter's default."""
+    for node in (each for root in (*nodes, module.tree) for each in ast.walk(root)):
+        value: ast.expr | None = None
+        if isinstance(node, ast.keyword) and node.arg == "ignore_index":
+            value = node.value
+        elif isinstance(node, ast.arguments):
+            names = [a.arg for a in node.args][len(node.args) - len(node.defaults) :]
+            value = dict(zip(names, node.defaults, strict=True)).get("ignore_index")
+        if isinstance(value, ast.Name) and value.id in module.top:
+            value = getattr(module.top[value.id][-1], "value", None)
+        try:
+            if value is not None:
+                return int(ast.literal_eval(value))
+        except (ValueError, TypeError):
+            continue
+    return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,8 +16,8 @@ from ga_lint.verify.worker import data
 from ga_lint.verify.worker.bookkeeping import failing_statement
 from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.execution import Execution
+from ga_lint.verify.worker.heads import HEAD_GUESSED
 from ga_lint.verify.worker.measure import Pair, is_zero
-from ga_lint.verify.worker.models import HEAD_GUESSED
 from ga_lint.verify.worker.ranks import together
 from ga_lint.verify.worker.reading import read_loop
 from ga_lint.verify.worker.sources import Module
@@ -35,7 +37,13 @@ class LoopSubject:
         self.settings: tuple[str, ...] = ("",)
         self.left_out: set[int] = set()
         job = context.job
-        self.reading = read_loop(module, job.scope, row, None if original is None else (original, job.row))
+        self.reading = read_loop(
+            module,
+            job.scope,
+            row,
+            None if original is None else (original, job.row),
+            adapted=context.adapter is not None,
+        )
         self.equal = self.reading.equal
         if self.reading.head is None:
             context.recorder.assume(HEAD_GUESSED)
@@ -136,6 +144,10 @@ class LoopSubject:
         first, end = loop.lineno, loop.end_lineno or 0
         row = next((row for row in rows if first <= row <= end), None)
         statement = failing_statement(loop, row) if row is not None else None
+        if first > len(self.reading.module.lines):  # the loop is Lightning's, not the user's
+            raise error
+        if isinstance(statement, ast.Raise):  # the code gave up: what it met is the reason, and no bookkeeping
+            raise error
         if statement is None or statement.lineno in self.left_out or len(self.left_out) == MOST_LEFT_OUT:
             raise error
         self.left_out.add(statement.lineno)
@@ -153,3 +165,8 @@ def _rows_seen(window: Sequence[torch.Tensor], rows: Sequence[data.Row]) -> list
 
 def _text(ids: list[int]) -> str:
     return "".join(f" {token}," for token in ids if token != data.PAD)
+
+
+def preload() -> None:
+    """What a child may need later, imported while files can still be written."""
+    importlib.import_module("ga_lint.verify.worker.loss_only")

@@ -30,7 +30,7 @@ class SelfStandIn:
     """An instance of the user's class that was never constructed."""
 
     def __init__(self, bindings: Bindings, space: Namespace, owner: ast.ClassDef) -> None:
-        self.__dict__["_ga"] = (bindings, tuple(_ancestry(space, owner)), space)
+        self.__dict__["_ga"] = (bindings, tuple(ancestry(space, owner)), space)
 
     def __getattr__(self, name: str) -> object:
         if name.startswith("__") and name.endswith("__"):
@@ -49,6 +49,9 @@ class SelfStandIn:
             value = space.stand_in(f"self.{name}")
         self.__dict__[name] = value
         return value
+
+    def __call__(self, *args: object, **kwargs: object) -> object:
+        return self.forward(*args, **kwargs)  # type: ignore[operator]
 
     def _method(self, name: str, ancestry: tuple[tuple[Namespace, ast.ClassDef], ...]) -> object:
         for space, owner in ancestry:
@@ -74,7 +77,7 @@ class SelfStandIn:
         for space, owner in ancestry:
             for method in owner.body:
                 if isinstance(method, Function) and method.name in _SETUPS:
-                    for expression in _assigned(method, name):
+                    for expression in assigned(method, name):
                         inner = space.inner(method)
                         inner["self"] = self
                         try:
@@ -91,7 +94,7 @@ class _Computed:
         self.value = value
 
 
-def _assigned(method: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Iterator[ast.expr]:
+def assigned(method: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Iterator[ast.expr]:
     for statement in statements(method.body):
         match statement:
             case ast.Assign(targets=targets, value=value) if f"self.{name}" in map(dotted, targets):
@@ -100,7 +103,7 @@ def _assigned(method: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Iter
                 yield value
 
 
-def _ancestry(space: Namespace, owner: ast.ClassDef) -> Iterator[tuple[Namespace, ast.ClassDef]]:
+def ancestry(space: Namespace, owner: ast.ClassDef) -> Iterator[tuple[Namespace, ast.ClassDef]]:
     """The class and those of its bases that can be read, nearest first."""
     todo, seen = [(space, owner)], set[int]()
     while todo:

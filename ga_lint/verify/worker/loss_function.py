@@ -16,6 +16,7 @@ from ga_lint.verify.worker import data
 from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.measure import Gradient, Pair
+from ga_lint.verify.worker.model_forward import ForwardSubject
 from ga_lint.verify.worker.models import Output
 from ga_lint.verify.worker.namespace import Loader
 from ga_lint.verify.worker.ranks import Ranks
@@ -29,6 +30,12 @@ _OUTPUTS = re.compile(r"^(outputs?|model_outputs?|out)$")
 _LOGITS = re.compile(r"logit|^(preds?|predictions|x|input|y_pred|source|scores)$", re.I)
 _LABELS = re.compile(r"label|target|^(y|gold|tgt|y_true)$", re.I)
 _WRONG_SHAPE = (RuntimeError, ValueError, IndexError, AssertionError, TypeError, AttributeError)
+
+
+def loss_subject(context: Context, module: Module, row: int | None) -> LossFunctionSubject | ForwardSubject:
+    """A function that computes a loss, or a model whose forward does."""
+    kind = ForwardSubject if context.job.scope.endswith(".forward") else LossFunctionSubject
+    return kind(context, module, row)
 
 
 class LossFunctionSubject:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,40 +14,7 @@ from torch import nn
 
 from ga_lint.verify.worker.averaging import Averaging
 from ga_lint.verify.worker.data import CLASSES, LONGEST, PAD, VOCABULARY
-from ga_lint.verify.worker.stand_ins import NotVerifiable
-
-HEAD_GUESSED = "the model is a causal language model: the file names no head"
-_HEADS = re.compile(r"\b(\w*?)For(\w+)\b")
-_HEAD_OF = {
-    "CausalLM": "causal",
-    "ConditionalGeneration": "causal",
-    "ImageTextToText": "causal",
-    "MultimodalLM": "causal",
-    "Seq2SeqLM": "unshifted",
-    "SpeechSeq2Seq": "unshifted",
-    "MaskedLM": "unshifted",
-    "TokenClassification": "token",
-    "SequenceClassification": "sequence",
-    "MultipleChoice": "sequence",
-}
-# Encoder-decoder models shift the decoder's inputs, not the labels; the other *ForConditionalGeneration are causal.
-_ENCODER_DECODER = re.compile(
-    r"^(U?M?T5|Long?T5|M?Bart|Pegasus|Whisper|Marian|M2M100|LED|Blenderbot|ProphetNet|Pix2Struct|Udop|Speech2Text|Moonshine)"
-)
-
-
-def head_of(text: str) -> str | None:
-    """causal, unshifted (token-level), token or sequence: the head that the file names most, None if it names none."""
-    counts: dict[str, int] = {}
-    for family, suffix in _HEADS.findall(text):
-        head = _HEAD_OF.get(suffix)
-        if suffix == "ConditionalGeneration" and _ENCODER_DECODER.match(family):
-            head = "unshifted"
-        if head is not None:
-            counts[head] = counts.get(head, 0) + 1
-    if not counts:
-        return None
-    return max(sorted(counts), key=lambda head: counts[head])
+from ga_lint.verify.worker.stand_ins import NotVerifiable, Unknown
 
 
 class Output(dict[str, torch.Tensor]):
@@ -85,11 +53,22 @@ def _logits(value: Any) -> Any:
     return value["logits"] if isinstance(value, Output) else value
 
 
-class _Config(SimpleNamespace):
-    def __getattr__(self, name: str) -> int:
+class Config(SimpleNamespace):
+    """A model's configuration: what is not given is a small number that fits its name."""
+
+    longest = 64
+
+    def get_text_config(self, *_: object, **__: object) -> Config:
+        return self
+
+    def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return 64 if re.search(r"block_size|max_|n_positions|n_ctx|context|seq_len", name) else 1
+        if name.endswith("_config"):
+            return self
+        if re.search(r"dropout|prob$|layerdrop", name):
+            return 0
+        return self.longest if re.search(r"block_size|max_|n_positions|n_ctx|context|seq_len", name) else 1
 
 
 class TinyModel(nn.Module):
@@ -102,7 +81,7 @@ class TinyModel(nn.Module):
     def __init__(self, returns: str, shifts: bool, head: str, ignore: int, dtype: torch.dtype, seed: int) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(seed)
-        classes = VOCABULARY if head in ("causal", "unshifted") else CLASSES
+        classes = {"causal": VOCABULARY, "unshifted": VOCABULARY, "span": 2}.get(head, CLASSES)
         self.embedding = nn.Embedding(VOCABULARY, 12, dtype=dtype)
         self.mix = nn.Linear(12, 12, dtype=dtype)
         self.head = nn.Linear(12, classes, dtype=dtype)
@@ -110,7 +89,7 @@ class TinyModel(nn.Module):
             for parameter in self.parameters():
                 parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=dtype) * 0.4)
         self.returns, self.shifts, self.kind, self.ignore = returns, shifts, head, ignore
-        self.config = _Config(
+        self.config = Config(
             vocab_size=VOCABULARY, pad_token_id=PAD, hidden_size=12, num_labels=classes, is_encoder_decoder=False
         )
         self.vocab_size, self.max_seq_length = VOCABULARY, 64
@@ -160,10 +139,13 @@ class TinyModel(nn.Module):
         if self.averaging is not None:
             self.averaging.forwarded()
         ids, labels = self._inputs(args, kwargs)
+        ids = ids.remainder(VOCABULARY)  # a special token of the user's, such as a mask, has an id of its own
         hidden = self.embedding(ids)  # (batch, time, width)
         steps = torch.arange(1, ids.shape[1] + 1, dtype=hidden.dtype)
         hidden = torch.tanh(self.mix(hidden.cumsum(1) / steps[None, :, None]) + hidden)
         logits = self.head(hidden[:, 1] if self.kind == "sequence" else hidden)
+        if self.kind == "span":
+            return _span(logits, args, kwargs, self.returns)
         loss = None if labels is None else self._loss(logits, labels, kwargs.get("num_items_in_batch"))
         match self.returns:
             case "logits":
@@ -210,10 +192,28 @@ class TinyModel(nn.Module):
             ids = next(
                 (v for v in kwargs.values() if isinstance(v, torch.Tensor) and v.dim() == 2 and v is not labels), None
             )
+        for value in (*args, *kwargs.values()) if ids is None else ():
+            if isinstance(value, Unknown):
+                value._void()
         if ids is None:
             raise NotVerifiable("needs a model that is called with token ids")
         self.seen.append(ids)
         return ids, labels
+
+
+def _span(logits: torch.Tensor, args: Sequence[Any], kwargs: dict[str, Any], returns: str) -> Any:
+    """Extractive question answering: a first and a last position for each example."""
+    given = {**args[0], **kwargs} if args and isinstance(args[0], dict) else dict(kwargs)
+    places = [a for a in args if isinstance(a, torch.Tensor) and a.dim() == 1]
+    given.update(zip(("start_positions", "end_positions"), places[-2:], strict=False))
+    parts = {"start": logits[..., 0], "end": logits[..., 1]}
+    output = Output({f"{name}_logits": part for name, part in parts.items()})
+    if all(f"{name}_positions" in given for name in parts):
+        losses = [F.cross_entropy(part, given[f"{name}_positions"]) for name, part in parts.items()]
+        output = Output(loss=(losses[0] + losses[1]) / 2, **output)
+    if returns.startswith("loss") and "loss" in output:
+        return output["loss"] if returns == "loss" else output.to_tuple()
+    return output
 
 
 def tiny_llama(head: str, dtype: torch.dtype, seed: int) -> Any:
@@ -221,6 +221,7 @@ def tiny_llama(head: str, dtype: torch.dtype, seed: int) -> Any:
     from transformers import (
         LlamaConfig,
         LlamaForCausalLM,
+        LlamaForQuestionAnswering,
         LlamaForSequenceClassification,
         LlamaForTokenClassification,
     )
@@ -241,7 +242,11 @@ def tiny_llama(head: str, dtype: torch.dtype, seed: int) -> Any:
         "attn_implementation": "eager",
         "initializer_range": 0.3,
     }
-    classes: dict[str, Any] = {"sequence": LlamaForSequenceClassification, "token": LlamaForTokenClassification}
+    classes: dict[str, Any] = {
+        "sequence": LlamaForSequenceClassification,
+        "token": LlamaForTokenClassification,
+        "span": LlamaForQuestionAnswering,
+    }
     model = classes.get(head, LlamaForCausalLM)(LlamaConfig(**options))
     for parameter in model.parameters():
         parameter.data = parameter.data.to(dtype)

@@ -6,35 +6,31 @@ import ast
 import contextlib
 import copy
 import importlib
-from collections.abc import Callable, Iterator
+import posixpath
+import re
+import types
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from ga_lint.verify.worker.slice_builtins import ALLOWED, BUILTINS, NAME, compiled, member
+from ga_lint.verify.worker.callers import from_caller, is_costly, runs
+from ga_lint.verify.worker.definitions import ModuleView, prepared
+from ga_lint.verify.worker.slice_builtins import ALLOWED, BUILTINS, NAME, Os, compiled, installed_name, member
 from ga_lint.verify.worker.sources import (
     Function,
     Module,
     bindings,
     bound_names,
-    dotted,
-    last,
     loaded_names,
     module_file,
     read_module,
 )
 from ga_lint.verify.worker.stand_ins import MISSING, Guess, NotVerifiable, Recorder, Unknown
+from ga_lint.verify.worker.unpacking import unpack, with_passages
 
-# Calls whose result is worth no attempt: they read disks and networks, or build what the harness builds itself.
-_COSTLY = frozenset(
-    "from_pretrained load_dataset DataLoader init open load prepare initialize compile parse_args input "
-    "DistributedDataParallel DDP FSDP get_scheduler".split()
-)
-_KEPT_DECORATORS = frozenset(
-    "staticmethod classmethod property cached_property contextmanager dataclass lru_cache cache wraps no_grad "
-    "inference_mode enable_grad setter".split()
-)
-
+_KERNEL = re.compile(r"^(Fused|Liger|Flash|Triton)\w*Loss$")  # its own code runs on a GPU only
 Binder = Callable[[str], object]
-Rewriter = Callable[[ast.AST], ast.AST]
+Rewriter = Callable[[ast.AST], Any]
 
 
 class Loader:
@@ -47,6 +43,9 @@ class Loader:
         self.base_for: Callable[[str], type | None] = lambda _: None
         self.cut: Callable[[ast.ClassDef], ast.ClassDef] = lambda node: node
         self.rewrite: Rewriter = lambda node: node
+        self.code: dict[int, types.CodeType] = {}  # of functions; may be shared by all runs of one reading
+        self.calls: dict[int, Namespace] = {}  # the names where a call stands, so that each is evaluated once
+        self.passing: set[tuple[int, str]] = set()  # parameters that are being looked up at their callers
         self._files: dict[Path, Namespace | None] = {}
 
     def module_namespace(self, module: Module, bind: Binder | None = None, before: int | None = None) -> Namespace:
@@ -78,11 +77,12 @@ class Namespace(dict[str, object]):
         parameters: dict[str, ast.expr | None] | None = None,
         outer: Namespace | None = None,
         bind: Binder | None = None,
+        function: Function | None = None,
     ) -> None:
         super().__init__(__builtins__=BUILTINS, __name__=NAME, __file__=str(module.path))
         self.loader, self.module, self.outer = loader, module, outer
         self._definitions, self._parameters = definitions, parameters or {}
-        self._bind, self._busy = bind, set[str]()
+        self.binder, self._busy, self.function = bind, set[str](), function
 
     def __missing__(self, name: str) -> object:
         if name not in self._definitions and name not in self._parameters and name in BUILTINS:
@@ -98,26 +98,35 @@ class Namespace(dict[str, object]):
         defaults.update(zip((a.arg for a in reversed(named)), reversed(arguments.defaults), strict=False))
         defaults.update(zip((a.arg for a in arguments.kwonlyargs), arguments.kw_defaults, strict=True))
         found = bindings(function.body, before)
-        return Namespace(self.loader, self.module, found, parameters=defaults, outer=self, bind=bind)
+        return Namespace(self.loader, self.module, found, parameters=defaults, outer=self, bind=bind, function=function)
 
     def evaluate(self, expression: ast.expr) -> object:
-        node = ast.Expression(self.loader.rewrite(copy.deepcopy(expression)))  # type: ignore[arg-type]
+        node = ast.Expression(with_passages(self.loader.rewrite(copy.deepcopy(expression))))
         return eval(compiled(node, self.module.path, "eval"), self)
 
     def execute(self, statement: ast.stmt) -> None:
         exec(compiled(ast.Module([statement], []), self.module.path, "exec"), self)
+
+    @property
+    def known(self) -> set[str]:
+        """The names that this scope or its file defines."""
+        return {*self._definitions, *self.module.top}
 
     def stand_in(self, name: str) -> object:
         value = self.loader.guess(name)
         return Unknown(name, self.loader.recorder, self.loader.guess) if value is MISSING else value
 
     def _resolve(self, name: str) -> object:
-        if self._bind is not None:
-            value = self._bind(name)
+        if self.binder is not None:
+            value = self.binder(name)
             if value is not MISSING:
                 return value
         if name in self._busy:
             return self.stand_in(name)
+        if name in self._definitions and _KERNEL.search(name):
+            value = self.loader.guess(name)
+            if value is not MISSING:
+                return value
         self._busy.add(name)
         try:
             return self._defined(name)
@@ -130,17 +139,21 @@ class Namespace(dict[str, object]):
             if value is not MISSING:
                 return value
         if name in self._parameters:
-            default = self._parameters[name]
             value = self.loader.guess(name)
+            if value is MISSING:
+                value = from_caller(self, self.function, name)
+            default = self._parameters[name]
             if value is MISSING and isinstance(default, ast.Constant):
                 return default.value
-            return self.stand_in(name)
+            return self.stand_in(name) if value is MISSING else value
         if name not in self._definitions and self.outer is not None:
             return self.outer[name]
         return self.stand_in(name)
 
     def _make(self, name: str, found: list[ast.stmt]) -> object:
         """The value that these statements give the name: an import that works, else a definition, else a value."""
+        if len(found) > 1:
+            found = [statement for statement in found if runs(self, name, statement)] or found
         imports = [s for s in found if isinstance(s, ast.Import | ast.ImportFrom)]
         for statement in reversed(imports):
             value = self._imported(name, statement)
@@ -157,19 +170,16 @@ class Namespace(dict[str, object]):
 
     def define(self, node: ast.stmt) -> None:
         """Execute a definition without the decorators that are not known, and with the bases that exist."""
-        node = self.loader.rewrite(copy.deepcopy(node))  # type: ignore[assignment]
-        if isinstance(node, ast.ClassDef):
-            node = self.loader.cut(node)
-        for each in ast.walk(node):
-            if isinstance(each, Function | ast.ClassDef):
-                each.decorator_list = [d for d in each.decorator_list if self._keeps(d, each.name)]
-        if isinstance(node, ast.ClassDef):
-            node.keywords = []
-            node.bases = list(self._bases(node))
-            for name in sorted(_class_names(node) & (self._definitions.keys() | self.module.top.keys())):
-                if name != node.name:
-                    self[name]  # a class body does not ask __missing__: resolve what it reads now
-        self.execute(node)
+        code = self.loader.code.get(id(node))
+        if code is None:
+            copied = self.loader.rewrite(copy.deepcopy(node))
+            if isinstance(copied, ast.ClassDef):
+                copied = self.loader.cut(copied)
+            copied = prepared(self, with_passages(copied))
+            code = compiled(ast.Module([copied], []), self.module.path, "exec")
+            if isinstance(node, Function):  # a class is prepared for one namespace
+                self.loader.code[id(node)] = code
+        exec(code, self)
 
     def class_named(self, name: str) -> tuple[Namespace, ast.ClassDef] | None:
         """The definition of a class that this scope can name, and the namespace of its file."""
@@ -182,30 +192,6 @@ class Namespace(dict[str, object]):
                 space = self.loader.file(path) if path is not None else None
                 return space.class_named(alias.name) if space is not None else None
         return None
-
-    def _keeps(self, decorator: ast.expr, owner: str) -> bool:
-        name = dotted(decorator.func if isinstance(decorator, ast.Call) else decorator)
-        if last(name) in _KEPT_DECORATORS:
-            return True
-        self.loader.recorder.assume(f"decorator `{ast.unparse(decorator)}` of {owner} dropped")
-        return False
-
-    def _bases(self, node: ast.ClassDef) -> Iterator[ast.expr]:
-        seen: set[type] = set()
-        for number, expression in enumerate(node.bases):
-            value = self.evaluate(expression)
-            if not isinstance(value, type):
-                replaced = self.loader.base_for(ast.unparse(expression))
-                what = (
-                    f"replaced by {replaced.__module__.split('.')[0]}.{replaced.__name__}" if replaced else "left out"
-                )
-                self.loader.recorder.assume(f"base class {ast.unparse(expression)} {what}")
-                value = replaced
-            if isinstance(value, type) and value is not object and value not in seen:
-                seen.add(value)
-                name = f"__base_{node.name}_{number}"
-                self[name] = value
-                yield ast.Name(name, ast.Load())
 
     def _imported(self, name: str, statement: ast.Import | ast.ImportFrom) -> object:
         alias = next(a for a in statement.names if (a.asname or a.name).split(".")[0] == name)
@@ -222,10 +208,14 @@ class Namespace(dict[str, object]):
         if not level and source.split(".")[0] in ALLOWED:
             with contextlib.suppress(Exception):
                 return importlib.import_module(source)
+        if source.split(".")[0] == "os" and not level:
+            return posixpath if source == "os.path" else Os(self.loader.recorder)
         path = module_file(self.module.path, self.loader.root, source, level)
         space = self.loader.file(path) if path is not None else None
         if space is not None:
-            return _ModuleView(space)
+            return ModuleView(space)
+        with contextlib.suppress(Exception):
+            return importlib.import_module(installed_name(self.module.path, source, level))
         return Unknown("." * level + source, self.loader.recorder, guess)
 
     def _assigned_in_turn(self, name: str, found: list[ast.Assign | ast.AnnAssign]) -> object:
@@ -243,7 +233,7 @@ class Namespace(dict[str, object]):
         return value
 
     def _assigned(self, name: str, statement: ast.Assign | ast.AnnAssign) -> object:
-        if statement.value is None or _is_costly(statement.value):
+        if statement.value is None or is_costly(statement.value):
             return MISSING
         target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
         try:
@@ -251,39 +241,12 @@ class Namespace(dict[str, object]):
             if isinstance(target, ast.Name):
                 return MISSING if isinstance(value, Unknown) else value
             if isinstance(target, ast.Tuple) and all(isinstance(e, ast.Name) for e in target.elts):
-                for other, part in zip(bound_names(statement), value, strict=True):  # type: ignore[call-overload]
+                if isinstance(value, Unknown):
+                    return MISSING
+                names = tuple(bound_names(statement))
+                for other, part in zip(names, unpack(value, names), strict=True):  # type: ignore[call-overload]
                     self.setdefault(other, part)  # evaluated once: `x, y = get_batch()` draws one batch
                 return self[name]
         except (Exception, NotVerifiable):  # noqa: BLE001 - the user's code may raise anything
             return MISSING  # it could not be computed here; its name may still say what it is
         return MISSING
-
-
-class _ModuleView:
-    """A file of the repository as a module: attributes are the names of that file, or the files beside it."""
-
-    def __init__(self, space: Namespace) -> None:
-        self._space = space
-
-    def __getattr__(self, name: str) -> object:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        space = self._space
-        if name in space or name in space.module.top:
-            return space[name]
-        return space.imported_module(name, 1)
-
-
-def _is_costly(expression: ast.expr) -> bool:
-    return any(isinstance(n, ast.Call) and last(dotted(n.func)) in _COSTLY for n in ast.walk(expression))
-
-
-def _class_names(node: ast.ClassDef) -> set[str]:
-    """The names that a class body reads while it is executed: its statements, and its methods' heads."""
-    read: list[ast.AST] = []
-    for statement in node.body:
-        if isinstance(statement, Function):
-            read += [*statement.args.defaults, *filter(None, statement.args.kw_defaults), *statement.decorator_list]
-        else:
-            read.append(statement)
-    return {name for part in read for name in loaded_names(part)}

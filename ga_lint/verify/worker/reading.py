@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
+import types
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from ga_lint.verify.worker import data
 from ga_lint.verify.worker.distribution import Distribution, distribution
-from ga_lint.verify.worker.evidence import equal_counts
-from ga_lint.verify.worker.layout import ONE_TENSOR, tuple_layout
-from ga_lint.verify.worker.loop_slice import LoopSlice, slice_loop, steps_expressions
-from ga_lint.verify.worker.models import head_of
-from ga_lint.verify.worker.roles import batch_keys, ignore_index, infer, interface, usage
-from ga_lint.verify.worker.sources import Module, dotted, last
+from ga_lint.verify.worker.evidence import equal_counts, only_ids
+from ga_lint.verify.worker.heads import head_of
+from ga_lint.verify.worker.layout import ONE_TENSOR, batch_keys, ignore_index, tuple_layout
+from ga_lint.verify.worker.loop_slice import LoopSlice, slice_loop
+from ga_lint.verify.worker.roles import infer, interface, usage
+from ga_lint.verify.worker.sources import Module, bindings, dotted, last
+from ga_lint.verify.worker.steps import steps_expressions
 
-_TOKENS = re.compile(r"vocab|token|input_ids|-100|causal|language|gpt|llama|\blm\b", re.I)
+_TOKENS = re.compile(r"vocab|token(?!iz|_type)|-100|causal|language.?model|gpt|llama|\blm\b", re.I)
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,9 @@ class Reading:
     is_about_tokens: bool
     equal: str | None  # why all counts are equal
     accelerator_divides: bool
+    unlabelled: bool  # the batches hold no labels: the loop adds its own to them
     stack: Distribution | None  # what puts the code on several ranks; None: it is a single process's
+    code: dict[int, types.CodeType] = field(default_factory=dict)  # what was compiled in one run serves the others
 
     @property
     def gates_engine(self) -> bool:
@@ -52,14 +57,20 @@ class Reading:
         return sorted({member for name in models for member in self.members.get(name, ())})
 
 
-def read_loop(module: Module, scope: str, row: int | None, original: tuple[Module, int] | None) -> Reading:
-    """Read a loop; of a rewrite what its original gave away counts too: not every use of a name is still there."""
+def read_loop(
+    module: Module, scope: str, row: int | None, original: tuple[Module, int] | None, *, adapted: bool = False
+) -> Reading:
+    """Read a loop; of a rewrite what its original gave away counts too: not every use of a name is still there.
+
+    `adapted`: an adapter makes the model, whatever its head.
+    """
     found = slice_loop(module, scope, row, original)
     source = module if original is None else original[0]
     before = found if original is None else slice_loop(source, scope, original[1], None)
-    roles = {**infer(found.nodes, found.loop), **infer(before.nodes, before.loop)}
+    roles = {**_roles(module, found), **_roles(source, before)}
     layout = tuple_layout(before.nodes, roles)
     ignore = ignore_index(before.nodes, source)
+    head = "causal" if adapted else head_of(source.text)
     used = usage(found.nodes)
     return Reading(
         module=module,
@@ -72,10 +83,11 @@ def read_loop(module: Module, scope: str, row: int | None, original: tuple[Modul
         layout=layout,
         keys=tuple(batch_keys(before.nodes)),
         ignore=data.IGNORE if ignore is None else ignore,
-        head=head_of(source.text),
+        head=head,
         is_about_tokens=_TOKENS.search(source.text) is not None,
-        equal="its batches are one tensor, without padding" if layout == ONE_TENSOR else equal_counts(source.text),
+        equal=_equal(source, before, layout, head),
         accelerator_divides=_accelerator_has_steps(module, found),
+        unlabelled=_adds_labels(before.nodes),
         stack=distribution(f"{source.text}\n{module.text}", frozenset(roles.values())),
     )
 
@@ -92,6 +104,26 @@ def _accelerator_has_steps(module: Module, found: LoopSlice) -> bool:
             if None not in names:
                 return False
     return any(isinstance(n, ast.Attribute) and n.attr == "accumulate" for root in found.nodes for n in ast.walk(root))
+
+
+def _adds_labels(nodes: Sequence[ast.AST]) -> bool:
+    """`model(**batch, labels=labels)`: a batch with labels of its own would be an error."""
+    calls = (n for root in nodes for n in ast.walk(root) if isinstance(n, ast.Call))
+    return any({None, "labels"} <= {keyword.arg for keyword in call.keywords} for call in calls)
+
+
+def _roles(module: Module, found: LoopSlice) -> dict[str, str]:
+    body = module.tree.body if found.function is None else found.function.body
+    return infer(found.nodes, found.loop, bindings(body, found.loop.lineno))
+
+
+def _equal(module: Module, found: LoopSlice, layout: tuple[str, ...] | None, head: str | None) -> str | None:
+    """Why every micro-batch holds the same number of targets, or None."""
+    if layout == ONE_TENSOR:
+        return "its batches are one tensor, without padding"
+    if head == "span":
+        return "every example has one answer"
+    return equal_counts(module.text) or only_ids(found.nodes)
 
 
 def _has_period(test: ast.expr) -> bool:

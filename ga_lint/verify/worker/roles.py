@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ga_lint.verify.worker.sources import Module, dotted, last
+from ga_lint.verify.worker.sources import dotted, last
 
 MODEL = re.compile(r"model|^net$|network|^ddp|llm|transformer|^gpt|bert|decoder|^lm$|policy|student|teacher", re.I)
 LOADER = re.compile(r"loader|_dl$|^dl$|dataset|data_iter|iterator|^data$|batches|train_data|_iter$|_it$|^it$", re.I)
 LOSS = re.compile(r"criterion|loss_f|loss_func|^ce$|ce_loss|^crit|objective|loss_module|loss_fct", re.I)
-BATCH_FUNCTION = re.compile(r"get_batch|next_batch|sample_batch|load_batch|fetch_batch", re.I)
+BATCH_FUNCTION = re.compile(
+    r"(get|next|sample|load|fetch)_batch(?!_?(metric|logp|loss|size|stat|log|acc|sampl|norm|score|len|num))", re.I
+)
 PROGRESS = re.compile(r"^t?qdm|progress|pbar|^trange", re.I)
 _OPTIMIZER = re.compile(r"optim|^opt$|_opt$|^opt_|^optims?$", re.I)
 _SCHEDULER = re.compile(r"sched|^lr_", re.I)
@@ -81,8 +83,10 @@ def unwrap_iterable(expression: ast.expr) -> tuple[ast.expr, bool]:
     return expression, enumerated
 
 
-def infer(nodes: Sequence[ast.AST], loop: ast.AST) -> dict[str, str]:
-    """The role of each dotted name whose use gives it away."""
+def infer(
+    nodes: Sequence[ast.AST], loop: ast.AST, before: Mapping[str, Sequence[ast.stmt]] | None = None
+) -> dict[str, str]:
+    """The role of each dotted name whose use gives it away; `before`: what the names are given before the loop."""
     found = usage(nodes)
     roles = {name: role for name, members in found.members.items() if (role := _by_members(name, members, found))}
     for name, role in list(roles.items()):
@@ -97,7 +101,7 @@ def infer(nodes: Sequence[ast.AST], loop: ast.AST) -> dict[str, str]:
         if base not in ("", "self") and BATCH_FUNCTION.search(method):
             roles[base] = "iterator"
     for node in found.loops:
-        roles.update({n: "loader" for n in _iterated(node, loop) if n not in roles})
+        roles.update({n: "loader" for n in _iterated(node, loop, before or {}) if n not in roles})
     roles.update({name: "iterator" for name in found.nexts if name and name not in roles})
     return roles
 
@@ -105,7 +109,7 @@ def infer(nodes: Sequence[ast.AST], loop: ast.AST) -> dict[str, str]:
 def _by_members(name: str, members: set[str], found: Usage) -> str | None:
     part = last(name)
     if (
-        "accumulate" in members
+        f"{name}.accumulate" in found.called
         or "gather_for_metrics" in members
         or (name in found.backward_of and "accelerator" in part)
     ):
@@ -144,9 +148,16 @@ def _by_call(name: str) -> str | None:
     return None
 
 
-def _iterated(node: ast.For, loop: ast.AST) -> Iterator[str]:
+def _iterated(node: ast.For, loop: ast.AST, before: Mapping[str, Sequence[ast.stmt]]) -> Iterator[str]:
     expression, _ = unwrap_iterable(node.iter)
     name = dotted(expression)
+    for statement in reversed(before.get(name or "", ())):
+        # `bar = tqdm(enumerate(loader))` is evaluated; the loader is what it runs over
+        value = getattr(statement, "value", None)
+        inner = dotted(unwrap_iterable(value.body if isinstance(value, ast.IfExp) else value)[0]) if value else None
+        if inner is not None and inner != name and LOADER.search(last(inner)):
+            yield inner
+            return
     if name and (LOADER.search(last(name)) or node is loop):
         yield name
     if isinstance(expression, ast.Call) and last(dotted(expression.func)) == "zip":
@@ -209,35 +220,3 @@ def _from_name(name: str, labelled: bool, positional: int, shifts: bool, nodes: 
     if "loss" in name.lower() and (labelled or positional >= 2 or "backward" in members):
         return "loss", shifts
     return ("output", True) if item and not bare else ("logits", True)
-
-
-def batch_keys(nodes: Sequence[ast.AST]) -> list[str]:
-    """Every literal name that is used as an item somewhere: perhaps a key of the batch."""
-    found = [
-        node.slice.value
-        for root in nodes
-        for node in ast.walk(root)
-        if isinstance(node, ast.Subscript)
-        and isinstance(node.slice, ast.Constant)
-        and isinstance(node.slice.value, str)
-    ]
-    return [key for key in dict.fromkeys(found) if key not in ("lr", "initial_lr", "params", "text")]
-
-
-def ignore_index(nodes: Sequence[ast.AST], module: Module) -> int | None:
-    """The `ignore_index=` of the slice, else of the file: a literal, a module's constant, a parameter's default."""
-    for node in (each for root in (*nodes, module.tree) for each in ast.walk(root)):
-        value: ast.expr | None = None
-        if isinstance(node, ast.keyword) and node.arg == "ignore_index":
-            value = node.value
-        elif isinstance(node, ast.arguments):
-            names = [a.arg for a in node.args][len(node.args) - len(node.defaults) :]
-            value = dict(zip(names, node.defaults, strict=True)).get("ignore_index")
-        if isinstance(value, ast.Name) and value.id in module.top:
-            value = getattr(module.top[value.id][-1], "value", None)
-        try:
-            if value is not None:
-                return int(ast.literal_eval(value))
-        except (ValueError, TypeError):
-            continue
-    return None

@@ -8,13 +8,15 @@ import builtins
 import contextlib
 import importlib
 import io
+import posixpath
 import sys
 import types
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from ga_lint.verify.worker.stand_ins import NotVerifiable
+from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder, Unknown
+from ga_lint.verify.worker.unpacking import PASSAGES
 
 # What a slice may really import: computing, no input or output.
 ALLOWED = frozenset(
@@ -32,6 +34,16 @@ class Importer(Protocol):
     def imported_module(self, source: str, level: int) -> object: ...
 
 
+def installed_name(path: Path, source: str, level: int) -> str:
+    """The module that a relative import means in a copy of one file of an allowed package; "" if it is none."""
+    parts = path.parts
+    roots = [place for place, part in enumerate(parts[:-1]) if part in ALLOWED]
+    if not level or not roots:
+        return ""
+    package = parts[roots[-1] : len(parts) - level]
+    return ".".join([*package, source] if source else package) if package else ""
+
+
 def member(module: object, name: str) -> object:
     """`from module import name`, also where the name is a module of a package."""
     if isinstance(module, types.ModuleType) and not hasattr(module, name):
@@ -47,6 +59,33 @@ def _import(
     return scope.imported_module(name if wanted or level else name.split(".")[0], level)
 
 
+class Os:
+    """The `os` of a slice: an environment of one process, paths, and calls that do nothing."""
+
+    path = posixpath
+    name, sep, linesep = "posix", "/", "\n"
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self.environ = _Environment()
+
+    def getenv(self, name: str, default: object = None) -> object:
+        return self.environ.get(name, default)
+
+    def __getattr__(self, name: str) -> object:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Unknown(f"os.{name}", self._recorder)
+
+
+class _Environment(dict[str, str]):
+    def __init__(self) -> None:
+        super().__init__(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", LOCAL_WORLD_SIZE="1")
+
+    def __missing__(self, name: str) -> str:
+        raise NotVerifiable(f"needs the environment variable {name}")
+
+
 def _open(file: object, mode: str = "r", *_: object, **__: object) -> object:
     if any(letter in mode for letter in "wax+"):
         return io.BytesIO() if "b" in mode else io.StringIO()
@@ -57,8 +96,21 @@ def _leave(*_: object) -> None:
     raise NotVerifiable("needs code that does not end the program")
 
 
+def _known_types(types_: Any) -> tuple[Any, ...]:
+    """The classes that are there; an instance of a stand-in is none of them."""
+    return tuple(t for each in (types_ if isinstance(types_, tuple) else (types_,)) for t in _classes(each))
+
+
+def _classes(value: Any) -> tuple[Any, ...]:
+    if isinstance(value, tuple):
+        return _known_types(value)
+    return () if isinstance(value, Unknown) else (value,)
+
+
 BUILTINS: dict[str, object] = {**vars(builtins), "open": _open, "exit": _leave, "quit": _leave, "input": _leave}
 BUILTINS["__import__"] = _import
+BUILTINS.update(PASSAGES)
+BUILTINS["isinstance"] = lambda value, types_: isinstance(value, _known_types(types_))
 BUILTINS["print"] = lambda *_, **__: None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import warnings
 from collections.abc import Iterable, Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -29,21 +29,6 @@ class Module:
     @cached_property
     def top(self) -> dict[str, list[ast.stmt]]:
         return bindings(self.tree.body)
-
-    @cached_property
-    def declared(self) -> dict[str, object]:
-        """Defaults that the file declares: argparse options and literal fields of its classes."""
-        found: dict[str, object] = {}
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Call) and last(dotted(node.func)) == "add_argument" and node.args:
-                found.update(_argparse_default(node))
-            elif isinstance(node, ast.ClassDef):
-                for field in node.body:
-                    if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-                        value = _field_default(field.value)
-                        if isinstance(value, ast.Constant):
-                            found.setdefault(field.target.id, value.value)
-        return found
 
     def functions_around(self, node: ast.AST) -> list[Function]:
         """The functions that `node` stands in, innermost first."""
@@ -94,6 +79,7 @@ def module_file(importer: Path, root: Path, name: str, level: int) -> Path | Non
     return None
 
 
+@cache
 def read_module(path: Path) -> Module | None:
     try:
         if path.stat().st_size > _MAX_BYTES:
@@ -181,6 +167,19 @@ def loaded_names(node: ast.AST) -> set[str]:
     return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
 
 
+def labelled(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    """The names that expressions are given: dictionary keys, keywords, assignments."""
+    match node:
+        case ast.Dict():
+            for key, value in zip(node.keys, node.values, strict=True):
+                if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                    yield key.value, value
+        case ast.Call():
+            yield from ((k.arg, k.value) for k in node.keywords if k.arg)
+        case ast.Assign(targets=[ast.Name(id=name)]):
+            yield name, node.value
+
+
 def _definitions(node: ast.AST, outer: str) -> Iterator[tuple[str, Function | ast.ClassDef]]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, Function | ast.ClassDef):
@@ -189,24 +188,3 @@ def _definitions(node: ast.AST, outer: str) -> Iterator[tuple[str, Function | as
             yield from _definitions(child, name)
         elif not isinstance(child, ast.expr):
             yield from _definitions(child, outer)
-
-
-def _argparse_default(call: ast.Call) -> dict[str, object]:
-    flags = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
-    options = {keyword.arg: keyword.value for keyword in call.keywords}
-    action, default = options.get("action"), options.get("default")
-    name = next((flag.lstrip("-") for flag in flags if flag.startswith("--")), flags[0].lstrip("-") if flags else "")
-    if isinstance(options.get("dest"), ast.Constant):
-        name = str(options["dest"].value)  # type: ignore[attr-defined]
-    if isinstance(default, ast.Constant):
-        return {name.replace("-", "_"): default.value}
-    if isinstance(action, ast.Constant) and action.value == "store_true":
-        return {name.replace("-", "_"): False}
-    return {}
-
-
-def _field_default(value: ast.expr | None) -> ast.expr | None:
-    """`x: int = 3` and `x: int = field(default=3)`."""
-    if isinstance(value, ast.Call) and last(dotted(value.func)) == "field":
-        return next((keyword.value for keyword in value.keywords if keyword.arg == "default"), None)
-    return value

@@ -55,8 +55,8 @@ class Optimizer(torch.optim.SGD):
         for group in self.param_groups:
             group.update(initial_lr=1.0, lr_scale=1.0, name="all", betas=(0.9, 0.95))
 
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        if closure is not None:
+    def step(self, closure: Any = None, **_: object) -> None:  # type: ignore[override]
+        if callable(closure):
             closure()
         self.capture.step()
 

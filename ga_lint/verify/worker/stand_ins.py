@@ -31,6 +31,7 @@ class Recorder:
     def __init__(self) -> None:
         self._assumptions: dict[str, None] = {}
         self.unknown: dict[str, None] = {}
+        self.tested = ""  # the stand-in whose truth was asked for last
 
     def assume(self, text: str) -> None:
         self._assumptions.setdefault(text)
@@ -40,6 +41,9 @@ class Recorder:
         stood_in = sorted({re.split(r"[.(\[]", name.lstrip("."))[0] for name in self.unknown} - {"self"})
         names = (f"stand-ins that do nothing: {', '.join(stood_in)}",) if stood_in else ()
         return (*self._assumptions, *names)
+
+
+_METHODS = frozenset({"update"})  # names that would pass for counters
 
 
 class Unknown:
@@ -67,7 +71,9 @@ class Unknown:
     def __getattr__(self, attribute: str) -> object:
         if attribute.startswith("__") and attribute.endswith("__"):
             raise AttributeError(attribute)
-        value = self.__dict__[attribute] = self._part(f"{self._name}.{attribute}")
+        name = f"{self._name}.{attribute}"
+        value = Unknown(name, self._recorder, self._guess) if attribute in _METHODS else self._part(name)
+        self.__dict__[attribute] = value
         return value
 
     def __setattr__(self, attribute: str, value: object) -> None:
@@ -86,6 +92,9 @@ class Unknown:
             if _carries_gradient(value):
                 return Unknown(f"{self._name}(...)", self._recorder)
         return Unknown(f"{self._name}()", self._recorder)
+
+    def keys(self) -> NoReturn:  # `**` asks for it, and would get nothing
+        self._void()
 
     def __getitem__(self, key: object) -> object:
         place = repr(key)  # slices and tensors cannot be hashed
@@ -112,6 +121,7 @@ class Unknown:
         return 0
 
     def __bool__(self) -> bool:
+        self._recorder.tested = self._name
         if "(" not in self._name:
             self._recorder.assume(f"`{self._name}` is unknown: taken as false")
         return False
@@ -141,6 +151,8 @@ class Unknown:
         return id(self)
 
     def __eq__(self, other: object) -> bool:
+        if isinstance(other, str | int | float):  # `if args.mode == "causal"`: the answer is a guess
+            self._recorder.tested = self._name
         return self is other
 
     def _compare(self, _: object) -> bool:

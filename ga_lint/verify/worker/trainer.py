@@ -20,16 +20,23 @@ from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT, PER_EXAMPLE
 from ga_lint.verify.worker import data
 from ga_lint.verify.worker.engines import start_accelerate
 from ga_lint.verify.worker.examine import Context
-from ga_lint.verify.worker.graft import Graft, set_attributes
+from ga_lint.verify.worker.graft import Graft, set_attributes, with_class
 from ga_lint.verify.worker.guesses import guess
+from ga_lint.verify.worker.heads import HEAD_GUESSED, head_of
 from ga_lint.verify.worker.measure import Gradient, Pair, is_zero, snapshot
-from ga_lint.verify.worker.models import HEAD_GUESSED, head_of, tiny_llama
+from ga_lint.verify.worker.models import tiny_llama
 from ga_lint.verify.worker.ranks import count, together
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Recorder, Unknown
+from ga_lint.verify.worker.tokens import Tokenizer
 
 WINDOWS = 2  # optimizer steps of each run: a loss that keeps state between steps shows in the second
 
+# Whether the Trainer counts, and so whether it divides, hangs on the batch's labels; contrastive losses have none.
+_TALKS_OF_LABELS = re.compile(
+    r"label|vocab|input_ids|causal|language.?model|-100|logits|\bSFT|fine.?tun|\bLLM|instruct", re.I
+)
+_WITHOUT_LABELS = re.compile(r"Embed|Retriev|Rerank|BiEncoder|Biencoder|Contrast|SimCSE|Reward|DPO|KTO|PPO|GRPO|ORPO")
 _OWN_COUNT = re.compile(r"average_tokens_across_devices\s*=\s*False")
 _OPTS_OUT = re.compile(r"\baccepts_loss_kwargs\s*=\s*False")  # on the model, wherever the file builds it
 
@@ -51,10 +58,15 @@ class TrainerSubject:
         if not isinstance(owner, ast.ClassDef):
             raise NotVerifiable(f"needs the class `{context.job.scope.rpartition('.')[0]}`")
         self.owner = owner
-        self.head = head_of(module.text) or "causal"
+        if context.adapter is None and (_WITHOUT_LABELS.search(owner.name) or not _TALKS_OF_LABELS.search(module.text)):
+            raise NotVerifiable(
+                f"needs the batch of `{owner.name}`: nothing says that it has labels (line {owner.lineno})"
+            )
         if context.job.withheld:
             self.settings = (NO_COUNT,)
-        if head_of(module.text) is None:
+        adapted = context.adapter is not None
+        self.head = "causal" if adapted else head_of(module.text) or "causal"
+        if not adapted and head_of(module.text) is None:
             context.recorder.assume(HEAD_GUESSED)
             self.settings = (*self.settings, PER_EXAMPLE)
         self.keys = sorted(_batch_keys(owner))
@@ -75,12 +87,22 @@ class TrainerSubject:
 
     def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
         rows = rows[: WINDOWS * steps]
-        return Pair([self._train(rows, steps, setting)], self._train(rows, 1, setting))
+        data.Batch.apart = data.Batch.hides_labels = False
+        first = self._train(rows, steps, setting)
+        if data.Batch.apart:  # a tuple, or a dictionary of batches: the Trainer finds no labels to count
+            data.Batch.hides_labels = True
+            self.context.recorder.assume("the batch has no labels at its top: the Trainer counts nothing")
+            first = self._train(rows, steps, setting)
+        return Pair([first], self._train(rows, 1, setting))
 
     def _train(self, rows: Sequence[data.Row], steps: int, setting: str) -> list[Gradient]:
         job, dtype = self.context.job, self.context.dtype
         head = "sequence" if setting == PER_EXAMPLE else self.head
-        model = tiny_llama(head, dtype, job.seed)
+        adapter = self.context.adapter
+        if adapter is not None and adapter.make_model is not None:
+            model = adapter.model(dtype, job.seed)
+        else:
+            model = tiny_llama(head, dtype, job.seed)
         windows: list[Gradient] = []
         optimizer = _Recording(model, windows)
         start_accelerate()
@@ -90,13 +112,20 @@ class TrainerSubject:
             model=model,
             args=arguments,
             train_dataset=_Rows(rows),
-            data_collator=lambda chosen: data.add_derived(data.collate(chosen, head), self.keys),
+            data_collator=lambda chosen: (
+                adapter.batch(chosen)
+                if adapter is not None and adapter.make_batch is not None
+                else data.add_derived(data.collate(chosen, head), self.keys)
+            ),
             optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)),
         )
         trainer.model_accepts_loss_kwargs = setting != NO_COUNT and not _OPTS_OUT.search(self.module.text)
         trainer._get_train_sampler = lambda *_: None  # type: ignore[method-assign]  # the rows in order
         graft = Graft(self.owner, self.module, self.context.recorder)
-        trainer.__class__ = graft.made()
+        trainer = with_class(trainer, graft.made())
+        for name in ("processing_class", "tokenizer"):
+            with contextlib.suppress(AttributeError):  # a property of the user's own
+                setattr(trainer, name, Tokenizer())
         self.raises = graft.raises
         set_attributes(trainer, self.owner, graft.space, lambda name: self._second_model(name, head))
         torch.manual_seed(job.seed)

@@ -1,0 +1,53 @@
+"""How do the README and the rules' pages become one site? A hook of MkDocs; what they say is changed nowhere else."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.structure.files import File, Files
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = "https://github.com/ga-lint/ga-lint/blob/main/"
+_GROUPS = {
+    "GA0": "The run itself",
+    "GA1": "Hand-written loops",
+    "GA2": "Hugging Face's Trainer",
+    "GA3": "Lightning",
+    "GA4": "Releases",
+}
+_LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)]+)(?=\))")
+_ROLE = re.compile(r"^```python (?:bad|good)\b.*$", re.MULTILINE)
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Pages by the first digit of their codes, whatever rules there are."""
+    names = sorted(path.name for path in (ROOT / "rules").glob("GA*.md"))
+    groups = {title: [name for name in names if name.startswith(prefix)] for prefix, title in _GROUPS.items()}
+    left = sorted(set(names).difference(*groups.values()))
+    if left:
+        raise ValueError(f"{left} belong to no group of {__file__}")
+    config.nav = [{"Overview": "index.md"}, *({t: pages} for t, pages in groups.items()), {"Changes": "changelog.md"}]
+    return config
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """The README and the changelog, which lie outside the folder of the pages, and room for lines of 100 characters."""
+    files.append(File.generated(config, "wide.css", content=".md-grid { max-width: 78rem }"))
+    for name, source in (("index.md", "README.md"), ("changelog.md", "CHANGELOG.md")):
+        text = (ROOT / source).read_text(encoding="utf-8")
+        files.append(File.generated(config, name, content=_LINK.sub(_moved, text)))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """`bad` and `good` behind a block's language are for the tests."""
+    return _ROLE.sub("```python", markdown)
+
+
+def _moved(link: re.Match[str]) -> str:
+    """Where a path of the README leads on the site: into it for the pages, to the sources for everything else."""
+    path = link.group()
+    below = path.removeprefix("rules/")
+    return below if path != below and (ROOT / path).is_file() else SOURCES + path

@@ -1,0 +1,118 @@
+"""Which values does the project declare? argparse options and literal fields of classes, here and in its imports."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+
+from ga_lint.verify.worker.sources import Module, dotted, last, module_file, project_root, read_module
+
+DEFAULT, CHOICE = "its declared default", "its first declared choice"
+Declared = dict[str, tuple[object, str]]  # the value, and what it is
+_DEEP = 2  # files away from the site: a script, its arguments module, that module's base
+_MOST_FILES = 40
+
+
+@cache
+def declared(module: Module) -> Declared:
+    """The values of the file and of the files of the repository that it imports; the nearest wins."""
+    found: Declared = {}
+    root, seen, files = project_root(module.path), {module.path}, [module]
+    for _ in range(_DEEP + 1):
+        following: list[Module] = []
+        for each in files:
+            for name, value in _declared_in(each):
+                found.setdefault(name, value)
+            for source, level in _imports(each):
+                path = module_file(each.path, root, source, level)
+                if path is not None and path not in seen and len(seen) < _MOST_FILES:
+                    seen.add(path)
+                    read = read_module(path)
+                    following += [read] if read is not None else []
+        files = following
+    return found
+
+
+@cache
+def optional(module: Module) -> frozenset[str]:
+    """The names of values that the file compares with None: options that need not be given."""
+    tested = [n for n in ast.walk(module.tree) if isinstance(n, ast.Compare) and _is_none(n.comparators[0])]
+    names = {last(dotted(test.left)) for test in tested}
+    for node in ast.walk(module.tree):  # `name = args.loss_name`, then `name is None`
+        if isinstance(node, ast.Assign) and last(dotted(node.targets[0])) in names:
+            names.add(last(dotted(node.value)))
+    return frozenset(names - {""})
+
+
+@cache
+def drawn(module: Module) -> frozenset[str]:
+    """The names that are compared with a random number: how often a branch is taken."""
+    found: set[str] = set()
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+            if any(isinstance(s, ast.Call) and last(dotted(s.func)) in ("random", "rand", "uniform") for s in sides):
+                found |= {last(dotted(side)) for side in sides}
+    return frozenset(found - {""})
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def _imports(module: Module) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.ImportFrom):
+            yield node.module or "", node.level
+            if node.module is None:
+                yield from ((alias.name, node.level) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, 0) for alias in node.names)
+
+
+def _declared_in(module: Module) -> Iterator[tuple[str, tuple[object, str]]]:
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call) and last(dotted(node.func)) == "add_argument" and node.args:
+            yield from _option(node)
+        elif isinstance(node, ast.ClassDef):
+            for field in node.body:
+                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+                    for value in _literal(_field_default(field.value)):
+                        yield field.target.id, (value, DEFAULT)
+
+
+def _option(call: ast.Call) -> Iterator[tuple[str, tuple[object, str]]]:
+    """What an option is when nobody gives it: a default, a flag that is not set, the first choice of a required one."""
+    flags = [a.value for a in call.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    options = {keyword.arg: keyword.value for keyword in call.keywords}
+    name = next((flag.lstrip("-") for flag in flags if flag.startswith("--")), flags[0].lstrip("-") if flags else "")
+    for given in _literal(options.get("dest")):
+        name = str(given)
+    name = name.replace("-", "_")
+    action = next(iter(_literal(options.get("action"))), None)
+    if "default" in options:
+        for value in _literal(options["default"]):
+            yield name, (value, DEFAULT)
+    elif action in ("store_true", "store_false"):
+        yield name, (action == "store_false", DEFAULT)
+    elif "choices" in options:
+        for choices in _literal(options["choices"]):
+            if isinstance(choices, list | tuple) and choices:
+                yield name, (choices[0], CHOICE)
+
+
+def _literal(node: ast.expr | None) -> Iterator[object]:
+    """The value of a literal, if it is one."""
+    if node is not None:
+        try:
+            yield ast.literal_eval(node)
+        except (ValueError, TypeError, SyntaxError, MemoryError):
+            return
+
+
+def _field_default(value: ast.expr | None) -> ast.expr | None:
+    """`x: int = 3` and `x: int = field(default=3)`."""
+    if isinstance(value, ast.Call) and last(dotted(value.func)) in ("field", "Field"):
+        return next((keyword.value for keyword in value.keywords if keyword.arg == "default"), None)
+    return value

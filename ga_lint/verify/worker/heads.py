@@ -1,0 +1,51 @@
+"""Which head does the code name? It decides what a row of a batch is, and what the loss is a mean over."""
+
+from __future__ import annotations
+
+import re
+
+from ga_lint.verify.worker.stand_ins import NotVerifiable
+
+HEAD_GUESSED = "the model is a causal language model: the file names no head"
+_HEADS = re.compile(r"\b(\w*?)For(\w+)\b")
+_HEAD_OF = {
+    "CausalLM": "causal",
+    "ConditionalGeneration": "causal",
+    "ImageTextToText": "causal",
+    "MultimodalLM": "causal",
+    "Seq2SeqLM": "unshifted",
+    "SpeechSeq2Seq": "unshifted",
+    "MaskedLM": "unshifted",
+    "TokenClassification": "token",
+    "SequenceClassification": "sequence",
+    "MultipleChoice": "sequence",
+    "QuestionAnswering": "span",
+}
+# Heads whose loss is neither one over tokens nor that of a classifier of token sequences. No tiny model stands in.
+_OTHER_HEAD = re.compile(
+    r"\w*(?:Image|Video|Audio|Frame|Vision)\w*(?:Classification|Modeling)|\w*(?:Segmentation|Detection|Estimation)|CTC|XVector"
+    r"|PreTraining|NextSentencePrediction|\w*Retrieval|\w*Generation(?<!ConditionalGeneration)"
+)
+# Encoder-decoder models shift the decoder's inputs, not the labels; the other *ForConditionalGeneration are causal.
+_ENCODER_DECODER = re.compile(
+    r"^(U?M?T5|Long?T5|M?Bart|Pegasus|Whisper|Marian|M2M100|LED|Blenderbot|ProphetNet|Pix2Struct|Udop|Speech2Text|Moonshine)"
+)
+
+
+def head_of(text: str) -> str | None:
+    """causal, unshifted (token-level), token, sequence or span: the head that the file names most, None without one."""
+    counts: dict[str, int] = {}
+    for family, suffix in _HEADS.findall(text):
+        head = next((kind for known, kind in _HEAD_OF.items() if suffix.startswith(known)), None)
+        if suffix == "ConditionalGeneration" and _ENCODER_DECODER.match(family):
+            head = "unshifted"
+        if head is None and family and not family.startswith("DataCollator") and _OTHER_HEAD.fullmatch(suffix):
+            head = f"{family}For{suffix}"
+        if head is not None:
+            counts[head] = counts.get(head, 0) + 1
+    if not counts:
+        return None
+    most = max(sorted(counts), key=lambda head: counts[head])
+    if most not in _HEAD_OF.values():
+        raise NotVerifiable(f"needs a stand-in for {most}: its loss is not one over tokens")
+    return most

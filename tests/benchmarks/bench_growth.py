@@ -1,0 +1,107 @@
+"""What does twice as much code cost, what do imports across files, and what does a rewrite?
+
+    python tests/benchmarks/bench_growth.py
+
+Some fixtures, copied 1, 2, 4 and 8 times: processor time, and its distance to linear growth. 5,000 generated modules of
+which 1,000 hold a loop, whose loss stands in the same file, or behind chains of re-exports in a tangle of imports. The
+rewrites of all fixtures, over the check of them.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import statistics
+import subprocess
+import tempfile
+from pathlib import Path
+
+from timing import ROOT, compare, ga_lint, peak, took
+
+REAL = ("GA101", "GA207", "GA213")  # fixtures that are copied
+MODULES, CANDIDATES, STEP = 5_000, 1_000, 20  # chains of up to 200 modules
+LOSS = """\
+import torch.nn.functional as F
+
+
+def loss_of(model, batch):
+    logits = model(batch["input_ids"]).logits
+    return F.cross_entropy(logits.view(-1, 10), batch["labels"].view(-1), ignore_index=-100)
+"""
+LOOP = """
+
+def train(model, loader, optimizer):
+    for step, batch in enumerate(loader):
+        loss = loss_of(model, batch) / 4
+        loss.backward()
+        if (step + 1) % 4 == 0:
+            optimizer.step()
+            optimizer.zero_grad()
+"""
+
+
+def growth(folder: Path) -> None:
+    times: dict[int, float] = {}
+    for copies in (1, 2, 4, 8):
+        tree = folder / f"copies_{copies}"
+        for number in range(copies):
+            for code in REAL:
+                (found,) = (ROOT / "fixtures").glob(f"{code}-*")
+                shutil.copytree(found, tree / f"copy_{number}" / code)
+        (tree / "filler.py").write_text("#" * 1_000_000)  # a small tree is parsed whole
+        command = ga_lint("check", "--isolated", "--quiet", "--no-cache", "--jobs", "1", ".")
+        times[copies] = statistics.median(took(command, tree).cpu for _ in range(3))
+    start = 2 * times[1] - times[2]  # what does not grow
+    for copies, time in times.items():
+        linear = (time - start) / ((times[2] - start) * copies / 2)
+        print(f"{copies}x: {time:.2f} s of processor time, {linear:.2f} of linear above the start of {start:.2f} s")
+
+
+def across(folder: Path) -> None:
+    alone, tangled = folder / "alone", folder / "tangled"
+    choose = random.Random(1)
+    for tree in (alone, tangled):
+        (tree / "pkg").mkdir(parents=True)
+        (tree / "pkg" / "__init__.py").write_text("")
+    for number in range(MODULES):
+        name = f"pkg/m{number}.py"
+        (alone / name).write_text(LOSS + LOOP if number < CANDIDATES else _filler(number))
+        if number < CANDIDATES:
+            target = choose.randrange(CANDIDATES, MODULES)
+            (tangled / name).write_text(f"from pkg.m{target} import loss_of\n{LOOP}")
+        elif number == MODULES - 1:
+            (tangled / name).write_text(f"from pkg.m{CANDIDATES} import helper_{CANDIDATES}\n{LOSS}")
+        else:
+            further, before = min(number + STEP, MODULES - 1), max(CANDIDATES, number - 1)
+            lines = f"from pkg.m{further} import loss_of\nfrom pkg.m{before} import helper_{before}\n"
+            (tangled / name).write_text(lines + _filler(number))
+    command = ga_lint("check", "--isolated", "--quiet", "--no-cache", "--jobs", "1")
+    compare("a tangle against the same loops alone", (*command, str(tangled)), (*command, str(alone)), folder, runs=3)
+    print(f"peak {peak((*command, str(tangled)), folder):.0f} MB")
+
+
+def _filler(number: int) -> str:
+    return f"\n\ndef helper_{number}(x):\n    return x + {number}\n"
+
+
+def rewriting(folder: Path) -> None:
+    """What `fix` adds to `check`, for each file that it rewrites; the numeric check apart."""
+    tree = folder / "fixable"
+    shutil.copytree(ROOT / "fixtures", tree, ignore=shutil.ignore_patterns("*.fixed.py"))
+    check = ga_lint("check", "--isolated", "--quiet", "--no-cache", "--jobs", "1", ".")
+    fix = ga_lint("fix", "--isolated", "--quiet", "--no-verify", "--unsafe-fixes", "--diff", ".")
+
+    done = subprocess.run(fix, cwd=tree, capture_output=True, check=False)
+    rewritten = done.stdout.count(b"\n--- ") + done.stdout.startswith(b"--- ")
+    extra = statistics.median(took(fix, tree).cpu - took(check, tree).cpu for _ in range(3))
+    print(f"fix: {extra / max(rewritten, 1) * 1000:.0f} ms over check for each of {rewritten} rewritten files")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        for part in (growth, across, rewriting):
+            part(Path(name))
+
+
+if __name__ == "__main__":
+    main()
