@@ -23,7 +23,7 @@ check: --select --ignore --extend-select --min-confidence --transformers-version
  --force-exclude --respect-gitignore --no-respect-gitignore --stdin-filename --jobs --no-cache --cache-dir --baseline
  --update-baseline --prune-baseline --error-stale-baseline --diff-base --add-ignore --ignore-suppressions
  --output-format --output --statistics --fail-on --exit-zero --quiet -q --verbose -v --color --config --isolated
- --show-files --show-facts --show-settings
+ --show-facts --show-files --show-settings
 fix: --select --ignore --extend-select --min-confidence --transformers-version --exclude --extend-exclude
  --force-exclude --respect-gitignore --no-respect-gitignore --stdin-filename --baseline --diff-base --diff
  --unsafe-fixes --verify --no-verify --verified-only --ask --exit-non-zero-on-fix --output-format --output

@@ -78,8 +78,8 @@ USES: dict[str, dict[str, Use]] = {
         "--jobs": Use("--jobs 2 hit.py old.py", "old.py", default=True),
         "--no-cache": Use("--no-cache hit.py", "hit.py"),
         "--cache-dir": Use("--cache-dir kept hit.py", "hit.py"),
+        "--show-facts": Use("--show-facts hit.py", "idiom: accumulate()", code=0),
         "--show-files": Use("--show-files .", "clean.py\n", code=0),
-        "--show-facts": Use("--show-facts hit.py", "window", code=0),
         "--show-settings": Use("--show-settings .", 'min-confidence = "likely"', code=0),
         "--update-baseline": Use("--update-baseline --baseline known.json hit.py", '"path": "hit.py"', code=0),
         "--prune-baseline": Use("--prune-baseline --baseline known.json old.py", "1 stale removed", code=0),
@@ -114,42 +114,38 @@ USES: dict[str, dict[str, Use]] = {
         "--exit-non-zero-on-fix": Use("--exit-non-zero-on-fix hit.py", "rewrote 1 finding"),
     },
     "verify": {
-        "--select": Use("--select GA2 hit.py trainer.py --output-format json", "rewrite: False", code=0),
-        "--ignore": Use("--ignore GA1 hit.py trainer.py --output-format json", "rewrite: False", code=0),
-        "--extend-select": Use(
-            "--extend-select GA103 --select GA2 hit.py --output-format json", "rewrite: True", code=0
-        ),
-        "--transformers-version": Use(
-            "--transformers-version 4.45 trainer.py --output-format json", "rewrite: False", code=0
-        ),
-        "--exclude": Use("--exclude clean.py . --output-format json", "build/excluded.py", code=0),
-        "--extend-exclude": Use("--extend-exclude trainer.py . --output-format json", "old.py", code=0),
+        "--select": Use("--select GA2 hit.py trainer.py", "rewrite: False", code=0),
+        "--ignore": Use("--ignore GA1 hit.py trainer.py", "rewrite: False", code=0),
+        "--extend-select": Use("--extend-select GA103 --select GA2 hit.py", "rewrite: True", code=0),
+        "--transformers-version": Use("--transformers-version 4.45 trainer.py", "rewrite: False", code=0),
+        "--exclude": Use("--exclude clean.py .", "build/excluded.py", code=0),
+        "--extend-exclude": Use("--extend-exclude trainer.py .", "old.py", code=0),
         "--force-exclude": Use("--force-exclude off/other.py hit.py", "1 excluded", code=0),
-        "--respect-gitignore": Use("--respect-gitignore . --output-format json", "hit.py", code=0, default=True),
-        "--no-respect-gitignore": Use("--no-respect-gitignore . --output-format json", "ignored.py", code=0),
-        "--config": Use("--config other.toml hit.py --output-format json", "rewrite: False", code=0),
+        "--respect-gitignore": Use("--respect-gitignore .", "hit.py", code=0, default=True),
+        "--no-respect-gitignore": Use("--no-respect-gitignore .", "ignored.py", code=0),
+        "--config": Use("--config other.toml hit.py", "rewrite: False", code=0),
         "--isolated": Use("--isolated --config other.toml", "contradict", code=2),
         "--quiet": Use("--quiet hit.py", "1 file checked", code=0),
         "--verbose": Use("--verbose hit.py", "R1 original, ragged counts", code=0),
         "--color": Use("--color always hit.py", "\x1b[", code=0),
-        "--timeout": Use("--timeout 7 hit.py --output-format json", "timeout=7.0", code=0),
-        "--seed": Use("--seed 5 hit.py --output-format json", "seed=5", code=0),
-        "--dtype": Use("--dtype float32 hit.py --output-format json", "rows=(('float32', 'cpu'),)", code=0),
-        "--device": Use("--device cpu hit.py --output-format json", "hit.py", code=0, default=True),
-        "--ranks": Use("--ranks 3 hit.py --output-format json", "ranks=3", code=0),
-        "--fsdp": Use("--fsdp --ranks 2 hit.py --output-format json", "fsdp=True", code=0),
-        "--adapter": Use("--adapter clean.py hit.py --output-format json", "adapter", code=0),
+        "--timeout": Use("--timeout 7 hit.py", "timeout=7.0", code=0),
+        "--seed": Use("--seed 5 hit.py", "seed=5", code=0),
+        "--dtype": Use("--dtype float32 hit.py", "rows=(('float32', 'cpu'),)", code=0),
+        "--device": Use("--device cpu hit.py", "hit.py", code=0, default=True),
+        "--ranks": Use("--ranks 3 hit.py", "ranks=3", code=0),
+        "--fsdp": Use("--fsdp --ranks 2 hit.py", "fsdp=True", code=0),
+        "--adapter": Use("--adapter clean.py hit.py", "adapter", code=0),
         "--output-format": Use("--output-format json hit.py", '"outcome"', code=0),
-        "--output": Use("--output json:r.json hit.py", '"outcome"', code=0),
-        "--report": Use("--report r.html hit.py", "<html", code=0),
-        "--impact": Use("--impact lengths.txt --accumulation-steps 4 --batch-size 1 trainer.py", "noisy", code=0),
-        "--field": Use(
-            "--impact lengths.jsonl --field n --accumulation-steps 4 --batch-size 1 trainer.py", "noisy", code=0
-        ),
+        "--output": Use("--output json:r.json hit.py", '"filename": "hit.py"', code=0),
+        "--report": Use("--report page.html hit.py", "<!doctype html>", code=0),
+        "--impact": Use("--impact counts.jsonl --field n --accumulation-steps 8 --batch-size 1 hit.py", "too small"),
+        "--field": Use("--field n --impact counts.jsonl --accumulation-steps 8 --batch-size 1 hit.py", "too small"),
         "--accumulation-steps": Use(
-            "--accumulation-steps 4 --impact lengths.txt --batch-size 1 trainer.py", "noisy", code=0
+            "--accumulation-steps 4 --impact counts.jsonl --field n --batch-size 1 hit.py", "4 times too small"
         ),
-        "--batch-size": Use("--batch-size 1 --impact lengths.txt --accumulation-steps 4 trainer.py", "noisy", code=0),
+        "--batch-size": Use(
+            "--batch-size 3 --impact counts.jsonl --field n --accumulation-steps 4 hit.py", "of 3 samples"
+        ),
     },
     "rule": {
         "--output-format": Use("--output-format json GA101", '"code": "GA101"', code=0),

@@ -13,6 +13,7 @@ from ga_lint.cli.output import outputs_of, write_file, write_for
 from ga_lint.errors import UsageError
 from ga_lint.report.numeric import FORMATS, renderer
 from ga_lint.report.numeric.model import NumericReport
+from ga_lint.verify import Outcome
 
 _WIDEST = 120  # columns; longer lines are hard to read
 
@@ -36,20 +37,31 @@ def write_numeric(report: NumericReport, arguments: Arguments) -> list[str]:
         plain=not console.can_write("█│"),
     )
     color = console.wants_color(arguments.text("color"))
+    full = _readable(report, arguments)
     match arguments.text("output_format"):
         case None | "auto":
-            if not (arguments.switch("quiet") and not any(site.is_fault for site in report.sites)):
-                write_for(ci(), renderer("full")(report), color=color)
+            if full:
+                write_for(ci(), full, color=color)
             if ci() is Ci.GITHUB:
                 console.write(renderer("github")(report))
         case "full":
-            console.write_report(renderer("full")(report), color=color)
+            console.write_report(full, color=color)
         case name:
             console.write(renderer(name)(report))
     outputs = numeric_outputs(arguments)
     for name, path in outputs:
         write_file(path, renderer(name)(report), "--report" if path == _page(arguments) else "--output")
     return [f"report: {path}" for name, path in outputs if name == "html"]
+
+
+def _readable(report: NumericReport, arguments: Arguments) -> str:
+    """The readable report; --quiet leaves out the sites with which nothing is wrong."""
+    if arguments.switch("quiet"):
+        told = [site for site in report.sites if site.is_fault or site.outcome is Outcome.NOT_RUN]
+        report = replace(report, sites=told)
+        if not report.sites:
+            return ""
+    return renderer("full")(report)
 
 
 def _page(arguments: Arguments) -> Path | None:

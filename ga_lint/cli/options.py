@@ -120,10 +120,10 @@ OPTIONS = (
     Option("--fsdp", "verify", "Shard the model of those processes.", Panel.NUMBERS),
     Option("--adapter", "verify", "Take model and batches from this file.", Panel.NUMBERS, _TEXT, "FILE"),
 
-    Option("--impact", "verify", "What a fault does to your training.", Panel.IMPACT, _TEXT, "FILE"),
-    Option("--field", "verify", "JSON lines' count, or list of labels.", Panel.IMPACT, _TEXT, "NAME"),
-    Option("--accumulation-steps", "verify", "Of a window (as in the code).", Panel.IMPACT, _TEXT, "N"),
-    Option("--batch-size", "verify", "Samples in a micro-batch (likewise).", Panel.IMPACT, _TEXT, "N"),
+    Option("--impact", "verify", "Say what a fault does to these target counts.", Panel.IMPACT, _TEXT, "FILE"),
+    Option("--field", "verify", "The count, or the labels, in JSON lines.", Panel.IMPACT, _TEXT, "NAME"),
+    Option("--accumulation-steps", "verify", "Instead of the code's.", Panel.IMPACT, _TEXT, "N"),
+    Option("--batch-size", "verify", "Samples in a micro-batch, likewise.", Panel.IMPACT, _TEXT, "N"),
 
     Option("--output-format", "check fix", f"auto (default: full, and the annotations of a CI), {', '.join(FORMATS)}.",
            Panel.OUTPUT, _TEXT, "FORMAT", ("auto", *FORMATS)),
@@ -144,8 +144,8 @@ OPTIONS = (
 
     Option("--config", _ALL, "Read this file instead of the nearest one.", Panel.SETTINGS, _TEXT, "FILE"),
     Option("--isolated", _ALL, "Read no configuration file.", Panel.SETTINGS),
+    Option("--show-facts", "check", "Print what is read in the files, and stop.", Panel.SETTINGS),
     Option("--show-files", "check", "List what would be checked, and stop.", Panel.SETTINGS),
-    Option("--show-facts", "check", "Print what is known of each file, and stop.", Panel.SETTINGS),
     Option("--show-settings", "check", "Print the first path's settings, and stop.", Panel.SETTINGS),
     Option("--stdio", "server", "Over stdin and stdout, which it is anyway.", Panel.SETTINGS),
 )

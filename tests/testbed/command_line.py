@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -52,10 +52,9 @@ WORLD = {
     "ignored.py": HIT,
     ".gitignore": "ignored.py\n",
     "pyproject.toml": '[tool.ga-lint]\nignore = ["GA001"]\nextend-exclude = ["off"]\n',
-    "lengths.txt": "3\n4\n5\n40\n",
-    "lengths.jsonl": '{"n": 3, "length": 7}\n{"n": 40, "length": 9}\n',
     "other.toml": 'ignore = ["GA103"]\n',
     "broken.py": BROKEN,
+    "counts.jsonl": '{"n": 3}\n{"n": 40}\n',
 }
 
 
@@ -86,7 +85,8 @@ class Done:
     @property
     def text(self) -> str:
         """Everything that could be read afterwards."""
-        return "\n".join([self.out, self.err, *(data.decode(errors="replace") for data in self.files.values())])
+        texts = [self.out, self.err, *(data.decode(errors="replace") for data in self.files.values())]
+        return "\n".join([*texts, " ".join(self.out.split())])  # what was wrapped is one line there
 
 
 class Shell:
@@ -132,7 +132,8 @@ class _Telling:
             yield place, Verdict(site, Outcome.INCONCLUSIVE, (Run("R1", "", 0.5, 0.9, "weight", 1e-9),), reason=reason)
 
     def swept(self, verdicts: Mapping[int, Verdict]) -> Iterator[tuple[int, Verdict]]:
-        return iter(())
+        for place, verdict in verdicts.items():
+            yield place, replace(verdict, assumptions=("swept",))
 
     def __enter__(self) -> Self:
         return self

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +16,7 @@ from ga_lint.verify.model import ORIGINAL, SiteKind
 from ga_lint.verify.on_ranks import ON_RANKS
 from ga_lint.verify.thresholds import allowed_in, differs
 from ga_lint.verify.worker.adapter import Adapter, adapter_for
-from ga_lint.verify.worker.data import Batch, Row
+from ga_lint.verify.worker.data import Batch
 from ga_lint.verify.worker.describe import describe
 from ga_lint.verify.worker.measure import Pair, compare, compare_pair
 from ga_lint.verify.worker.missing import known_text, missing
@@ -25,7 +25,7 @@ from ga_lint.verify.worker.neutral import NEUTRALISED, Steady, neutralise
 from ga_lint.verify.worker.ranks import Ranks
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder
-from ga_lint.verify.worker.sweep import sweep
+from ga_lint.verify.worker.sweep import Swept, sweep
 
 NO_SHORT_STEP = "the original takes one step for the short last window, the rewritten code none, or several"
 
@@ -44,9 +44,9 @@ class Subject(Protocol):
 
     def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair: ...
 
-    def windows(self, rows: Sequence[Row], steps: int, setting: str) -> Pair:
-        """The same in one process, on these rows, with these accumulation steps."""
-        ...
+
+class WholeSubject(Subject, Swept, Protocol):
+    """One that is run as it stands: also in one process, on any rows, with any accumulation steps."""
 
 
 @dataclass
@@ -69,15 +69,17 @@ def examine(job: Job) -> Answer:
         context.adapter = adapter_for(job.path, job.adapter)
         if context.adapter is not None:
             context.recorder.assume(f"model and batches as {context.adapter.path.name} makes them")
-        original = _subject(context, job.original, job.row)
         if job.sweep:
-            return _swept(context, original)
+            return _swept(context)
+        original = _subject(context, job.original, job.row)
         equal = original.equal if job.ragged is None and job.rewritten is None else None
         if job.ragged is False:
             equal = "only the scale was asked for"
         measurements = tuple(_measure(context, original, ragged=equal is None))
     except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
         why = missing(error, job.path, context.recorder)
+        if job.sweep:
+            return Answer(missing=why, dtype=job.dtype)
         try:
             original, measurements = _loss_only(context, why)
             equal = original.equal
@@ -117,6 +119,18 @@ def examine_together(job: Job, ranks: Ranks) -> Answer:
     return Answer(tuple(found), context.recorder.assumptions, dtype=job.dtype)
 
 
+def _swept(context: Context) -> Answer:
+    """What the pictures of a report need; the rewrite is left out where it does not run."""
+    job = context.job
+    original = _subject(context, job.original, job.row)
+    rewritten: WholeSubject | None = None
+    if job.rewritten is not None:
+        with contextlib.suppress(Exception):  # the verdict has said why it does not run
+            rewritten = _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
+    found = sweep(original, rewritten, original.settings[0], job.seed, lambda error: describe(error, job))
+    return Answer(sweep=found, dtype=job.dtype)
+
+
 def _loss_only(context: Context, why: str) -> tuple[Subject, tuple[Measurement, ...]]:
     """Where a loop did not run: what its loss does alone. No rewrite is judged by that."""
     job = context.job
@@ -127,17 +141,6 @@ def _loss_only(context: Context, why: str) -> tuple[Subject, tuple[Measurement, 
 
     subject = LossOnlySubject(context, Module(Path(job.path), job.original), job.row, why)
     return subject, tuple(_measure(context, subject, ragged=subject.equal is None))
-
-
-def _swept(context: Context, original: Subject) -> Answer:
-    """What the pictures of a report need; the rewrite is left out where it does not run."""
-    job = context.job
-    rewritten: Subject | None = None
-    if job.rewritten is not None:
-        with contextlib.suppress(Exception):  # the verdict has said why it does not run
-            rewritten = _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
-    found = sweep(original, rewritten, original.settings[0], job.seed, lambda error: describe(error, job))
-    return Answer(sweep=found, dtype=job.dtype)
 
 
 def _measure(context: Context, original: Subject, ragged: bool) -> Iterator[Measurement]:
@@ -221,7 +224,7 @@ def _compared(name: str, setting: str, pair: Pair) -> Iterator[Measurement]:
         yield compare_pair(name, SHORT_WINDOW, pair, [pair.short])
 
 
-def _subject(context: Context, text: str, row: int | None, order_of: str | None = None) -> Subject:
+def _subject(context: Context, text: str, row: int | None, order_of: str | None = None) -> WholeSubject:
     module = Module(Path(context.job.path), text)
     kind = SiteKind(context.job.kind)
     if kind is SiteKind.TRAINER:

@@ -65,20 +65,17 @@ class LossOnlySubject:
         context.recorder.assume(f"loss only: the loop around it was not run ({why})")
 
     def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
-        pair = self.windows(data.rows(ragged, self.context.job.seed), STEPS, setting)
+        rows = data.rows(ragged, self.context.job.seed)[: WINDOWS * STEPS]
+        groups = [rows[start : start + STEPS] for start in range(0, len(rows), STEPS)]
+        cut = self._run([[row] for row in rows], STEPS)
+        whole = self._run(groups, 1)
+        pair = Pair([cut.gradients[:WINDOWS]], whole.gradients[:WINDOWS])
         error = compare_pair("", setting, pair, pair.full).relative_error
         if not ragged and error > allowed_in("float32"):
             raise NotVerifiable("needs the loop: its loss is no mean over the micro-batch")
         if ragged and error < DIFFERS:  # a right loss says nothing of the loop around it
             raise NotVerifiable("needs the loop: its loss alone does not depend on how the batch is cut")
         return pair
-
-    def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
-        rows = rows[: WINDOWS * steps]
-        groups = [rows[start : start + steps] for start in range(0, len(rows), steps)]
-        cut = self._run([[row] for row in rows], steps)
-        whole = self._run(groups, 1)
-        return Pair([cut.gradients[:WINDOWS]], whole.gradients[:WINDOWS])
 
     def _run(self, groups: Sequence[Sequence[data.Row]], steps: int) -> Captured:
         run = Execution(self.reading, self.context, groups, 1, self.reading.head or "causal")

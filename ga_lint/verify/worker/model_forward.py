@@ -60,8 +60,8 @@ class ForwardSubject:
         return self.windows(data.rows(ragged, self.context.job.seed), STEPS, setting)
 
     def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
-        rows = rows[: WINDOWS * steps]
-        windows = [rows[start : start + steps] for start in range(0, len(rows), steps)]
+        torch.manual_seed(self.context.job.seed)  # layers are made by the first run, whatever ran in between
+        windows = [rows[start : start + steps] for start in range(0, WINDOWS * steps, steps)]
         accumulated = [self._gradient([[row] for row in window], setting) for window in windows]
         whole = [self._gradient([window], setting) for window in windows]
         if is_zero(whole):
