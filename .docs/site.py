@@ -10,6 +10,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = "https://github.com/ga-lint/ga-lint/blob/main/"
+_PICTURES = "pictures"
 _GROUPS = {
     "GA0": "The run itself",
     "GA1": "Hand-written loops",
@@ -17,6 +18,7 @@ _GROUPS = {
     "GA3": "Lightning",
     "GA4": "Releases",
 }
+_SOURCE = re.compile(r'(?<=(?:src|set)=")(\.github/[^"]+)(?=")')
 _LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)]+)(?=\))")
 _ROLE = re.compile(r"^```python (?:bad|good)\b.*$", re.MULTILINE)
 
@@ -37,7 +39,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     files.append(File.generated(config, "wide.css", content=".md-grid { max-width: 78rem }"))
     for name, source in (("index.md", "README.md"), ("changelog.md", "CHANGELOG.md")):
         text = (ROOT / source).read_text(encoding="utf-8")
-        files.append(File.generated(config, name, content=_LINK.sub(_moved, text)))
+        files.append(File.generated(config, name, content=_SOURCE.sub(_picture, _LINK.sub(_moved, text))))
+    for picture in sorted((ROOT / ".github" / "pictures").iterdir()):
+        files.append(File.generated(config, f"{_PICTURES}/{picture.name}", content=picture.read_bytes()))
     return files
 
 
@@ -46,8 +50,15 @@ def on_page_markdown(markdown: str, **_: object) -> str:
     return _ROLE.sub("```python", markdown)
 
 
+def _picture(link: re.Match[str]) -> str:
+    """A folder that begins with a dot is none of the site's."""
+    return f"{_PICTURES}/{Path(link.group()).name}"
+
+
 def _moved(link: re.Match[str]) -> str:
     """Where a path of the README leads on the site: into it for the pages, to the sources for everything else."""
     path = link.group()
+    if path.startswith(".github/pictures/"):
+        return _picture(link)
     below = path.removeprefix("rules/")
     return below if path != below and (ROOT / path).is_file() else SOURCES + path

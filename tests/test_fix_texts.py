@@ -418,6 +418,11 @@ def test_two_gaps_around_a_line_that_goes_become_one(above: str, below: str, lef
     )
 
 
+def test_a_gate_that_divides_by_zero_is_refused() -> None:
+    text = LOOP.replace("% steps", "% (1 - 1)")
+    assert "divides by zero" in refusal(text, "window-share", LOOP_OPTIONS, **LOOP_PLACES)
+
+
 # Every fixer once, on code whose layout the tests below disturb.
 EACH = {
     "forward-count": (override("self, model, inputs"), {}, {"call": SUPER}),

@@ -438,7 +438,9 @@ def test_the_cells_run_one_after_another_are_right(magic: list[str]) -> None:
     assert error(before) > 1e-2
 
 
-REWRITTEN = [fixture for fixture in all_fixtures() if fixture.fixed.exists()]
+REWRITTEN = [  # but for what another module is to import: it imports no notebook
+    fixture for fixture in all_fixtures() if fixture.fixed.exists() and "in_another_file" not in str(fixture)
+]
 
 
 def cells_of(text: str) -> list[list[str]]:
@@ -558,7 +560,8 @@ class TestCommands:
         write(here, {"n.ipynb": book(IMPORTS, [*MODEL, "accumulation_steps = 8"], loop).written()})
         run = ga_lint("verify", "n.ipynb", cwd=here)
         assert run.code == 1
-        assert run.out.startswith("n.ipynb:cell 3:3: confirmed"), run.out
+        (site,) = [line.split() for line in run.out.splitlines() if line.startswith("confirmed")]
+        assert site[-1] == "n.ipynb:cell 3:3" or site[-2:] == ["n.ipynb:cell", "3:3"]
         before = (here / "n.ipynb").read_bytes()
         assert ga_lint("fix", "n.ipynb", cwd=here).code == 0  # what numbers confirm needs no --unsafe-fixes
         assert (here / "n.ipynb").read_bytes() == fixed(before)[1]

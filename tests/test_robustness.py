@@ -231,6 +231,7 @@ class TestEnds:
             stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             text=True,
+            preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # a shell's background jobs ignore it
         )
         while (tmp_path / "f0.py").read_text() == HIT:
             time.sleep(0.01)

@@ -186,4 +186,4 @@ def test_a_report_to_an_impossible_place(tmp_path: Path) -> None:
     write(tmp_path, {"a.py": "x = 1\n"})
     ran = ga_lint("verify", "--report", "no/page.html", cwd=tmp_path)
     assert ran.code == 2
-    assert ran.err == "error: --report: no/page.html cannot be written: No such file or directory\n"
+    assert ran.err == "error: --report: no/page.html cannot be written: no folder no\n"

@@ -33,7 +33,7 @@ from ga_lint.facts.values import (
 from ga_lint.source import Position, Span
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 
-_INDENTED_CLASS = re.compile(r"^[ \t]+class ", re.MULTILINE)
+_INDENTED_CLASS = re.compile(r"[\r\n][ \t]+class ")
 TRAINERS_COUNT = Count(COUNT, Scale.GLOBAL, text=COUNT)
 # Tests that hold while a Trainer trains on several ranks with the defaults of today; see domain.md 1.2.
 ASSUMED = {

@@ -133,7 +133,10 @@ class Reader:
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 return not self._evaluate(operand)
             case ast.BinOp(left=left, op=op, right=right) if type(op) in _ARITHMETIC:
-                return _ARITHMETIC[type(op)](int(self._evaluate(left)), int(self._evaluate(right)))
+                divisor = int(self._evaluate(right))
+                if divisor == 0 and not isinstance(op, ast.Add | ast.Sub | ast.Mult):
+                    raise FixNotApplicable(f"the condition for the optimizer step divides by zero in {text}")
+                return _ARITHMETIC[type(op)](int(self._evaluate(left)), divisor)
             case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _COMPARISONS:
                 return _COMPARISONS[type(op)](self._evaluate(left), self._evaluate(right))
             case ast.Name(id=name):

@@ -34,7 +34,7 @@ def window_gathered(target: Target, edits: Edits) -> None:
     _refuse_other_uses(tree, loop, call, _gathered_name(tree, division.left), division.whole)
     refuse_unsound_body(tree, header, tree.span_of(call), header.loader.value)
     counting = counting_of(target, header, target.option_or("ignore_index", ""))
-    targets = fresh_name(tree, loop, "targets", "window_targets")
+    targets = fresh_name(tree, loop, "targets", "target_count")
     edits.insert_before(loop, count_before(target, edits, header, header.loader.value, counting, targets))
     constructors = [tree.find(span, cst.Call) for span in target.spans("constructor")]
     reduce_call(edits, call, constructors, '"sum"')

@@ -40,7 +40,7 @@ def window_sum(target: Target, edits: Edits) -> None:
     header, window = _window(target, edits, loop)
     refuse_unsound_body(tree, header, tree.span_of(node), window)
     counting = counting_of(target, header, target.option_or("ignore_index", ""))
-    targets = fresh_name(tree, loop, "targets", "window_targets")
+    targets = fresh_name(tree, loop, "targets", "target_count")
     edits.insert_before(loop, count_before(target, edits, header, window, counting, targets))
     if target.option_or("loss", "mean") == "sum":
         replace_count(edits, loop, division, target.option("divisor"), targets)
