@@ -21,6 +21,7 @@ _GROUPS = {
 _SOURCE = re.compile(r'(?<=(?:src|set)=")(\.github/[^"]+)(?=")')
 _LINK = re.compile(r"(?<=\]\()(?!https?:|#)([^)]+)(?=\))")
 _ROLE = re.compile(r"^```python (?:bad|good)\b.*$", re.MULTILINE)
+_FILE = re.compile(r"^(?P<fence>`{3,4}\w+) file=(?P<name>\S+)$", re.MULTILINE)
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -30,7 +31,9 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     left = sorted(set(names).difference(*groups.values()))
     if left:
         raise ValueError(f"{left} belong to no group of {__file__}")
-    config.nav = [{"Overview": "index.md"}, *({t: pages} for t, pages in groups.items()), {"Changes": "changelog.md"}]
+    rules = [{title: pages} for title, pages in groups.items()]
+    last = [{"Write a rule": "CONTRIBUTING.md"}, {"Changes": "changelog.md"}]
+    config.nav = [{"Overview": "index.md"}, *rules, *last]
     return config
 
 
@@ -46,8 +49,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """`bad` and `good` behind a block's language are for the tests."""
-    return _ROLE.sub("```python", markdown)
+    """What stands behind a block's language is for the tests; a file's name is for the reader too."""
+    return _FILE.sub(r'\g<fence> title="\g<name>"', _ROLE.sub("```python", markdown))
 
 
 def _picture(link: re.Match[str]) -> str:

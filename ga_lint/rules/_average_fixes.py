@@ -1,7 +1,7 @@
 """When is it right to let the count run over all ranks again, and what is owed in the same edit?
 
-What is gained is the weight of a target. What can be lost is the scale: the Trainer then multiplies by the ranks
-whatever it was told is divided by the count, and an override has to do so by itself.
+What is gained is the weight of a target. What can be lost is the scale: the Trainer then multiplies by the number of
+ranks whatever it was told is divided by the count, and an override has to do so by itself.
 """
 
 from __future__ import annotations
@@ -70,12 +70,12 @@ def _unready(setup: TrainerSetup, facts: FileFacts, project: Project, owed: Owed
 
 
 def _of_function(facts: FileFacts) -> str | None:
-    """The Trainer multiplies what a function returns by the ranks, whichever of this file's it is."""
+    """The Trainer multiplies what a function returns by the number of ranks, whichever of this file's it is."""
     handed = [one for one in facts.loss_functions if one.role is LossRole.ARGUMENT]
     if not handed or any(returned.partly or returned.terms is None for one in handed for returned in one.returns):
         return "what the compute_loss_func returns could not be followed"
     if not all(uses_count(term) for one in handed for _, term in returned_terms(one)):
-        return "the compute_loss_func does not divide by the count, and the Trainer would multiply it by the ranks"
+        return "the compute_loss_func returns a mean, which the Trainer would multiply by the number of ranks"
     return None
 
 
@@ -101,5 +101,5 @@ def _of_head(setup: TrainerSetup, project: Project) -> str | None:
         return _UNKNOWN
     drops = head_drops_count(setup.head, project.pins.newest)
     if drops is not None and drops.dropping > _HARDLY_ANY * drops.heads:
-        return f"{drops.name} drops the count, and the Trainer would multiply its loss by the ranks"
+        return f"{drops.name} drops the count, and the Trainer would multiply its loss by the number of ranks"
     return None

@@ -42,20 +42,19 @@ def normalised(term: LossTerm) -> Normalised | None:
 
 
 def owes_factor(term: LossTerm) -> bool:
-    """Does the count divide, and nothing multiply by the ranks afterwards?"""
+    """Does the count divide, and nothing multiply by the number of ranks afterwards?"""
     return normalised(term) is not None and term.power_of(FactorKind.WORLD) <= 0
 
 
 def rank_factor_fix(override: Override, term: LossTerm, by: Normalised) -> Fix:
-    """Multiply by the ranks what the count over all of them divides."""
+    """Multiply by the number of ranks what the count over all of them divides."""
     if not by.division and term.site.callee.endswith("own loss"):
         return delegate_fix(override, [term])  # super() does both
     if not by.division:
         return None, "what divides is called here, and the factor may be owed elsewhere"
     if not inside(by.place, override.function):
         return _where_handed(term)
-    request = FixRequest("rank-factor", FixTier.SAFE, "multiply by the ranks", (("division", by.place.span),))
-    return request, None
+    return _times_ranks("division", by.place), None
 
 
 def _where_handed(term: LossTerm) -> Fix:
@@ -63,7 +62,11 @@ def _where_handed(term: LossTerm) -> Fix:
     handed = term.site.divisor
     if handed is None or handed.in_pair or not term.site.via:
         return None, "the division stands in a helper that others may call"
-    return FixRequest("rank-factor", FixTier.SAFE, "multiply by the ranks", (("handed", handed.place.span),)), None
+    return _times_ranks("handed", handed.place), None
+
+
+def _times_ranks(role: str, place: Place) -> FixRequest:
+    return FixRequest("rank-factor", FixTier.SAFE, "multiply by the number of ranks", ((role, place.span),))
 
 
 def accept_fix(override: Override, project: Project, flag: Span | None = None) -> Fix:

@@ -17,7 +17,7 @@ from ga_lint.source import Span
 @rule(
     "GA210",
     "half-opt-out",
-    "loss_is_scaled_for_ga = False beside super().compute_loss, which still multiplies by the ranks",
+    "loss_is_scaled_for_ga = False beside super().compute_loss, which still multiplies by the number of ranks",
     severity=Severity.ERROR,
     needles=(b"loss_is_scaled_for_ga",),
 )
@@ -42,14 +42,14 @@ def _finding(override: Override, flag: Step, span: Span, effect: Effect) -> Find
         name="half-opt-out",
         severity=Severity.ERROR,
         confidence=override.confidence,
-        message="the class says that its loss is a mean, and super() multiplies it by the ranks all the same",
+        message="the class says that its loss is a mean, and super() multiplies it by the number of ranks all the same",
         span=span,
-        label="multiplied by the ranks in there",
+        label="multiplied by the number of ranks in there",
         effect=effect,
         scope=override.scope,
         trace=(
             Step(flag.message, flag.path, flag.span),
-            Step("the Trainer multiplies by the ranks wherever a count is passed", override.name.path, span),
+            Step("the Trainer multiplies by the number of ranks wherever a count is passed", override.name.path, span),
         ),
         fix=FixRequest(
             "opt-out",

@@ -40,7 +40,7 @@ def _mismatch(loss: Loss, factor: Factor, ragged: Answer) -> tuple[str, Confiden
     """What the divisor counts instead, and how sure that is."""
     site = loss.term.site
     if factor.counts_scalar:
-        return "which is always 1: the loss is one number already", Confidence.CERTAIN
+        return "the loss itself, which is one number, so it is always 1", Confidence.CERTAIN
     if factor.power > 0 or site.reduction is not Reduction.SUM or site.level is Level.SAMPLE:
         return None
     if factor.kind is FactorKind.RUNNING_COUNT:

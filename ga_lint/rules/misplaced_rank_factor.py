@@ -27,7 +27,7 @@ from ga_lint.rules.registry import rule
 @rule(
     "GA205",
     "misplaced-rank-factor",
-    "a loss function or a forward multiplies by the ranks, and so does the Trainer",
+    "a loss function or a forward multiplies by the number of ranks, and so does the Trainer",
     severity=Severity.ERROR,
     needles=(*LOSS_FUNCTION_WORDS, *FORWARD_WORDS),
 )
@@ -45,7 +45,7 @@ def misplaced_rank_factor(facts: FileFacts, project: Project) -> Iterator[Findin
 
 
 def _rank_factor(term: LossTerm) -> Factor | None:
-    """The multiplication by the ranks of a loss that the count divides."""
+    """The multiplication by the number of ranks of a loss that the count divides."""
     counted = term.site.counted or term.power_of(FactorKind.GLOBAL_COUNT) < 0
     if not counted or term.power_of(FactorKind.WORLD) <= 0:
         return None
@@ -68,13 +68,13 @@ def _finding(
         name="misplaced-rank-factor",
         severity=Severity.ERROR,
         confidence=min(function.confidence, term.site.confidence),
-        message="the loss is multiplied by the ranks here, and the Trainer multiplies what comes back once more",
+        message="the loss is multiplied by the number of ranks here, and the Trainer multiplies what comes back again",
         span=factor.place.span,
-        label="multiplied by the ranks",
+        label="multiplied by the number of ranks",
         effect=effect_of(_usage(function), facts, project),
         scope=function.scope,
         trace=(
-            Step("the Trainer multiplies what this returns by the ranks", function.name.path, function.name.span),
+            Step("the Trainer multiplies what this returns itself", function.name.path, function.name.span),
             Step(f"multiplied by `{factor.text}`", factor.place.path, factor.place.span),
         ),
         fix=fix if inside else None,

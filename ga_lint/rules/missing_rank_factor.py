@@ -17,7 +17,7 @@ from ga_lint.rules.registry import rule
 @rule(
     "GA204",
     "missing-rank-factor",
-    "the count over all ranks divides, and nobody multiplies by the ranks",
+    "the count over all ranks divides, and nobody multiplies by the number of ranks",
     severity=Severity.ERROR,
     needles=LOSS_OVERRIDE_WORDS,
 )
