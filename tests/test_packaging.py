@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import functools
 import json
+import os
+import re
 import subprocess
 import sys
 import tempfile
 import tomllib
 import zipfile
+from collections.abc import Iterable, Iterator
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+import yaml
+from packaging.requirements import Requirement
 
+from ga_lint import __version__
 from testbed.fixtures import ROOT
 from testbed.shell import BROKEN, HIT, write
 
@@ -40,6 +47,28 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = folder.glob("ga_lint-*.whl")
     subprocess.run([*pip, "install", str(wheel)], check=True)
     return folder / "env" / "bin"
+
+
+_LICENCES = re.compile(r"\b(MIT|BSD|ISC|Apache|PSF|Python Software Foundation|MPL|Mozilla)\b")  # all may be depended on
+
+
+def test_the_licences_of_what_is_installed_allow_it() -> None:
+    """Of every dependency, and of theirs: none of them reaches into the code of who depends on it."""
+    licences = dict(_licences(META["dependencies"], set()))
+    assert {"libcst", "pyyaml", "markdown-it-py"} <= licences.keys()
+    assert not {name: text for name, text in licences.items() if not _LICENCES.search(text) or "GPL" in text}
+
+
+def _licences(requirements: Iterable[str], seen: set[str]) -> Iterator[tuple[str, str]]:
+    for requirement in map(Requirement, requirements):
+        if requirement.name.lower() in seen or (requirement.marker and not requirement.marker.evaluate()):
+            continue
+        seen.add(requirement.name.lower())
+        distribution = metadata.distribution(requirement.name)
+        fields = distribution.metadata
+        said = [fields.get("License-Expression"), fields.get("License"), *fields.get_all("Classifier", [])]
+        yield requirement.name.lower(), " ".join(text for text in said if text and not text.startswith("Programming"))
+        yield from _licences(distribution.requires or (), seen)
 
 
 def test_the_light_install_needs_nothing_heavy() -> None:
@@ -71,6 +100,26 @@ class TestInstalled:
         assert rule.stdout == (ROOT / "rules" / "GA103-double-division.md").read_bytes()
         help_ = subprocess.run([command, "--help"], cwd=tmp_path, capture_output=True, check=True)
         assert b"verify" in help_.stdout
+
+    def test_pypi_shows_a_readme_whose_links_lead_somewhere(self, installed: Path) -> None:
+        (wheel,) = installed.parents[1].glob("*.whl")
+        with zipfile.ZipFile(wheel) as archive:
+            (name,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+            shown = archive.read(name).decode()
+        relative = re.findall(r'(?:\]\(|(?:src|srcset)=")(?!https://|#)[^)"]*', shown)
+        assert "raw.githubusercontent.com" in shown and not relative
+
+    def test_what_the_release_tries_before_it_publishes(self, installed: Path, tmp_path: Path) -> None:
+        steps = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())["jobs"]["try"]["steps"]
+        (script,) = (step["run"] for step in steps if "run" in step)
+        tried = script.replace("pip install $FILE\n", "")
+        assert tried != script
+        env = {"PATH": f"{installed}{os.pathsep}{os.environ['PATH']}"}
+        done = subprocess.run(
+            ["bash", "-ec", tried], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"ga-lint {__version__}" in done.stdout and "GA103" in done.stdout
 
     def test_verify_says_in_one_line_what_to_install(self, installed: Path, tmp_path: Path) -> None:
         done = subprocess.run([str(installed / "ga-lint"), "verify"], cwd=tmp_path, capture_output=True, check=False)

@@ -165,8 +165,9 @@ class TestSnippets:
         (ours,) = [s for s in yaml.safe_load(snippet("github"))["jobs"]["ga-lint"]["steps"] if "ga-lint" in s["uses"]]
         assert ours["with"].keys() <= INPUTS.keys()
 
-    def test_our_own_workflow(self, tmp_path: Path) -> None:
-        schema_accepts("github-workflows", (ROOT / ".github" / "workflows" / "ci.yml").read_text(), tmp_path)
+    @pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").iterdir()), ids=lambda path: path.stem)
+    def test_our_own_workflows(self, path: Path, tmp_path: Path) -> None:
+        schema_accepts("github-workflows", path.read_text(), tmp_path)
 
     def test_gitlab(self, tmp_path: Path, path: str) -> None:
         schema_accepts("gitlab-ci", snippet("gitlab"), tmp_path)
