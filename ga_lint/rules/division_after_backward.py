@@ -37,7 +37,7 @@ def _fix(loss: Loss, late: Factor, ragged: Raggedness) -> tuple[FixRequest | Non
     window = loss.window
     if ragged.answer is Answer.YES and loss.term.site.level is Level.TOKEN:
         return window_fix(loss)
-    if window.backward != window.caller or window.backward.path != late.place.path:
+    if window.backward.path != late.place.path or not window.loop.span.contains(window.backward.span):
         return None, "backward runs in another function than the division"
     targets = (("backward", window.backward.span), ("division", late.place.span))
     summary = f"divide by `{late.text}` before backward"

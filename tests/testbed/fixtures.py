@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ga_lint.config import Config
-from ga_lint.diagnostics import Diagnostic
+from ga_lint.diagnostics import Confidence, Diagnostic
 from ga_lint.engine.check_file import check_bytes, check_source
 from ga_lint.engine.fix import Policy, fix_bytes
 from ga_lint.engine.own_rules import known_rules
@@ -50,9 +50,16 @@ def all_fixtures() -> list[Fixture]:
     return found
 
 
-def check(path: Path, project: Path, data: bytes | None = None, *, prefilter: bool = False) -> FileOutcome:
+def check(
+    path: Path,
+    project: Path,
+    data: bytes | None = None,
+    *,
+    prefilter: bool = False,
+    confidence: Confidence = Confidence.LIKELY,
+) -> FileOutcome:
     """Check one file the way `ga-lint check` does, but by every rule, whatever words it holds, unless `prefilter`."""
-    scope = Scope(Config(root=project), Project(project))
+    scope = Scope(Config(root=project, min_confidence=confidence), Project(project))
     data = path.read_bytes() if data is None else data
     return check_bytes(path, data, scope) if prefilter else check_source(decode(path, data), scope, known_rules())
 

@@ -3,7 +3,7 @@
     python tests/testbed/said.py
 
 One file for each rule's folder, tests/data/said/<code>-<name>.txt, so that a changed word shows in a diff and can be
-read aloud. Places are rows and columns of the fixture, or of the file beside it that the trace leads to.
+read aloud; also what is merely possible, which a user has to ask for. Places are rows and columns of the fixture, or of the file beside it that the trace leads to.
 """
 
 from __future__ import annotations
@@ -17,12 +17,17 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ga_lint.diagnostics import Diagnostic, Effect, Finding, FixRequest, Step
+from ga_lint.diagnostics import Confidence, Diagnostic, Effect, Finding, FixRequest, Step
 from ga_lint.source import Span
 from testbed.fixtures import FIXTURES, ROOT, Fixture, all_fixtures, check, diagnostics
 
 SAID = ROOT / "tests" / "data" / "said"
 _HEADING = "== "
+
+
+def everything(fixture: Fixture) -> Sequence[Diagnostic]:
+    """What is found, and what may be meant."""
+    return diagnostics(check(fixture.path, fixture.project, confidence=Confidence.POSSIBLE))
 
 
 def said(fixture: Fixture, found: Sequence[Diagnostic]) -> str:
@@ -38,7 +43,7 @@ def recorded(fixture: Fixture) -> str:
 
 
 def _of_finding(finding: Finding, fixture: Fixture) -> Iterator[str]:
-    yield f"{_place(finding.span)} {finding.code} {finding.severity.value}, {finding.confidence}: {finding.message}"
+    yield f"{_place(finding.span)} {finding.code} [{finding.name}] {finding.severity.value}, {finding.confidence}: {finding.message}"
     yield f"  here: {finding.label}" + (f" (in {finding.scope})" if finding.scope else "")
     yield f"  effect: {_effect(finding.effect)}"
     for step in finding.trace:
@@ -87,7 +92,7 @@ def main() -> None:
     for old in SAID.glob("*.txt"):
         old.unlink()
     for folder, fixtures in groupby(all_fixtures(), lambda each: each.path.relative_to(FIXTURES).parts[0]):
-        texts = ((each, said(each, diagnostics(check(each.path, each.project)))) for each in fixtures)
+        texts = ((each, said(each, everything(each))) for each in fixtures)
         sections = [f"{_HEADING}{str(each).partition('/')[2]}\n{text}" for each, text in texts if text]
         if sections:
             (SAID / f"{folder}.txt").write_text("\n".join(sections), encoding="utf-8")
