@@ -93,6 +93,12 @@ def uneven_terms(followed: Override | LossFunction | ModelForward) -> Iterator[t
                         yield returned, term
 
 
+def even_terms(followed: Override | LossFunction) -> list[tuple[Returned, LossTerm]]:
+    """What is returned, but for the terms that GA213 is about: another one of their sum does use the count."""
+    uneven = {term for _, term in uneven_terms(followed)}
+    return [(returned, term) for returned, term in returned_terms(followed) if term not in uneven]
+
+
 def says(override: Override, words: str) -> Step | None:
     """Where its class says so: `model_accepts_loss_kwargs is set to False`."""
     return next((step for step in override.opted_out if step.message == words), None)

@@ -13,13 +13,12 @@ from ga_lint.rules._override_fixes import override_fix
 from ga_lint.rules._overrides import (
     SUPER,
     Fix,
+    even_terms,
     is_plain_mean,
     loss_trace,
     origin,
     receives_count,
-    returned_terms,
     trusts_count,
-    uneven_terms,
 )
 from ga_lint.rules.registry import rule
 
@@ -45,9 +44,7 @@ def ignored_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]:
 
 
 def _findings(override: Override, facts: FileFacts, project: Project) -> Iterator[Finding]:
-    uneven = {term for _, term in uneven_terms(override)}  # GA213: another term of the same sum does use the count
-    means = [(r, t) for r, t in returned_terms(override) if is_plain_mean(t) and t.site.callee != SUPER]
-    means = [(r, t) for r, t in means if t not in uneven]
+    means = [(r, t) for r, t in even_terms(override) if is_plain_mean(t) and t.site.callee != SUPER]
     reported: set[Place] = set()
     for returned, term in means:
         place = origin(override, returned, term)

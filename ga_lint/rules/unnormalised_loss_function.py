@@ -19,7 +19,7 @@ from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
 from ga_lint.rules._function_fixes import function_fix
-from ga_lint.rules._overrides import Fix, is_plain_mean, returned_terms
+from ga_lint.rules._overrides import Fix, even_terms, is_plain_mean
 from ga_lint.rules.registry import rule
 
 _CRASH = Effect(EffectKind.TYPE_ERROR, "training stops with TypeError: unexpected keyword 'num_items_in_batch'")
@@ -46,10 +46,10 @@ def unnormalised_loss_function(facts: FileFacts, project: Project) -> Iterator[F
 
 def _findings(facts: FileFacts, function: LossFunction, project: Project) -> Iterator[Finding]:
     takes_count = function.parameter.name is not None or function.parameter.keywords is not None
-    wrong = [(r.place, t) for r, t in returned_terms(function) if _is_wrong(t, takes_count)]
+    wrong = [(r.place, t) for r, t in even_terms(function) if _is_wrong(t, takes_count)]
     places: dict[Place, list[LossTerm]] = {}
-    for returned, term in wrong:
-        places.setdefault(_origin(facts, function, term, returned), []).append(term)
+    for place, term in wrong:
+        places.setdefault(_origin(facts, function, term, place), []).append(term)
     if not places and not takes_count and function.role is LossRole.ARGUMENT:
         places[_at_name(facts, function)] = []
     for place, terms in places.items():

@@ -3,7 +3,8 @@
     python tests/testbed/said.py
 
 One file for each rule's folder, tests/data/said/<code>-<name>.txt, so that a changed word shows in a diff and can be
-read aloud; also what is merely possible, which a user has to ask for. Places are rows and columns of the fixture, or of the file beside it that the trace leads to.
+read aloud; also what is merely possible, which a user has to ask for. Places are rows and columns of the fixture, or of
+the file beside it that the trace leads to.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def recorded(fixture: Fixture) -> str:
 
 
 def _of_finding(finding: Finding, fixture: Fixture) -> Iterator[str]:
-    yield f"{_place(finding.span)} {finding.code} [{finding.name}] {finding.severity.value}, {finding.confidence}: {finding.message}"
+    how = f"{finding.severity.value}, {finding.confidence}"
+    yield f"{_place(finding.span)} {finding.code} [{finding.name}] {how}: {finding.message}"
     yield f"  here: {finding.label}" + (f" (in {finding.scope})" if finding.scope else "")
     yield f"  effect: {_effect(finding.effect)}"
     for step in finding.trace:
