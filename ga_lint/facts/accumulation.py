@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
 
 from ga_lint.diagnostics import Confidence
 from ga_lint.facts.model import Accumulation, Answer, DeepSpeedTrainer, Place
@@ -35,14 +38,26 @@ def accumulation_of(parsed: ParsedFile, project: Project) -> Accumulation:
         return found
     if _builds_trainer(parsed):
         return Accumulation(Answer.NO, Confidence.CERTAIN)
-    elsewhere: list[_Setting] = []
+    elsewhere = groupby(_elsewhere(parsed, project), lambda setting: _shared(setting.place.path, parsed.path))
+    decided = (_decided(list(settings), Confidence.LIKELY) for _, settings in elsewhere)
+    return next(filter(None, decided), Accumulation(Answer.UNKNOWN))
+
+
+def _elsewhere(parsed: ParsedFile, project: Project) -> list[_Setting]:
+    """The settings of other files, the nearest first: a repository can hold many small projects."""
+    found: list[_Setting] = []
     for path in project.mentioning(SETTING.encode()):
         other = project.file(path) if path.suffix == ".py" else None
         if other is not None and other is not parsed:
-            elsewhere.extend(_settings(other))
+            found.extend(_settings(other))
         elif path.suffix != ".py":
-            elsewhere.extend(_in_yaml(path.read_text(encoding="utf-8", errors="replace"), path))
-    return _decided(elsewhere, Confidence.LIKELY) or Accumulation(Answer.UNKNOWN)
+            found.extend(_in_yaml(path.read_text(encoding="utf-8", errors="replace"), path))
+    return sorted(found, key=lambda setting: -_shared(setting.place.path, parsed.path))
+
+
+def _shared(one: Path, other: Path) -> int:
+    """How many folders lead to both."""
+    return len(Path(os.path.commonpath([os.path.abspath(one), os.path.abspath(other)])).parts)
 
 
 def deepspeed_trainers(parsed: ParsedFile) -> Iterator[DeepSpeedTrainer]:
@@ -100,14 +115,12 @@ def _number(node: ast.expr) -> float | None:
     return float(node.value) if is_number else None  # type: ignore[attr-defined]
 
 
-def _in_yaml(text: str, path: object) -> Iterator[_Setting]:
-    from pathlib import Path
-
+def _in_yaml(text: str, path: Path) -> Iterator[_Setting]:
     for found in _IN_YAML.finditer(text):
         row = text.count("\n", 0, found.start(1)) + 1
         column = found.start(1) - (text.rfind("\n", 0, found.start(1)) + 1) + 1
         span = Span(Position(row, column), Position(row, column + len(found.group(1))))
-        yield _Setting(Place(Path(str(path)), span), found.group(1), float(found.group(1)))
+        yield _Setting(Place(path, span), found.group(1), float(found.group(1)))
 
 
 def _builds_trainer(parsed: ParsedFile) -> bool:
