@@ -12,12 +12,10 @@ from ga_lint.facts.model import Level
 from ga_lint.facts.paths import Frame, State
 from ga_lint.facts.remade import after_method
 from ga_lint.facts.values import (
-    COUNT,
     UNKNOWN,
     Built,
     Class,
     Const,
-    Count,
     Elements,
     External,
     Function,
@@ -148,14 +146,6 @@ def _method(call: Call, receiver: Value) -> Value:
         networks = [one for one in alternatives(call.positional[0]) if isinstance(one, Model)]
         if networks:
             return choice([*networks])  # an adapter that is loaded onto them
-    if (
-        call.method == "compute_loss"
-        and isinstance(receiver, Instance)
-        and trainer_calls.is_trainers(call, receiver.cls)
-    ):
-        return losses.loss_of_super(call, isinstance(call.argument(3, COUNT), Count))
-    if call.method == "loss_function" and isinstance(receiver, Instance) and trainer_calls.is_heads(call, receiver.cls):
-        return losses.loss_of_head(call, receiver.cls)
     callee = call.run.evaluate(call.frame, call.state, call.node.func)
     return choice([apply(call, one) for one in alternatives(callee)])
 

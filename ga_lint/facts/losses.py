@@ -13,7 +13,6 @@ from ga_lint.facts.values import (
     UNKNOWN,
     Built,
     Choice,
-    Class,
     Const,
     Count,
     Elements,
@@ -219,18 +218,18 @@ def loss_of_super(call: Call, forwarded: bool) -> Value:
             return choice([loss, with_outputs])
 
 
-def loss_of_head(call: Call, cls: Class) -> Value:
-    """`self.loss_function(...)` of a transformers model: a sum over the count where that is handed on."""
+def loss_of_head(call: Call, level: Level, confidence: Confidence = Confidence.CERTAIN) -> Value:
+    """`loss_function(logits, labels, ...)` of a transformers model: a sum over the count where that is handed on."""
     place = call.run.place(call.frame, call.node)
     counted = isinstance(call.argument(None, COUNT), Count)
     labels = call.argument(1, "labels")
     site = LossSite(
         HEADS_LOSS,
         Reduction.SUM if counted else Reduction.MEAN,
-        Level(call.run.knowledge.head_level(cls.node.name) or "unknown"),
+        level,
         place,
         place,
-        Confidence.CERTAIN,
+        confidence,
         ignore_index="-100",
         labels=labels.text if isinstance(labels, Tensor) else None,
         ragged=labels.ragged if isinstance(labels, Tensor) else (),

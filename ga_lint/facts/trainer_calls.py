@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
+from ga_lint.diagnostics import Confidence
 from ga_lint.facts import calls, losses, objects
 from ga_lint.facts.events import EventKind
 from ga_lint.facts.model import Level
@@ -45,7 +46,10 @@ def by_method(call: Call, receiver: Value) -> Value | None:
         case Instance(cls=cls), "compute_loss" if is_trainers(call, cls):
             return losses.loss_of_super(call, isinstance(call.argument(3, COUNT), Count))
         case Instance(cls=cls), "loss_function" if is_heads(call, cls):
-            return losses.loss_of_head(call, cls)
+            return losses.loss_of_head(call, Level(call.run.knowledge.head_level(cls.node.name) or "unknown"))
+        case ((Model() | Symbol()), "loss_function") if _asks_network(call, receiver):
+            level = receiver.level if isinstance(receiver, Model) else Level.UNKNOWN
+            return losses.loss_of_head(call, level, Confidence.LIKELY)
     return None
 
 
@@ -108,6 +112,13 @@ def is_trainers(call: Call, cls: Class) -> bool:
     """Is `self.compute_loss` the Trainer's own?"""
     named = any(argument.arg == COUNT for argument in call.node.keywords)
     return call.run.names.method(cls, "compute_loss") is None and (named or len(call.node.args) > 1)
+
+
+def _asks_network(call: Call, receiver: Value) -> bool:
+    """`model.loss_function(logits, labels, vocab_size)` from outside of the model: that many are its alone."""
+    named = isinstance(receiver, Symbol) and receiver.text.rpartition(".")[2].endswith("model")
+    takes_sizes = len(call.positional) >= 3 or call.argument(2, "vocab_size") is not None
+    return takes_sizes and (named or isinstance(receiver, Model))
 
 
 def is_heads(call: Call, cls: Class) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ga_lint.diagnostics import FixRequest, FixTier
-from ga_lint.facts.model import Answer, FactorKind, LossTerm, Override, Place
+from ga_lint.facts.model import HEADS_LOSS, Answer, FactorKind, LossTerm, Override, Place
 from ga_lint.knowledge.trainer_law import Form, Site, Usage, outcome
 from ga_lint.project import Project
 from ga_lint.rules._delegate import delegate_fix
@@ -50,6 +50,8 @@ def rank_factor_fix(override: Override, term: LossTerm, by: Normalised) -> Fix:
     """Multiply by the number of ranks what the count over all of them divides."""
     if not by.division and term.site.callee.endswith("own loss"):
         return delegate_fix(override, [term])  # super() does both
+    if term.site.callee == HEADS_LOSS and inside(by.place, override.function):
+        return _times_ranks("handed", by.place), None
     if not by.division:
         return None, "what divides is called here, and the factor may be owed elsewhere"
     if not inside(by.place, override.function):
@@ -63,6 +65,12 @@ def _where_handed(term: LossTerm) -> Fix:
     if handed is None or handed.in_pair or not term.site.via:
         return None, "the division stands in a helper that others may call"
     return _times_ranks("handed", handed.place), None
+
+
+def hand_on_fix(call: Place) -> FixRequest:
+    """The model's own loss divides by a count that it is handed, and knows no ranks."""
+    also = (_times_ranks("handed", call),)
+    return FixRequest("forward-count", FixTier.UNSAFE, "hand the count on", (("call", call.span),), also=also)
 
 
 def _times_ranks(role: str, place: Place) -> FixRequest:

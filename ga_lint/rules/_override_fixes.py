@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ga_lint.diagnostics import FixRequest, FixTier
-from ga_lint.facts.model import Divisor, FactorKind, Level, LossSite, LossTerm, Override, Place, SuperCall
+from ga_lint.facts.model import HEADS_LOSS, Divisor, FactorKind, Level, LossSite, LossTerm, Override, Place, SuperCall
 from ga_lint.project import Project
-from ga_lint.rules._count_passed import with_count_passed
+from ga_lint.rules._count_passed import hand_on_fix, with_count_passed
 from ga_lint.rules._delegate import delegate_fix
 from ga_lint.rules._overrides import (
     SUPER,
@@ -106,6 +106,8 @@ def for_release(request: FixRequest, project: Project) -> FixRequest:
 
 
 def _own_fix(override: Override, terms: list[LossTerm]) -> Fix:
+    if len(terms) == 1 and terms[0].site.callee == HEADS_LOSS and inside(terms[0].site.call, override.function):
+        return hand_on_fix(terms[0].site.call), None
     if terms and all(term.site.level is Level.SAMPLE for term in terms):
         summary = "let the Trainer divide: model_accepts_loss_kwargs = False"
         return FixRequest("opt-out", FixTier.UNSAFE, summary, (("method", override.function.span),)), None
