@@ -238,3 +238,68 @@ def test_full_windows_do_not_clear_a_short_one() -> None:
     assert site is not None
     verdict = as_judged(finding, Verdict(site, Outcome.CORRECT))
     assert verdict.outcome is Outcome.INCONCLUSIVE and "short last window" in (verdict.reason or "")
+
+
+SHORT_OFF = Measurement("R0", "short last window", 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("runs", "equal", "said"),
+    [
+        ((R0,), "rows are cut to one length", "rows are cut to one length"),
+        ((R0, SHORT_OFF), "rows are cut to one length", "only the gradient of the short last window is off: 0.5 times"),
+        ((R0, R1, SHORT_OFF), None, "only the gradient of the short last window is off: 0.5 times"),
+        ((R0, R1, Measurement("R0", "short last window")), None, ""),
+    ],
+)
+def test_what_is_right_says_what_it_rests_on(runs: tuple[Measurement, ...], equal: str | None, said: str) -> None:
+    judgement = judge(Answer(runs, equal=equal), False)
+    assert judgement.outcome is Outcome.CORRECT
+    assert (judgement.reason or "").startswith(said) and bool(judgement.reason) == bool(said)
+
+
+def test_a_head_that_is_not_named_matters_only_where_the_original_is_off() -> None:
+    other = [Measurement("R0", "per-example head"), Measurement("R1", "per-example head")]
+    assert outcome(R0, R1, *other) is Outcome.CORRECT
+
+
+def test_right_rewrites_of_what_was_right_or_unclear_are_not_confirmed() -> None:
+    assert outcome(R0, R2, R3, rewritten=True) is Outcome.CORRECT  # equal counts, and no window that is off
+    assert outcome(R0, Measurement("R1", "", 1e-4), R2, R3, rewritten=True) is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(("setting", "where"), [("", "R2: "), ("no count", "R2 (no count): ")])
+def test_an_objection_names_the_setting(setting: str, where: str) -> None:
+    failed = Measurement("R2", setting, failure="TypeError")
+    judgement = judge(Answer((R0, R1_DIFFERS, failed, R3)), True)
+    assert judgement.reason is not None and judgement.reason.startswith(where)
+
+
+def test_what_ran_is_reported_with_what_its_type_allows() -> None:
+    rows = (Measurement("R1", "", 2e-6, row="float32 on cuda"), Measurement("R1", "", 3e-3, row="bfloat16"))
+    failed = Measurement("R2", "", failure="TypeError")
+    runs = judge(Answer((R0, R1_DIFFERS, failed), rows=rows), False).runs
+    assert [(run.name, run.row, run.allowed) for run in runs] == [
+        ("R0", "", 1e-6),
+        ("R1", "", 1e-6),
+        ("R1", "float32 on cuda", 1e-5),
+        ("R1", "bfloat16", 1e-2),
+    ]
+
+
+def test_a_loss_that_ran_alone_says_so() -> None:
+    judgement = judge(Answer((Measurement("R0", "loss only"), Measurement("R1", "loss only", 0.5))), False)
+    assert judgement.outcome is Outcome.WRONG
+    assert judgement.reason == "loss only: relative error 0.5 when the counts differ"
+
+
+@pytest.mark.parametrize(("scale", "outcome_then"), [(3.99, Outcome.INCONCLUSIVE), (4.002, Outcome.MISSING_DIVISION)])
+def test_the_scale_must_be_the_steps_to_a_thousandth(scale: float, outcome_then: Outcome) -> None:
+    control = Measurement("R0", "", scale - 1, scale)
+    assert outcome(control, R1_DIFFERS) is outcome_then
+
+
+def test_a_turned_gradient_is_no_factor() -> None:
+    """Four times as long, and in another direction by more than a hundredth."""
+    assert outcome(Measurement("R0", "", 3.001, 4.0), R1_DIFFERS) is Outcome.INCONCLUSIVE
+    assert outcome(Measurement("R0", "", 3.0001, 4.0), R1_DIFFERS) is Outcome.MISSING_DIVISION
