@@ -280,3 +280,15 @@ def _settings() -> dict[str, str]:
     from ga_lint.verify import process
 
     return process._SET
+
+
+@pytest.mark.parametrize(("scale", "outcome"), [("world_size / num_tokens", "CORRECT"), ("1 / num_tokens", "WRONG")])
+def test_a_count_that_the_loop_keeps_is_no_limit(verifier: Verifier, scale: str, outcome: str) -> None:
+    """`num_tokens` reads like a limit of training; on two ranks a start of 10^9 on each would halve the gradient."""
+    path = FIXTURES.parent / "GA101-mean-of-means" / "scaled_in_another_loop.py"
+    source = changed(path.read_text(), ("world_size / num_tokens", scale))
+    first, _ = sites_in(path, source)
+    verdict = verifier.verify(first)
+    assert verdict.outcome is Outcome[outcome], verdict.reason
+    assert run_of(verdict, "R1").relative_error < 1e-12
+    assert run_of(verdict, "R4").scale == pytest.approx(1 if outcome == "CORRECT" else 0.5)

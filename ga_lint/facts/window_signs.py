@@ -21,11 +21,15 @@ REDUCTION_SETTER = re.compile(
 )
 
 
-def scalings_of(events: Sequence[Event]) -> tuple[Scaling, ...]:
-    """Every place where gradients are multiplied or divided by hand."""
+def scalings_of(backward: Event, events: Sequence[Event]) -> tuple[Scaling, ...]:
+    """Every place where gradients are multiplied or divided by hand, but in the loop of another backward."""
+    others = {loop.id for one in events if one.kind is EventKind.BACKWARD for loop in one.loops}
+    others -= {loop.id for loop in backward.loops}
     found: list[Scaling] = []
     for event in events:
         if event.kind is EventKind.SCALE_GRADIENT and isinstance(event.value, Product):
+            if any(loop.id in others for loop in event.loops):
+                continue
             factors = tuple(_scaling_factors(event.value, event.value_place))
             scaling = Scaling(event.place, factors, event.loops[0].place if event.loops else None)
             if scaling not in found:

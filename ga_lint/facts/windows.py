@@ -183,7 +183,7 @@ def _window(
         fetch=loop.fetch if "range(" in loop.rounds_text else None,
         added_up=(idiom is Idiom.INNER_LOOP and gate is None) or gathered,
         steps_by_engine=bool(step.driver_text) and step.driver_text == backward.driver_text,
-        scalings=scalings_of(run.events),
+        scalings=scalings_of(backward, run.events),
         at_end=idiom is Idiom.GATE and _opens_at_end(step, gate),
         stepped_behind=idiom is Idiom.GATE and stepped_behind(backward, step, run.events),
         cleared=cleared_before(backward, step, run.events) if idiom is Idiom.GATE and not gathered else None,

@@ -150,7 +150,7 @@ class Execution:
         role = _OF_LIGHTNING.get(name, "") or self.reading.roles.get(name, "loss")
         if role in ("model", "engine") and _OTHER_HEAD.search(last(name)):
             raise NotVerifiable(f"needs the loss of `{name}`, which is not a language model's")
-        if role == "loss" and _LIMIT.search(last(name)) and name not in self.reading.called:
+        if role == "loss" and _LIMIT.search(last(name)) and name not in self.reading.called | self.reading.counted:
             return NEVER
         return MISSING if role == "loss" else self.by_role(role)
 

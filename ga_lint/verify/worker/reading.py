@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import types
 from collections.abc import Sequence
@@ -42,6 +43,12 @@ class Reading:
     unlabelled: bool  # the batches hold no labels: the loop adds its own to them
     stack: Distribution | None  # what puts the code on several ranks; None: it is a single process's
     code: dict[int, types.CodeType] = field(default_factory=dict)  # what was compiled in one run serves the others
+
+    @functools.cached_property
+    def counted(self) -> frozenset[str]:
+        """Names that the loop itself assigns: whatever they are called, they are no limit that it is given."""
+        nodes = (node for node in ast.walk(self.slice.loop) if isinstance(node, ast.Name | ast.Attribute))
+        return frozenset(dotted(node) or "" for node in nodes if isinstance(node.ctx, ast.Store))
 
     @property
     def gates_engine(self) -> bool:
