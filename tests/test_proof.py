@@ -95,6 +95,61 @@ def test_another_line_end_than_meant() -> None:
     assert reason(after, row(3), before=before, check=clean) == "the rewrite would also change line 5"
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+class TestLastLine:
+    """A last line without an end may get one when something comes below it, and nothing else."""
+
+    @staticmethod
+    def texts(end: str, after: str) -> tuple[SourceFile, str]:
+        return source_of(TWICE.rstrip("\n").replace("\n", end)), after.rstrip("\n").replace("\n", end)
+
+    def proved(self, before: SourceFile, after: str) -> str:
+        found = double_divisions(before)
+        return prove(before, Rewrite(after, (row(3),)), found[0], found, clean).text
+
+    def test_something_below_it(self, end: str) -> None:
+        before, after = self.texts(end, GOOD + "\n\ndef other():\n    pass")
+        assert self.proved(before, after) == after
+
+    def test_nothing_below_it(self, end: str) -> None:
+        before, after = self.texts(end, GOOD)
+        assert self.proved(before, after) == after
+
+    def test_another_one(self, end: str) -> None:
+        before, after = self.texts(end, GOOD.replace("return loss", "return  loss"))
+        with pytest.raises(FixNotApplicable, match="would also change line 5"):
+            self.proved(before, after)
+
+    def test_a_line_that_had_an_end_keeps_it(self, end: str) -> None:
+        closed = source_of(TWICE.replace("\n", end))
+        with pytest.raises(FixNotApplicable, match="would also change line 5"):
+            self.proved(closed, self.texts(end, GOOD)[1])
+
+
+def test_blank_lines_may_go() -> None:
+    before = TWICE.replace("    loss = loss / steps", "\n    loss = loss / steps")
+    source = source_of(before)
+    found = double_divisions(source)
+    assert prove(source, Rewrite(GOOD, (row(4),)), found[0], found, clean).text == GOOD
+
+
+def test_a_warning_of_the_compiler_is_no_refusal_and_no_output(recwarn: pytest.WarningsRecorder) -> None:
+    before = TWICE.replace("    return loss", "    return loss is 1")
+    source = source_of(before)
+    found = double_divisions(source)
+    after = GOOD.replace("    return loss", "    return loss is 1")
+    assert prove(source, Rewrite(after, (row(3),)), found[0], found, clean).text == after
+    assert not recwarn
+
+
+def test_an_unused_suppression_goes_with_its_comment() -> None:
+    before = TWICE.replace("# twice", "# ga-lint: ignore[GA101]")
+    source = source_of(before)
+    unused = finding(row(3), code="GA002")
+    after = before.replace("  # ga-lint: ignore[GA101]", "")
+    assert prove(source, Rewrite(after, (row(3),)), unused, [unused], clean).text == after
+
+
 COLLISIONS = {
     "a global that a function reads": (
         "import torch\n\ndef train(loss, steps):\n    return torch.share(loss) + share\n",
@@ -119,6 +174,38 @@ def test_a_name_of_its_own_in_each_function_collides_with_nothing() -> None:
     source = source_of(before)
     found = double_divisions(source)
     assert prove(source, Rewrite(after, ()), found[0], found, clean)
+
+
+def test_a_name_is_taken_where_an_inner_function_reads_it() -> None:
+    """`share` of the module is read two functions further in; bound in between it would be another."""
+    before = (
+        "share = 2\n\ndef outer(loss, steps):\n    def inner():\n        return share\n    return inner()\n\n" + TWICE
+    )
+    after = before.replace("    def inner", "    share = 1\n    def inner", 1)
+    assert reason(after, before=before, check=clean) == "the name share is in use already"
+
+
+def test_a_name_that_an_inner_function_binds_itself_is_free_outside() -> None:
+    before = (
+        "def outer(loss, steps):\n    def inner():\n        share = 3\n        return share\n    return inner()\n\n"
+        + TWICE
+    )
+    source = source_of(before)
+    found = double_divisions(source)
+    after = before.replace("    def inner", "    share = 1\n    print(share)\n    def inner", 1)
+    assert prove(source, Rewrite(after, ()), found[0], found, clean).text == after
+
+
+def test_two_functions_of_one_name_are_two_scopes() -> None:
+    """Only the second reads the global; a name that is new in the first collides with nothing."""
+    twin = "def twin(loss, steps):\n    return {}\n\n"
+    before = "share = 2\n\n" + twin.format("loss") + twin.format("share") + TWICE
+    source = source_of(before)
+    found = double_divisions(source)
+    after = before.replace("    return loss", "    share = 1\n    return loss + share", 1)
+    assert prove(source, Rewrite(after, (row(4),)), found[0], found, clean).text == after
+    second = before.replace("    return share", "    share = 1\n    return share", 1)
+    assert reason(second, before=before, check=clean) == "the name share is in use already"
 
 
 def test_a_finding_that_stays() -> None:
@@ -265,3 +352,33 @@ def test_a_name_that_means_nothing_is_refused() -> None:
     source, found = source_of(known), double_divisions(source_of(known))
     after = GOOD.replace("def train", "count = 2\n\n\ndef train").replace("loss / steps", "loss / count")
     assert prove(source, Rewrite(after, (row(6), row(7))), found[0], found, clean).text == after
+
+
+KNOWN = {
+    "a global that a function declares": "def init():\n    global count\n    count = 2\n\n\n",
+    "an import": "import math as count\n\n\n",
+    "a function": "def count():\n    pass\n\n\n",
+    "a class": "class count:\n    pass\n\n\n",
+}
+
+
+@pytest.mark.parametrize("above", KNOWN.values(), ids=KNOWN)
+def test_a_name_that_the_module_binds_in_some_way_is_known(above: str) -> None:
+    source = source_of(above + TWICE)
+    found = double_divisions(source)
+    rows = tuple(finding.span for finding in found), row(source.text.count("\n") - 1)
+    after = above + GOOD.replace("loss / steps", "loss / count")
+    assert prove(source, Rewrite(after, (*rows[0], rows[1])), found[0], found, clean).text == after
+
+
+def test_what_another_function_binds_is_unknown_here() -> None:
+    above = "def other():\n    count = 2\n    return count\n\n\n"
+    after = above + GOOD.replace("loss / steps", "loss / count")
+    assert reason(after, row(8), row(9), before=above + TWICE, check=clean) == "the name count would mean nothing there"
+
+
+def test_the_name_of_the_file_is_known() -> None:
+    source = source_of(TWICE)
+    found = double_divisions(source)
+    after = GOOD.replace("loss / steps", "loss / len(__file__)")
+    assert prove(source, Rewrite(after, (row(3), row(4))), found[0], found, clean).text == after
