@@ -23,6 +23,7 @@ class Patch:
     node: FunctionNode
     bound: bool  # its first parameter is the object itself
     scope: Scope  # where the assignment stands
+    around: tuple[FunctionNode, ...]  # the functions that it stands in, the outermost first
 
 
 def patches_of(run: Interpreter, parsed: ParsedFile, methods: tuple[str, ...]) -> Iterator[Patch]:
@@ -34,11 +35,15 @@ def patches_of(run: Interpreter, parsed: ParsedFile, methods: tuple[str, ...]) -
         match node:
             case ast.Assign(targets=[ast.Attribute(value=owner, attr=name)], value=value) if name in methods:
                 scope = run.closure(module, outer) if outer else module
-                yield from _patches(run, owner, name, value, scope)
+                for function, definition, bound in _functions(run, owner, value, scope):
+                    yield Patch(owner, name, function, definition, bound, scope, outer)
 
 
-def _patches(run: Interpreter, owner: ast.expr, name: str, value: ast.expr, scope: Scope) -> Iterator[Patch]:
-    to_class = _is_class(owner)
+def _functions(
+    run: Interpreter, owner: ast.expr, value: ast.expr, scope: Scope
+) -> Iterator[tuple[Function, FunctionNode, bool]]:
+    """What is assigned, its definition, and whether its first parameter is the object."""
+    to_class = is_class(owner)
     match value:
         case ast.Call(func=func, args=[inner, _]) if ast.unparse(func).endswith("MethodType"):
             value, to_class = inner, True
@@ -46,10 +51,10 @@ def _patches(run: Interpreter, owner: ast.expr, name: str, value: ast.expr, scop
             value, to_class = inner, True
     for one in alternatives(run.module_expression(value, scope)):
         if isinstance(one, Function) and isinstance(one.node, FunctionNode) and one.bound is None:
-            yield Patch(owner, name, one, one.node, to_class, scope)
+            yield one, one.node, to_class
 
 
-def _is_class(owner: ast.expr) -> bool:
+def is_class(owner: ast.expr) -> bool:
     last = owner.attr if isinstance(owner, ast.Attribute) else owner.id if isinstance(owner, ast.Name) else ""
     return last[:1].isupper()
 
@@ -67,9 +72,27 @@ def annotated_type(run: Interpreter, patch: Patch) -> External | None:
     """What the patched object is annotated to be in the function around: `def attach(trainer: Trainer)`."""
     if not isinstance(patch.owner, ast.Name):
         return None
-    for node in patch.scope.parsed.walked:
-        if isinstance(node, ast.arg) and node.arg == patch.owner.id and node.annotation is not None:
-            for one in alternatives(run.module_expression(node.annotation, patch.scope.module)):
+    for function in reversed(patch.around):
+        own = next((one for one in _parameters(function) if one.arg == patch.owner.id), None)
+        if own is not None and own.annotation is not None:
+            for one in alternatives(run.module_expression(own.annotation, patch.scope.module)):
                 if isinstance(one, External):
                     return one
     return None
+
+
+def built_as(patch: Patch) -> ast.expr | None:
+    """The class that the patched object was built from where it is patched: `trainer = Trainer(...)`."""
+    if not isinstance(patch.owner, ast.Name):
+        return None
+    for around in (*reversed(patch.around), patch.scope.parsed.tree):
+        for statement in ast.walk(around):
+            match statement:
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Call(func=built)) if name == patch.owner.id:
+                    return built
+    return None
+
+
+def _parameters(function: FunctionNode) -> list[ast.arg]:
+    given = function.args
+    return [*given.posonlyargs, *given.args, *given.kwonlyargs]

@@ -24,7 +24,7 @@ from ga_lint.facts.model import (
     SuperCall,
 )
 from ga_lint.facts.optouts import opt_outs
-from ga_lint.facts.patches import Patch, annotated_type, patches_of
+from ga_lint.facts.patches import Patch, annotated_type, built_as, is_class, patches_of
 from ga_lint.facts.received import (
     TRAINERS_COUNT,
     classes_of,
@@ -72,7 +72,7 @@ def _assigned(run: Interpreter, parsed: ParsedFile) -> Iterator[Override]:
     for patch in patches_of(run, parsed, METHODS[:2]):
         if patch.function.scope.parsed is not parsed:
             continue
-        base = patch.owner if patch.bound else _type_of(run, patch)
+        base = patch.owner if is_class(patch.owner) else _type_of(run, patch)
         if base is None:
             continue
         node = ast.ClassDef(patch.node.name, [base], [], [patch.node], [])
@@ -84,7 +84,10 @@ def _assigned(run: Interpreter, parsed: ParsedFile) -> Iterator[Override]:
 
 
 def _type_of(run: Interpreter, patch: Patch) -> ast.expr | None:
-    """What the patched object is: as annotated, or by its name and by what its function takes."""
+    """What the patched object is: as built or annotated, or by its name and by what its function takes."""
+    built = built_as(patch)
+    if built is not None:
+        return built
     known = annotated_type(run, patch)
     if known is not None and known.name.endswith("Trainer"):
         return ast.Name(known.name.rpartition(".")[2], ast.Load())
