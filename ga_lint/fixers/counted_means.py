@@ -103,6 +103,7 @@ class Plan:
         assert isinstance(mean, cst.Call) and isinstance(mean.func, cst.Attribute)
         total = mean.with_changes(func=mean.func.with_changes(attr=cst.Name("sum")))
         text = f"{tree.code(mean)} if {COUNT} is None else {tree.code(total)}"
+        text = f"({text})" if isinstance(tree.parent(mean), cst.BinaryOperation) else text
         if tree.span_of(line).start.column + len(f"{loss} = {text}") <= MAX_WIDTH and "\n" not in text:
             self.edits.replace(mean, text)
             self.edits.insert_after(line, f"if {COUNT} is not None:\n{self._normalise(loss)}{tail}")
@@ -150,7 +151,8 @@ def _refuse_other_values(tree: Tree, function: cst.FunctionDef, loss: str, calls
     """Is the name another term's on another path? Beside a loss that is divided that one would stay undivided."""
     for assign in tree.inside(function.body, cst.Assign):
         bound = any(tree.code(each.target) == loss for each in assign.targets)
-        if bound and assign.value not in calls and loss not in names_in(assign.value) and not _is_zero(assign.value):
+        divided = any(_is_scaled(assign.value, call) for call in calls)
+        if bound and not divided and loss not in names_in(assign.value) and not _is_zero(assign.value):
             row = tree.span_of(assign).start.row
             raise FixNotApplicable(f"{loss} is another term on line {row}, whose divisor is not known")
 
@@ -236,9 +238,9 @@ def bind(
         case (
             cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))], value=bound)
             | cst.AnnAssign(target=cst.Name(value=name), value=bound)
-        ) if bound is value:
+        ) if _is_scaled(bound, value):
             return line, name, ""
-        case cst.Return(value=bound) as statement if bound is value:
+        case cst.Return(value=bound) as statement if _is_scaled(bound, value):
             name = fresh_name(tree, value, "loss", "token_loss")
             edits.change(statement, lambda node: _assign(name, node))
             return line, name, f"return {name}\n"
@@ -247,6 +249,15 @@ def bind(
             raise FixNotApplicable(
                 f"the loss on line {row} is one part of a larger expression; give it a line of its own"
             )
+
+
+def _is_scaled(whole: cst.BaseExpression | None, value: cst.BaseExpression) -> bool:
+    """Is it the value, or the value times something? Then what divides the whole divides the value."""
+    match whole:
+        case cst.BinaryOperation(left=left, operator=cst.Multiply(), right=right):
+            return _is_scaled(left, value) or _is_scaled(right, value)
+        case _:
+            return whole is value
 
 
 def _assign(name: str, returned: cst.Return) -> cst.Assign:

@@ -20,7 +20,7 @@ from ga_lint.verify.worker.model_forward import ForwardSubject
 from ga_lint.verify.worker.models import Output
 from ga_lint.verify.worker.namespace import Loader
 from ga_lint.verify.worker.ranks import Ranks
-from ga_lint.verify.worker.sources import Module, project_root
+from ga_lint.verify.worker.sources import Function, Module, project_root
 from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Unknown
 
 WINDOWS = 2
@@ -34,7 +34,10 @@ _WRONG_SHAPE = (RuntimeError, ValueError, IndexError, AssertionError, TypeError,
 
 def loss_subject(context: Context, module: Module, row: int | None) -> LossFunctionSubject | ForwardSubject:
     """A function that computes a loss, or a model whose forward does."""
-    kind = ForwardSubject if context.job.scope.endswith(".forward") else LossFunctionSubject
+    node = module.find(context.job.scope, row)
+    first = [parameter.arg for parameter in node.args.args[1:2]] if isinstance(node, Function) else []
+    of_a_loss = any(_OUTPUTS.match(name) or _LOGITS.search(name) for name in first if name not in ("x", "input"))
+    kind = ForwardSubject if context.job.scope.endswith(".forward") and not of_a_loss else LossFunctionSubject
     return kind(context, module, row)
 
 
@@ -160,12 +163,32 @@ class LossFunctionSubject:
             raise NotVerifiable(f"needs `{names[0]}`")
         for name in names[1:]:
             if isinstance(value, type) and not isinstance(inspect.getattr_static(value, name), staticmethod):
-                value = value(**dict(self._constructor(value)))
+                value = self._made(value)
+            elif inspect.isfunction(value):
+                value = self._returned(value, name)
+                continue
             value = getattr(value, name)
         return value  # type: ignore[no-any-return]
 
-    def _constructor(self, owner: type) -> Iterator[tuple[str, object]]:
-        for parameter in list(inspect.signature(owner).parameters.values()):
+    def _made(self, owner: type) -> object:
+        """An object of the class; one whose constructor needs more than a loss does is made without it."""
+        try:
+            return owner(**dict(self._arguments(owner)))
+        except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
+            if issubclass(owner, torch.nn.Module):
+                raise
+            self.context.recorder.assume(f"`{owner.__name__}` is made without its constructor ({type(error).__name__})")
+            return object.__new__(owner)
+
+    def _returned(self, factory: Callable[..., object], name: str) -> object:
+        """`name`, a function that another one makes and returns."""
+        made = factory(**dict(self._arguments(factory)))
+        if getattr(made, "__name__", "") != name:
+            raise NotVerifiable(f"needs `{name}` to be what `{factory.__name__}` returns")
+        return made
+
+    def _arguments(self, called: Callable[..., object]) -> Iterator[tuple[str, object]]:
+        for parameter in list(inspect.signature(called).parameters.values()):
             required = parameter.default is parameter.empty
             if required and parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
                 yield parameter.name, self._guessed(parameter.name)
