@@ -23,6 +23,7 @@ def from_caller(space: Any, function: Function | None, name: str) -> object:
     if function is None or (id(function), name) in loader.passing:
         return MISSING
     loader.passing.add((id(function), name))
+    unknown: object = MISSING
     try:
         for call, expression in passed(space.module, function, name):
             if is_costly(expression):
@@ -31,11 +32,13 @@ def from_caller(space: Any, function: Function | None, name: str) -> object:
                 loader.calls[id(call)] = _around(space, call)
             with contextlib.suppress(Exception, NotVerifiable):
                 value: object = loader.calls[id(call)].evaluate(expression)
-                if value is not None and not isinstance(value, Unknown):
+                if isinstance(value, Unknown):
+                    unknown = value
+                elif value is not None:
                     return value
     finally:
         loader.passing.discard((id(function), name))
-    return MISSING
+    return unknown  # better than a default that this caller does not leave as it is
 
 
 def _around(space: Any, call: ast.Call) -> Any:

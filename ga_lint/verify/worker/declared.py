@@ -36,13 +36,40 @@ def declared(module: Module) -> Declared:
 
 @cache
 def optional(module: Module) -> frozenset[str]:
-    """The names of values that the file compares with None: options that need not be given."""
+    """The names of values that the file compares with None: options that need not be given.
+
+    One that is also calculated with where no such test stands around is needed there.
+    """
     tested = [n for n in ast.walk(module.tree) if isinstance(n, ast.Compare) and _is_none(n.comparators[0])]
     names = {last(dotted(test.left)) for test in tested}
     for node in ast.walk(module.tree):  # `name = args.loss_name`, then `name is None`
         if isinstance(node, ast.Assign) and last(dotted(node.targets[0])) in names:
             names.add(last(dotted(node.value)))
-    return frozenset(names - {""})
+    return frozenset(names - {""} - set(_calculated(module)))
+
+
+def _calculated(module: Module) -> Iterator[str]:
+    """The names of operands that no test for None guards."""
+    for node in ast.walk(module.tree):
+        for operand in (node.left, node.right) if isinstance(node, ast.BinOp) else ():
+            name = last(dotted(operand))
+            if name and not any(name in _tests(outer) for outer in _around(module, operand)):
+                yield name
+
+
+def _around(module: Module, node: ast.AST) -> Iterator[ast.AST]:
+    outer = module.parents.get(id(node))
+    while outer is not None:
+        yield outer
+        outer = module.parents.get(id(outer))
+
+
+def _tests(node: ast.AST) -> set[str]:
+    """What a branch asks about."""
+    if not isinstance(node, ast.If | ast.IfExp | ast.BoolOp | ast.While):
+        return set()
+    asked: list[ast.expr] = node.values if isinstance(node, ast.BoolOp) else [node.test]
+    return {last(dotted(each)) for test in asked for each in ast.walk(test)}
 
 
 @cache
@@ -91,7 +118,8 @@ def _option(call: ast.Call) -> Iterator[tuple[str, tuple[object, str]]]:
         name = str(given)
     name = name.replace("-", "_")
     action = next(iter(_literal(options.get("action"))), None)
-    if "default" in options:
+    is_required = True in _literal(options.get("required"))  # a default of None beside it is never seen
+    if "default" in options and not (is_required and None in _literal(options["default"])):
         for value in _literal(options["default"]):
             yield name, (value, DEFAULT)
     elif action in ("store_true", "store_false"):

@@ -94,8 +94,11 @@ def infer(
             for call in found.called.get(f"{name}.step", []):
                 if call.args and (optimizer := dotted(call.args[0])):
                     roles.setdefault(optimizer, "optimizer")
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     for name in found.called:
-        if name not in roles and (role := _by_call(name)):
+        role = _by_call(name)
+        is_own = name.removeprefix("self.") in own and role == "model"  # `self.model_forward`, which is written here
+        if name not in roles and role and not is_own:
             roles[name] = role
         base, _, method = name.rpartition(".")
         if base not in ("", "self") and BATCH_FUNCTION.search(method):

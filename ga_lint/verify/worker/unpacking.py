@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ga_lint.verify.worker.data import Batch, derived, variant
+from ga_lint.verify.worker.models import Output
 from ga_lint.verify.worker.nested import Nested
 from ga_lint.verify.worker.sources import dotted, labelled, last
 from ga_lint.verify.worker.stand_ins import NotVerifiable, Unknown
@@ -36,6 +37,8 @@ def unpack(value: object, shape: Shape) -> object:
     if isinstance(value, Batch):
         Batch.apart = True
         return tuple(_part(value, each, place) for place, each in enumerate(shape))
+    if isinstance(value, Output):  # models returned tuples once; what only ours returns too comes last
+        return value.to_tuple()[: len(shape)]
     if isinstance(value, tuple | list) and len(value) == len(shape):
         return tuple(map(unpack, value, shape))
     return value
@@ -101,7 +104,7 @@ class Passages(ast.NodeTransformer):
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         self._lead_comprehensions(node)
-        if isinstance(node.targets[0], ast.Name):
+        if isinstance(node.targets[0], ast.Name) and not isinstance(node.value, ast.Dict):
             self._name_items(node.value, node.targets[0].id)
         self.generic_visit(node)
         if len(node.targets) == 1 and isinstance(node.targets[0], ast.Tuple | ast.List):
