@@ -83,7 +83,16 @@ def passed(module: Module, function: Function, parameter: str) -> Iterator[tuple
 
 
 def _calls(module: Module, name: str) -> list[ast.Call]:
-    return [n for n in ast.walk(module.tree) if isinstance(n, ast.Call) and last(dotted(n.func)) == name]
+    """The calls by this name, or by one that stands for it: `inner = retried(self._inner)`, then `inner(args=args)`."""
+    names = {name}
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=other)], value=ast.Call(args=given)):
+                if any(last(dotted(argument)) == name for argument in given):
+                    names.add(other)
+            case ast.Assign(targets=[ast.Name(id=other)], value=value) if last(dotted(value)) == name:
+                names.add(other)
+    return [n for n in ast.walk(module.tree) if isinstance(n, ast.Call) and last(dotted(n.func)) in names]
 
 
 def conditions(module: Module, statement: ast.stmt) -> Iterator[tuple[ast.expr, bool]]:

@@ -163,6 +163,7 @@ class Execution:
         makers: dict[str, Callable[[], object]] = {
             "model": lambda: self.wrapped,
             "teacher": self._teacher,
+            "unwrap": lambda: lambda model, *_, **__: model,
             "engine": self._engine,
             "scheduler": Scheduler,
             "scaler": Scaler,

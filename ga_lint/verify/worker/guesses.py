@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+import sys
 
 import torch
 from torch import nn
@@ -97,6 +99,16 @@ def drop_in(name: str, recorder: Recorder) -> object:
     return AnyShapeLoss
 
 
+def _of_library(part: str, module: Module) -> tuple[object, str]:
+    """The default of transformers' own options, where the file speaks of them and the library is loaded."""
+    options = getattr(sys.modules.get("transformers"), "TrainingArguments", None)
+    if options is None or not re.search(r"\bTrainingArguments\b", module.text):
+        return None, ""
+    fields = {each.name: each.default for each in dataclasses.fields(options)}
+    value = fields.get(part, dataclasses.MISSING)
+    return (None, "") if value is dataclasses.MISSING or value is None else (value, "its default in transformers")
+
+
 def guess(name: str, module: Module, recorder: Recorder) -> object:
     """A value for `name`: the harness's, a default that the file declares, what such names mean; else MISSING."""
     part = last(name)
@@ -110,7 +122,7 @@ def guess(name: str, module: Module, recorder: Recorder) -> object:
     if part in drawn(module):
         recorder.assume(f"`{name}` is 0: what it decides at random does not happen")
         return 0.0
-    value, what = declared(module).get(part, (None, ""))
+    value, what = declared(module).get(part) or _of_library(part, module)
     is_given = value is not None or (what == DEFAULT and not _STRENGTH.search(part))  # a strength is a number
     if is_given and "." in name:
         recorder.assume(f"`{name}` is {what} {value!r}")

@@ -143,7 +143,7 @@ class LoopSubject:
         loop = self.reading.slice.loop
         first, end = loop.lineno, loop.end_lineno or 0
         row = next((row for row in rows if first <= row <= end), None)
-        statement = failing_statement(loop, row) if row is not None else None
+        statement = failing_statement(loop, row, self.reading.slice.nodes) if row is not None else None
         if first > len(self.reading.module.lines):  # the loop is Lightning's, not the user's
             raise error
         if isinstance(statement, ast.Raise):  # the code gave up: what it met is the reason, and no bookkeeping

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from torch import nn
 
+from ga_lint.verify.worker.callers import is_costly
 from ga_lint.verify.worker.namespace import Namespace
 from ga_lint.verify.worker.sources import Function, dotted, last, statements
 from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Unknown
@@ -65,7 +66,7 @@ class SelfStandIn:
         node = copy.deepcopy(method)
         node.decorator_list = []
         node.name = f"__method_{method.name}"  # not to be found under a module's name
-        space.define(node)
+        space.define(node, method)
         function = space.pop(node.name)
         assert isinstance(function, types.FunctionType)
         if decorators & set(_PROPERTIES):
@@ -78,6 +79,8 @@ class SelfStandIn:
             for method in owner.body:
                 if isinstance(method, Function) and method.name in _SETUPS:
                     for expression in assigned(method, name):
+                        if is_costly(expression):
+                            continue
                         inner = space.inner(method)
                         inner["self"] = self
                         try:

@@ -42,7 +42,7 @@ class Reading:
     accelerator_divides: bool
     unlabelled: bool  # the batches hold no labels: the loop adds its own to them
     stack: Distribution | None  # what puts the code on several ranks; None: it is a single process's
-    code: dict[int, types.CodeType] = field(default_factory=dict)  # what was compiled in one run serves the others
+    code: dict[tuple[int, bool], types.CodeType] = field(default_factory=dict)  # what was compiled in one run serves the others
 
     @functools.cached_property
     def counted(self) -> frozenset[str]:
@@ -121,7 +121,7 @@ def _adds_labels(nodes: Sequence[ast.AST]) -> bool:
 
 def _roles(module: Module, found: LoopSlice) -> dict[str, str]:
     body = module.tree.body if found.function is None else found.function.body
-    return infer(found.nodes, found.loop, bindings(body, found.loop.lineno))
+    return infer(found.nodes, found.loop, bindings(body, found.loop.end_lineno))
 
 
 def _equal(module: Module, found: LoopSlice, layout: tuple[str, ...] | None, head: str | None) -> str | None:

@@ -22,6 +22,7 @@ _NOT_A_FORWARD = re.compile(
     r"save|load|eval|unwrap|get_|set_|prepare|log|build|create|len|generate|valid|test|count|param|wrap|sync|check|step|grad|train_",
     re.I,
 )
+_UNWRAPS = re.compile(r"^_?unwrap(ped)?(_model)?$|^de_?parallel$")  # some descend as long as there is a `module`
 _TEACHER = re.compile(r"teacher|ref_model|reference|frozen", re.I)
 _ITERATORS = (
     "enumerate",
@@ -142,6 +143,8 @@ def _by_call(name: str) -> str | None:
         return "batch function"
     if part == "tokenizer":
         return "tokenizer"
+    if _UNWRAPS.search(part):
+        return "unwrap"
     if part == "loss_scaler":
         return "scaler"
     if LOSS.search(part):

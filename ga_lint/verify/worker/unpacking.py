@@ -7,7 +7,8 @@ helpers, files and iterators a batch reached the place where it is taken apart. 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ga_lint.verify.worker.data import Batch, derived, variant
@@ -21,7 +22,9 @@ OWN = "**"  # it reads the token ids of this one, too
 SAME = "*"  # it reads other items of it only: labels that travel apart from the ids
 Shape = Any
 
-_UNPACK, _EACH, _ITEM, _FEED, _VALUES = (f"__ga_{name}__" for name in ("unpack", "each", "item", "feed", "values"))
+_UNPACK, _EACH, _ITEM, _FEED, _VALUES, _MOVED = (
+    f"__ga_{name}__" for name in ("unpack", "each", "item", "feed", "values", "moved")
+)
 _BACKWARD = ("backward", "manual_backward")
 _IDS = ("input_ids", "inputs", "tokens", "ids")
 
@@ -66,7 +69,19 @@ def values(value: Any, shape: Shape) -> Any:
     return unpack(value, shape) if isinstance(value, Batch) else value
 
 
-PASSAGES: dict[str, object] = {_UNPACK: unpack, _EACH: each, _ITEM: item, _FEED: feed, _VALUES: values}
+def moved(value: Any, parts: Callable[[], Any]) -> Any:
+    """The same where nothing around says what the parts are: the batch stays whole until they are taken out of it."""
+    return value if isinstance(value, Batch) else parts()
+
+
+PASSAGES: dict[str, object] = {
+    _UNPACK: unpack,
+    _EACH: each,
+    _ITEM: item,
+    _FEED: feed,
+    _VALUES: values,
+    _MOVED: moved,
+}
 
 
 def _part(batch: Batch, shape: Shape, place: int) -> object:
@@ -131,6 +146,8 @@ class Passages(ast.NodeTransformer):
                     shape = self._shape(node.targets[0]) if name is None else self._numbered(name)
                     if shape:
                         each.generators[0].iter = _call(_VALUES, each.generators[0].iter, shape)
+                    elif name is not None and _only_moves(each.elt, item):
+                        node.value = _kept_whole(each.generators[0].iter, node.value)
 
     def _numbered(self, batch: str) -> Shape:
         """The names under which the items of a tuple are used: `{"input_ids": batch[0]}`, `x, y = batch`."""
@@ -206,6 +223,17 @@ class Passages(ast.NodeTransformer):
 
 def _call(name: str, value: ast.expr, shape: Shape) -> ast.Call:
     return ast.copy_location(ast.Call(ast.Name(name, ast.Load()), [value, ast.Constant(shape)], []), value)
+
+
+def _only_moves(element: ast.expr, item: str) -> bool:
+    """`t.to(device)`, `t.cuda()`"""
+    return isinstance(element, ast.Call) and dotted(element.func) in (f"{item}.to", f"{item}.cuda")
+
+
+def _kept_whole(batch: ast.expr, parts: ast.expr) -> ast.Call:
+    none = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
+    given: list[ast.expr] = [copy.deepcopy(batch), ast.Lambda(none, parts)]
+    return ast.copy_location(ast.Call(ast.Name(_MOVED, ast.Load()), given, []), parts)
 
 
 def _method(call: ast.Call) -> str:
