@@ -53,12 +53,35 @@ def _around(space: Any, call: ast.Call) -> Any:
 
 def runs(space: Any, name: str, statement: ast.stmt) -> bool:
     """Whether the branch that the statement stands in is taken, as far as its tests can be evaluated."""
+    if _is_untried(space, statement):
+        return False
     for test, wanted in conditions(space.module, statement):
         if name in loaded_names(test) or is_costly(test):
             continue
         with contextlib.suppress(Exception, NotVerifiable):
             if bool(space.evaluate(test)) is not wanted:
                 return False
+    return True
+
+
+def _is_untried(space: Any, statement: ast.stmt) -> bool:
+    """Whether it stands in the part of a `try` around an import that is not reached: the library is there, or not."""
+    inner: ast.AST = statement
+    outer = space.module.parents.get(id(inner))
+    while outer is not None and not isinstance(outer, Function | ast.ClassDef | ast.Lambda):
+        if isinstance(outer, ast.Try) and not any(inner is each for each in outer.finalbody):
+            is_there = all(_is_importable(space, each) for each in outer.body)
+            if is_there is isinstance(inner, ast.ExceptHandler):
+                return True
+        inner, outer = outer, space.module.parents.get(id(outer))
+    return False
+
+
+def _is_importable(space: Any, statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Import):
+        return not any(isinstance(space.imported_module(each.name, 0), Unknown) for each in statement.names)
+    if isinstance(statement, ast.ImportFrom):
+        return not isinstance(space.imported_module(statement.module or "", statement.level), Unknown)
     return True
 
 
@@ -102,6 +125,4 @@ def conditions(module: Module, statement: ast.stmt) -> Iterator[tuple[ast.expr, 
     while outer is not None and not isinstance(outer, Function | ast.ClassDef | ast.Lambda):
         if isinstance(outer, ast.If) and inner is not outer.test:
             yield outer.test, any(inner is each for each in outer.body)
-        elif isinstance(outer, ast.ExceptHandler):
-            yield ast.Constant(False), True
         inner, outer = outer, module.parents.get(id(outer))

@@ -19,6 +19,7 @@ from ga_lint.verify.worker.bookkeeping import without
 from ga_lint.verify.worker.data import Row
 from ga_lint.verify.worker.engines import Accelerate, Engine, Fabric
 from ga_lint.verify.worker.examine import Context
+from ga_lint.verify.worker.feeds import Feed, Window, size_named
 from ga_lint.verify.worker.guesses import LIMITS, NEVER, drop_in, guess
 from ga_lint.verify.worker.layout import ONE_TENSOR
 from ga_lint.verify.worker.lightning import LOADER_NAME, LOSS_OF, OPTIMIZER_NAME, loss_of
@@ -34,7 +35,7 @@ from ga_lint.verify.worker.slice_builtins import compiled
 from ga_lint.verify.worker.sources import last, project_root
 from ga_lint.verify.worker.stack import (
     Capture,
-    Feed,
+    Endless,
     Loader,
     Optimizer,
     Progress,
@@ -64,7 +65,7 @@ _OF_LIGHTNING = {
 }
 _BY_NAME = (  # for names that are not called: what they are when nothing else says so
     (LOADER, "loader"),
-    (re.compile(r"^(net|model|ddp_model|raw_model|base_model|unwrapped_model)$", re.I), "model"),
+    (re.compile(r"^(net|model|ddp_model|raw_model|base_model|unwrapped_model|actor(_module|_model)?)$", re.I), "model"),
     (re.compile(r"^(optim|optimizer|opt)$", re.I), "optimizer"),
     (re.compile(r"sched", re.I), "scheduler"),
     (re.compile(r"scaler", re.I), "scaler"),
@@ -77,7 +78,13 @@ class Execution:
     """One run of the loop: its own model, optimizer and namespace."""
 
     def __init__(
-        self, reading: Reading, context: Context, groups: Sequence[Sequence[Row]], steps: int, head: str
+        self,
+        reading: Reading,
+        context: Context,
+        groups: Sequence[Sequence[Row]],
+        steps: int,
+        head: str,
+        feed: Feed = Feed.MICRO_BATCH,
     ) -> None:
         self.reading, self.context, self.steps, self.head = reading, context, steps, head
         self.recorder = context.recorder
@@ -88,7 +95,8 @@ class Execution:
         self.capture = Capture(self.model, context.steady)
         for member in reading.model_members:
             self.model.extras[member] = Unknown(f"model.{member}", self.recorder)
-        self.batches = [self._batch(group) for group in groups]
+        self.feed, self._longest = feed, max(map(len, groups))
+        self.batches = [self._item(group) for group in groups]
         self._replace = ReplaceSteps(reading.steps)
         self._made: dict[str, object] = {}
         self.space = self._namespace()
@@ -125,6 +133,13 @@ class Execution:
         returns, shifts = self.reading.interface
         shifts = shifts and self.head == "causal"
         return TinyModel(returns, shifts, self.head, self.reading.ignore, self.context.dtype, seed)
+
+    def _item(self, group: Sequence[Row]) -> object:
+        """What the loader yields for these rows."""
+        if self.feed is Feed.LIST:
+            return [self._batch(part) for part in ([[row] for row in group] if self.steps > 1 else [group])]
+        batch = self._batch(group)
+        return Window(batch) if self.feed is Feed.WINDOW and isinstance(batch, data.Batch) else batch
 
     def _batch(self, group: Sequence[Row]) -> object:
         reading, adapter = self.reading, self.context.adapter
@@ -168,9 +183,9 @@ class Execution:
             "scheduler": Scheduler,
             "scaler": Scaler,
             "fabric": lambda: Fabric(self.wrapped),
-            "iterator": lambda: Feed(self.batches),
+            "iterator": lambda: Endless(self.batches),
             "tokenizer": lambda: Tokenizer([_without_labels(batch) for batch in self.batches]),
-            "batch function": lambda: Feed(self.batches).next_batch,
+            "batch function": lambda: Endless(self.batches).next_batch,
             "optimizers": lambda: lambda *_, **__: self.by_role("optimizer"),
             "schedulers": lambda: lambda *_, **__: Scheduler(),
             "backward": lambda: lambda loss, *_, **__: loss.backward(),
@@ -208,6 +223,10 @@ class Execution:
         if role != "loss":
             return self.by_role(role)
         called = name in reading.called
+        if self.feed is Feed.WINDOW and not called:
+            size = size_named(part, 1 if self.steps > 1 else self._longest, max(self.steps, self._longest))
+            if size is not None:
+                return size
         if part in ("tqdm", "track"):
             return Progress
         if part == "trange":

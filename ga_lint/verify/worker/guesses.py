@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from ga_lint.verify.worker import ranks
+from ga_lint.verify.worker.configured import configured
 from ga_lint.verify.worker.data import IGNORE, LONGEST, PAD, VOCABULARY
 from ga_lint.verify.worker.declared import DEFAULT, declared, drawn, optional
 from ga_lint.verify.worker.sources import Module, last
@@ -99,14 +100,18 @@ def drop_in(name: str, recorder: Recorder) -> object:
     return AnyShapeLoss
 
 
-def _of_library(part: str, module: Module) -> tuple[object, str]:
+def _of_files(name: str, module: Module) -> tuple[object, str]:
+    return (_ARGUMENTS.search(name) and configured(module, name)) or (None, "")
+
+
+def _of_library(part: str, module: Module) -> tuple[object, str] | None:
     """The default of transformers' own options, where the file speaks of them and the library is loaded."""
     options = getattr(sys.modules.get("transformers"), "TrainingArguments", None)
     if options is None or not re.search(r"\bTrainingArguments\b", module.text):
-        return None, ""
+        return None
     fields = {each.name: each.default for each in dataclasses.fields(options)}
     value = fields.get(part, dataclasses.MISSING)
-    return (None, "") if value is dataclasses.MISSING or value is None else (value, "its default in transformers")
+    return None if value is dataclasses.MISSING or value is None else (value, "its default in transformers")
 
 
 def guess(name: str, module: Module, recorder: Recorder) -> object:
@@ -122,7 +127,7 @@ def guess(name: str, module: Module, recorder: Recorder) -> object:
     if part in drawn(module):
         recorder.assume(f"`{name}` is 0: what it decides at random does not happen")
         return 0.0
-    value, what = declared(module).get(part) or _of_library(part, module)
+    value, what = declared(module).get(part) or _of_library(part, module) or _of_files(name, module)
     is_given = value is not None or (what == DEFAULT and not _STRENGTH.search(part))  # a strength is a number
     if is_given and "." in name:
         recorder.assume(f"`{name}` is {what} {value!r}")

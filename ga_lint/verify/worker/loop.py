@@ -16,8 +16,10 @@ from ga_lint.verify.worker import data
 from ga_lint.verify.worker.bookkeeping import failing_statement
 from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.execution import Execution
+from ga_lint.verify.worker.feeds import Feed, in_windows
 from ga_lint.verify.worker.heads import HEAD_GUESSED
 from ga_lint.verify.worker.measure import Pair, is_zero
+from ga_lint.verify.worker.missing import gives_up
 from ga_lint.verify.worker.ranks import together
 from ga_lint.verify.worker.reading import read_loop
 from ga_lint.verify.worker.sources import Module
@@ -45,6 +47,8 @@ class LoopSubject:
             adapted=context.adapter is not None,
         )
         self.equal = self.reading.equal
+        self.feed = self.reading.feeds[0]
+        self._is_fed = False  # whether a run has shown that it is the right one
         if self.reading.head is None:
             context.recorder.assume(HEAD_GUESSED)
             if not self.reading.is_about_tokens:
@@ -57,21 +61,44 @@ class LoopSubject:
     def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
         seed = self.context.job.seed
         dealt = data.dealt(ragged, seed, ranks) if ranks > 1 else [data.rows(ragged, seed)]
-        return self._pair(dealt, STEPS, setting)
+        return self._fed(dealt, STEPS, setting)
 
     def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
-        return self._pair([rows], steps, setting)
+        return self._fed([rows], steps, setting)
+
+    def _fed(self, dealt: Sequence[Sequence[data.Row]], steps: int, setting: str) -> Pair:
+        """The pair, with the first way to feed the loop that works; the first reason if none does."""
+        reason: BaseException | None = None
+        for feed in () if self._is_fed else self.reading.feeds:
+            self.feed, self.left_out = feed, set()
+            try:
+                found = self._pair(dealt, steps, setting)
+            except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
+                reason = error if reason is None or not _is_ours(error) else reason
+            else:
+                self._is_fed = True
+                if feed is not Feed.MICRO_BATCH:
+                    self.context.recorder.assume(f"the loader yields {feed.value}")
+                return found
+        if reason is not None:
+            self.feed, self.left_out = self.reading.feeds[0], set()
+            raise reason
+        return self._pair(dealt, steps, setting)
 
     def _pair(self, dealt: Sequence[Sequence[data.Row]], steps: int, setting: str) -> Pair:
         """Three full windows and a short last one, of the rows of one process or of each rank."""
         dealt = [each[: FULL_WINDOWS * steps + steps // 2] for each in dealt]
         rows = [row for each in dealt for row in each]
-        cuts = self._run([[[row] for row in each] for each in dealt], steps, setting)
+        cuts = self._run([self._cut(each, steps) for each in dealt], steps, setting)
+        if self.feed is Feed.WINDOW:
+            _without_empty(cuts, rows)
         shares = [[_rows_seen(window, rows) for window in cut.seen] for cut in cuts]  # of each rank
         groups = [[row for share in window for row in share] for window in zip(*shares, strict=False)]
         for cut in cuts:
             if len(cut.sizes) != len(groups) or not all(groups):
                 raise NotVerifiable(f"needs a forward pass before each optimizer step: steps came after {cut.sizes}")
+        if self.feed is Feed.WINDOW:
+            _refuse_others(cuts, rows)
         whole = self._whole(groups, rows[:1], setting)
         full = [
             n
@@ -88,6 +115,10 @@ class LoopSubject:
         chosen = [*full, ends] if is_short else full
         expected = [whole.gradients[n] for n in chosen]
         return Pair([[cut.gradients[n] for n in chosen] for cut in cuts], expected, ends if is_short else None)
+
+    def _cut(self, rows: Sequence[data.Row], steps: int) -> list[Sequence[data.Row]]:
+        """The rows of each item of the loader."""
+        return [[row] for row in rows] if self.feed is Feed.MICRO_BATCH else in_windows(rows, steps)
 
     def _whole(self, groups: Sequence[Sequence[data.Row]], more: Sequence[data.Row], setting: str) -> Captured:
         """Each window as one batch, in one process; `more` is a batch that is drawn ahead and never used."""
@@ -114,7 +145,8 @@ class LoopSubject:
                     captures = self._on_ranks(dealt, steps, setting)
                 break
             except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
-                self._leave_out(error)
+                if not (gives_up(error) and self.context.recorder.choose()):
+                    self._leave_out(error)
         for capture in captures:
             if len(capture.gradients) < FULL_WINDOWS:
                 raise NotVerifiable(f"needs an optimizer step in each window: {len(capture.gradients)} were reached")
@@ -131,7 +163,7 @@ class LoopSubject:
 
     def _execute(self, context: Context, groups: Sequence[Sequence[data.Row]], steps: int, setting: str) -> Captured:
         head = "sequence" if setting == PER_EXAMPLE else self.reading.head or "causal"
-        run = Execution(self.reading, context, groups, steps, head)
+        run = Execution(self.reading, context, groups, steps, head, self.feed)
         torch.manual_seed(context.job.seed)
         run.execute(frozenset(self.left_out))
         return run.capture.captured
@@ -153,6 +185,25 @@ class LoopSubject:
         self.left_out.add(statement.lineno)
         text = self.reading.module.line(statement.lineno)
         self.context.recorder.assume(f"line {statement.lineno} left out, it fails here and reaches no gradient: {text}")
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether the loop ran, and only the way in which it was fed is refused."""
+    return isinstance(error, NotVerifiable) and "under control" in str(error)
+
+
+def _without_empty(cuts: Sequence[Captured], rows: Sequence[data.Row]) -> None:
+    """A last window with fewer rows than parts is no window that the loop would be given: it is not looked at."""
+    if all(cut.seen and not _rows_seen(cut.seen[-1], rows) for cut in cuts):
+        for cut in cuts:
+            del cut.seen[-1], cut.sizes[-1], cut.gradients[-1]
+
+
+def _refuse_others(cuts: Sequence[Captured], rows: Sequence[data.Row]) -> None:
+    """A window was to be split: each forward pass saw one of its rows."""
+    for ids in (each for cut in cuts for window in cut.seen for each in window):
+        if len(_rows_seen([ids], rows)) > 1:
+            raise NotVerifiable("needs the size of its micro-batches under control: a forward pass saw several rows")
 
 
 def _rows_seen(window: Sequence[torch.Tensor], rows: Sequence[data.Row]) -> list[data.Row]:

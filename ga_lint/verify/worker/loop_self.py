@@ -11,6 +11,8 @@ from typing import Protocol
 from torch import nn
 
 from ga_lint.verify.worker.callers import is_costly
+from ga_lint.verify.worker.declared import optional
+from ga_lint.verify.worker.heirs import heir, is_abstract
 from ga_lint.verify.worker.namespace import Namespace
 from ga_lint.verify.worker.sources import Function, dotted, last, statements
 from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Unknown
@@ -40,6 +42,7 @@ class SelfStandIn:
         value = bindings.bind(f"self.{name}")
         if value is MISSING:
             value = self._method(name, ancestry)
+            ancestry = self.__dict__["_ga"][1]
             if value is not MISSING and not isinstance(value, _Computed):
                 return value  # never stored: a property may change
         if isinstance(value, _Computed):
@@ -58,8 +61,21 @@ class SelfStandIn:
         for space, owner in ancestry:
             for method in owner.body:
                 if isinstance(method, Function) and method.name == name:
+                    if is_abstract(method) and (inherited := self._inherited(name, space, owner)) is not MISSING:
+                        return inherited
                     return self._bound(space, method)
         return MISSING
+
+    def _inherited(self, name: str, space: Namespace, owner: ast.ClassDef) -> object:
+        """The method of a class that is made from the abstract one; from now on this is an instance of it."""
+        found = heir(space, owner, name)
+        if found is None:
+            return MISSING
+        place, node = found
+        space.loader.recorder.assume(f"{owner.name} is abstract: {node.name} of {place.module.path.name} is run")
+        bindings, ancestry, first = self.__dict__["_ga"]
+        self.__dict__["_ga"] = (bindings, (found, *ancestry), first)
+        return self._method(name, (found,))
 
     def _bound(self, space: Namespace, method: ast.FunctionDef | ast.AsyncFunctionDef) -> object:
         decorators = {last(dotted(d)) for d in method.decorator_list}
@@ -75,6 +91,7 @@ class SelfStandIn:
 
     def _from_setup(self, name: str, ancestry: tuple[tuple[Namespace, ast.ClassDef], ...]) -> object:
         """The value that `__init__` gives the attribute, where it can be computed."""
+        is_none = False
         for space, owner in ancestry:
             for method in owner.body:
                 if isinstance(method, Function) and method.name in _SETUPS:
@@ -89,7 +106,10 @@ class SelfStandIn:
                             continue
                         if value is not None and not isinstance(value, Unknown):
                             return value.double() if isinstance(value, nn.Module) else value
-        return MISSING
+                        is_none |= value is None and name in optional(space.module)
+        if is_none:
+            ancestry[0][0].loader.recorder.assume(f"`self.{name}` is None: the code asks whether it is")
+        return None if is_none else MISSING
 
 
 class _Computed:

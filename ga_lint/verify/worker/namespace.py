@@ -6,6 +6,7 @@ import ast
 import contextlib
 import copy
 import importlib
+import logging
 import posixpath
 import re
 import types
@@ -25,7 +26,7 @@ from ga_lint.verify.worker.sources import (
     module_file,
     read_module,
 )
-from ga_lint.verify.worker.stand_ins import MISSING, Guess, NotVerifiable, Recorder, Unknown
+from ga_lint.verify.worker.stand_ins import MISSING, Guess, NotVerifiable, Quiet, Recorder, Unknown
 from ga_lint.verify.worker.unpacking import unpack, with_passages
 
 _KERNEL = re.compile(r"^(Fused|Liger|Flash|Triton)\w*Loss$")  # its own code runs on a GPU only
@@ -113,6 +114,8 @@ class Namespace(dict[str, object]):
         return {*self._definitions, *self.module.top}
 
     def stand_in(self, name: str) -> object:
+        if name in self.loader.recorder.chosen:
+            return self.loader.recorder.chosen[name]
         value = self.loader.guess(name)
         return Unknown(name, self.loader.recorder, self.loader.guess) if value is MISSING else value
 
@@ -242,6 +245,8 @@ class Namespace(dict[str, object]):
         target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
         try:
             value = self.evaluate(statement.value)
+            if isinstance(value, logging.Logger):  # the project may have given its own more methods
+                return Quiet()
             if isinstance(target, ast.Name):
                 return MISSING if isinstance(value, Unknown) or _is_options(value) else value
             if isinstance(target, ast.Tuple) and all(isinstance(e, ast.Name) for e in target.elts):

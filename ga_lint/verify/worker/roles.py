@@ -19,7 +19,7 @@ PROGRESS = re.compile(r"^t?qdm|progress|pbar|^trange", re.I)
 _OPTIMIZER = re.compile(r"optim|^opt$|_opt$|^opt_|^optims?$", re.I)
 _SCHEDULER = re.compile(r"sched|^lr_", re.I)
 _NOT_A_FORWARD = re.compile(
-    r"save|load|eval|unwrap|get_|set_|prepare|log|build|create|len|generate|valid|test|count|param|wrap|sync|check|step|grad|train_",
+    r"save|load|eval|unwrap|get_|set_|prepare|log|build|create|len|generate|valid|test|count|param|wrap|sync|check|step|grad|train_|loss",
     re.I,
 )
 _UNWRAPS = re.compile(r"^_?unwrap(ped)?(_model)?$|^de_?parallel$")  # some descend as long as there is a `module`
@@ -97,7 +97,7 @@ def infer(
                     roles.setdefault(optimizer, "optimizer")
     own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     for name in found.called:
-        role = _by_call(name)
+        role = _by_call(name) or _by_arguments(name, found.called[name])
         is_own = name.removeprefix("self.") in own and role == "model"  # `self.model_forward`, which is written here
         if name not in roles and role and not is_own:
             roles[name] = role
@@ -152,6 +152,14 @@ def _by_call(name: str) -> str | None:
     if MODEL.search(part) and part != "forward" and not _NOT_A_FORWARD.search(part) and part[:1].islower():
         return "teacher" if _TEACHER.search(part) else "model"
     return None
+
+
+def _by_arguments(name: str, calls: Sequence[ast.Call]) -> str | None:
+    """Called with token ids and their mask by keyword: a model, whatever its name."""
+    if _NOT_A_FORWARD.search(last(name)) or not last(name)[:1].islower():
+        return None
+    given = ({keyword.arg for keyword in call.keywords} for call in calls)
+    return "model" if any({"input_ids", "attention_mask"} <= names for names in given) else None
 
 
 def _iterated(node: ast.For, loop: ast.AST, before: Mapping[str, Sequence[ast.stmt]]) -> Iterator[str]:

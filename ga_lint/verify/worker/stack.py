@@ -84,7 +84,7 @@ class Loader(list[Any]):
         return self
 
 
-class Feed:
+class Endless:
     """An endless iterator over the batches, also under the names that hand-written loaders use."""
 
     epoch = 0
@@ -92,7 +92,7 @@ class Feed:
     def __init__(self, batches: Sequence[Any]) -> None:
         self._batches, self._next = batches, itertools.cycle(batches)
 
-    def __iter__(self) -> Feed:
+    def __iter__(self) -> Endless:
         return self
 
     def __next__(self) -> Any:

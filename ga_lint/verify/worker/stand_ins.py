@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from enum import Enum
 from typing import NoReturn, Self
 
 Guess = Callable[[str], object]
@@ -32,9 +33,23 @@ class Recorder:
         self._assumptions: dict[str, None] = {}
         self.unknown: dict[str, None] = {}
         self.tested = ""  # the stand-in whose truth was asked for last
+        self._offered: dict[str, object] = {}  # what a stand-in was compared with first
+        self.chosen: dict[str, object] = {}  # the values that take the place of stand-ins
 
     def assume(self, text: str) -> None:
         self._assumptions.setdefault(text)
+
+    def offer(self, name: str, value: object) -> None:
+        self.tested = name
+        self._offered.setdefault(name, value)
+
+    def choose(self) -> bool:
+        """Give the stand-in that was compared last the first value that the code knows; False if it has one already."""
+        if self.tested not in self._offered or self.tested in self.chosen:
+            return False
+        value = self.chosen[self.tested] = self._offered[self.tested]
+        self.assume(f"`{self.tested}` taken as {value!r}: the code gives up on a value that it does not know")
+        return True
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -62,6 +77,8 @@ class Unknown:
         recorder.unknown.setdefault(name)
 
     def _part(self, name: str) -> object:
+        if name in self._recorder.chosen:
+            return self._recorder.chosen[name]
         value = self._guess(name) if self._guess is not None else MISSING
         return Unknown(name, self._recorder, self._guess) if value is MISSING else value
 
@@ -151,8 +168,8 @@ class Unknown:
         return id(self)
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, str | int | float):  # `if args.mode == "causal"`: the answer is a guess
-            self._recorder.tested = self._name
+        if isinstance(other, str | int | float | Enum):  # `if args.mode == "causal"`: the answer is a guess
+            self._recorder.offer(self._name, other)
         return self is other
 
     def _compare(self, _: object) -> bool:

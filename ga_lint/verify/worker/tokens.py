@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ga_lint.verify.worker.data import PAD, VOCABULARY
-from ga_lint.verify.worker.stack import Feed
+from ga_lint.verify.worker.stack import Endless
 from ga_lint.verify.worker.stand_ins import NotVerifiable, Quiet
 
 
@@ -20,7 +20,7 @@ class Tokenizer(Quiet):
     vocab_size = VOCABULARY
 
     def __init__(self, batches: Sequence[Any] = ()) -> None:
-        self._feed = Feed(batches)
+        self._feed = Endless(batches)
 
     def __call__(self, *_: object, **__: object) -> Any:
         if not len(self._feed):
