@@ -193,8 +193,8 @@ def derived(batch: Batch, key: object) -> torch.Tensor | None:
             return ids[:, 1:]
         case "prompt mask":
             return mask[:, :1]
-        case "prompt lengths":  # the masked positions before the first target
-            return (labels != IGNORE).long().argmax(1) if labels.shape == ids.shape else None
+        case "prompt lengths":  # the masked positions before the first target; the first token is never predicted
+            return (labels != IGNORE).long().argmax(1).clamp(min=1) if labels.shape == ids.shape else None
         case "loss mask":
             return (labels != IGNORE).to(mask.dtype) if labels.shape == ids.shape else None
         case "attention mask":

@@ -17,10 +17,11 @@ from ga_lint.verify.worker.adapter import Watched
 from ga_lint.verify.worker.averaging import data_parallel
 from ga_lint.verify.worker.bookkeeping import without
 from ga_lint.verify.worker.data import Row
+from ga_lint.verify.worker.draws import SAME_DRAWS
 from ga_lint.verify.worker.engines import Accelerate, Engine, Fabric
 from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.feeds import Feed, Window, size_named
-from ga_lint.verify.worker.guesses import LIMITS, NEVER, drop_in, guess
+from ga_lint.verify.worker.guesses import LIMITS, NEVER, AnyShapeLoss, drop_in, guess, reductions_of
 from ga_lint.verify.worker.layout import ONE_TENSOR
 from ga_lint.verify.worker.lightning import LOADER_NAME, LOSS_OF, OPTIMIZER_NAME, loss_of
 from ga_lint.verify.worker.loop_self import SelfStandIn
@@ -106,6 +107,7 @@ class Execution:
         loop = without(copy.deepcopy(self.reading.slice.loop), left_out)
         loop = with_passages(Flatten().visit(self._replace.visit(loop)))
         code = compiled(ast.Module([loop], []), self.reading.module.path, "exec")
+        self.context.steady.same_draws = lambda: self.recorder.assume(SAME_DRAWS)
         with contextlib.suppress(Finished):
             exec(code, self.space)
 
@@ -260,8 +262,13 @@ class Execution:
         return lambda value, *_, **__: value
 
     def _cross_entropy(self, name: str) -> object:
-        self.recorder.assume(f"`{name}` is nn.CrossEntropyLoss()")
-        return nn.CrossEntropyLoss(ignore_index=self.reading.ignore)
+        reductions = reductions_of(last(name), self.reading.module)
+        if len(reductions) > 1:
+            return MISSING
+        (reduction,) = reductions or {"mean"}
+        told = f"reduction={reduction!r}" if reductions else ""
+        self.recorder.assume(f"`{name}` is nn.CrossEntropyLoss({told})")
+        return AnyShapeLoss(ignore_index=self.reading.ignore, reduction=reduction)
 
 
 def _without_labels(batch: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import re
 import sys
@@ -13,7 +14,7 @@ from ga_lint.verify.worker import ranks
 from ga_lint.verify.worker.configured import configured
 from ga_lint.verify.worker.data import IGNORE, LONGEST, PAD, VOCABULARY
 from ga_lint.verify.worker.declared import DEFAULT, declared, drawn, optional
-from ga_lint.verify.worker.sources import Module, last
+from ga_lint.verify.worker.sources import Module, dotted, last
 from ga_lint.verify.worker.stand_ins import MISSING, Recorder
 
 NEVER = 10**9
@@ -66,6 +67,7 @@ _QUIET: tuple[tuple[str, object], ...] = (  # harness values that nobody needs t
     (r"^(learning_rate|lr|min_lr|base_lr|max_lr)$", 1.0),
     (r"vocab_?size|n_vocab|ntokens?$", VOCABULARY),
     (r"^(pad|padding)(_token)?_?(id|idx|index)$|pad_token_id|pad_idx", PAD),
+    (r"^mask(_token)?_?(id|idx|index)$", VOCABULARY),  # no token of a row
     (r"ignore_?(index|idx|id|label)|label_pad", IGNORE),
     (r"batch_size|micro_batch|mbs$|^bs$", 1),
     (r"(seq|block|context|max)_?(len|length|size|seq_?len\w*)$", LONGEST),
@@ -87,9 +89,20 @@ _STRENGTH = re.compile(
     r"(_|\d|$)",
     re.I,
 )
-_DROP_IN = re.compile(r"^[A-Z]\w*CrossEntropyLoss$")  # kernels with the interface of torch's: Fused..., Liger...
+_DROP_IN = re.compile(r"^([A-Z]\w*)?CrossEntropyLoss$")  # kernels with the interface of torch's: Fused..., Liger...
 _ARGUMENTS = re.compile(r"(^|\.)(\w*args|\w*config|\w*cfg|conf|hparams|hps?|opts?|options|flags)(\.\w+)+$", re.I)
 _QUIET_COMPILED = tuple((re.compile(pattern, re.I), value) for pattern, value in _QUIET)
+
+
+def reductions_of(name: str, module: Module) -> set[str]:
+    """The `reduction=` with which the file makes what it keeps under this name."""
+    found: set[str] = set()
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Assign(targets=[target], value=ast.Call(keywords=given)) if last(dotted(target)) == name:
+                values = [k.value for k in given if k.arg == "reduction" and isinstance(k.value, ast.Constant)]
+                found |= {str(value.value) for value in values}
+    return found
 
 
 def drop_in(name: str, recorder: Recorder) -> object:

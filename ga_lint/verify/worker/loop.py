@@ -18,10 +18,11 @@ from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.execution import Execution
 from ga_lint.verify.worker.feeds import Feed, in_windows
 from ga_lint.verify.worker.heads import HEAD_GUESSED
-from ga_lint.verify.worker.measure import Pair, is_zero
+from ga_lint.verify.worker.measure import Pair, is_finite, is_zero
 from ga_lint.verify.worker.missing import gives_up
 from ga_lint.verify.worker.ranks import together
 from ga_lint.verify.worker.reading import read_loop
+from ga_lint.verify.worker.recognition import rows_seen
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stack import Captured
 from ga_lint.verify.worker.stand_ins import NotVerifiable
@@ -92,7 +93,7 @@ class LoopSubject:
         cuts = self._run([self._cut(each, steps) for each in dealt], steps, setting)
         if self.feed is Feed.WINDOW:
             _without_empty(cuts, rows)
-        shares = [[_rows_seen(window, rows) for window in cut.seen] for cut in cuts]  # of each rank
+        shares = [[rows_seen(window, rows) for window in cut.seen] for cut in cuts]  # of each rank
         groups = [[row for share in window for row in share] for window in zip(*shares, strict=False)]
         for cut in cuts:
             if len(cut.sizes) != len(groups) or not all(groups):
@@ -126,7 +127,7 @@ class LoopSubject:
         rows = [row for group in groups for row in group]
 
         def is_right(capture: Captured) -> bool:
-            return [set(_rows_seen(window, rows)) for window in capture.seen[: len(groups)]] == wanted
+            return [set(rows_seen(window, rows)) for window in capture.seen[: len(groups)]] == wanted
 
         (found,) = self._run([[*groups, more]], 1, setting)
         if not is_right(found):
@@ -150,6 +151,8 @@ class LoopSubject:
         for capture in captures:
             if len(capture.gradients) < FULL_WINDOWS:
                 raise NotVerifiable(f"needs an optimizer step in each window: {len(capture.gradients)} were reached")
+            if not all(map(is_finite, capture.gradients)):
+                raise NotVerifiable("needs a loss that is a number: its gradient is not finite")
             if is_zero(capture.gradients):
                 raise NotVerifiable("needs a loss that reaches the model: its gradient is zero")
         return captures
@@ -194,7 +197,7 @@ def _is_ours(error: BaseException) -> bool:
 
 def _without_empty(cuts: Sequence[Captured], rows: Sequence[data.Row]) -> None:
     """A last window with fewer rows than parts is no window that the loop would be given: it is not looked at."""
-    if all(cut.seen and not _rows_seen(cut.seen[-1], rows) for cut in cuts):
+    if all(cut.seen and not rows_seen(cut.seen[-1], rows) for cut in cuts):
         for cut in cuts:
             del cut.seen[-1], cut.sizes[-1], cut.gradients[-1]
 
@@ -202,20 +205,8 @@ def _without_empty(cuts: Sequence[Captured], rows: Sequence[data.Row]) -> None:
 def _refuse_others(cuts: Sequence[Captured], rows: Sequence[data.Row]) -> None:
     """A window was to be split: each forward pass saw one of its rows."""
     for ids in (each for cut in cuts for window in cut.seen for each in window):
-        if len(_rows_seen([ids], rows)) > 1:
+        if len(rows_seen([ids], rows)) > 1:
             raise NotVerifiable("needs the size of its micro-batches under control: a forward pass saw several rows")
-
-
-def _rows_seen(window: Sequence[torch.Tensor], rows: Sequence[data.Row]) -> list[data.Row]:
-    """The rows that the model was given in one window, once each; none when they are not ours."""
-    known = [(_text(row.ids.tolist()), row) for row in rows]
-    given = [_text(ids) for each in window if each.dim() == 2 for ids in each.tolist()]
-    # A part is enough: causal code often gives the model all but the last token.
-    return list(dict.fromkeys(row for part in given for text, row in known if part in text))
-
-
-def _text(ids: list[int]) -> str:
-    return "".join(f" {token}," for token in ids if token != data.PAD)
 
 
 def preload() -> None:

@@ -106,7 +106,8 @@ class SelfStandIn:
                             continue
                         if value is not None and not isinstance(value, Unknown):
                             return value.double() if isinstance(value, nn.Module) else value
-                        is_none |= value is None and name in optional(space.module)
+                        is_none |= _is_none(expression) and name in optional(space.module)
+        is_none = is_none and not any(_sets_later(owner, name) for _, owner in ancestry)
         if is_none:
             ancestry[0][0].loader.recorder.assume(f"`self.{name}` is None: the code asks whether it is")
         return None if is_none else MISSING
@@ -115,6 +116,16 @@ class SelfStandIn:
 class _Computed:
     def __init__(self, value: object) -> None:
         self.value = value
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def _sets_later(owner: ast.ClassDef, name: str) -> bool:
+    """Whether another method than those that set up gives the attribute a value."""
+    methods = (each for each in owner.body if isinstance(each, Function) and each.name not in _SETUPS)
+    return any(next(assigned(method, name), None) is not None for method in methods)
 
 
 def assigned(method: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Iterator[ast.expr]:

@@ -97,7 +97,7 @@ def infer(
                     roles.setdefault(optimizer, "optimizer")
     own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     for name in found.called:
-        role = _by_call(name) or _by_arguments(name, found.called[name])
+        role = _by_arguments(name, found.called[name]) or _by_call(name)
         is_own = name.removeprefix("self.") in own and role == "model"  # `self.model_forward`, which is written here
         if name not in roles and role and not is_own:
             roles[name] = role

@@ -15,6 +15,7 @@ class Tokenizer(Quiet):
 
     pad_token_id = PAD
     bos_token_id, eos_token_id, unk_token_id = 1, 2, 3
+    mask_token_id = VOCABULARY  # no token of a row
     padding_side = "right"
     pad_token, bos_token, eos_token = "<pad>", "<s>", "</s>"
     vocab_size = VOCABULARY
