@@ -157,7 +157,10 @@ _DERIVED = (
     (r"^(prompt|input|source|src|context|query|instruction)_?len(gth)?s?$", "prompt lengths"),
     (r"^responses?(_ids|_tokens)?$", "response"),
     (r"start_pos|end_pos|multi_?modal|image|pixel|audio|chosen|reject|prompt|score|reward|advantage|logp", ""),
-    (r"label_?mask|loss_?mask|loss_?weights|token_?weights|completion_mask|response_mask|target_mask|assistant_mask", "loss mask"),
+    (
+        r"label_?mask|loss_?mask|loss_?weights|token_?weights|completion_mask|response_mask|target_mask|assistant_mask",
+        "loss mask",
+    ),
     (r"mask", "attention mask"),
     (r"label|target|^(b?y|yb|tgt|gt|gold|trg)$|(^|_)(tgt|trg)(_|$)", "labels"),
     (r"position", "positions"),

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from ga_lint.verify.worker import data
+from ga_lint.verify.worker import data, ranks
 from ga_lint.verify.worker.adapter import Watched
 from ga_lint.verify.worker.averaging import data_parallel
 from ga_lint.verify.worker.bookkeeping import without
 from ga_lint.verify.worker.data import Row
-from ga_lint.verify.worker.draws import SAME_DRAWS
+from ga_lint.verify.worker.draws import OWN_DRAWS, Draws
 from ga_lint.verify.worker.engines import Accelerate, Engine, Fabric
 from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.feeds import Feed, Window, size_named
@@ -96,6 +96,7 @@ class Execution:
         self.capture = Capture(self.model, context.steady)
         for member in reading.model_members:
             self.model.extras[member] = Unknown(f"model.{member}", self.recorder)
+        self.draws_differ = self.drew = False
         self.feed, self._longest = feed, max(map(len, groups))
         self.batches = [self._item(group) for group in groups]
         self._replace = ReplaceSteps(reading.steps)
@@ -107,9 +108,17 @@ class Execution:
         loop = without(copy.deepcopy(self.reading.slice.loop), left_out)
         loop = with_passages(Flatten().visit(self._replace.visit(loop)))
         code = compiled(ast.Module([loop], []), self.reading.module.path, "exec")
-        self.context.steady.same_draws = lambda: self.recorder.assume(SAME_DRAWS)
+        self.context.steady.draws = Draws(self.draws_differ, self._first_row, self._note_draws)
         with contextlib.suppress(Finished):
             exec(code, self.space)
+
+    def _first_row(self) -> int:
+        """The place in its window, over all ranks, of the row that the next micro-batch begins with."""
+        return ranks.rank() * self.steps + self.capture.passes
+
+    def _note_draws(self) -> None:
+        self.recorder.assume(OWN_DRAWS)
+        self.drew = True
 
     def _namespace(self) -> Namespace:
         module, found = self.reading.module, self.reading.slice

@@ -41,11 +41,15 @@ def _heirs(space: Any, owner: ast.ClassDef, method: str) -> Iterator[tuple[Any, 
         is_own = path == space.module.path
         module = space.module if is_own else read_module(path) if _mentions(path, pattern) else None
         for node in module.tree.body if module is not None else ():
-            if isinstance(node, ast.ClassDef) and any(last(dotted(base)) == owner.name for base in node.bases):
-                if any(isinstance(m, Function) and m.name == method and not is_abstract(m) for m in node.body):
-                    place = space if is_own else space.loader.file(path)
-                    if place is not None:
-                        yield place, node
+            if isinstance(node, ast.ClassDef) and _writes_out(node, owner.name, method):
+                place = space if is_own else space.loader.file(path)
+                if place is not None:
+                    yield place, node
+
+
+def _writes_out(node: ast.ClassDef, base: str, method: str) -> bool:
+    methods = [each for each in node.body if isinstance(each, Function) and each.name == method]
+    return any(last(dotted(each)) == base for each in node.bases) and any(not is_abstract(each) for each in methods)
 
 
 def _nearby(path: Path, root: Path) -> Iterator[Path]:

@@ -49,6 +49,8 @@ class LoopSubject:
         )
         self.equal = self.reading.equal
         self.feed = self.reading.feeds[0]
+        self.draws = False  # whether it draws random numbers: what they decide differs from row to row
+        self._differ = False
         self._is_fed = False  # whether a run has shown that it is the right one
         if self.reading.head is None:
             context.recorder.assume(HEAD_GUESSED)
@@ -61,6 +63,9 @@ class LoopSubject:
 
     def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
         seed = self.context.job.seed
+        job = self.context.job
+        rows_differ = self.reading.equal is None or job.ragged is not None or job.rewritten is not None
+        self._differ, ragged = ragged, ragged and rows_differ
         dealt = data.dealt(ragged, seed, ranks) if ranks > 1 else [data.rows(ragged, seed)]
         return self._fed(dealt, STEPS, setting)
 
@@ -167,8 +172,10 @@ class LoopSubject:
     def _execute(self, context: Context, groups: Sequence[Sequence[data.Row]], steps: int, setting: str) -> Captured:
         head = "sequence" if setting == PER_EXAMPLE else self.reading.head or "causal"
         run = Execution(self.reading, context, groups, steps, head, self.feed)
+        run.draws_differ = self._differ
         torch.manual_seed(context.job.seed)
         run.execute(frozenset(self.left_out))
+        self.draws |= run.drew
         return run.capture.captured
 
     def _leave_out(self, error: BaseException) -> None:

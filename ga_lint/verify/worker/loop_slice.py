@@ -112,9 +112,9 @@ def _caller(module: Module, function: Function | None, *, needs_step: bool = Fal
     for loop in ast.walk(module.tree):
         if isinstance(loop, Loop):
             found = _sliced(module, loop, next(iter(module.functions_around(loop)), None))
-            if any(node is function for node in found.nodes):
-                if not needs_step or any(map(_steps, found.nodes)):
-                    return found
+            is_called = any(node is function for node in found.nodes)
+            if is_called and (not needs_step or any(map(_steps, found.nodes))):
+                return found
     return None
 
 

@@ -46,6 +46,7 @@ class LossOnlySubject:
 
     settings: tuple[str, ...] = (LOSS_ONLY,)
     raises: str | None = None
+    draws = False
     equal: str | None = None
     stack: str | None = None  # on ranks the loop matters
 

@@ -27,7 +27,7 @@ def missing(error: BaseException, path: str, recorder: Recorder) -> str:
 
 
 def gives_up(error: BaseException) -> bool:
-    """Whether the user's code itself says that it cannot go on, or runs into a name that no branch has given a value."""
+    """Whether the user's code itself says that it cannot go on, or meets a name that no branch has given a value."""
     frames = their_frames(error, "")
     told = bool(frames) and (frames[-1].line or "").strip().startswith(("raise ", "assert "))
     return isinstance(error, Exception) and (told or isinstance(error, UnboundLocalError))

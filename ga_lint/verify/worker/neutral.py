@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from torch.utils._device import _device_constructors
 from ga_lint.verify.worker import ranks
 from ga_lint.verify.worker.averaging import DataParallel
 from ga_lint.verify.worker.collectives import patch_distributed
-from ga_lint.verify.worker.draws import DRAWS, drawn
+from ga_lint.verify.worker.draws import DRAWS, Draws
 from ga_lint.verify.worker.stand_ins import NotVerifiable, Quiet
 
 NEUTRALISED = (
@@ -43,13 +42,11 @@ class Steady(torch.overrides.TorchFunctionMode):
         super().__init__()
         self.dtype, self.device = dtype, device.partition(":")[0]
         self.backwards = 0
-        self.same_draws: Callable[[], None] | None = None  # called when a draw was made the same for every row
+        self.draws: Draws | None = None  # what torch.rand and the like give while a loop runs
 
     def another(self) -> Steady:
         """The same for another thread: such a mode holds for the one that enters it."""
-        other = Steady(self.dtype, self.device)
-        other.same_draws = self.same_draws
-        return other
+        return Steady(self.dtype, self.device)
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -64,10 +61,9 @@ class Steady(torch.overrides.TorchFunctionMode):
                 return torch.Tensor.to(args[0], self.dtype)
             if name == "to":
                 return self._to(args, kwargs or {})
-        if self.same_draws is not None and name in DRAWS:
-            found = drawn(name, args, kwargs or {})
+        if self.draws is not None and name in DRAWS:
+            found = self.draws.drawn(name, args, kwargs or {})
             if found is not None:
-                self.same_draws()
                 return self._settled(found)
         options = {
             key: self._cast(value) for key, value in (kwargs or {}).items() if key not in ("device", "pin_memory")

@@ -44,7 +44,9 @@ class Reading:
     feeds: tuple[Feed, ...]  # what an item of its loader may be, the likeliest first
     unlabelled: bool  # the batches hold no labels: the loop adds its own to them
     stack: Distribution | None  # what puts the code on several ranks; None: it is a single process's
-    code: dict[tuple[int, bool], types.CodeType] = field(default_factory=dict)  # what was compiled in one run serves the others
+    code: dict[tuple[int, bool], types.CodeType] = field(
+        default_factory=dict
+    )  # what was compiled in one run serves the others
 
     @functools.cached_property
     def counted(self) -> frozenset[str]:

@@ -35,10 +35,15 @@ class Capture:
         self.captured = Captured()
         self._counted = steady.backwards
 
+    @property
+    def passes(self) -> int:
+        """The backward passes since the last step."""
+        return self.steady.backwards - self._counted
+
     def step(self) -> None:
         found = self.captured
         found.gradients.append(snapshot(self.model))
-        found.sizes.append(self.steady.backwards - self._counted)
+        found.sizes.append(self.passes)
         self._counted = self.steady.backwards
         found.seen.append([*self.model.seen])
         self.model.seen.clear()
