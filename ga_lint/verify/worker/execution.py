@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ga_lint.verify.worker import data, ranks
+from ga_lint.verify.worker import data, lightning, ranks
 from ga_lint.verify.worker.adapter import Watched
 from ga_lint.verify.worker.averaging import data_parallel
 from ga_lint.verify.worker.bookkeeping import without
@@ -63,6 +63,12 @@ _OF_LIGHTNING = {
     "self.optimizers": "optimizers",
     "self.lr_schedulers": "schedulers",
     "self.manual_backward": "backward",
+}
+_OF_A_TRAINER = {
+    "self.trainer": "trainer",
+    "self.all_gather": "gather",
+    "self.parameters": "parameters",
+    "self.named_parameters": "named parameters",
 }
 _BY_NAME = (  # for names that are not called: what they are when nothing else says so
     (LOADER, "loader"),
@@ -162,7 +168,7 @@ class Execution:
             batch["labels"] = torch.cat([batch["labels"][:, 1:], end], 1)
         if reading.unlabelled:
             batch = _without_labels(batch)
-        if reading.layout is None:
+        if reading.layout is None or self.feed is Feed.LIST:  # the layout was read from the list
             return batch
         if reading.layout == ONE_TENSOR:
             self.model.max_seq_length = self.model.config.longest = batch["input_ids"].shape[1] - 1
@@ -173,7 +179,8 @@ class Execution:
 
     def bind(self, name: str) -> object:
         """Names whose use gives them a role; a loss is taken from its definition first."""
-        role = _OF_LIGHTNING.get(name, "") or self.reading.roles.get(name, "loss")
+        driven = _OF_A_TRAINER if self.reading.slice.is_driven else {}
+        role = _OF_LIGHTNING.get(name) or driven.get(name) or self.reading.roles.get(name, "loss")
         if role in ("model", "engine") and _OTHER_HEAD.search(last(name)):
             raise NotVerifiable(f"needs the loss of `{name}`, which is not a language model's")
         if role == "loss" and _LIMIT.search(last(name)) and name not in self.reading.called | self.reading.counted:
@@ -199,6 +206,10 @@ class Execution:
             "batch function": lambda: Endless(self.batches).next_batch,
             "optimizers": lambda: lambda *_, **__: self.by_role("optimizer"),
             "schedulers": lambda: lambda *_, **__: Scheduler(),
+            "trainer": lambda: lightning.Trainer(self.steps),
+            "gather": lambda: lightning.all_gather,
+            "parameters": lambda: self.model.parameters,
+            "named parameters": lambda: self.model.named_parameters,
             "backward": lambda: lambda loss, *_, **__: loss.backward(),
             "accelerator": lambda: self._accelerate().accelerator,
             "optimizer": lambda: self._accelerate().optimizer if self._is_accelerated else Optimizer(self.capture),

@@ -93,11 +93,11 @@ class LoopSubject:
 
     def _pair(self, dealt: Sequence[Sequence[data.Row]], steps: int, setting: str) -> Pair:
         """Three full windows and a short last one, of the rows of one process or of each rank."""
-        dealt = [each[: FULL_WINDOWS * steps + steps // 2] for each in dealt]
+        # A window that is to be split always has all its rows.
+        short = 0 if self.feed is Feed.WINDOW else steps // 2
+        dealt = [each[: FULL_WINDOWS * steps + short] for each in dealt]
         rows = [row for each in dealt for row in each]
         cuts = self._run([self._cut(each, steps) for each in dealt], steps, setting)
-        if self.feed is Feed.WINDOW:
-            _without_empty(cuts, rows)
         shares = [[rows_seen(window, rows) for window in cut.seen] for cut in cuts]  # of each rank
         groups = [[row for share in window for row in share] for window in zip(*shares, strict=False)]
         for cut in cuts:
@@ -105,7 +105,7 @@ class LoopSubject:
                 raise NotVerifiable(f"needs a forward pass before each optimizer step: steps came after {cut.sizes}")
         if self.feed is Feed.WINDOW:
             _refuse_others(cuts, rows)
-        whole = self._whole(groups, rows[:1], setting)
+        whole = self._whole(groups, groups[0] if self.feed is Feed.WINDOW else rows[:1], setting)
         full = [
             n
             for n in range(len(groups))
@@ -200,13 +200,6 @@ class LoopSubject:
 def _is_ours(error: BaseException) -> bool:
     """Whether the loop ran, and only the way in which it was fed is refused."""
     return isinstance(error, NotVerifiable) and "under control" in str(error)
-
-
-def _without_empty(cuts: Sequence[Captured], rows: Sequence[data.Row]) -> None:
-    """A last window with fewer rows than parts is no window that the loop would be given: it is not looked at."""
-    if all(cut.seen and not rows_seen(cut.seen[-1], rows) for cut in cuts):
-        for cut in cuts:
-            del cut.seen[-1], cut.sizes[-1], cut.gradients[-1]
 
 
 def _refuse_others(cuts: Sequence[Captured], rows: Sequence[data.Row]) -> None:

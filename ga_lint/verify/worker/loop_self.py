@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import copy
 import types
 from collections.abc import Iterator
@@ -93,6 +94,11 @@ class SelfStandIn:
         """The value that `__init__` gives the attribute, where it can be computed."""
         is_none = False
         for space, owner in ancestry:
+            for expression in _of_class(owner, name):
+                with contextlib.suppress(Exception, NotVerifiable):  # the user's code may raise anything
+                    value = space.evaluate(expression)
+                    if not isinstance(value, Unknown):
+                        return value
             for method in owner.body:
                 if isinstance(method, Function) and method.name in _SETUPS:
                     for expression in assigned(method, name):
@@ -116,6 +122,13 @@ class SelfStandIn:
 class _Computed:
     def __init__(self, value: object) -> None:
         self.value = value
+
+
+def _of_class(owner: ast.ClassDef, name: str) -> Iterator[ast.expr]:
+    """What the class's body gives the name; a dataclass's default is one of its options, which are declared."""
+    for statement in owner.body:
+        if isinstance(statement, ast.Assign) and any(dotted(target) == name for target in statement.targets):
+            yield statement.value
 
 
 def _is_none(node: ast.expr) -> bool:

@@ -23,6 +23,7 @@ class LoopSlice:
     function: Function | None  # the function that the loop stands in
     owner: ast.ClassDef | None  # the class of that function
     nodes: tuple[ast.AST, ...]  # the loop, and the helpers it reaches
+    is_driven: bool = False  # the loop is Lightning's own
 
 
 def slice_loop(module: Module, scope: str, row: int | None, order_of: tuple[Module, int] | None) -> LoopSlice:
@@ -102,7 +103,7 @@ def _driven(module: Module, step: Function, automatic: bool) -> LoopSlice:
     if not isinstance(owner, ast.ClassDef):
         raise NotVerifiable(f"needs the class around `{step.name}` (line {step.lineno})")
     loop = driver(module, step, automatic)
-    return LoopSlice(loop, None, owner, tuple(_reached(module, loop, owner)))
+    return LoopSlice(loop, None, owner, tuple(_reached(module, loop, owner)), is_driven=True)
 
 
 def _caller(module: Module, function: Function | None, *, needs_step: bool = False) -> LoopSlice | None:

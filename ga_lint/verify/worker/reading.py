@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ga_lint.verify.worker import data
-from ga_lint.verify.worker.distribution import Distribution, distribution
+from ga_lint.verify.worker.distribution import LIGHTNING, Distribution, distribution
 from ga_lint.verify.worker.evidence import equal_counts, only_ids
 from ga_lint.verify.worker.feeds import Feed, feeds_of
 from ga_lint.verify.worker.heads import head_of
@@ -100,7 +100,9 @@ def read_loop(
         accelerator_divides=_accelerator_has_steps(module, found),
         feeds=feeds_of(found.loop, found.nodes, roles),
         unlabelled=_adds_labels(before.nodes),
-        stack=distribution(f"{source.text}\n{module.text}", frozenset(roles.values())),
+        stack=LIGHTNING
+        if found.is_driven
+        else distribution(f"{source.text}\n{module.text}", frozenset(roles.values())),
     )
 
 

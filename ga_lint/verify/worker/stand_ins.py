@@ -40,7 +40,6 @@ class Recorder:
         self._assumptions.setdefault(text)
 
     def offer(self, name: str, value: object) -> None:
-        self.tested = name
         self._offered.setdefault(name, value)
 
     def choose(self) -> bool:
@@ -71,6 +70,7 @@ class Unknown:
     _recorder: Recorder
     _guess: Guess | None
     _items: dict[str, object]
+    _is_computed = False  # it has been calculated with: what it is compared with is not its own value
 
     def __init__(self, name: str, recorder: Recorder, guess: Guess | None = None) -> None:
         self.__dict__.update(_name=name, _recorder=recorder, _guess=guess, _items={})
@@ -169,7 +169,9 @@ class Unknown:
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, str | int | float | Enum):  # `if args.mode == "causal"`: the answer is a guess
-            self._recorder.offer(self._name, other)
+            self._recorder.tested = self._name
+            if not self._is_computed:
+                self._recorder.offer(self._name, other)
         return self is other
 
     def _compare(self, _: object) -> bool:
@@ -180,7 +182,9 @@ class Unknown:
     def _arithmetic(self, other: object = None) -> Unknown:
         if _is_tensor(other):
             self._void()
-        return self
+        computed = Unknown(self._name, self._recorder, self._guess)
+        computed.__dict__["_is_computed"] = True
+        return computed
 
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _arithmetic
     __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __or__ = __ror__ = _arithmetic
