@@ -204,7 +204,10 @@ LOOPS = {
         "needs `criterion",
     ),
     "a kernel that is not there": (
-        loop("loss = fast_kernels.mean(model(**batch)) if FAST else model(**batch).loss", before=TRIED),
+        loop(
+            "if not FAST:\n    loss = model(**batch).loss\nelse:\n    loss = fast_kernels.mean(model(**batch).logits)",
+            before=TRIED,
+        ),
         WRONG,
         "",
     ),
