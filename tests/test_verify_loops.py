@@ -218,11 +218,28 @@ LOOPS = {
     ),
     "a model of any name": (
         loop(
+            "thing.train()\n"
             "loss = F.cross_entropy(thing(input_ids=batch['input_ids'], attention_mask=batch['attention_mask'])"
             ".logits[:, :-1].flatten(0, 1), batch['labels'][:, 1:].flatten())",
             name="thing",
         ),
         WRONG,
+        "",
+    ),
+    "a function of such arguments": (
+        loop("loss = score(input_ids=batch['input_ids'], attention_mask=batch['attention_mask']).loss"),
+        LACKS,
+        "needs `score()",
+    ),
+    "outputs as a tuple, the loss last": (loop("out = model(**batch)\nlogits, loss = out"), WRONG, ""),
+    "noise that is no row's": (
+        loop("noise = torch.rand(12, 7).mean()\nloss = model(**batch).loss * noise / noise.detach()"),
+        WRONG,
+        "",
+    ),
+    "noise of the batch alone": (
+        loop("loss = model(batch['input_ids']).logits[:, 0].pow(2).mean() * torch.rand(1)"),
+        CORRECT,
         "",
     ),
     "outputs as a tuple": (loop("loss, logits = model(**batch)"), WRONG, ""),

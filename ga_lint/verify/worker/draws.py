@@ -33,6 +33,7 @@ class Draws:
     """The numbers of one run of a loop; `first_row` tells which row of its window the next micro-batch begins with."""
 
     differ: bool
+    sizes: frozenset[int]  # how many rows a micro-batch may have
     first_row: Callable[[], int]
     noted: Callable[[], None]
 
@@ -69,7 +70,7 @@ class Draws:
     def _uniform(self, shape: torch.Size) -> torch.Tensor:
         if not shape:
             return torch.tensor(_OF_A_ROW[0])
-        first = self.first_row() if self.differ and not _is_of_one(shape) else None
+        first = self.first_row() if self.differ and shape[0] in self.sizes and not _is_of_one(shape) else None
         rows = [0 if first is None else first + place for place in range(shape[0])]
         if len(shape) == 1:
             return torch.tensor([_OF_A_ROW[row % len(_OF_A_ROW)] for row in rows])

@@ -103,6 +103,7 @@ class Execution:
         for member in reading.model_members:
             self.model.extras[member] = Unknown(f"model.{member}", self.recorder)
         self.draws_differ = self.drew = False
+        self._sizes = frozenset({1} if steps > 1 else map(len, groups))  # rows of a micro-batch
         self.feed, self._longest = feed, max(map(len, groups))
         self.batches = [self._item(group) for group in groups]
         self._replace = ReplaceSteps(reading.steps)
@@ -114,7 +115,7 @@ class Execution:
         loop = without(copy.deepcopy(self.reading.slice.loop), left_out)
         loop = with_passages(Flatten().visit(self._replace.visit(loop)))
         code = compiled(ast.Module([loop], []), self.reading.module.path, "exec")
-        self.context.steady.draws = Draws(self.draws_differ, self._first_row, self._note_draws)
+        self.context.steady.draws = Draws(self.draws_differ, self._sizes, self._first_row, self._note_draws)
         with contextlib.suppress(Finished):
             exec(code, self.space)
 

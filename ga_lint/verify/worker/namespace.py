@@ -146,8 +146,12 @@ class Namespace(dict[str, object]):
             if value is MISSING:
                 value = from_caller(self, self.function, name)
             default = self._parameters[name]
-            if value is MISSING and isinstance(default, ast.Constant):
-                return default.value
+            if isinstance(default, ast.Constant) and (
+                value is MISSING or (isinstance(value, Unknown) and default.value is not None)
+            ):
+                return (
+                    default.value
+                )  # what a caller gives is not known: of None it is known that it is not left as it is
             return self.stand_in(name) if value is MISSING else value
         if name not in self._definitions and self.outer is not None:
             return self.outer[name]

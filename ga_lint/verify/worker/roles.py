@@ -97,7 +97,7 @@ def infer(
                     roles.setdefault(optimizer, "optimizer")
     own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     for name in found.called:
-        role = _by_arguments(name, found.called[name]) or _by_call(name)
+        role = _by_arguments(name, found) or _by_call(name)
         is_own = name.removeprefix("self.") in own and role == "model"  # `self.model_forward`, which is written here
         if name not in roles and role and not is_own:
             roles[name] = role
@@ -154,12 +154,11 @@ def _by_call(name: str) -> str | None:
     return None
 
 
-def _by_arguments(name: str, calls: Sequence[ast.Call]) -> str | None:
-    """Called with token ids and their mask by keyword: a model, whatever its name."""
-    if _NOT_A_FORWARD.search(last(name)) or not last(name)[:1].islower():
-        return None
-    given = ({keyword.arg for keyword in call.keywords} for call in calls)
-    return "model" if any({"input_ids", "attention_mask"} <= names for names in given) else None
+def _by_arguments(name: str, found: Usage) -> str | None:
+    """Called with token ids and their mask by keyword, and told to train: a model, whatever its name."""
+    given = ({keyword.arg for keyword in call.keywords} for call in found.called[name])
+    is_model = found.members.get(name, set()) & {"train", "eval", "parameters", "named_parameters"}
+    return "model" if is_model and any({"input_ids", "attention_mask"} <= names for names in given) else None
 
 
 def _iterated(node: ast.For, loop: ast.AST, before: Mapping[str, Sequence[ast.stmt]]) -> Iterator[str]:
@@ -229,6 +228,8 @@ def _from_name(name: str, labelled: bool, positional: int, shifts: bool, nodes: 
             bare |= any(dotted(a) == name for a in node.args)
             if dotted(node.func) in (f"{name}.get", f"{name}.pop"):
                 members.add("loss")
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple) and dotted(node.value) == name:
+            members |= {"loss" for part in node.targets[0].elts if "loss" in last(dotted(part)).lower()}
     if members & {"loss", "logits", "last_hidden_state", "to_tuple"} or (item and labelled):
         return "output", True
     if "loss" in name.lower() and (labelled or positional >= 2 or "backward" in members):

@@ -40,8 +40,8 @@ def unpack(value: object, shape: Shape) -> object:
     if isinstance(value, Batch):
         Batch.apart = True
         return tuple(_part(value, each, place) for place, each in enumerate(shape))
-    if isinstance(value, Output):  # models returned tuples once; what only ours returns too comes last
-        return value.to_tuple()[: len(shape)]
+    if isinstance(value, Output):
+        return tuple(_result(value, each, place) for place, each in enumerate(shape))
     if isinstance(value, tuple | list) and len(value) == len(shape):
         return tuple(map(unpack, value, shape))
     return value
@@ -82,6 +82,17 @@ PASSAGES: dict[str, object] = {
     _VALUES: values,
     _MOVED: moved,
 }
+
+
+def _result(output: Output, name: Shape, place: int) -> object:
+    """Models returned tuples once: the part that its name tells, else the one in its place."""
+    for part in ("loss", "logits"):
+        if isinstance(name, str) and part.rstrip("s") in name.lower() and part in output:
+            return output[part]
+    parts = output.to_tuple()
+    if place >= len(parts):
+        raise NotVerifiable(f"needs the model's result number {place + 1}")
+    return parts[place]
 
 
 def _part(batch: Batch, shape: Shape, place: int) -> object:
