@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 
@@ -12,6 +13,7 @@ DEFAULT, CHOICE = "its declared default", "its first declared choice"
 Declared = dict[str, tuple[object, str]]  # the value, and what it is
 _DEEP = 2  # files away from the site: a script, its arguments module, that module's base
 _MOST_FILES = 40
+_OPTIONS = re.compile(r"(^|_)(args?|arguments?|conf|configs?|configuration|options?|params|settings|flags)($|_)")
 
 
 @cache
@@ -31,6 +33,10 @@ def declared(module: Module) -> Declared:
                     read = read_module(path)
                     following += [read] if read is not None else []
         files = following
+    for path in sorted(module.path.parent.glob("*.py")):  # options that only the script brings together with this file
+        read = read_module(path) if path not in seen and _OPTIONS.search(path.stem) else None
+        for name, value in _declared_in(read) if read is not None else ():
+            found.setdefault(name, value)
     return found
 
 

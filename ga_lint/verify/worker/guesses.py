@@ -38,11 +38,13 @@ LIMITS = (
     r"^(max|total|num|n)_?(train_|training_|global_|optimi[sz]ation_|update_|opt_)?"
     r"(steps?|iters|iterations|updates|iter|batches|tokens)$|train_iters|max_updates"
 )
+_CLIPPING = r"grad.*(clip|norm)|clip.*(grad|norm|value)|max_norm|^clip$|max_grad"
+_CLIPS = re.compile(_CLIPPING, re.I)
 # First match wins; matched against the last part of the dotted name.
 _QUIET: tuple[tuple[str, object], ...] = (  # harness values that nobody needs to hear about
     (r"^(device|dev|local_device|input_device|cuda_device)$|_device$", torch.device("cpu")),
     (r"device_type", "cpu"),
-    (r"grad.*(clip|norm)|clip.*(grad|norm|value)|max_norm|^clip$|max_grad", 1e9),
+    (_CLIPPING, 1e9),
     (
         r"^(log|save|eval|print|val|checkpoint|ckpt|report|sample|test|vis)\w*_(steps?|iters?|freq|interval|every|epochs?)$",
         NEVER,
@@ -134,6 +136,9 @@ def guess(name: str, module: Module, recorder: Recorder) -> object:
         return False
     if _RANK.search(part) or _RANKS.search(part):
         return ranks.rank() if _RANK.search(part) else ranks.count()
+    is_none = part in optional(module) or declared(module).get(part) == (None, DEFAULT)
+    if _CLIPS.search(part) and is_none:
+        return None  # clipping is neutralised; what it needs besides is not run
     for pattern, value in _QUIET_COMPILED:
         if pattern.search(part):
             return value
