@@ -24,6 +24,7 @@ _NOT_A_FORWARD = re.compile(
 )
 _UNWRAPS = re.compile(r"^_?unwrap(ped)?(_model)?$|^de_?parallel$")  # some descend as long as there is a `module`
 _TEACHER = re.compile(r"teacher|ref_model|reference|frozen", re.I)
+WRAPS = re.compile(r"share|window|prefetch", re.I)  # generators and classes of the user's around a loader
 _ITERATORS = (
     "enumerate",
     "iter",
@@ -76,7 +77,7 @@ def unwrap_iterable(expression: ast.expr) -> tuple[ast.expr, bool]:
     enumerated = False
     while isinstance(expression, ast.Call):
         name = last(dotted(expression.func))
-        known = name in _ITERATORS or PROGRESS.search(name) or "share" in name or "window" in name or "prefetch" in name
+        known = name in _ITERATORS or PROGRESS.search(name) or WRAPS.search(name)
         if not known or not expression.args:
             break
         enumerated |= name == "enumerate"
