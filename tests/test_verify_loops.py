@@ -242,6 +242,16 @@ LOOPS = {
         CORRECT,
         "",
     ),
+    "an option that is demanded": (
+        loop(PLAIN + "assert args.max_norm is not None\nloss = loss * args.max_norm / args.max_norm"),
+        WRONG,
+        "",
+    ),
+    "a branch for clipping": (
+        loop(PLAIN + "if args.max_norm is not None:\n    loss = loss + mystery(loss)"),
+        WRONG,
+        "",
+    ),
     "outputs as a tuple": (loop("loss, logits = model(**batch)"), WRONG, ""),
     "parts whose names a helper knows": (
         loop(
@@ -261,6 +271,34 @@ def test_loops(verifier: Verifier, name: str) -> None:
     verdict = verdict_of(verifier, source)
     assert verdict.outcome is outcome, verdict
     assert reason in (verdict.reason or "")
+
+
+SHARED = """
+class WithShare:
+    def __init__(self, loader, steps):
+        self.loader, self.steps = loader, steps
+
+    def __iter__(self):
+        batches = iter(self.loader)
+        while window := list(itertools.islice(batches, self.steps)):
+            counts = [float((labels[:, 1:] != -100).sum()) for _, labels in window]
+            for batch, count in zip(window, counts):
+                yield batch, count / sum(counts)
+"""
+
+
+def test_a_class_around_the_loader_is_run(verifier: Verifier) -> None:
+    body = "loss = F.cross_entropy(model(x).logits[:, :-1].flatten(0, 1), y[:, 1:].flatten(), ignore_index=-100)"
+    original = loop(body, over="(x, y)", before="import itertools")
+    weighed = loop(body, over="((x, y), share)", before=f"import itertools\n{SHARED}")
+    weighed = weighed.replace("in enumerate(loader)", "in enumerate(micro_batches)").replace("loss / accum_steps", "%s")
+    weighed = weighed.replace("    for step", "    micro_batches = WithShare(loader, accum_steps)\n    for step")
+    site = sites_in(Path("train.py"), original)[0]
+    found = {
+        loss: verifier.verify(replace(site, rewritten=weighed.replace("%s", loss))) for loss in ("loss * share", "loss")
+    }
+    assert found["loss * share"].outcome is Outcome.CONFIRMED, found["loss * share"]
+    assert found["loss"].outcome is Outcome.REFUTED, found["loss"]
 
 
 BASE = f"""{HEAD}

@@ -47,6 +47,7 @@ def optional(module: Module) -> frozenset[str]:
     One that is also calculated with where no such test stands around is needed there.
     """
     tested = [n for n in ast.walk(module.tree) if isinstance(n, ast.Compare) and _is_none(n.comparators[0])]
+    tested = [n for n in tested if not isinstance(module.parents.get(id(n)), ast.Assert)]  # that is a demand
     names = {last(dotted(test.left)) for test in tested}
     for node in ast.walk(module.tree):  # `name = args.loss_name`, then `name is None`
         if isinstance(node, ast.Assign) and last(dotted(node.targets[0])) in names:
