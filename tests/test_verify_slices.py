@@ -131,9 +131,9 @@ LOOPS = {
         "",
     ),
     "a choice that nobody offers": (
-        loop("if args.layout == 'dense':\n    " + PLAIN + "else:\n    raise ValueError(args.layout)"),
+        loop("if args.layout == wanted():\n    " + PLAIN + "else:\n    raise ValueError(args.layout)"),
         LACKS,
-        "needs `args.layout`: ValueError",
+        "ValueError",
     ),
     "an option that may be None": (
         loop(PLAIN + "if args.extra_loss is not None:\n    loss = loss + missing_term(args.extra_loss)"),

@@ -6,7 +6,7 @@ Loops log, evaluate and save; what those lines need (a tokenizer, a metric, a fi
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ga_lint.verify.worker.sources import bound_names, dotted, last
 
@@ -14,13 +14,16 @@ _ESSENTIAL_CALLS = frozenset(
     {"backward", "manual_backward", "step", "zero_grad", "unscale_", "update", "mul_", "div_", "accumulate", "no_sync"}
 )
 
+_IN_HELPERS = frozenset({"backward", "manual_backward", "step", "zero_grad"})
 
-def failing_statement(loop: ast.stmt, row: int) -> ast.stmt | None:
-    """The smallest statement of the loop around `row` that can be left out, or None."""
+
+def failing_statement(loop: ast.stmt, row: int, reached: Sequence[ast.AST] = ()) -> ast.stmt | None:
+    """The smallest statement of the loop around `row` that can be left out, or None; `reached`: what the loop calls."""
     path = list(_around(loop, row))
-    needed = _needed(loop)
+    essential = _ESSENTIAL_CALLS | _helpers(reached)
+    needed = _needed(loop, essential)
     for statement in reversed(path[1:]):
-        if _is_essential(statement):
+        if _is_essential(statement, essential):
             continue
         if _is_evaluation(statement) or not set(_binds(statement)) & needed:
             return statement
@@ -55,9 +58,20 @@ def _around(node: ast.AST, row: int) -> Iterator[ast.stmt]:
             yield from _around(child, row)
 
 
-def _is_essential(statement: ast.AST) -> bool:
+def _helpers(reached: Sequence[ast.AST]) -> frozenset[str]:
+    """The functions that do the loop's backward or step for it, themselves or through others."""
+    functions = [node for node in reached if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    found: frozenset[str] = frozenset()
+    while True:
+        more = found | {f.name for f in functions if _is_essential(f, _IN_HELPERS | found)}
+        if more == found:
+            return found
+        found = more
+
+
+def _is_essential(statement: ast.AST, essential: frozenset[str]) -> bool:
     calls = (n for n in ast.walk(statement) if isinstance(n, ast.Call))
-    return any(last(dotted(call.func)) in _ESSENTIAL_CALLS or _is_chained(call) for call in calls)
+    return any(last(dotted(call.func)) in essential or _is_chained(call, essential) for call in calls)
 
 
 def _is_evaluation(statement: ast.stmt) -> bool:
@@ -68,22 +82,22 @@ def _is_evaluation(statement: ast.stmt) -> bool:
     return bool(calls & {"eval", "no_grad", "inference_mode"})
 
 
-def _is_chained(call: ast.Call) -> bool:
+def _is_chained(call: ast.Call, essential: frozenset[str]) -> bool:
     """`scaler.scale(loss).backward()`: a method of a call's result has no dotted name."""
-    return isinstance(call.func, ast.Attribute) and call.func.attr in _ESSENTIAL_CALLS
+    return isinstance(call.func, ast.Attribute) and call.func.attr in essential
 
 
-def _needed(loop: ast.stmt) -> set[str]:
+def _needed(loop: ast.stmt, essential: frozenset[str]) -> set[str]:
     """The names that essential statements depend on, through all that is assigned in the loop."""
     simple = [n for n in ast.walk(loop) if isinstance(n, ast.stmt) and not hasattr(n, "body")]
-    needed = {name for s in simple if _is_essential(s) for name in _loads(s)}
+    needed = {name for s in simple if _is_essential(s, essential) for name in _loads(s)}
     for node in ast.walk(loop):
         match node:
-            case ast.If(test=test) | ast.While(test=test) if _is_essential(node):
+            case ast.If(test=test) | ast.While(test=test) if _is_essential(node, essential):
                 needed |= _loads(test)
-            case ast.With(items=items) if _is_essential(node):
+            case ast.With(items=items) if _is_essential(node, essential):
                 needed |= {name for item in items for name in _loads(item.context_expr)}
-            case ast.For(iter=iterable) if _is_essential(node):
+            case ast.For(iter=iterable) if _is_essential(node, essential):
                 needed |= _loads(iterable)
     while True:
         more = {name for s in simple if needed & set(_binds(s)) for name in _loads(s)} - needed

@@ -23,6 +23,7 @@ def from_caller(space: Any, function: Function | None, name: str) -> object:
     if function is None or (id(function), name) in loader.passing:
         return MISSING
     loader.passing.add((id(function), name))
+    unknown: object = MISSING
     try:
         for call, expression in passed(space.module, function, name):
             if is_costly(expression):
@@ -31,11 +32,13 @@ def from_caller(space: Any, function: Function | None, name: str) -> object:
                 loader.calls[id(call)] = _around(space, call)
             with contextlib.suppress(Exception, NotVerifiable):
                 value: object = loader.calls[id(call)].evaluate(expression)
-                if value is not None and not isinstance(value, Unknown):
+                if isinstance(value, Unknown):
+                    unknown = value
+                elif value is not None:
                     return value
     finally:
         loader.passing.discard((id(function), name))
-    return MISSING
+    return unknown  # better than a default that this caller does not leave as it is
 
 
 def _around(space: Any, call: ast.Call) -> Any:
@@ -50,12 +53,35 @@ def _around(space: Any, call: ast.Call) -> Any:
 
 def runs(space: Any, name: str, statement: ast.stmt) -> bool:
     """Whether the branch that the statement stands in is taken, as far as its tests can be evaluated."""
+    if _is_untried(space, statement):
+        return False
     for test, wanted in conditions(space.module, statement):
         if name in loaded_names(test) or is_costly(test):
             continue
         with contextlib.suppress(Exception, NotVerifiable):
             if bool(space.evaluate(test)) is not wanted:
                 return False
+    return True
+
+
+def _is_untried(space: Any, statement: ast.stmt) -> bool:
+    """Whether it stands in the part of a `try` around an import that is not reached: the library is there, or not."""
+    inner: ast.AST = statement
+    outer = space.module.parents.get(id(inner))
+    while outer is not None and not isinstance(outer, Function | ast.ClassDef | ast.Lambda):
+        if isinstance(outer, ast.Try) and not any(inner is each for each in outer.finalbody):
+            is_there = all(_is_importable(space, each) for each in outer.body)
+            if is_there is isinstance(inner, ast.ExceptHandler):
+                return True
+        inner, outer = outer, space.module.parents.get(id(outer))
+    return False
+
+
+def _is_importable(space: Any, statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Import):
+        return not any(isinstance(space.imported_module(each.name, 0), Unknown) for each in statement.names)
+    if isinstance(statement, ast.ImportFrom):
+        return not isinstance(space.imported_module(statement.module or "", statement.level), Unknown)
     return True
 
 
@@ -80,7 +106,16 @@ def passed(module: Module, function: Function, parameter: str) -> Iterator[tuple
 
 
 def _calls(module: Module, name: str) -> list[ast.Call]:
-    return [n for n in ast.walk(module.tree) if isinstance(n, ast.Call) and last(dotted(n.func)) == name]
+    """The calls by this name, or by one that stands for it: `inner = retried(self._inner)`, then `inner(args=args)`."""
+    names = {name}
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=other)], value=ast.Call(args=given)):
+                if any(last(dotted(argument)) == name for argument in given):
+                    names.add(other)
+            case ast.Assign(targets=[ast.Name(id=other)], value=value) if last(dotted(value)) == name:
+                names.add(other)
+    return [n for n in ast.walk(module.tree) if isinstance(n, ast.Call) and last(dotted(n.func)) in names]
 
 
 def conditions(module: Module, statement: ast.stmt) -> Iterator[tuple[ast.expr, bool]]:
@@ -90,6 +125,4 @@ def conditions(module: Module, statement: ast.stmt) -> Iterator[tuple[ast.expr, 
     while outer is not None and not isinstance(outer, Function | ast.ClassDef | ast.Lambda):
         if isinstance(outer, ast.If) and inner is not outer.test:
             yield outer.test, any(inner is each for each in outer.body)
-        elif isinstance(outer, ast.ExceptHandler):
-            yield ast.Constant(False), True
         inner, outer = outer, module.parents.get(id(outer))

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as distributed
+from torch.distributed import device_mesh
 
 from ga_lint.verify.worker import ranks
 from ga_lint.verify.worker.stand_ins import NotVerifiable, Quiet
@@ -17,7 +18,8 @@ from ga_lint.verify.worker.stand_ins import NotVerifiable, Quiet
 _NOTHING = "init_process_group destroy_process_group new_group breakpoint"
 _MISSING = "all_to_all all_to_all_single send recv isend irecv batch_isend_irecv reduce_scatter"
 
-_REAL: dict[str, Any] = {}
+_OWNERS = (distributed, device_mesh)
+_REAL: dict[tuple[Any, str], Any] = {}
 
 
 class _Work(Quiet):
@@ -35,23 +37,25 @@ def patch_distributed() -> None:
     given |= dict.fromkeys(_NOTHING.split(), lambda *_, **__: None)
     given |= {name: functools.partial(_refuse, name) for name in _MISSING.split()}
     given |= {"monitored_barrier": barrier, "is_available": lambda: True, "get_backend": lambda *_, **__: "gloo"}
+    given["init_device_mesh"] = Mesh
     for name, value in given.items():
-        if hasattr(distributed, name):
-            _REAL.setdefault(name, getattr(distributed, name))
-            setattr(distributed, name, value)
+        for owner in _OWNERS:
+            if hasattr(owner, name):
+                _REAL.setdefault((owner, name), getattr(owner, name))
+                setattr(owner, name, value)
 
 
 @contextlib.contextmanager
 def real_distributed() -> Iterator[None]:
     """torch.distributed's own functions again: this process is a rank that has met the others."""
-    found = {name: getattr(distributed, name) for name in _REAL}
-    for name, value in _REAL.items():
-        setattr(distributed, name, value)
+    found = {(owner, name): getattr(owner, name) for owner, name in _REAL}
+    for (owner, name), value in _REAL.items():
+        setattr(owner, name, value)
     try:
         yield
     finally:
-        for name, value in found.items():
-            setattr(distributed, name, value)
+        for (owner, name), value in found.items():
+            setattr(owner, name, value)
 
 
 def combined(values: Sequence[torch.Tensor], op: object = "sum") -> torch.Tensor:
@@ -71,6 +75,24 @@ def exchanged(what: str, value: Any) -> list[Any]:
     group = ranks.here()
     mine = value.detach().clone() if isinstance(value, torch.Tensor) else value
     return [mine] if group is None else group.exchange(what, mine)
+
+
+class Mesh(Quiet):
+    """A device mesh, however many dimensions are asked for: all ranks are data-parallel ones."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def __getitem__(self, _: object) -> Mesh:
+        return self
+
+    def size(self, *_: object) -> int:
+        return ranks.count()
+
+    def get_local_rank(self, *_: object) -> int:
+        return ranks.rank()
+
+    get_rank = get_local_rank
 
 
 def _done(*, async_op: bool) -> _Work | None:

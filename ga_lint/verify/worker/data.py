@@ -155,8 +155,12 @@ _DERIVED = (
     (r"^prompts?(_input)?(_ids)?$", "prompt"),
     (r"^prompt_(attention_)?mask$", "prompt mask"),
     (r"^(prompt|input|source|src|context|query|instruction)_?len(gth)?s?$", "prompt lengths"),
-    (r"start_pos|end_pos|image|pixel|audio|chosen|reject|prompt|score|reward|advantage|logp", ""),
-    (r"label_?mask|loss_?mask|completion_mask|response_mask|target_mask|assistant_mask", "loss mask"),
+    (r"^responses?(_ids|_tokens)?$", "response"),
+    (r"start_pos|end_pos|multi_?modal|image|pixel|audio|chosen|reject|prompt|score|reward|advantage|logp", ""),
+    (
+        r"label_?mask|loss_?mask|loss_?weights|token_?weights|completion_mask|response_mask|target_mask|assistant_mask",
+        "loss mask",
+    ),
     (r"mask", "attention mask"),
     (r"label|target|^(b?y|yb|tgt|gt|gold|trg)$|(^|_)(tgt|trg)(_|$)", "labels"),
     (r"position", "positions"),
@@ -166,12 +170,21 @@ _DERIVED = (
 )
 
 
+# Of a preference the one answer is the batch itself, and the other one has other tokens of the same lengths.
+_PAIR = re.compile(r"(?:^|_)(?:(?P<kept>chosen|accepted|preferred)|rejected|reject|dispreferred)(?:_|$)", re.I)
+
+
 def derived(batch: Batch, key: object) -> torch.Tensor | None:
     """What an item of that name would hold, or None when its name says nothing."""
     if not isinstance(key, str):
         return None
     if dict.__contains__(batch, key):
         return batch[key]  # type: ignore[no-any-return]
+    pair = _PAIR.search(key)
+    if pair is not None:
+        Batch.apart = True
+        base = batch if pair["kept"] else variant(batch, 1)
+        return derived(base, _PAIR.sub(lambda m: "_" if m.start() and m.end() < len(key) else "", key) or "ids")
     meaning = next((meaning for pattern, meaning in _DERIVED if re.search(pattern, key, re.I)), "")
     ids: torch.Tensor = batch["input_ids"]
     labels: torch.Tensor = batch.get("labels", ids)
@@ -179,10 +192,12 @@ def derived(batch: Batch, key: object) -> torch.Tensor | None:
     match meaning:
         case "prompt":  # its first column: what the labels mask beyond that, they still mask
             return ids[:, :1]
+        case "response":  # all but that column: its mask is the end of the batch's
+            return ids[:, 1:]
         case "prompt mask":
             return mask[:, :1]
-        case "prompt lengths":  # the masked positions before the first target
-            return (labels != IGNORE).long().argmax(1) if labels.shape == ids.shape else None
+        case "prompt lengths":  # the masked positions before the first target; the first token is never predicted
+            return (labels != IGNORE).long().argmax(1).clamp(min=1) if labels.shape == ids.shape else None
         case "loss mask":
             return (labels != IGNORE).to(mask.dtype) if labels.shape == ids.shape else None
         case "attention mask":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from functools import cache
 
@@ -12,6 +13,7 @@ DEFAULT, CHOICE = "its declared default", "its first declared choice"
 Declared = dict[str, tuple[object, str]]  # the value, and what it is
 _DEEP = 2  # files away from the site: a script, its arguments module, that module's base
 _MOST_FILES = 40
+_OPTIONS = re.compile(r"(^|_)(args?|arguments?|conf|configs?|configuration|options?|params|settings|flags)($|_)")
 
 
 @cache
@@ -31,18 +33,50 @@ def declared(module: Module) -> Declared:
                     read = read_module(path)
                     following += [read] if read is not None else []
         files = following
+    for path in sorted(module.path.parent.glob("*.py")):  # options that only the script brings together with this file
+        read = read_module(path) if path not in seen and _OPTIONS.search(path.stem) else None
+        for name, value in _declared_in(read) if read is not None else ():
+            found.setdefault(name, value)
     return found
 
 
 @cache
 def optional(module: Module) -> frozenset[str]:
-    """The names of values that the file compares with None: options that need not be given."""
+    """The names of values that the file compares with None: options that need not be given.
+
+    One that is also calculated with where no such test stands around is needed there.
+    """
     tested = [n for n in ast.walk(module.tree) if isinstance(n, ast.Compare) and _is_none(n.comparators[0])]
+    tested = [n for n in tested if not isinstance(module.parents.get(id(n)), ast.Assert)]  # that is a demand
     names = {last(dotted(test.left)) for test in tested}
     for node in ast.walk(module.tree):  # `name = args.loss_name`, then `name is None`
         if isinstance(node, ast.Assign) and last(dotted(node.targets[0])) in names:
             names.add(last(dotted(node.value)))
-    return frozenset(names - {""})
+    return frozenset(names - {""} - set(_calculated(module)))
+
+
+def _calculated(module: Module) -> Iterator[str]:
+    """The names of operands that no test for None guards."""
+    for node in ast.walk(module.tree):
+        for operand in (node.left, node.right) if isinstance(node, ast.BinOp) else ():
+            name = last(dotted(operand))
+            if name and not any(name in _tests(outer) for outer in _around(module, operand)):
+                yield name
+
+
+def _around(module: Module, node: ast.AST) -> Iterator[ast.AST]:
+    outer = module.parents.get(id(node))
+    while outer is not None:
+        yield outer
+        outer = module.parents.get(id(outer))
+
+
+def _tests(node: ast.AST) -> set[str]:
+    """What a branch asks about."""
+    if not isinstance(node, ast.If | ast.IfExp | ast.BoolOp | ast.While):
+        return set()
+    asked: list[ast.expr] = node.values if isinstance(node, ast.BoolOp) else [node.test]
+    return {last(dotted(each)) for test in asked for each in ast.walk(test)}
 
 
 @cache
@@ -91,7 +125,8 @@ def _option(call: ast.Call) -> Iterator[tuple[str, tuple[object, str]]]:
         name = str(given)
     name = name.replace("-", "_")
     action = next(iter(_literal(options.get("action"))), None)
-    if "default" in options:
+    is_required = True in _literal(options.get("required"))  # a default of None beside it is never seen
+    if "default" in options and not (is_required and None in _literal(options["default"])):
         for value in _literal(options["default"]):
             yield name, (value, DEFAULT)
     elif action in ("store_true", "store_false"):

@@ -29,6 +29,9 @@ class Distribution:
     takes: str | None
 
 
+LIGHTNING = Distribution("Lightning averages the gradients", "mean")
+
+
 def distribution(text: str, roles: frozenset[str]) -> Distribution | None:
     """What the file says, and which libraries the loop uses; None for code of a single process."""
     for role, (library, word) in _LIBRARIES.items():

@@ -37,11 +37,12 @@ class Engine(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.inner(*args, **kwargs)
 
-    def backward(self, loss: Any, *_: object, **__: object) -> None:
+    def backward(self, loss: Any, *_: object, **__: object) -> Any:
         if self._closed:
             self.inner.zero_grad()
         (loss / self.steps).backward()
         self._closed = not self._gated and self.is_gradient_accumulation_boundary()
+        return loss  # as given, for what is logged
 
     def set_gradient_accumulation_boundary(self, is_boundary: bool) -> None:
         self._told = bool(is_boundary)

@@ -35,6 +35,7 @@ class Subject(Protocol):
 
     settings: tuple[str, ...]
     raises: str | None  # the error that the original ends with as it stands
+    draws: bool  # whether it draws random numbers for its rows, as its first run has shown
     equal: str | None  # why its micro-batches all hold the same number of targets
 
     @property
@@ -85,6 +86,8 @@ def examine(job: Job) -> Answer:
             equal = original.equal
         except (Exception, NotVerifiable):  # noqa: BLE001 - the first thing that was missing is the reason
             return Answer(missing=why, assumptions=context.recorder.assumptions, dtype=job.dtype)
+    if original.draws and job.ragged is None:
+        equal = None
     assumptions = (*context.recorder.assumptions, NEUTRALISED)
     return Answer(measurements, assumptions, raises=original.raises, dtype=job.dtype, equal=equal, stack=original.stack)
 
@@ -164,6 +167,7 @@ def _runs(context: Context, original: Subject, setting: str, ragged: bool) -> It
     before = original.pair(False, setting)
     alone = list(_compared("R0", setting, before))
     yield from alone
+    ragged = ragged or (original.draws and job.ragged is None)
     if ragged:
         before = original.pair(True, setting)
         alone = list(_compared("R1", setting, before))

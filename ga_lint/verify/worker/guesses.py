@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import ast
+import dataclasses
 import re
+import sys
 
 import torch
 from torch import nn
 
 from ga_lint.verify.worker import ranks
+from ga_lint.verify.worker.configured import configured
 from ga_lint.verify.worker.data import IGNORE, LONGEST, PAD, VOCABULARY
 from ga_lint.verify.worker.declared import DEFAULT, declared, drawn, optional
-from ga_lint.verify.worker.sources import Module, last
+from ga_lint.verify.worker.sources import Module, dotted, last
 from ga_lint.verify.worker.stand_ins import MISSING, Recorder
 
 NEVER = 10**9
@@ -34,11 +38,13 @@ LIMITS = (
     r"^(max|total|num|n)_?(train_|training_|global_|optimi[sz]ation_|update_|opt_)?"
     r"(steps?|iters|iterations|updates|iter|batches|tokens)$|train_iters|max_updates"
 )
+_CLIPPING = r"grad.*(clip|norm)|clip.*(grad|norm|value)|max_norm|^clip$|max_grad"
+_CLIPS = re.compile(_CLIPPING, re.I)
 # First match wins; matched against the last part of the dotted name.
 _QUIET: tuple[tuple[str, object], ...] = (  # harness values that nobody needs to hear about
     (r"^(device|dev|local_device|input_device|cuda_device)$|_device$", torch.device("cpu")),
     (r"device_type", "cpu"),
-    (r"grad.*(clip|norm)|clip.*(grad|norm|value)|max_norm|^clip$|max_grad", 1e9),
+    (_CLIPPING, 1e9),
     (
         r"^(log|save|eval|print|val|checkpoint|ckpt|report|sample|test|vis)\w*_(steps?|iters?|freq|interval|every|epochs?)$",
         NEVER,
@@ -63,6 +69,7 @@ _QUIET: tuple[tuple[str, object], ...] = (  # harness values that nobody needs t
     (r"^(learning_rate|lr|min_lr|base_lr|max_lr)$", 1.0),
     (r"vocab_?size|n_vocab|ntokens?$", VOCABULARY),
     (r"^(pad|padding)(_token)?_?(id|idx|index)$|pad_token_id|pad_idx", PAD),
+    (r"^mask(_token)?_?(id|idx|index)$", VOCABULARY),  # no token of a row
     (r"ignore_?(index|idx|id|label)|label_pad", IGNORE),
     (r"batch_size|micro_batch|mbs$|^bs$", 1),
     (r"(seq|block|context|max)_?(len|length|size|seq_?len\w*)$", LONGEST),
@@ -84,9 +91,20 @@ _STRENGTH = re.compile(
     r"(_|\d|$)",
     re.I,
 )
-_DROP_IN = re.compile(r"^[A-Z]\w*CrossEntropyLoss$")  # kernels with the interface of torch's: Fused..., Liger...
+_DROP_IN = re.compile(r"^([A-Z]\w*)?CrossEntropyLoss$")  # kernels with the interface of torch's: Fused..., Liger...
 _ARGUMENTS = re.compile(r"(^|\.)(\w*args|\w*config|\w*cfg|conf|hparams|hps?|opts?|options|flags)(\.\w+)+$", re.I)
 _QUIET_COMPILED = tuple((re.compile(pattern, re.I), value) for pattern, value in _QUIET)
+
+
+def reductions_of(name: str, module: Module) -> set[str]:
+    """The `reduction=` with which the file makes what it keeps under this name."""
+    found: set[str] = set()
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Assign(targets=[target], value=ast.Call(keywords=given)) if last(dotted(target)) == name:
+                values = [k.value for k in given if k.arg == "reduction" and isinstance(k.value, ast.Constant)]
+                found |= {str(value.value) for value in values}
+    return found
 
 
 def drop_in(name: str, recorder: Recorder) -> object:
@@ -97,6 +115,20 @@ def drop_in(name: str, recorder: Recorder) -> object:
     return AnyShapeLoss
 
 
+def _of_files(name: str, module: Module) -> tuple[object, str]:
+    return (_ARGUMENTS.search(name) and configured(module, name)) or (None, "")
+
+
+def _of_library(part: str, module: Module) -> tuple[object, str] | None:
+    """The default of transformers' own options, where the file speaks of them and the library is loaded."""
+    options = getattr(sys.modules.get("transformers"), "TrainingArguments", None)
+    if options is None or not re.search(r"\bTrainingArguments\b", module.text):
+        return None
+    fields = {each.name: each.default for each in dataclasses.fields(options)}
+    value = fields.get(part, dataclasses.MISSING)
+    return None if value is dataclasses.MISSING or value is None else (value, "its default in transformers")
+
+
 def guess(name: str, module: Module, recorder: Recorder) -> object:
     """A value for `name`: the harness's, a default that the file declares, what such names mean; else MISSING."""
     part = last(name)
@@ -104,13 +136,16 @@ def guess(name: str, module: Module, recorder: Recorder) -> object:
         return False
     if _RANK.search(part) or _RANKS.search(part):
         return ranks.rank() if _RANK.search(part) else ranks.count()
+    is_none = part in optional(module) or declared(module).get(part) == (None, DEFAULT)
+    if _CLIPS.search(part) and is_none:
+        return None  # clipping is neutralised; what it needs besides is not run
     for pattern, value in _QUIET_COMPILED:
         if pattern.search(part):
             return value
     if part in drawn(module):
         recorder.assume(f"`{name}` is 0: what it decides at random does not happen")
         return 0.0
-    value, what = declared(module).get(part, (None, ""))
+    value, what = declared(module).get(part) or _of_library(part, module) or _of_files(name, module)
     is_given = value is not None or (what == DEFAULT and not _STRENGTH.search(part))  # a strength is a number
     if is_given and "." in name:
         recorder.assume(f"`{name}` is {what} {value!r}")

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Sequence
 
-from ga_lint.verify.worker.roles import unwrap_iterable
+from ga_lint.verify.worker.roles import WRAPS, unwrap_iterable
 from ga_lint.verify.worker.sources import Module, dotted, labelled, last
 
 _MOVES = re.compile(r"^(tuple|list|map)$|device|cuda|move|unpack|prepare")
@@ -40,7 +40,7 @@ def tuple_layout(nodes: Sequence[ast.AST], roles: dict[str, str]) -> tuple[str, 
 def _is_wrapped(iterable: ast.expr) -> bool:
     """Whether a generator of the user's stands between the loader and the loop: its items are not batches."""
     calls = [n for n in ast.walk(iterable) if isinstance(n, ast.Call)]
-    return any(word in last(dotted(call.func)) for call in calls for word in ("share", "window", "prefetch"))
+    return any(WRAPS.search(last(dotted(call.func))) for call in calls)
 
 
 def _draws(call: ast.Call, roles: dict[str, str]) -> bool:

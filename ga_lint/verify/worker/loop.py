@@ -16,10 +16,13 @@ from ga_lint.verify.worker import data
 from ga_lint.verify.worker.bookkeeping import failing_statement
 from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.execution import Execution
+from ga_lint.verify.worker.feeds import Feed, in_windows
 from ga_lint.verify.worker.heads import HEAD_GUESSED
-from ga_lint.verify.worker.measure import Pair, is_zero
+from ga_lint.verify.worker.measure import Pair, is_finite, is_zero
+from ga_lint.verify.worker.missing import gives_up
 from ga_lint.verify.worker.ranks import together
 from ga_lint.verify.worker.reading import read_loop
+from ga_lint.verify.worker.recognition import rows_seen
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stack import Captured
 from ga_lint.verify.worker.stand_ins import NotVerifiable
@@ -45,6 +48,10 @@ class LoopSubject:
             adapted=context.adapter is not None,
         )
         self.equal = self.reading.equal
+        self.feed = self.reading.feeds[0]
+        self.draws = False  # whether it draws random numbers: what they decide differs from row to row
+        self._differ = False
+        self._is_fed = False  # whether a run has shown that it is the right one
         if self.reading.head is None:
             context.recorder.assume(HEAD_GUESSED)
             if not self.reading.is_about_tokens:
@@ -56,23 +63,49 @@ class LoopSubject:
 
     def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
         seed = self.context.job.seed
+        job = self.context.job
+        rows_differ = self.reading.equal is None or job.ragged is not None or job.rewritten is not None
+        self._differ, ragged = ragged, ragged and rows_differ
         dealt = data.dealt(ragged, seed, ranks) if ranks > 1 else [data.rows(ragged, seed)]
-        return self._pair(dealt, STEPS, setting)
+        return self._fed(dealt, STEPS, setting)
 
     def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
-        return self._pair([rows], steps, setting)
+        return self._fed([rows], steps, setting)
+
+    def _fed(self, dealt: Sequence[Sequence[data.Row]], steps: int, setting: str) -> Pair:
+        """The pair, with the first way to feed the loop that works; the first reason if none does."""
+        reason: BaseException | None = None
+        for feed in () if self._is_fed else self.reading.feeds:
+            self.feed, self.left_out = feed, set()
+            try:
+                found = self._pair(dealt, steps, setting)
+            except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
+                reason = error if reason is None or not _is_ours(error) else reason
+            else:
+                self._is_fed = True
+                if feed is not Feed.MICRO_BATCH:
+                    self.context.recorder.assume(f"the loader yields {feed.value}")
+                return found
+        if reason is not None:
+            self.feed, self.left_out = self.reading.feeds[0], set()
+            raise reason
+        return self._pair(dealt, steps, setting)
 
     def _pair(self, dealt: Sequence[Sequence[data.Row]], steps: int, setting: str) -> Pair:
         """Three full windows and a short last one, of the rows of one process or of each rank."""
-        dealt = [each[: FULL_WINDOWS * steps + steps // 2] for each in dealt]
+        # A window that is to be split always has all its rows.
+        short = 0 if self.feed is Feed.WINDOW else steps // 2
+        dealt = [each[: FULL_WINDOWS * steps + short] for each in dealt]
         rows = [row for each in dealt for row in each]
-        cuts = self._run([[[row] for row in each] for each in dealt], steps, setting)
-        shares = [[_rows_seen(window, rows) for window in cut.seen] for cut in cuts]  # of each rank
+        cuts = self._run([self._cut(each, steps) for each in dealt], steps, setting)
+        shares = [[rows_seen(window, rows) for window in cut.seen] for cut in cuts]  # of each rank
         groups = [[row for share in window for row in share] for window in zip(*shares, strict=False)]
         for cut in cuts:
             if len(cut.sizes) != len(groups) or not all(groups):
                 raise NotVerifiable(f"needs a forward pass before each optimizer step: steps came after {cut.sizes}")
-        whole = self._whole(groups, rows[:1], setting)
+        if self.feed is Feed.WINDOW:
+            _refuse_others(cuts, rows)
+        whole = self._whole(groups, groups[0] if self.feed is Feed.WINDOW else rows[:1], setting)
         full = [
             n
             for n in range(len(groups))
@@ -89,13 +122,17 @@ class LoopSubject:
         expected = [whole.gradients[n] for n in chosen]
         return Pair([[cut.gradients[n] for n in chosen] for cut in cuts], expected, ends if is_short else None)
 
+    def _cut(self, rows: Sequence[data.Row], steps: int) -> list[Sequence[data.Row]]:
+        """The rows of each item of the loader."""
+        return [[row] for row in rows] if self.feed is Feed.MICRO_BATCH else in_windows(rows, steps)
+
     def _whole(self, groups: Sequence[Sequence[data.Row]], more: Sequence[data.Row], setting: str) -> Captured:
         """Each window as one batch, in one process; `more` is a batch that is drawn ahead and never used."""
         wanted = [set(group) for group in groups]
         rows = [row for group in groups for row in group]
 
         def is_right(capture: Captured) -> bool:
-            return [set(_rows_seen(window, rows)) for window in capture.seen[: len(groups)]] == wanted
+            return [set(rows_seen(window, rows)) for window in capture.seen[: len(groups)]] == wanted
 
         (found,) = self._run([[*groups, more]], 1, setting)
         if not is_right(found):
@@ -114,10 +151,13 @@ class LoopSubject:
                     captures = self._on_ranks(dealt, steps, setting)
                 break
             except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
-                self._leave_out(error)
+                if not (gives_up(error) and self.context.recorder.choose()):
+                    self._leave_out(error)
         for capture in captures:
             if len(capture.gradients) < FULL_WINDOWS:
                 raise NotVerifiable(f"needs an optimizer step in each window: {len(capture.gradients)} were reached")
+            if not all(map(is_finite, capture.gradients)):
+                raise NotVerifiable("needs a loss that is a number: its gradient is not finite")
             if is_zero(capture.gradients):
                 raise NotVerifiable("needs a loss that reaches the model: its gradient is zero")
         return captures
@@ -131,9 +171,11 @@ class LoopSubject:
 
     def _execute(self, context: Context, groups: Sequence[Sequence[data.Row]], steps: int, setting: str) -> Captured:
         head = "sequence" if setting == PER_EXAMPLE else self.reading.head or "causal"
-        run = Execution(self.reading, context, groups, steps, head)
+        run = Execution(self.reading, context, groups, steps, head, self.feed)
+        run.draws_differ = self._differ
         torch.manual_seed(context.job.seed)
         run.execute(frozenset(self.left_out))
+        self.draws |= run.drew
         return run.capture.captured
 
     def _leave_out(self, error: BaseException) -> None:
@@ -143,7 +185,7 @@ class LoopSubject:
         loop = self.reading.slice.loop
         first, end = loop.lineno, loop.end_lineno or 0
         row = next((row for row in rows if first <= row <= end), None)
-        statement = failing_statement(loop, row) if row is not None else None
+        statement = failing_statement(loop, row, self.reading.slice.nodes) if row is not None else None
         if first > len(self.reading.module.lines):  # the loop is Lightning's, not the user's
             raise error
         if isinstance(statement, ast.Raise):  # the code gave up: what it met is the reason, and no bookkeeping
@@ -155,16 +197,16 @@ class LoopSubject:
         self.context.recorder.assume(f"line {statement.lineno} left out, it fails here and reaches no gradient: {text}")
 
 
-def _rows_seen(window: Sequence[torch.Tensor], rows: Sequence[data.Row]) -> list[data.Row]:
-    """The rows that the model was given in one window, once each; none when they are not ours."""
-    known = [(_text(row.ids.tolist()), row) for row in rows]
-    given = [_text(ids) for each in window if each.dim() == 2 for ids in each.tolist()]
-    # A part is enough: causal code often gives the model all but the last token.
-    return list(dict.fromkeys(row for part in given for text, row in known if part in text))
+def _is_ours(error: BaseException) -> bool:
+    """Whether the loop ran, and only the way in which it was fed is refused."""
+    return isinstance(error, NotVerifiable) and "under control" in str(error)
 
 
-def _text(ids: list[int]) -> str:
-    return "".join(f" {token}," for token in ids if token != data.PAD)
+def _refuse_others(cuts: Sequence[Captured], rows: Sequence[data.Row]) -> None:
+    """A window was to be split: each forward pass saw one of its rows."""
+    for ids in (each for cut in cuts for window in cut.seen for each in window):
+        if len(rows_seen([ids], rows)) > 1:
+            raise NotVerifiable("needs the size of its micro-batches under control: a forward pass saw several rows")
 
 
 def preload() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import copy
 import types
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ from typing import Protocol
 
 from torch import nn
 
+from ga_lint.verify.worker.callers import is_costly
+from ga_lint.verify.worker.declared import optional
+from ga_lint.verify.worker.heirs import heir, is_abstract
 from ga_lint.verify.worker.namespace import Namespace
 from ga_lint.verify.worker.sources import Function, dotted, last, statements
 from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Unknown
@@ -39,6 +43,7 @@ class SelfStandIn:
         value = bindings.bind(f"self.{name}")
         if value is MISSING:
             value = self._method(name, ancestry)
+            ancestry = self.__dict__["_ga"][1]
             if value is not MISSING and not isinstance(value, _Computed):
                 return value  # never stored: a property may change
         if isinstance(value, _Computed):
@@ -57,15 +62,28 @@ class SelfStandIn:
         for space, owner in ancestry:
             for method in owner.body:
                 if isinstance(method, Function) and method.name == name:
+                    if is_abstract(method) and (inherited := self._inherited(name, space, owner)) is not MISSING:
+                        return inherited
                     return self._bound(space, method)
         return MISSING
+
+    def _inherited(self, name: str, space: Namespace, owner: ast.ClassDef) -> object:
+        """The method of a class that is made from the abstract one; from now on this is an instance of it."""
+        found = heir(space, owner, name)
+        if found is None:
+            return MISSING
+        place, node = found
+        space.loader.recorder.assume(f"{owner.name} is abstract: {node.name} of {place.module.path.name} is run")
+        bindings, ancestry, first = self.__dict__["_ga"]
+        self.__dict__["_ga"] = (bindings, (found, *ancestry), first)
+        return self._method(name, (found,))
 
     def _bound(self, space: Namespace, method: ast.FunctionDef | ast.AsyncFunctionDef) -> object:
         decorators = {last(dotted(d)) for d in method.decorator_list}
         node = copy.deepcopy(method)
         node.decorator_list = []
         node.name = f"__method_{method.name}"  # not to be found under a module's name
-        space.define(node)
+        space.define(node, method)
         function = space.pop(node.name)
         assert isinstance(function, types.FunctionType)
         if decorators & set(_PROPERTIES):
@@ -74,10 +92,18 @@ class SelfStandIn:
 
     def _from_setup(self, name: str, ancestry: tuple[tuple[Namespace, ast.ClassDef], ...]) -> object:
         """The value that `__init__` gives the attribute, where it can be computed."""
+        is_none = False
         for space, owner in ancestry:
+            for expression in _of_class(owner, name):
+                with contextlib.suppress(Exception, NotVerifiable):  # the user's code may raise anything
+                    value = space.evaluate(expression)
+                    if not isinstance(value, Unknown):
+                        return value
             for method in owner.body:
                 if isinstance(method, Function) and method.name in _SETUPS:
                     for expression in assigned(method, name):
+                        if is_costly(expression):
+                            continue
                         inner = space.inner(method)
                         inner["self"] = self
                         try:
@@ -86,12 +112,33 @@ class SelfStandIn:
                             continue
                         if value is not None and not isinstance(value, Unknown):
                             return value.double() if isinstance(value, nn.Module) else value
-        return MISSING
+                        is_none |= _is_none(expression) and name in optional(space.module)
+        is_none = is_none and not any(_sets_later(owner, name) for _, owner in ancestry)
+        if is_none:
+            ancestry[0][0].loader.recorder.assume(f"`self.{name}` is None: the code asks whether it is")
+        return None if is_none else MISSING
 
 
 class _Computed:
     def __init__(self, value: object) -> None:
         self.value = value
+
+
+def _of_class(owner: ast.ClassDef, name: str) -> Iterator[ast.expr]:
+    """What the class's body gives the name; a dataclass's default is one of its options, which are declared."""
+    for statement in owner.body:
+        if isinstance(statement, ast.Assign) and any(dotted(target) == name for target in statement.targets):
+            yield statement.value
+
+
+def _is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
+
+
+def _sets_later(owner: ast.ClassDef, name: str) -> bool:
+    """Whether another method than those that set up gives the attribute a value."""
+    methods = (each for each in owner.body if isinstance(each, Function) and each.name not in _SETUPS)
+    return any(next(assigned(method, name), None) is not None for method in methods)
 
 
 def assigned(method: ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> Iterator[ast.expr]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from ga_lint.verify.worker.sources import Function, Loop, Module, bound_names, d
 from ga_lint.verify.worker.stand_ins import NotVerifiable
 
 _BACKWARD = ("backward", "manual_backward")
-_STEPS = ("step", "optimizer_step")
+_STEPS = re.compile(r"^step$|(^|_)optim(izer)?_step$")
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class LoopSlice:
     function: Function | None  # the function that the loop stands in
     owner: ast.ClassDef | None  # the class of that function
     nodes: tuple[ast.AST, ...]  # the loop, and the helpers it reaches
+    is_driven: bool = False  # the loop is Lightning's own
 
 
 def slice_loop(module: Module, scope: str, row: int | None, order_of: tuple[Module, int] | None) -> LoopSlice:
@@ -41,9 +43,9 @@ def slice_loop(module: Module, scope: str, row: int | None, order_of: tuple[Modu
     for number, loop in enumerate(loops):
         if _steps(loop) and not _is_window(loop, loops[number + 1 :]):
             return _sliced(module, loop, function)
+    caller = _caller(module, function, needs_step=bool(loops))
     if loops:
-        return _sliced(module, loops[-1], function)
-    caller = _caller(module, function)
+        return caller or _sliced(module, loops[-1], function)
     if caller is None and is_step:
         return _driven(module, step, automatic=False)  # type: ignore[arg-type]
     if caller is None:
@@ -73,7 +75,7 @@ def _method(call: ast.Call) -> str:
 
 
 def _steps(node: ast.AST) -> bool:
-    return any(isinstance(n, ast.Call) and _method(n) in _STEPS for n in ast.walk(node))
+    return any(isinstance(n, ast.Call) and _STEPS.search(_method(n)) for n in ast.walk(node))
 
 
 def _is_window(loop: ast.stmt, outer: Sequence[ast.stmt]) -> bool:
@@ -101,17 +103,18 @@ def _driven(module: Module, step: Function, automatic: bool) -> LoopSlice:
     if not isinstance(owner, ast.ClassDef):
         raise NotVerifiable(f"needs the class around `{step.name}` (line {step.lineno})")
     loop = driver(module, step, automatic)
-    return LoopSlice(loop, None, owner, tuple(_reached(module, loop, owner)))
+    return LoopSlice(loop, None, owner, tuple(_reached(module, loop, owner)), is_driven=True)
 
 
-def _caller(module: Module, function: Function | None) -> LoopSlice | None:
-    """The loop of this file from which the function is reached."""
+def _caller(module: Module, function: Function | None, *, needs_step: bool = False) -> LoopSlice | None:
+    """The loop of this file from which the function is reached, and with it an optimizer step."""
     if function is None:
         return None
     for loop in ast.walk(module.tree):
         if isinstance(loop, Loop):
             found = _sliced(module, loop, next(iter(module.functions_around(loop)), None))
-            if any(node is function for node in found.nodes):
+            is_called = any(node is function for node in found.nodes)
+            if is_called and (not needs_step or any(map(_steps, found.nodes))):
                 return found
     return None
 

@@ -46,6 +46,7 @@ class LossFunctionSubject:
 
     settings: tuple[str, ...] = (COUNT_PASSED, NO_COUNT)
     raises: str | None = None
+    draws = False
     equal: str | None = None
     stack: str | None = "the Trainer, as measured, hands it the count of all ranks and multiplies it by their number"
 

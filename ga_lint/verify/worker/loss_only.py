@@ -23,7 +23,7 @@ from ga_lint.verify.worker import data
 from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.execution import Execution
 from ga_lint.verify.worker.loop_slice import find_backward
-from ga_lint.verify.worker.measure import Pair, compare_pair, is_zero
+from ga_lint.verify.worker.measure import Pair, compare_pair, is_finite, is_zero
 from ga_lint.verify.worker.models import TinyModel
 from ga_lint.verify.worker.reading import Reading, read_loop
 from ga_lint.verify.worker.sources import Loop, Module, last
@@ -46,6 +46,7 @@ class LossOnlySubject:
 
     settings: tuple[str, ...] = (LOSS_ONLY,)
     raises: str | None = None
+    draws = False
     equal: str | None = None
     stack: str | None = None  # on ranks the loop matters
 
@@ -83,7 +84,8 @@ class LossOnlySubject:
         torch.manual_seed(self.context.job.seed)
         run.execute(frozenset())
         found = run.capture.captured
-        if found.sizes[:WINDOWS] != [steps] * WINDOWS or is_zero(found.gradients):
+        is_number = all(map(is_finite, found.gradients))
+        if found.sizes[:WINDOWS] != [steps] * WINDOWS or is_zero(found.gradients) or not is_number:
             raise NotVerifiable("needs a loss for each micro-batch that reaches the model")
         seen = [len({str(ids.tolist()) for ids in window}) for window in found.seen[:WINDOWS]]
         if seen != [steps] * WINDOWS:

@@ -71,6 +71,10 @@ def is_zero(gradients: Sequence[Gradient]) -> bool:
     return all(_norm(gradient) == 0 for gradient in gradients)
 
 
+def is_finite(gradient: Gradient) -> bool:
+    return all(bool(torch.isfinite(g).all()) for g in gradient.values())
+
+
 def _norm(gradient: Gradient) -> float:
     return float(sum(float(g.double().pow(2).sum()) for g in gradient.values()) ** 0.5)
 

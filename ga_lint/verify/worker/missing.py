@@ -26,6 +26,13 @@ def missing(error: BaseException, path: str, recorder: Recorder) -> str:
     return f"needs {subject}: {text}{_place(frames)}"
 
 
+def gives_up(error: BaseException) -> bool:
+    """Whether the user's code itself says that it cannot go on, or meets a name that no branch has given a value."""
+    frames = their_frames(error, "")
+    told = bool(frames) and (frames[-1].line or "").strip().startswith(("raise ", "assert "))
+    return isinstance(error, Exception) and (told or isinstance(error, UnboundLocalError))
+
+
 def known_text(path: str, text: str) -> None:
     """Expressions are quoted from this text, which need not be the one on the disk."""
     linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)

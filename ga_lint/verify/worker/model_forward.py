@@ -38,6 +38,7 @@ class ForwardSubject:
     """One `forward` that computes a loss when it is given labels."""
 
     raises: str | None = None
+    draws = False
     equal: str | None = None
     stack: str | None = None
 

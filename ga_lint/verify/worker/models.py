@@ -90,7 +90,12 @@ class TinyModel(nn.Module):
                 parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=dtype) * 0.4)
         self.returns, self.shifts, self.kind, self.ignore = returns, shifts, head, ignore
         self.config = Config(
-            vocab_size=VOCABULARY, pad_token_id=PAD, hidden_size=12, num_labels=classes, is_encoder_decoder=False
+            vocab_size=VOCABULARY,
+            pad_token_id=PAD,
+            mask_token_id=VOCABULARY,  # no token of a row
+            hidden_size=12,
+            num_labels=classes,
+            is_encoder_decoder=False,
         )
         self.vocab_size, self.max_seq_length = VOCABULARY, 64
         self.seen: list[torch.Tensor] = []  # the token ids of each forward pass, to know which rows a window held

@@ -6,6 +6,7 @@ import ast
 import contextlib
 import copy
 import importlib
+import logging
 import posixpath
 import re
 import types
@@ -25,7 +26,7 @@ from ga_lint.verify.worker.sources import (
     module_file,
     read_module,
 )
-from ga_lint.verify.worker.stand_ins import MISSING, Guess, NotVerifiable, Recorder, Unknown
+from ga_lint.verify.worker.stand_ins import MISSING, Guess, NotVerifiable, Quiet, Recorder, Unknown
 from ga_lint.verify.worker.unpacking import unpack, with_passages
 
 _KERNEL = re.compile(r"^(Fused|Liger|Flash|Triton)\w*Loss$")  # its own code runs on a GPU only
@@ -43,7 +44,7 @@ class Loader:
         self.base_for: Callable[[str], type | None] = lambda _: None
         self.cut: Callable[[ast.ClassDef], ast.ClassDef] = lambda node: node
         self.rewrite: Rewriter = lambda node: node
-        self.code: dict[int, types.CodeType] = {}  # of functions; may be shared by all runs of one reading
+        self.code: dict[tuple[int, bool], types.CodeType] = {}  # of functions; may be shared by all runs of one reading
         self.calls: dict[int, Namespace] = {}  # the names where a call stands, so that each is evaluated once
         self.passing: set[tuple[int, str]] = set()  # parameters that are being looked up at their callers
         self._files: dict[Path, Namespace | None] = {}
@@ -113,6 +114,8 @@ class Namespace(dict[str, object]):
         return {*self._definitions, *self.module.top}
 
     def stand_in(self, name: str) -> object:
+        if name in self.loader.recorder.chosen:
+            return self.loader.recorder.chosen[name]
         value = self.loader.guess(name)
         return Unknown(name, self.loader.recorder, self.loader.guess) if value is MISSING else value
 
@@ -143,8 +146,12 @@ class Namespace(dict[str, object]):
             if value is MISSING:
                 value = from_caller(self, self.function, name)
             default = self._parameters[name]
-            if value is MISSING and isinstance(default, ast.Constant):
-                return default.value
+            if isinstance(default, ast.Constant) and (
+                value is MISSING or (isinstance(value, Unknown) and default.value is not None)
+            ):
+                return (
+                    default.value
+                )  # what a caller gives is not known: of None it is known that it is not left as it is
             return self.stand_in(name) if value is MISSING else value
         if name not in self._definitions and self.outer is not None:
             return self.outer[name]
@@ -168,9 +175,13 @@ class Namespace(dict[str, object]):
             return self._assigned_in_turn(name, values)
         return value if imports else MISSING
 
-    def define(self, node: ast.stmt) -> None:
-        """Execute a definition without the decorators that are not known, and with the bases that exist."""
-        code = self.loader.code.get(id(node))
+    def define(self, node: ast.stmt, copied_from: ast.stmt | None = None) -> None:
+        """Execute a definition without the decorators that are not known, and with the bases that exist.
+
+        What it was `copied_from` outlives the copy: the code is kept under the name of that one.
+        """
+        key = id(node if copied_from is None else copied_from), copied_from is not None
+        code = self.loader.code.get(key)
         if code is None:
             copied = self.loader.rewrite(copy.deepcopy(node))
             if isinstance(copied, ast.ClassDef):
@@ -178,7 +189,7 @@ class Namespace(dict[str, object]):
             copied = prepared(self, with_passages(copied))
             code = compiled(ast.Module([copied], []), self.module.path, "exec")
             if isinstance(node, Function):  # a class is prepared for one namespace
-                self.loader.code[id(node)] = code
+                self.loader.code[key] = code
         exec(code, self)
 
     def class_named(self, name: str) -> tuple[Namespace, ast.ClassDef] | None:
@@ -238,8 +249,10 @@ class Namespace(dict[str, object]):
         target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
         try:
             value = self.evaluate(statement.value)
+            if isinstance(value, logging.Logger):  # the project may have given its own more methods
+                return Quiet()
             if isinstance(target, ast.Name):
-                return MISSING if isinstance(value, Unknown) else value
+                return MISSING if isinstance(value, Unknown) or _is_options(value) else value
             if isinstance(target, ast.Tuple) and all(isinstance(e, ast.Name) for e in target.elts):
                 if isinstance(value, Unknown):
                     return MISSING
@@ -250,3 +263,9 @@ class Namespace(dict[str, object]):
         except (Exception, NotVerifiable):  # noqa: BLE001 - the user's code may raise anything
             return MISSING  # it could not be computed here; its name may still say what it is
         return MISSING
+
+
+def _is_options(value: object) -> bool:
+    """An installed library's options: of another release than the one that this code was written for, perhaps."""
+    kind = type(value)
+    return kind.__name__.endswith("Arguments") and kind.__module__.split(".")[0] in ALLOWED

@@ -11,7 +11,7 @@ from typing import Any, TypeGuard
 from ga_lint.verify.worker.data import Batch, variant
 from ga_lint.verify.worker.stand_ins import Recorder, Unknown
 
-_HELD = frozenset({"input_ids", "labels", "attention_mask"})
+_HELD = frozenset({"input_ids", "labels", "label", "attention_mask", "loss_mask", "position_ids", "token_type_ids"})
 _SHARED = frozenset({"to", "cuda", "copy", "detach"})  # give back a batch like this one
 
 

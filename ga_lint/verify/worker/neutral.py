@@ -14,6 +14,7 @@ from torch.utils._device import _device_constructors
 from ga_lint.verify.worker import ranks
 from ga_lint.verify.worker.averaging import DataParallel
 from ga_lint.verify.worker.collectives import patch_distributed
+from ga_lint.verify.worker.draws import DRAWS, Draws
 from ga_lint.verify.worker.stand_ins import NotVerifiable, Quiet
 
 NEUTRALISED = (
@@ -41,6 +42,7 @@ class Steady(torch.overrides.TorchFunctionMode):
         super().__init__()
         self.dtype, self.device = dtype, device.partition(":")[0]
         self.backwards = 0
+        self.draws: Draws | None = None  # what torch.rand and the like give while a loop runs
 
     def another(self) -> Steady:
         """The same for another thread: such a mode holds for the one that enters it."""
@@ -59,6 +61,10 @@ class Steady(torch.overrides.TorchFunctionMode):
                 return torch.Tensor.to(args[0], self.dtype)
             if name == "to":
                 return self._to(args, kwargs or {})
+        if self.draws is not None and name in DRAWS:
+            found = self.draws.drawn(name, args, kwargs or {})
+            if found is not None:
+                return self._settled(found)
         options = {
             key: self._cast(value) for key, value in (kwargs or {}).items() if key not in ("device", "pin_memory")
         }
@@ -74,6 +80,9 @@ class Steady(torch.overrides.TorchFunctionMode):
         group = ranks.here()
         for after in group.after_backward[ranks.rank()] if group is not None else ():
             after()
+
+    def _settled(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(self.dtype if tensor.is_floating_point() else tensor.dtype).to(self.device)
 
     def _to(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> torch.Tensor:
         tensor: torch.Tensor = args[0]

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ga_lint.verify.worker import data
-from ga_lint.verify.worker.distribution import Distribution, distribution
+from ga_lint.verify.worker.distribution import LIGHTNING, Distribution, distribution
 from ga_lint.verify.worker.evidence import equal_counts, only_ids
+from ga_lint.verify.worker.feeds import Feed, feeds_of
 from ga_lint.verify.worker.heads import head_of
 from ga_lint.verify.worker.layout import ONE_TENSOR, batch_keys, ignore_index, tuple_layout
 from ga_lint.verify.worker.loop_slice import LoopSlice, slice_loop
@@ -40,9 +41,12 @@ class Reading:
     is_about_tokens: bool
     equal: str | None  # why all counts are equal
     accelerator_divides: bool
+    feeds: tuple[Feed, ...]  # what an item of its loader may be, the likeliest first
     unlabelled: bool  # the batches hold no labels: the loop adds its own to them
     stack: Distribution | None  # what puts the code on several ranks; None: it is a single process's
-    code: dict[int, types.CodeType] = field(default_factory=dict)  # what was compiled in one run serves the others
+    code: dict[tuple[int, bool], types.CodeType] = field(
+        default_factory=dict
+    )  # what was compiled in one run serves the others
 
     @functools.cached_property
     def counted(self) -> frozenset[str]:
@@ -94,8 +98,11 @@ def read_loop(
         is_about_tokens=_TOKENS.search(source.text) is not None,
         equal=_equal(source, before, layout, head),
         accelerator_divides=_accelerator_has_steps(module, found),
+        feeds=feeds_of(found.loop, found.nodes, roles),
         unlabelled=_adds_labels(before.nodes),
-        stack=distribution(f"{source.text}\n{module.text}", frozenset(roles.values())),
+        stack=LIGHTNING
+        if found.is_driven
+        else distribution(f"{source.text}\n{module.text}", frozenset(roles.values())),
     )
 
 
@@ -121,7 +128,7 @@ def _adds_labels(nodes: Sequence[ast.AST]) -> bool:
 
 def _roles(module: Module, found: LoopSlice) -> dict[str, str]:
     body = module.tree.body if found.function is None else found.function.body
-    return infer(found.nodes, found.loop, bindings(body, found.loop.lineno))
+    return infer(found.nodes, found.loop, bindings(body, found.loop.end_lineno))
 
 
 def _equal(module: Module, found: LoopSlice, layout: tuple[str, ...] | None, head: str | None) -> str | None:

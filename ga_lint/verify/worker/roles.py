@@ -19,10 +19,12 @@ PROGRESS = re.compile(r"^t?qdm|progress|pbar|^trange", re.I)
 _OPTIMIZER = re.compile(r"optim|^opt$|_opt$|^opt_|^optims?$", re.I)
 _SCHEDULER = re.compile(r"sched|^lr_", re.I)
 _NOT_A_FORWARD = re.compile(
-    r"save|load|eval|unwrap|get_|set_|prepare|log|build|create|len|generate|valid|test|count|param|wrap|sync|check|step|grad|train_",
+    r"save|load|eval|unwrap|get_|set_|prepare|log|build|create|len|generate|valid|test|count|param|wrap|sync|check|step|grad|train_|loss",
     re.I,
 )
+_UNWRAPS = re.compile(r"^_?unwrap(ped)?(_model)?$|^de_?parallel$")  # some descend as long as there is a `module`
 _TEACHER = re.compile(r"teacher|ref_model|reference|frozen", re.I)
+WRAPS = re.compile(r"share|window|prefetch", re.I)  # generators and classes of the user's around a loader
 _ITERATORS = (
     "enumerate",
     "iter",
@@ -75,7 +77,7 @@ def unwrap_iterable(expression: ast.expr) -> tuple[ast.expr, bool]:
     enumerated = False
     while isinstance(expression, ast.Call):
         name = last(dotted(expression.func))
-        known = name in _ITERATORS or PROGRESS.search(name) or "share" in name or "window" in name or "prefetch" in name
+        known = name in _ITERATORS or PROGRESS.search(name) or WRAPS.search(name)
         if not known or not expression.args:
             break
         enumerated |= name == "enumerate"
@@ -94,8 +96,11 @@ def infer(
             for call in found.called.get(f"{name}.step", []):
                 if call.args and (optimizer := dotted(call.args[0])):
                     roles.setdefault(optimizer, "optimizer")
+    own = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     for name in found.called:
-        if name not in roles and (role := _by_call(name)):
+        role = _by_arguments(name, found) or _by_call(name)
+        is_own = name.removeprefix("self.") in own and role == "model"  # `self.model_forward`, which is written here
+        if name not in roles and role and not is_own:
             roles[name] = role
         base, _, method = name.rpartition(".")
         if base not in ("", "self") and BATCH_FUNCTION.search(method):
@@ -139,6 +144,8 @@ def _by_call(name: str) -> str | None:
         return "batch function"
     if part == "tokenizer":
         return "tokenizer"
+    if _UNWRAPS.search(part):
+        return "unwrap"
     if part == "loss_scaler":
         return "scaler"
     if LOSS.search(part):
@@ -146,6 +153,13 @@ def _by_call(name: str) -> str | None:
     if MODEL.search(part) and part != "forward" and not _NOT_A_FORWARD.search(part) and part[:1].islower():
         return "teacher" if _TEACHER.search(part) else "model"
     return None
+
+
+def _by_arguments(name: str, found: Usage) -> str | None:
+    """Called with token ids and their mask by keyword, and told to train: a model, whatever its name."""
+    given = ({keyword.arg for keyword in call.keywords} for call in found.called[name])
+    is_model = found.members.get(name, set()) & {"train", "eval", "parameters", "named_parameters"}
+    return "model" if is_model and any({"input_ids", "attention_mask"} <= names for names in given) else None
 
 
 def _iterated(node: ast.For, loop: ast.AST, before: Mapping[str, Sequence[ast.stmt]]) -> Iterator[str]:
@@ -215,6 +229,8 @@ def _from_name(name: str, labelled: bool, positional: int, shifts: bool, nodes: 
             bare |= any(dotted(a) == name for a in node.args)
             if dotted(node.func) in (f"{name}.get", f"{name}.pop"):
                 members.add("loss")
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple) and dotted(node.value) == name:
+            members |= {"loss" for part in node.targets[0].elts if "loss" in last(dotted(part)).lower()}
     if members & {"loss", "logits", "last_hidden_state", "to_tuple"} or (item and labelled):
         return "output", True
     if "loss" in name.lower() and (labelled or positional >= 2 or "backward" in members):

@@ -176,7 +176,7 @@ def labelled(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
                     yield key.value, value
         case ast.Call():
             yield from ((k.arg, k.value) for k in node.keywords if k.arg)
-        case ast.Assign(targets=[ast.Name(id=name)]):
+        case ast.Assign(targets=[ast.Name(id=name)]) if not isinstance(node.value, ast.Dict):  # its keys name the items
             yield name, node.value
 
 

@@ -35,10 +35,15 @@ class Capture:
         self.captured = Captured()
         self._counted = steady.backwards
 
+    @property
+    def passes(self) -> int:
+        """The backward passes since the last step."""
+        return self.steady.backwards - self._counted
+
     def step(self) -> None:
         found = self.captured
         found.gradients.append(snapshot(self.model))
-        found.sizes.append(self.steady.backwards - self._counted)
+        found.sizes.append(self.passes)
         self._counted = self.steady.backwards
         found.seen.append([*self.model.seen])
         self.model.seen.clear()
@@ -84,7 +89,7 @@ class Loader(list[Any]):
         return self
 
 
-class Feed:
+class Endless:
     """An endless iterator over the batches, also under the names that hand-written loaders use."""
 
     epoch = 0
@@ -92,7 +97,7 @@ class Feed:
     def __init__(self, batches: Sequence[Any]) -> None:
         self._batches, self._next = batches, itertools.cycle(batches)
 
-    def __iter__(self) -> Feed:
+    def __iter__(self) -> Endless:
         return self
 
     def __next__(self) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from enum import Enum
 from typing import NoReturn, Self
 
 Guess = Callable[[str], object]
@@ -32,9 +33,22 @@ class Recorder:
         self._assumptions: dict[str, None] = {}
         self.unknown: dict[str, None] = {}
         self.tested = ""  # the stand-in whose truth was asked for last
+        self._offered: dict[str, object] = {}  # what a stand-in was compared with first
+        self.chosen: dict[str, object] = {}  # the values that take the place of stand-ins
 
     def assume(self, text: str) -> None:
         self._assumptions.setdefault(text)
+
+    def offer(self, name: str, value: object) -> None:
+        self._offered.setdefault(name, value)
+
+    def choose(self) -> bool:
+        """Give the stand-in that was compared last the first value that the code knows; False if it has one already."""
+        if self.tested not in self._offered or self.tested in self.chosen:
+            return False
+        value = self.chosen[self.tested] = self._offered[self.tested]
+        self.assume(f"`{self.tested}` taken as {value!r}: the code gives up on a value that it does not know")
+        return True
 
     @property
     def assumptions(self) -> tuple[str, ...]:
@@ -56,12 +70,15 @@ class Unknown:
     _recorder: Recorder
     _guess: Guess | None
     _items: dict[str, object]
+    _is_computed = False  # it has been calculated with: what it is compared with is not its own value
 
     def __init__(self, name: str, recorder: Recorder, guess: Guess | None = None) -> None:
         self.__dict__.update(_name=name, _recorder=recorder, _guess=guess, _items={})
         recorder.unknown.setdefault(name)
 
     def _part(self, name: str) -> object:
+        if name in self._recorder.chosen:
+            return self._recorder.chosen[name]
         value = self._guess(name) if self._guess is not None else MISSING
         return Unknown(name, self._recorder, self._guess) if value is MISSING else value
 
@@ -151,8 +168,10 @@ class Unknown:
         return id(self)
 
     def __eq__(self, other: object) -> bool:
-        if isinstance(other, str | int | float):  # `if args.mode == "causal"`: the answer is a guess
+        if isinstance(other, str | int | float | Enum):  # `if args.mode == "causal"`: the answer is a guess
             self._recorder.tested = self._name
+            if not self._is_computed:
+                self._recorder.offer(self._name, other)
         return self is other
 
     def _compare(self, _: object) -> bool:
@@ -163,7 +182,9 @@ class Unknown:
     def _arithmetic(self, other: object = None) -> Unknown:
         if _is_tensor(other):
             self._void()
-        return self
+        computed = Unknown(self._name, self._recorder, self._guess)
+        computed.__dict__["_is_computed"] = True
+        return computed
 
     __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _arithmetic
     __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = __or__ = __ror__ = _arithmetic

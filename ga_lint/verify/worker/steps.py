@@ -50,7 +50,8 @@ def steps_expressions(nodes: Sequence[ast.AST], loop: ast.AST) -> list[ast.expr]
                 case ast.Call(func=ast.Name(id="range" | "with_target_share" | "islice"), args=[_, *_]) if (
                     node is not loop
                 ):
-                    add(node.args[-1], "gate")
+                    if not _is_stride(node):
+                        add(node.args[-1], "gate")
                 case ast.Call(func=ast.Attribute(attr="islice"), args=[_, _]):
                     add(node.args[-1], "gate")
     named = [e for e, _ in uses.values() if _has_telling_name(e)]
@@ -62,6 +63,11 @@ def steps_expressions(nodes: Sequence[ast.AST], loop: ast.AST) -> list[ast.expr]
     gates = [e for e, found in uses.values() if "gate" in found and not _OTHER_PERIODS.search(ast.unparse(e))]
     both = [e for e in gates if "divisor" in uses[ast.dump(e)][1]]
     return both or gates[:1]
+
+
+def _is_stride(call: ast.AST) -> bool:
+    """`range(0, rows, size)`: the size of a micro-batch, and not their number."""
+    return isinstance(call, ast.Call) and last(dotted(call.func)) == "range" and len(call.args) == 3
 
 
 def _window_length(node: ast.AST) -> ast.expr | None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ga_lint.verify.worker.data import PAD, VOCABULARY
-from ga_lint.verify.worker.stack import Feed
+from ga_lint.verify.worker.stack import Endless
 from ga_lint.verify.worker.stand_ins import NotVerifiable, Quiet
 
 
@@ -15,12 +15,13 @@ class Tokenizer(Quiet):
 
     pad_token_id = PAD
     bos_token_id, eos_token_id, unk_token_id = 1, 2, 3
+    mask_token_id = VOCABULARY  # no token of a row
     padding_side = "right"
     pad_token, bos_token, eos_token = "<pad>", "<s>", "</s>"
     vocab_size = VOCABULARY
 
     def __init__(self, batches: Sequence[Any] = ()) -> None:
-        self._feed = Feed(batches)
+        self._feed = Endless(batches)
 
     def __call__(self, *_: object, **__: object) -> Any:
         if not len(self._feed):

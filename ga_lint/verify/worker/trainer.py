@@ -53,6 +53,7 @@ class TrainerSubject:
     def __init__(self, context: Context, module: Module, row: int | None) -> None:
         self.context, self.module = context, module
         self.raises: str | None = None
+        self.draws = False
         self.equal: str | None = None
         owner = module.find(context.job.scope.rpartition(".")[0], row)
         if not isinstance(owner, ast.ClassDef):

@@ -7,10 +7,12 @@ helpers, files and iterators a batch reached the place where it is taken apart. 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ga_lint.verify.worker.data import Batch, derived, variant
+from ga_lint.verify.worker.models import Output
 from ga_lint.verify.worker.nested import Nested
 from ga_lint.verify.worker.sources import dotted, labelled, last
 from ga_lint.verify.worker.stand_ins import NotVerifiable, Unknown
@@ -20,7 +22,9 @@ OWN = "**"  # it reads the token ids of this one, too
 SAME = "*"  # it reads other items of it only: labels that travel apart from the ids
 Shape = Any
 
-_UNPACK, _EACH, _ITEM, _FEED, _VALUES = (f"__ga_{name}__" for name in ("unpack", "each", "item", "feed", "values"))
+_UNPACK, _EACH, _ITEM, _FEED, _VALUES, _MOVED = (
+    f"__ga_{name}__" for name in ("unpack", "each", "item", "feed", "values", "moved")
+)
 _BACKWARD = ("backward", "manual_backward")
 _IDS = ("input_ids", "inputs", "tokens", "ids")
 
@@ -36,6 +40,8 @@ def unpack(value: object, shape: Shape) -> object:
     if isinstance(value, Batch):
         Batch.apart = True
         return tuple(_part(value, each, place) for place, each in enumerate(shape))
+    if isinstance(value, Output):
+        return tuple(_result(value, each, place) for place, each in enumerate(shape))
     if isinstance(value, tuple | list) and len(value) == len(shape):
         return tuple(map(unpack, value, shape))
     return value
@@ -63,7 +69,30 @@ def values(value: Any, shape: Shape) -> Any:
     return unpack(value, shape) if isinstance(value, Batch) else value
 
 
-PASSAGES: dict[str, object] = {_UNPACK: unpack, _EACH: each, _ITEM: item, _FEED: feed, _VALUES: values}
+def moved(value: Any, parts: Callable[[], Any]) -> Any:
+    """The same where nothing around says what the parts are: the batch stays whole until they are taken out of it."""
+    return value if isinstance(value, Batch) else parts()
+
+
+PASSAGES: dict[str, object] = {
+    _UNPACK: unpack,
+    _EACH: each,
+    _ITEM: item,
+    _FEED: feed,
+    _VALUES: values,
+    _MOVED: moved,
+}
+
+
+def _result(output: Output, name: Shape, place: int) -> object:
+    """Models returned tuples once: the part that its name tells, else the one in its place."""
+    for part in ("loss", "logits"):
+        if isinstance(name, str) and part.rstrip("s") in name.lower() and part in output:
+            return output[part]
+    parts = output.to_tuple()
+    if place >= len(parts):
+        raise NotVerifiable(f"needs the model's result number {place + 1}")
+    return parts[place]
 
 
 def _part(batch: Batch, shape: Shape, place: int) -> object:
@@ -101,7 +130,7 @@ class Passages(ast.NodeTransformer):
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
         self._lead_comprehensions(node)
-        if isinstance(node.targets[0], ast.Name):
+        if isinstance(node.targets[0], ast.Name) and not isinstance(node.value, ast.Dict):
             self._name_items(node.value, node.targets[0].id)
         self.generic_visit(node)
         if len(node.targets) == 1 and isinstance(node.targets[0], ast.Tuple | ast.List):
@@ -128,6 +157,8 @@ class Passages(ast.NodeTransformer):
                     shape = self._shape(node.targets[0]) if name is None else self._numbered(name)
                     if shape:
                         each.generators[0].iter = _call(_VALUES, each.generators[0].iter, shape)
+                    elif name is not None and _only_moves(each.elt, item):
+                        node.value = _kept_whole(each.generators[0].iter, node.value)
 
     def _numbered(self, batch: str) -> Shape:
         """The names under which the items of a tuple are used: `{"input_ids": batch[0]}`, `x, y = batch`."""
@@ -203,6 +234,17 @@ class Passages(ast.NodeTransformer):
 
 def _call(name: str, value: ast.expr, shape: Shape) -> ast.Call:
     return ast.copy_location(ast.Call(ast.Name(name, ast.Load()), [value, ast.Constant(shape)], []), value)
+
+
+def _only_moves(element: ast.expr, item: str) -> bool:
+    """`t.to(device)`, `t.cuda()`"""
+    return isinstance(element, ast.Call) and dotted(element.func) in (f"{item}.to", f"{item}.cuda")
+
+
+def _kept_whole(batch: ast.expr, parts: ast.expr) -> ast.Call:
+    none = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
+    given: list[ast.expr] = [copy.deepcopy(batch), ast.Lambda(none, parts)]
+    return ast.copy_location(ast.Call(ast.Name(_MOVED, ast.Load()), given, []), parts)
 
 
 def _method(call: ast.Call) -> str:
