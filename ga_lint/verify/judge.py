@@ -13,6 +13,10 @@ from ga_lint.verify.thresholds import SCALE, allowed_in, between, differs, has_r
 SHORT_WINDOW = "short last window"
 COUNT_PASSED, NO_COUNT = "count passed", "no count"  # whether the Trainer passes num_items_in_batch
 LOSS_ONLY = "loss only"  # the loop did not run; its loss did, alone
+# Settings that doubt what the first one assumes: where they change the answer, nothing is known.
+NO_LABELS = "if the batch has no labels"
+OPTED_OUT = "if the trainer opts out of the count"
+OTHER_HEAD = "if the model's head is "  # one that the file names, too
 PER_EXAMPLE = "per-example head"  # tried where the file names no head: is it wrong for every head?
 
 
@@ -74,9 +78,12 @@ class _Case:
         """What the original deserves in one process."""
         if self.answer.raises is not None:
             return Outcome.WRONG, self.answer.raises
-        if factor is not None:
-            return Outcome.MISSING_DIVISION, factor
         ragged = self.run("R1")
+        doubt = self.doubt(ragged)
+        if doubt is not None:
+            return Outcome.INCONCLUSIVE, doubt
+        if factor is not None:
+            return self.undivided(factor)
         if ragged is None:
             return Outcome.CORRECT, self.short_window() or self.answer.equal
         other = self.run("R1", PER_EXAMPLE)
@@ -90,6 +97,24 @@ class _Case:
         if not self.agrees(ragged):
             return Outcome.INCONCLUSIVE, between(ragged)
         return Outcome.CORRECT, self.short_window()
+
+    def undivided(self, factor: str) -> tuple[Outcome, str | None]:
+        """Off by the steps; in a setting that is as likely it may be wrong in another way."""
+        for other in self.answer.measurements:
+            control = self.run("R0", other.setting)
+            if other.name == "R1" and is_doubt(other.setting) and control is not None and self.agrees(control):
+                return Outcome.WRONG, f"{factor}; {other.setting}, relative error {other.relative_error:.2g}"
+        return Outcome.MISSING_DIVISION, factor
+
+    def doubt(self, ragged: Measurement | None) -> str | None:
+        """What the answer hangs on, where a setting of the Trainer or of the model decides it that is not known."""
+        for other in self.answer.measurements:
+            if other.name != "R1" or not is_doubt(other.setting) or ragged is None:
+                continue
+            if self.agrees(other) != self.agrees(ragged):
+                found = ("right", "wrong") if self.agrees(other) else ("wrong", "right")
+                return f"{found[0]} {other.setting}, {found[1]} otherwise: the code does not say which"
+        return None
 
     def short_window(self) -> str | None:
         short = self.run("R0", SHORT_WINDOW)
@@ -140,6 +165,11 @@ class _Case:
 
     def differs(self, run: Measurement) -> bool:
         return differs(run)
+
+
+def is_doubt(setting: str) -> bool:
+    """Whether the setting is tried only to see whether it matters."""
+    return setting.startswith("if ")
 
 
 def _steps_factor(run: Measurement) -> str | None:

@@ -101,6 +101,8 @@ class Batch(dict[str, Any]):
     def __missing__(self, key: str) -> object:
         if super().__contains__(key):
             return self.get(key)
+        if not super().__contains__("input_ids"):
+            raise KeyError(key)  # its parts have names of their own: nothing can be derived
         value = derived(self, key)
         if value is None and Batch.unknown is not None and isinstance(key, str):
             return Batch.unknown(f"batch.{key}", self)
@@ -184,6 +186,8 @@ def derived(batch: Batch, key: object) -> torch.Tensor | None:
         case "prompt lengths":  # the masked positions before the first target
             return (labels != IGNORE).long().argmax(1) if labels.shape == ids.shape else None
         case "loss mask":
+            if "labels" not in batch.keys():  # noqa: SIM118 - they may be hidden, and are there all the same
+                return mask
             return (labels != IGNORE).to(mask.dtype) if labels.shape == ids.shape else None
         case "attention mask":
             return mask

@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 
 from ga_lint.verify.job import RANKS, Answer, Job, Measurement
-from ga_lint.verify.judge import PER_EXAMPLE, SHORT_WINDOW
+from ga_lint.verify.judge import PER_EXAMPLE, SHORT_WINDOW, is_doubt
 from ga_lint.verify.model import ORIGINAL, SiteKind
 from ga_lint.verify.on_ranks import ON_RANKS
 from ga_lint.verify.thresholds import allowed_in, differs
@@ -77,7 +77,7 @@ def examine(job: Job) -> Answer:
             equal = "only the scale was asked for"
         measurements = tuple(_measure(context, original, ragged=equal is None))
     except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
-        why = missing(error, job.path, context.recorder)
+        why = missing(error, job.path, context.recorder, job.row)
         if job.sweep:
             return Answer(missing=why, dtype=job.dtype)
         try:
@@ -153,7 +153,7 @@ def _measure(context: Context, original: Subject, ragged: bool) -> Iterator[Meas
         except (Exception, NotVerifiable) as error:
             if number == 0:
                 raise
-            if setting != PER_EXAMPLE:
+            if setting != PER_EXAMPLE and not is_doubt(setting):
                 context.recorder.assume(f"the original does not run with {setting}: {describe(error, job)}")
             continue
         yield from found
@@ -168,6 +168,8 @@ def _runs(context: Context, original: Subject, setting: str, ragged: bool) -> It
         before = original.pair(True, setting)
         alone = list(_compared("R1", setting, before))
         yield from alone
+    if is_doubt(setting):
+        return
     rewritten: Subject | None = None
     if job.rewritten is not None:
         try:

@@ -12,14 +12,17 @@ from transformers import Trainer
 
 from ga_lint.verify.worker.callers import runs
 from ga_lint.verify.worker.guesses import guess
+from ga_lint.verify.worker.loop_self import ancestry
 from ga_lint.verify.worker.namespace import Loader, Namespace
+from ga_lint.verify.worker.reached import ENTRIES, reached
 from ga_lint.verify.worker.sources import Function, Module, dotted, last, loaded_names, project_root, statements
 from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder, Unknown
+from ga_lint.verify.worker.tokens import Tokenizer
 
-_ENTRIES = ("compute_loss", "training_step")
 # Overrides that decide what the loss sees, and so stay although nothing in the class calls them.
-_KEPT = frozenset((*_ENTRIES, "_get_num_items_in_batch", "get_batch_samples", "_prepare_inputs"))
+_KEPT = frozenset((*ENTRIES, "_get_num_items_in_batch", "get_batch_samples", "_prepare_inputs"))
 _TEACHER = re.compile(r"teacher|ref_model|reference|old_model|base_model|frozen", re.I)
+_TOKENIZER = re.compile(r"^(tokenizer|processing_class|processor)$")
 _TRAINER_LIKE = re.compile("Trainer|Mixin")
 _OTHER_OBJECTIVE = re.compile(r"DPO|KTO|RPO|CPO|BCO|TPO|PPO|XPO|RLOO|Reward|PRM|Nash|Sentence|CrossEncoder|Diffusion")
 _LACKS_COUNT = "TypeError on transformers >= 4.46, which passes num_items_in_batch: this override does not take it"
@@ -28,14 +31,15 @@ _LACKS_COUNT = "TypeError on transformers >= 4.46, which passes num_items_in_bat
 class Graft:
     """One class of the user's with transformers.Trainer below it. `raises`: what keeps it from running as it stands."""
 
-    def __init__(self, owner: ast.ClassDef, module: Module, recorder: Recorder) -> None:
+    def __init__(self, owner: ast.ClassDef, module: Module, recorder: Recorder, *, is_uncounted: bool = False) -> None:
         self.owner, self.recorder = owner, recorder
         self.raises: str | None = None
         self._read: set[str] = set()  # attributes of self, in the class and in its ancestors
         loader = Loader(project_root(module.path), recorder)
         loader.guess = lambda name: guess(name, module, recorder)
         loader.cut = lambda node: _cut(node, self._read)
-        loader.base_for = _base_for
+        own = is_uncounted and not _asks_above(reached(module, owner))
+        loader.base_for = lambda name: _base_for(name, has_own_loss=own)
         self.space = loader.module_namespace(module)
         for function in reversed(module.functions_around(owner)):
             self.space = self.space.inner(function, owner.lineno)
@@ -62,7 +66,7 @@ class Graft:
     def _adapted(self, users: Any) -> dict[str, object]:
         """Overrides that cannot take the count get a caller that drops it, and say so."""
         found: dict[str, object] = {}
-        for name in _ENTRIES:
+        for name in ENTRIES:
             override = inspect.unwrap(getattr(users, name, getattr(Trainer, name)))
             parameters = inspect.signature(override).parameters.values()
             takes_any = any(p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in parameters)
@@ -85,18 +89,25 @@ def with_class(trainer: Any, users: type[Trainer]) -> Any:
     return trainer
 
 
-def _base_for(name: str) -> type | None:
-    """transformers.Trainer for a trainer that is not there, if it trains on tokens as Trainer does."""
-    if _OTHER_OBJECTIVE.search(last(name)):
+def _base_for(name: str, *, has_own_loss: bool) -> type | None:
+    """transformers.Trainer for a trainer that is not there, if it trains on tokens as Trainer does.
+
+    Where the loss is all the user's and nothing is counted, it does not matter what that trainer would have done.
+    """
+    if _OTHER_OBJECTIVE.search(last(name)) and not has_own_loss:
         raise NotVerifiable(f"needs {name}, whose loss and opt-outs are its own")
     return Trainer if "Trainer" in last(name) else None
+
+
+def _asks_above(functions: list[Function]) -> bool:
+    return any("super" in loaded_names(function) for function in functions)
 
 
 def _cut(node: ast.ClassDef, read: set[str]) -> ast.ClassDef:
     """Without the overrides of Trainer's own methods that the loss never reaches: logging, loaders, __init__."""
     methods = {m.name: m for m in node.body if isinstance(m, Function)}
     reached: set[str] = set()
-    todo = [name for name in _ENTRIES if name in methods]
+    todo = [name for name in ENTRIES if name in methods]
     while todo:
         name = todo.pop()
         if name in methods and name not in reached:
@@ -117,14 +128,22 @@ def _parameters(function: Function | None) -> set[str]:
 
 
 def set_attributes(trainer: Any, owner: ast.ClassDef, space: Namespace, second_model: Callable[[str], object]) -> None:
-    """What the user's `__init__` puts on self, evaluated one by one; parameters by default, role or name."""
-    init = next((m for m in owner.body if isinstance(m, Function) and m.name == "__init__"), None)
-    if init is None:
-        return
-    inner = space.inner(init)
-    inner.update(self=trainer, model=trainer.model, args=trainer.args)
+    """What the `__init__` of the user's classes puts on self, the base's first, each value by itself."""
     own = set(vars(trainer))
+    for place, node in reversed(list(ancestry(space, owner))):
+        init = next((m for m in node.body if isinstance(m, Function) and m.name == "__init__"), None)
+        if init is not None:
+            _initialise(trainer, init, place.inner(init), own, second_model)
+
+
+def _initialise(
+    trainer: Any, init: Function, inner: Namespace, own: set[str], second_model: Callable[[str], object]
+) -> None:
+    """One `__init__`; its parameters by default, role or name."""
+    inner.update(self=trainer, model=trainer.model, args=trainer.args)
     for argument in (*init.args.args, *init.args.kwonlyargs):
+        if _TOKENIZER.search(argument.arg):
+            inner[argument.arg] = Tokenizer()
         if _TEACHER.search(argument.arg):
             inner[argument.arg] = second_model(argument.arg)
     for statement in statements(init.body):

@@ -16,27 +16,23 @@ from transformers import Trainer, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
 from ga_lint.verify.job import STEPS
-from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT, PER_EXAMPLE
+from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT, OPTED_OUT
 from ga_lint.verify.worker import data
+from ga_lint.verify.worker.batches import Batches
 from ga_lint.verify.worker.engines import start_accelerate
 from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.graft import Graft, set_attributes, with_class
 from ga_lint.verify.worker.guesses import guess
-from ga_lint.verify.worker.heads import HEAD_GUESSED, head_of
+from ga_lint.verify.worker.llamas import tiny_llama
 from ga_lint.verify.worker.measure import Gradient, Pair, is_zero, snapshot
-from ga_lint.verify.worker.models import tiny_llama
-from ga_lint.verify.worker.ranks import count, together
+from ga_lint.verify.worker.optouts import OptOut, opt_out
+from ga_lint.verify.worker.ranks import count, setting_up, together
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Recorder, Unknown
 from ga_lint.verify.worker.tokens import Tokenizer
 
 WINDOWS = 2  # optimizer steps of each run: a loss that keeps state between steps shows in the second
 
-# Whether the Trainer counts, and so whether it divides, hangs on the batch's labels; contrastive losses have none.
-_TALKS_OF_LABELS = re.compile(
-    r"label|vocab|input_ids|causal|language.?model|-100|logits|\bSFT|fine.?tun|\bLLM|instruct", re.I
-)
-_WITHOUT_LABELS = re.compile(r"Embed|Retriev|Rerank|BiEncoder|Biencoder|Contrast|SimCSE|Reward|DPO|KTO|PPO|GRPO|ORPO")
 _OWN_COUNT = re.compile(r"average_tokens_across_devices\s*=\s*False")
 _OPTS_OUT = re.compile(r"\baccepts_loss_kwargs\s*=\s*False")  # on the model, wherever the file builds it
 
@@ -58,18 +54,18 @@ class TrainerSubject:
         if not isinstance(owner, ast.ClassDef):
             raise NotVerifiable(f"needs the class `{context.job.scope.rpartition('.')[0]}`")
         self.owner = owner
-        if context.adapter is None and (_WITHOUT_LABELS.search(owner.name) or not _TALKS_OF_LABELS.search(module.text)):
-            raise NotVerifiable(
-                f"needs the batch of `{owner.name}`: nothing says that it has labels (line {owner.lineno})"
-            )
+        self.batches = Batches(context, module, owner)
+        self.recorder = context.recorder
+        self.opted_out = opt_out(self._graft().space, owner)
         if context.job.withheld:
             self.settings = (NO_COUNT,)
-        adapted = context.adapter is not None
-        self.head = "causal" if adapted else head_of(module.text) or "causal"
-        if not adapted and head_of(module.text) is None:
-            context.recorder.assume(HEAD_GUESSED)
-            self.settings = (*self.settings, PER_EXAMPLE)
-        self.keys = sorted(_batch_keys(owner))
+        elif self.opted_out is OptOut.MAYBE:
+            self.settings = (*self.settings, OPTED_OUT)
+        self.settings = (*self.settings, *self.batches.doubts)
+
+    def _graft(self) -> Graft:
+        """The class's own; with no labels at the top of its batch the Trainer counts nothing and divides itself."""
+        return Graft(self.owner, self.module, self.recorder, is_uncounted=self.batches.is_uncounted)
 
     def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
         seed = self.context.job.seed
@@ -97,7 +93,7 @@ class TrainerSubject:
 
     def _train(self, rows: Sequence[data.Row], steps: int, setting: str) -> list[Gradient]:
         job, dtype = self.context.job, self.context.dtype
-        head = "sequence" if setting == PER_EXAMPLE else self.head
+        head = self.batches.head(setting)
         adapter = self.context.adapter
         if adapter is not None and adapter.make_model is not None:
             model = adapter.model(dtype, job.seed)
@@ -112,22 +108,22 @@ class TrainerSubject:
             model=model,
             args=arguments,
             train_dataset=_Rows(rows),
-            data_collator=lambda chosen: (
-                adapter.batch(chosen)
-                if adapter is not None and adapter.make_batch is not None
-                else data.add_derived(data.collate(chosen, head), self.keys)
-            ),
+            data_collator=lambda chosen: self.batches.collate(chosen, setting),
             optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)),
         )
-        trainer.model_accepts_loss_kwargs = setting != NO_COUNT and not _OPTS_OUT.search(self.module.text)
+        accepts = setting not in (NO_COUNT, OPTED_OUT) and not _OPTS_OUT.search(self.module.text)
+        trainer.model_accepts_loss_kwargs = accepts
         trainer._get_train_sampler = lambda *_: None  # type: ignore[method-assign]  # the rows in order
-        graft = Graft(self.owner, self.module, self.context.recorder)
+        graft = self._graft()
         trainer = with_class(trainer, graft.made())
         for name in ("processing_class", "tokenizer"):
             with contextlib.suppress(AttributeError):  # a property of the user's own
                 setattr(trainer, name, Tokenizer())
         self.raises = graft.raises
-        set_attributes(trainer, self.owner, graft.space, lambda name: self._second_model(name, head))
+        with setting_up():
+            set_attributes(trainer, self.owner, graft.space, lambda name: self._second_model(name, head))
+        if self.opted_out is not OptOut.NO:
+            trainer.model_accepts_loss_kwargs = accepts and self.opted_out is OptOut.MAYBE
         torch.manual_seed(job.seed)
         with contextlib.suppress(Finished):
             trainer.train()
@@ -204,15 +200,3 @@ def _arguments(batch: int, steps: int, module: Module, recorder: Recorder) -> Tr
         arguments.average_tokens_across_devices = False
     arguments.__class__ = Arguments
     return arguments
-
-
-def _batch_keys(owner: ast.ClassDef) -> set[str]:
-    """The keys that the class takes from a batch without a default of its own."""
-    found: set[str] = set()
-    for node in ast.walk(owner):
-        match node:
-            case ast.Subscript(slice=ast.Constant(value=str(key)), ctx=ast.Load()):
-                found.add(key)
-            case ast.Call(func=ast.Attribute(attr="pop"), args=[ast.Constant(value=str(key))]):
-                found.add(key)
-    return found
