@@ -16,6 +16,7 @@ LOSS_ONLY = "loss only"  # the loop did not run; its loss did, alone
 # Settings that doubt what the first one assumes: where they change the answer, nothing is known.
 NO_LABELS = "if the batch has no labels"
 OPTED_OUT = "if the trainer opts out of the count"
+IN_BATCH = "if its model compares each example with the others of its micro-batch"
 OTHER_HEAD = "if the model's head is "  # one that the file names, too
 PER_EXAMPLE = "per-example head"  # tried where the file names no head: is it wrong for every head?
 
@@ -29,6 +30,8 @@ class Judgement:
 
 def judge(answer: Answer, has_rewrite: bool) -> Judgement:
     """The outcome for one site from its runs; the first setting decides, the others may only object."""
+    if answer.missing is not None and answer.raises is not None:
+        return Judgement(Outcome.WRONG, (), f"{answer.raises}; its loss was not run: {answer.missing}")
     if answer.missing is not None:
         return Judgement(Outcome.NOT_VERIFIABLE, (), answer.missing)
     outcome, reason = _Case(answer, allowed_in(answer.dtype)).decide(has_rewrite)
@@ -128,6 +131,12 @@ class _Case:
             if objection is not None:
                 return Outcome.REFUTED, objection
         short_alone = self.run("R1") is None and self.short_window() is not None  # where the scale alone was asked for
+        after = self.run("R2")
+        if after is not None and self.only_mends_the_call(after) and self.differs(after):
+            return Outcome.INCONCLUSIVE, (
+                "the rewrite mends the TypeError and nothing else: the gradient depends on how the batch is cut, "
+                f"as before (relative error {after.relative_error:.2g})"
+            )
         if original[0] is Outcome.INCONCLUSIVE or (original[0] is Outcome.CORRECT and not short_alone):
             return original
         for name, setting in (("R2", None), ("R3", None), ("R2", SHORT_WINDOW)):
@@ -154,7 +163,16 @@ class _Case:
         before = self.run("R1", run.setting)
         if run.setting not in (self.main, SHORT_WINDOW) and before is not None and self.differs(before):
             return None  # without a count no rewrite can weigh the micro-batches; it was no better before
+        if self.only_mends_the_call(run):
+            return None
         return f"R2{where}: the gradient still depends on how the batch is cut: {detail}"
+
+    def only_mends_the_call(self, run: Measurement) -> bool:
+        """Whether the original cannot be called at all, is divided rightly, and this R2 is no worse than its R1."""
+        control, before = self.run("R0", run.setting), self.run("R1", run.setting)
+        if self.answer.raises is None or control is None or before is None or not self.agrees(control):
+            return False
+        return run.relative_error <= before.relative_error * (1 + SCALE)
 
     def run(self, name: str, setting: str | None = None) -> Measurement | None:
         wanted = (name, self.main if setting is None else setting)

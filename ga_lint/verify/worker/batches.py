@@ -7,18 +7,20 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ga_lint.verify.judge import NO_LABELS, OTHER_HEAD, PER_EXAMPLE
+from ga_lint.verify.judge import IN_BATCH, NO_LABELS, OTHER_HEAD, PER_EXAMPLE
 from ga_lint.verify.worker import data
 from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.heads import HEAD_GUESSED, heads_of
+from ga_lint.verify.worker.llamas import tiny_llama
 from ga_lint.verify.worker.pairs import NONE, OPTIONAL, Pairs, pairs_of
 from ga_lint.verify.worker.reached import reached
+from ga_lint.verify.worker.retrieval import TOLD, Encoder, is_retrieval
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stand_ins import NotVerifiable
 
 # Whether the Trainer counts, and so whether it divides, hangs on the batch's labels; contrastive losses have none.
 _TALKS_OF_LABELS = re.compile(
-    r"label|vocab|input_ids|causal|language.?model|-100|logits|\bSFT|fine.?tun|\bLLM|instruct", re.I
+    r"label|vocab|input_ids|causal|language.?model|-100|logits|\bSFT|fine.?tun|\bLLM|instruct|ForSequence", re.I
 )
 _WITHOUT_LABELS = re.compile(r"Embed|Retriev|Rerank|BiEncoder|Biencoder|Contrast|SimCSE|Reward|DPO|KTO|PPO|GRPO|ORPO")
 _GIVES = {
@@ -34,8 +36,10 @@ class Batches:
     def __init__(self, context: Context, module: Module, owner: ast.ClassDef) -> None:
         self._context, self._module = context, module
         self.doubts: list[str] = []
-        self._pairs = pairs_of(reached(module, owner)) if context.adapter is None else None
-        if context.adapter is None and self._pairs is None:
+        functions = reached(module, owner) if context.adapter is None else []
+        self._pairs = pairs_of(functions)
+        self._is_retrieval = self._pairs is None and is_retrieval(owner, functions)
+        if context.adapter is None and self._pairs is None and not self._is_retrieval:
             _require_labels(module, owner)
         self._keys = sorted(_batch_keys(owner))
         self._main_head = self._named_head()
@@ -43,7 +47,16 @@ class Batches:
     @property
     def is_uncounted(self) -> bool:
         """Whether the batch has no labels at its top, so that the Trainer counts nothing and divides itself."""
-        return self._pairs is not None and self._pairs.labels == NONE
+        return self._is_retrieval or (self._pairs is not None and self._pairs.labels == NONE)
+
+    def model(self, setting: str) -> Any:
+        """The model that stands in for the user's, or is an adapter's."""
+        adapter, job, dtype = self._context.adapter, self._context.job, self._context.dtype
+        if adapter is not None and adapter.make_model is not None:
+            return adapter.model(dtype, job.seed)
+        if self._is_retrieval:
+            return Encoder(setting, dtype, job.seed)
+        return tiny_llama(self.head(setting), dtype, job.seed)
 
     def head(self, setting: str) -> str:
         """What the model ends in."""
@@ -58,10 +71,18 @@ class Batches:
         head = self.head(setting)
         if self._pairs is not None:
             return self._pairs.collate(chosen, head, with_labels=setting != NO_LABELS)
-        return data.add_derived(data.collate(chosen, head), self._keys)
+        batch = data.collate(chosen, head)
+        if self._is_retrieval:
+            del batch["labels"]
+            return batch
+        return data.add_derived(batch, self._keys)
 
     def _named_head(self) -> str:
         if self._context.adapter is not None:
+            return "causal"
+        if self._is_retrieval:
+            self._context.recorder.assume(TOLD)
+            self.doubts.append(IN_BATCH)
             return "causal"
         heads = heads_of(self._module.text)
         if self._pairs is not None:

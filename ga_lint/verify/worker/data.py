@@ -148,6 +148,8 @@ def variant(batch: Batch, number: int) -> Batch:
     def other(tokens: torch.Tensor) -> torch.Tensor:
         return torch.where((tokens == PAD) | (tokens < 0), tokens, (tokens + 5 * number) % (VOCABULARY - 1) + 1)
 
+    if not dict.__contains__(batch, "labels"):
+        return Batch({**batch, "input_ids": other(batch["input_ids"])})
     labels = batch["labels"]
     changed = other(labels) if labels.shape == batch["input_ids"].shape else labels
     return Batch({**batch, "input_ids": other(batch["input_ids"]), "labels": changed})

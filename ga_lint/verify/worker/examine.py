@@ -84,7 +84,7 @@ def examine(job: Job) -> Answer:
             original, measurements = _loss_only(context, why)
             equal = original.equal
         except (Exception, NotVerifiable):  # noqa: BLE001 - the first thing that was missing is the reason
-            return Answer(missing=why, assumptions=context.recorder.assumptions, dtype=job.dtype)
+            return _unbound(context, why)
     assumptions = (*context.recorder.assumptions, NEUTRALISED)
     return Answer(measurements, assumptions, raises=original.raises, dtype=job.dtype, equal=equal, stack=original.stack)
 
@@ -117,6 +117,16 @@ def examine_together(job: Job, ranks: Ranks) -> Answer:
     except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
         return Answer(missing=describe(error, job), dtype=job.dtype)
     return Answer(tuple(found), context.recorder.assumptions, dtype=job.dtype)
+
+
+def _unbound(context: Context, why: str) -> Answer:
+    """Nothing was run; a Trainer's override may be known to fail all the same."""
+    raises, job = None, context.job
+    if SiteKind(job.kind) is SiteKind.TRAINER:
+        from ga_lint.verify.worker.signatures import certain_failure
+
+        raises = certain_failure(job)
+    return Answer(missing=why, assumptions=context.recorder.assumptions, dtype=job.dtype, raises=raises)
 
 
 def _swept(context: Context) -> Answer:
@@ -168,10 +178,8 @@ def _runs(context: Context, original: Subject, setting: str, ragged: bool) -> It
         before = original.pair(True, setting)
         alone = list(_compared("R1", setting, before))
         yield from alone
-    if is_doubt(setting):
-        return
     rewritten: Subject | None = None
-    if job.rewritten is not None:
+    if job.rewritten is not None and not is_doubt(setting):
         try:
             rewritten = _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
             after = rewritten.pair(ragged, setting)

@@ -15,6 +15,7 @@ from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.loop_self import ancestry
 from ga_lint.verify.worker.namespace import Loader, Namespace
 from ga_lint.verify.worker.reached import ENTRIES, reached
+from ga_lint.verify.worker.signatures import LACKS_COUNT
 from ga_lint.verify.worker.sources import Function, Module, dotted, last, loaded_names, project_root, statements
 from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder, Unknown
 from ga_lint.verify.worker.tokens import Tokenizer
@@ -25,7 +26,6 @@ _TEACHER = re.compile(r"teacher|ref_model|reference|old_model|base_model|frozen"
 _TOKENIZER = re.compile(r"^(tokenizer|processing_class|processor)$")
 _TRAINER_LIKE = re.compile("Trainer|Mixin")
 _OTHER_OBJECTIVE = re.compile(r"DPO|KTO|RPO|CPO|BCO|TPO|PPO|XPO|RLOO|Reward|PRM|Nash|Sentence|CrossEncoder|Diffusion")
-_LACKS_COUNT = "TypeError on transformers >= 4.46, which passes num_items_in_batch: this override does not take it"
 
 
 class Graft:
@@ -72,7 +72,7 @@ class Graft:
             takes_any = any(p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in parameters)
             lacks = len(parameters) < 4 if name == "training_step" else not _has(override, "num_items_in_batch")
             if lacks and not takes_any:
-                self.raises = _LACKS_COUNT
+                self.raises = LACKS_COUNT
                 self.recorder.assume(f"{name} does not take num_items_in_batch: called without it")
                 found[name] = _without_count(override, name)
         return found

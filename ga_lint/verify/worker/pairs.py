@@ -139,13 +139,13 @@ def _layouts(function: Function) -> Iterator[str]:
             case ast.BinOp(left=size, op=ast.FloorDiv(), right=ast.Constant(value=2)):
                 if _SIZE.search(ast.unparse(size)):
                     yield HALVES
-            case ast.Call() if last(dotted(node.func)) == "chunk" and _chunks(node) == 2:
+            case ast.Call(func=ast.Attribute(attr="chunk")) if _chunks(node) == 2:
                 yield HALVES
 
 
 def _chunks(call: ast.Call) -> object:
     """Into how many parts the first dimension is cut; None where that is another one, or not told."""
-    is_function = dotted(call.func) in ("torch.chunk", "chunk")
+    is_function = dotted(call.func) == "torch.chunk"
     given = dict(zip(("chunks", "dim"), call.args[is_function:], strict=False))
     given.update((keyword.arg or "", keyword.value) for keyword in call.keywords)
     told = {name: node.value for name, node in given.items() if isinstance(node, ast.Constant)}

@@ -92,13 +92,9 @@ class TrainerSubject:
         return Pair([first], self._train(rows, 1, setting))
 
     def _train(self, rows: Sequence[data.Row], steps: int, setting: str) -> list[Gradient]:
-        job, dtype = self.context.job, self.context.dtype
+        job = self.context.job
         head = self.batches.head(setting)
-        adapter = self.context.adapter
-        if adapter is not None and adapter.make_model is not None:
-            model = adapter.model(dtype, job.seed)
-        else:
-            model = tiny_llama(head, dtype, job.seed)
+        model = self.batches.model(setting)
         windows: list[Gradient] = []
         optimizer = _Recording(model, windows)
         start_accelerate()
