@@ -31,26 +31,21 @@ _OTHER_OBJECTIVE = re.compile(r"DPO|KTO|RPO|CPO|BCO|TPO|PPO|XPO|RLOO|Reward|PRM|
 class Graft:
     """One class of the user's with transformers.Trainer below it. `raises`: what keeps it from running as it stands."""
 
-    def __init__(self, owner: ast.ClassDef, module: Module, recorder: Recorder, *, is_uncounted: bool = False) -> None:
+    def __init__(self, owner: ast.ClassDef, module: Module, recorder: Recorder) -> None:
         self.owner, self.recorder = owner, recorder
         self.raises: str | None = None
+        self.may_opt_out = False  # a base that is not there may keep the Trainer from counting
         self._read: set[str] = set()  # attributes of self, in the class and in its ancestors
         loader = Loader(project_root(module.path), recorder)
         loader.guess = lambda name: guess(name, module, recorder)
         loader.cut = lambda node: _cut(node, self._read)
-        own = is_uncounted and not _asks_above(reached(module, owner))
-        loader.base_for = lambda name: _base_for(name, has_own_loss=own)
+        own = not _asks_above(reached(module, owner))
+        loader.base_for = lambda name: self._base_for(name, has_own_loss=own)
         self.space = loader.module_namespace(module)
         for function in reversed(module.functions_around(owner)):
             self.space = self.space.inner(function, owner.lineno)
 
     def made(self) -> type[Trainer]:
-        lines = {m.name: m.lineno for m in self.owner.body if isinstance(m, Function)}
-        if {"_prepare_inputs", "get_train_dataloader"} <= lines.keys():
-            line = lines["get_train_dataloader"]
-            raise NotVerifiable(
-                f"needs its own `get_train_dataloader` (line {line}), which feeds its `_prepare_inputs`"
-            )
         self.space.define(self.owner)
         users = self.space[self.owner.name]
         assert isinstance(users, type)
@@ -62,6 +57,17 @@ class Graft:
             bases = (users, Trainer)
         own = {"__getattr__": _unknown_attribute(self._read, self.space), **self._adapted(users)}
         return type(users.__name__, bases, own)
+
+    def _base_for(self, name: str, *, has_own_loss: bool) -> type | None:
+        """transformers.Trainer for a trainer that is not there, if it trains on tokens as Trainer does.
+
+        Where the loss is all the user's, what is left open is whether that trainer counts.
+        """
+        if _OTHER_OBJECTIVE.search(last(name)):
+            if not has_own_loss:
+                raise NotVerifiable(f"needs {name}, whose loss and opt-outs are its own")
+            self.may_opt_out = True
+        return Trainer if "Trainer" in last(name) else None
 
     def _adapted(self, users: Any) -> dict[str, object]:
         """Overrides that cannot take the count get a caller that drops it, and say so."""
@@ -87,16 +93,6 @@ def with_class(trainer: Any, users: type[Trainer]) -> Any:
         same.__dict__.update(trainer.__dict__)
         return same
     return trainer
-
-
-def _base_for(name: str, *, has_own_loss: bool) -> type | None:
-    """transformers.Trainer for a trainer that is not there, if it trains on tokens as Trainer does.
-
-    Where the loss is all the user's and nothing is counted, it does not matter what that trainer would have done.
-    """
-    if _OTHER_OBJECTIVE.search(last(name)) and not has_own_loss:
-        raise NotVerifiable(f"needs {name}, whose loss and opt-outs are its own")
-    return Trainer if "Trainer" in last(name) else None
 
 
 def _asks_above(functions: list[Function]) -> bool:

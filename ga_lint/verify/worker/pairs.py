@@ -45,10 +45,12 @@ class Pairs:
     scores: bool = False  # the code compares what the model gives for each row, not log probabilities of its tokens
     labels: str = NONE  # of rows that stand in one tensor: whether the code takes some
     values: bool = False  # the model gives a value for each position, behind its logits and its loss
+    answers: int = 2  # how many answers to each prompt the code cuts a tensor into
 
     def told(self) -> str:
         how = f"as `{self.sides[0]}` and `{self.sides[1]}`" if self.sides else self.layout
-        return f"the batch holds pairs of answers ({how}){', and no labels at its top' if self.labels == NONE else ''}"
+        many = "pairs" if self.answers == 2 else f"{self.answers} groups"
+        return f"the batch holds {many} of answers ({how}){', and no labels at its top' if self.labels == NONE else ''}"
 
     def head(self, named: Sequence[str]) -> str:
         """What the model ends in: as the file names it, else as the code uses what it gives."""
@@ -60,8 +62,9 @@ class Pairs:
     def collate(self, rows: Sequence[Row], head: str, with_labels: bool = True) -> Batch:
         worse = [partner(row) for row in rows]
         if self.sides is None:
-            both = [row for pair in zip(rows, worse, strict=True) for row in pair]
-            batch = add_derived(collate([*rows, *worse] if self.layout == HALVES else both, head), self.keys)
+            groups = [list(rows), worse, *([[partner(row) for row in worse]] if self.answers > 2 else [])]
+            groups = groups if self.layout == HALVES else [list(pair) for pair in zip(rows, worse, strict=True)]
+            batch = add_derived(collate([row for group in groups for row in group], head), self.keys)
             if self.labels == NONE or not with_labels:
                 del batch["labels"]
             return batch
@@ -108,11 +111,13 @@ def pairs_of(functions: Sequence[Function]) -> Pairs | None:
     sides = _sides([*keys, *(string for function in functions for string in _strings(function))])
     if sides is not None:
         return Pairs(sides, keys=tuple(keys), scores=scores, values=values)
-    layout = next((found for function in functions for found in _layouts(function)), None)
+    layouts = [found for function in functions for found in _layouts(function)]
+    layout = layouts[0][0] if layouts else None
     if layout is None or not _OF_PAIRS.search(text):
         return None
     labels = {None: NONE, False: OPTIONAL, True: NEEDED}[read.get("labels")]
-    return Pairs(None, layout, keys=tuple(keys), scores=scores, values=values, labels=labels)
+    answers = max(many for _, many in layouts)
+    return Pairs(None, layout, tuple(keys), scores, labels, values, answers)
 
 
 def _sides(keys: Sequence[str]) -> tuple[str, str] | None:
@@ -127,29 +132,31 @@ def _sides(keys: Sequence[str]) -> tuple[str, str] | None:
     return None
 
 
-def _layouts(function: Function) -> Iterator[str]:
+def _layouts(function: Function) -> Iterator[tuple[str, int]]:
+    """How the function takes the answers of a prompt apart, and how many there are."""
     for node in ast.walk(function):
         match node:
             case ast.Subscript(slice=ast.Slice(step=ast.Constant(value=2))):
-                yield INTERLEAVED
+                yield INTERLEAVED, 2
             case ast.Subscript(slice=ast.Tuple(elts=[ast.Slice(step=ast.Constant(value=2)), *_])):
-                yield INTERLEAVED
+                yield INTERLEAVED, 2
             case ast.Call(args=[_, _, ast.Constant(value=2)]) if last(dotted(node.func)) == "arange":
-                yield INTERLEAVED
+                yield INTERLEAVED, 2
             case ast.BinOp(left=size, op=ast.FloorDiv(), right=ast.Constant(value=2)):
                 if _SIZE.search(ast.unparse(size)):
-                    yield HALVES
-            case ast.Call(func=ast.Attribute(attr="chunk")) if _chunks(node) == 2:
-                yield HALVES
+                    yield HALVES, 2
+            case ast.Call(func=ast.Attribute(attr="chunk")) if (many := _chunks(node)) in (2, 3):
+                yield HALVES, many
 
 
-def _chunks(call: ast.Call) -> object:
-    """Into how many parts the first dimension is cut; None where that is another one, or not told."""
+def _chunks(call: ast.Call) -> int:
+    """Into how many parts the first dimension is cut; 0 where that is another one, or not told."""
     is_function = dotted(call.func) == "torch.chunk"
     given = dict(zip(("chunks", "dim"), call.args[is_function:], strict=False))
     given.update((keyword.arg or "", keyword.value) for keyword in call.keywords)
     told = {name: node.value for name, node in given.items() if isinstance(node, ast.Constant)}
-    return told.get("chunks") if len(told) == len(given) and told.get("dim", 0) == 0 else None
+    many = told.get("chunks")
+    return many if len(told) == len(given) and told.get("dim", 0) == 0 and isinstance(many, int) else 0
 
 
 def _read(function: Function) -> Iterator[tuple[str, bool]]:

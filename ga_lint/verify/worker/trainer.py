@@ -27,6 +27,8 @@ from ga_lint.verify.worker.llamas import tiny_llama
 from ga_lint.verify.worker.measure import Gradient, Pair, is_zero, snapshot
 from ga_lint.verify.worker.optouts import OptOut, opt_out
 from ga_lint.verify.worker.ranks import count, setting_up, together
+from ga_lint.verify.worker.repeated import TOLD as REPEATED
+from ga_lint.verify.worker.repeated import repeated, repeats_windows
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Recorder, Unknown
 from ga_lint.verify.worker.tokens import Tokenizer
@@ -56,16 +58,24 @@ class TrainerSubject:
         self.owner = owner
         self.batches = Batches(context, module, owner)
         self.recorder = context.recorder
-        self.opted_out = opt_out(self._graft().space, owner)
+        self.opted_out = self._opted_out()
+        self.repeats = repeats_windows(owner)
+        if self.repeats:
+            self.recorder.assume(REPEATED)
         if context.job.withheld:
             self.settings = (NO_COUNT,)
         elif self.opted_out is OptOut.MAYBE:
             self.settings = (*self.settings, OPTED_OUT)
         self.settings = (*self.settings, *self.batches.doubts)
 
-    def _graft(self) -> Graft:
-        """The class's own; with no labels at the top of its batch the Trainer counts nothing and divides itself."""
-        return Graft(self.owner, self.module, self.recorder, is_uncounted=self.batches.is_uncounted)
+    def _opted_out(self) -> OptOut:
+        """Whether the Trainer counts for this class; without labels at the top of its batch it does not matter."""
+        graft = Graft(self.owner, self.module, self.recorder)
+        said = opt_out(graft.space, self.owner)
+        if said is OptOut.NO and not self.batches.is_uncounted:
+            graft.made()
+            return OptOut.MAYBE if graft.may_opt_out else OptOut.NO
+        return said
 
     def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
         seed = self.context.job.seed
@@ -110,7 +120,7 @@ class TrainerSubject:
         accepts = setting not in (NO_COUNT, OPTED_OUT) and not _OPTS_OUT.search(self.module.text)
         trainer.model_accepts_loss_kwargs = accepts
         trainer._get_train_sampler = lambda *_: None  # type: ignore[method-assign]  # the rows in order
-        graft = self._graft()
+        graft = Graft(self.owner, self.module, self.recorder)
         trainer = with_class(trainer, graft.made())
         for name in ("processing_class", "tokenizer"):
             with contextlib.suppress(AttributeError):  # a property of the user's own
@@ -120,6 +130,8 @@ class TrainerSubject:
             set_attributes(trainer, self.owner, graft.space, lambda name: self._second_model(name, head))
         if self.opted_out is not OptOut.NO:
             trainer.model_accepts_loss_kwargs = accepts and self.opted_out is OptOut.MAYBE
+        if self.repeats:
+            trainer.get_train_dataloader = repeated(trainer, _Rows(rows), WINDOWS)
         torch.manual_seed(job.seed)
         with contextlib.suppress(Finished):
             trainer.train()
