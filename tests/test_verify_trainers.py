@@ -276,7 +276,185 @@ SIGNATURES = {
         "needs `batch.mood",
     ),
 }
-CASES = {**PAIRS, **SETTINGS, **ENCODERS, **SIGNATURES}
+WINDOWED = """
+def __init__(self, *args, **kwargs):
+    super().__init__(*args, **kwargs)
+    self._step, self._parts = 0, None
+    self._count = None
+
+def get_train_dataloader(self):
+    size = self._train_batch_size * self.args.gradient_accumulation_steps
+    loader = DataLoader(self.train_dataset, batch_size={size}, collate_fn=self.data_collator)
+    return RepeatedLoader(loader, repeat=self.args.gradient_accumulation_steps)
+
+def _prepare_inputs(self, batch):
+    steps = self.args.gradient_accumulation_steps
+    if self._step % steps == 0:
+        self._parts = [dict(zip(batch, rows)) for rows in zip(*(value.chunk(steps) for value in batch.values()))]
+        count = (batch["labels"][:, 1:] != -100).sum()
+        self._count = {count}
+    self._step += 1
+    return self._parts[(self._step - 1) % steps]
+"""
+LABELLED_SUM = """
+labels = inputs.pop("labels")
+logits = model(**inputs).logits[:, :-1].flatten(0, 1)
+loss = F.cross_entropy(logits, labels[:, 1:].flatten(), reduction="sum")
+"""
+GATHERED = "self.accelerator.gather(count).sum() / self.accelerator.num_processes"
+WINDOWS = {
+    "a window at once, and the count of one rank": (
+        trainer(
+            LABELLED_SUM + "return loss / self._count", before=CAUSAL, extra=WINDOWED.format(size="size", count="count")
+        ),
+        WRONG,
+        "right in one process, but not on 2 ranks",
+    ),
+    "a window at once, and its own count": (
+        trainer(
+            LABELLED_SUM + "return loss / self._count",
+            before=CAUSAL,
+            extra=WINDOWED.format(size="size", count=GATHERED),
+        ),
+        CORRECT,
+        "",
+    ),
+    "a window at once, and the Trainer's count of its copies": (
+        trainer(
+            LABELLED_SUM + "return loss / num_items_in_batch",
+            before=CAUSAL,
+            extra=WINDOWED.format(size="size", count=GATHERED),
+        ),
+        UNDIVIDED,
+        "4 times too small",
+    ),
+    "a loader of another kind": (
+        trainer(
+            LABELLED_SUM + "return loss / self._count",
+            before=CAUSAL,
+            extra=WINDOWED.format(size="8", count=GATHERED).replace("* self.args", "+ self.args"),
+        ),
+        LACKS,
+        "needs its own `get_train_dataloader` (line",
+    ),
+    "texts of its own": (
+        trainer("return model(input_ids=model.generate(**inputs)).logits.mean()", before=CAUSAL),
+        LACKS,
+        "needs the texts that its model generates while it trains (train.py:",
+    ),
+}
+CHOSEN = """
+if self.kind == "plain":
+    loss = model(**inputs).loss
+elif self.kind == "other":
+    loss = model(**inputs).loss * 2
+return loss{}
+"""
+KIND = """
+def __init__(self, *args, **kwargs):
+    {} = kwargs.pop("kind")
+    super().__init__(*args, **kwargs)
+    self.model_accepts_loss_kwargs = False
+"""
+WEIGHED = """
+labels, weights = inputs.pop("labels"), inputs.pop("weights")
+logits = model(**inputs).logits[:, :-1]
+each = F.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), reduction="none").view(len(labels), -1)
+"""
+NEAR = """
+def __init__(self, global_state, prox_mu, **kwargs):
+    super().__init__(**kwargs)
+    self.global_state, self.count = global_state, 0
+    self.global_state = global_state
+    self.mu = prox_mu
+"""
+PENALTY = """
+for name, parameter in model.named_parameters():
+    loss = loss + self.mu / 2 * (parameter - self.{}[name]).norm() ** 2{}
+return loss
+"""
+VALUES_OF = {
+    "a text that it asks for": (
+        trainer(CHOSEN.format(""), before=SEQUENCES, extra=KIND.format("self.kind")),
+        CORRECT,
+        "",
+    ),
+    "a text that it asks for, and twice the division": (
+        trainer(
+            CHOSEN.format(" / self.args.gradient_accumulation_steps"), before=SEQUENCES, extra=KIND.format("self.kind")
+        ),
+        UNDIVIDED,
+        "it is divided twice",
+    ),
+    "a choice among unknown values": (
+        trainer(
+            CHOSEN.format("").replace('"plain"', "PLAIN").replace('"other"', "OTHER"),
+            before=f"{SEQUENCES}\nfrom elsewhere import PLAIN, OTHER",
+            extra=KIND.format("self.kind"),
+        ),
+        LACKS,
+        "UnboundLocalError",
+    ),
+    "weights of rows": (
+        trainer(WEIGHED + "return (each.sum(1) * weights).mean() / 4", before=CAUSAL, extra=OPTS_OUT.format("")),
+        CORRECT,
+        "",
+    ),
+    "weights of tokens, over the count": (
+        trainer(
+            WEIGHED + "loss = (each * weights[:, 1:].view(each.shape)).sum() / num_items_in_batch\n"
+            "return loss * self.accelerator.num_processes",
+            before=CAUSAL,
+        ),
+        CORRECT,
+        "",
+    ),
+    "weights of tokens, over their sum": (
+        trainer(
+            WEIGHED + "w = weights[:, 1:].view(each.shape)\nreturn (each * w).sum() / w.sum()",
+            before=CAUSAL,
+            extra=OPTS_OUT.format(""),
+        ),
+        WRONG,
+        "when the counts differ",
+    ),
+    "weights of another shape": (
+        trainer(WEIGHED + "return (each * weights.view(len(labels), 3)).sum() / num_items_in_batch", before=CAUSAL),
+        LACKS,
+        "needs `weights.view(len(labels), 3)`",
+    ),
+    "the weights that it starts from": (
+        trainer(
+            "loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)"
+            + PENALTY.format("global_state", " / self.args.gradient_accumulation_steps"),
+            before=CAUSAL,
+            extra=NEAR,
+        ),
+        CORRECT,
+        "",
+    ),
+    "the weights that it starts from, at every micro-batch": (
+        trainer(
+            "loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)"
+            + PENALTY.format("global_state", ""),
+            before=CAUSAL,
+            extra=NEAR,
+        ),
+        OPEN,
+        "the control run failed",
+    ),
+    "weights that nothing tells": (
+        trainer(
+            "loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)"
+            + PENALTY.format("fisher", ""),
+            before=CAUSAL,
+            extra=NEAR,
+        ),
+        LACKS,
+        "needs `self.fisher",
+    ),
+}
+CASES = {**WINDOWS, **VALUES_OF, **PAIRS, **SETTINGS, **ENCODERS, **SIGNATURES}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -43,6 +43,7 @@ class Batches:
             _require_labels(module, owner)
         self._keys = sorted(_batch_keys(owner))
         self._main_head = self._named_head()
+        self._ignore = data.PAD if any(map(_ignores_pads, ast.walk(owner))) else data.IGNORE
 
     @property
     def is_uncounted(self) -> bool:
@@ -71,7 +72,7 @@ class Batches:
         head = self.head(setting)
         if self._pairs is not None:
             return self._pairs.collate(chosen, head, with_labels=setting != NO_LABELS)
-        batch = data.collate(chosen, head)
+        batch = data.collate(chosen, head, self._ignore)
         if self._is_retrieval:
             del batch["labels"]
             return batch
@@ -106,6 +107,11 @@ class Batches:
 def _require_labels(module: Module, owner: ast.ClassDef) -> None:
     if _WITHOUT_LABELS.search(owner.name) or not _TALKS_OF_LABELS.search(module.text):
         raise NotVerifiable(f"needs the batch of `{owner.name}`: nothing says that it has labels (line {owner.lineno})")
+
+
+def _ignores_pads(node: ast.AST) -> bool:
+    """Whether a loss is told to leave out the padding by its id: the labels hold no -100 then."""
+    return isinstance(node, ast.keyword) and node.arg == "ignore_index" and "pad_token_id" in ast.unparse(node.value)
 
 
 def _batch_keys(owner: ast.ClassDef) -> set[str]:

@@ -5,25 +5,26 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Callable
 from typing import Any
 
 from transformers import Trainer
 
-from ga_lint.verify.worker.callers import runs
 from ga_lint.verify.worker.guesses import guess
-from ga_lint.verify.worker.loop_self import ancestry
 from ga_lint.verify.worker.namespace import Loader, Namespace
 from ga_lint.verify.worker.reached import ENTRIES, reached
 from ga_lint.verify.worker.signatures import LACKS_COUNT
-from ga_lint.verify.worker.sources import Function, Module, dotted, last, loaded_names, project_root, statements
-from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder, Unknown
-from ga_lint.verify.worker.tokens import Tokenizer
+from ga_lint.verify.worker.sources import (
+    Function,
+    Module,
+    dotted,
+    last,
+    loaded_names,
+    project_root,
+)
+from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder
 
 # Overrides that decide what the loss sees, and so stay although nothing in the class calls them.
 _KEPT = frozenset((*ENTRIES, "_get_num_items_in_batch", "get_batch_samples", "_prepare_inputs"))
-_TEACHER = re.compile(r"teacher|ref_model|reference|old_model|base_model|frozen", re.I)
-_TOKENIZER = re.compile(r"^(tokenizer|processing_class|processor)$")
 _TRAINER_LIKE = re.compile("Trainer|Mixin")
 _OTHER_OBJECTIVE = re.compile(r"DPO|KTO|RPO|CPO|BCO|TPO|PPO|XPO|RLOO|Reward|PRM|Nash|Sentence|CrossEncoder|Diffusion")
 
@@ -121,46 +122,6 @@ def _cut(node: ast.ClassDef, read: set[str]) -> ast.ClassDef:
 
 def _parameters(function: Function | None) -> set[str]:
     return {argument.arg for argument in function.args.args} if function is not None else set()
-
-
-def set_attributes(trainer: Any, owner: ast.ClassDef, space: Namespace, second_model: Callable[[str], object]) -> None:
-    """What the `__init__` of the user's classes puts on self, the base's first, each value by itself."""
-    own = set(vars(trainer))
-    for place, node in reversed(list(ancestry(space, owner))):
-        init = next((m for m in node.body if isinstance(m, Function) and m.name == "__init__"), None)
-        if init is not None:
-            _initialise(trainer, init, place.inner(init), own, second_model)
-
-
-def _initialise(
-    trainer: Any, init: Function, inner: Namespace, own: set[str], second_model: Callable[[str], object]
-) -> None:
-    """One `__init__`; its parameters by default, role or name."""
-    inner.update(self=trainer, model=trainer.model, args=trainer.args)
-    for argument in (*init.args.args, *init.args.kwonlyargs):
-        if _TOKENIZER.search(argument.arg):
-            inner[argument.arg] = Tokenizer()
-        if _TEACHER.search(argument.arg):
-            inner[argument.arg] = second_model(argument.arg)
-    for statement in statements(init.body):
-        if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
-            continue
-        target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
-        if not isinstance(target, ast.Attribute) or dotted(target.value) != "self":
-            continue
-        name = target.attr
-        if not runs(inner, name, statement):
-            continue
-        if (hasattr(Trainer, name) or name in own) and not isinstance(statement.value, ast.Constant):
-            continue  # what Trainer sets itself, such as self.model, is the harness's; its flags are the user's
-        try:
-            value = inner.evaluate(statement.value)
-        except (Exception, NotVerifiable):  # noqa: BLE001 - the user's code may raise anything
-            value = None
-        if (value is None or isinstance(value, Unknown)) and _TEACHER.search(name) and "model" in name:
-            value = second_model(name)
-        if value is not None or isinstance(statement.value, ast.Constant):
-            setattr(trainer, name, value)
 
 
 def _unknown_attribute(read: set[str], space: Namespace) -> Any:

@@ -80,7 +80,7 @@ _FALSE = re.compile(
     re.I,
 )
 _STRENGTH = re.compile(
-    r"(^|_)(alpha|beta|lambda|lmbda|gamma|\w*weights?|coef\w*|\w*(?<!gene)ratio|temperature|tau|scale|margin|epsilon|eps|smoothing|\w*loss_factor)"
+    r"(^|_)(alpha|beta|lambda|lmbda|gamma|mu|\w*weights?|coef\w*|\w*(?<!gene)ratio|temperature|tau|scale|margin|epsilon|eps|smoothing|\w*loss_factor)"
     r"(_|\d|$)",
     re.I,
 )

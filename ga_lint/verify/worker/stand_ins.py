@@ -32,6 +32,17 @@ class Recorder:
         self._assumptions: dict[str, None] = {}
         self.unknown: dict[str, None] = {}
         self.tested = ""  # the stand-in whose truth was asked for last
+        self.compared: dict[str, str] = {}  # the first text that each stand-in was compared with
+        self.chosen: dict[str, str] = {}  # the text that it is taken for since the code gave up without
+
+    def choose(self) -> bool:
+        """Take the stand-in that was asked for last as the first text that it was compared with, if that is new."""
+        text = self.compared.get(self.tested)
+        if text is None or self.tested in self.chosen:
+            return False
+        self.chosen[self.tested] = text
+        self.assume(f"`{self.tested}` is {text!r}: the first that the code asks for")
+        return True
 
     def assume(self, text: str) -> None:
         self._assumptions.setdefault(text)
@@ -99,7 +110,10 @@ class Unknown:
     def __getitem__(self, key: object) -> object:
         place = repr(key)  # slices and tensors cannot be hashed
         if place not in self._items:
-            self._items[place] = self._part(f"{self._name}.{key}" if isinstance(key, str) else f"{self._name}[...]")
+            is_name = (
+                isinstance(key, str) and "." not in key
+            )  # a parameter's name says nothing about what is kept of it
+            self._items[place] = self._part(f"{self._name}.{key}" if is_name else f"{self._name}[...]")
         return self._items[place]
 
     def __setitem__(self, key: object, value: object) -> None:
@@ -153,6 +167,9 @@ class Unknown:
     def __eq__(self, other: object) -> bool:
         if isinstance(other, str | int | float):  # `if args.mode == "causal"`: the answer is a guess
             self._recorder.tested = self._name
+        if isinstance(other, str):
+            self._recorder.compared.setdefault(self._name, other)
+            return self._recorder.chosen.get(self._name) == other
         return self is other
 
     def _compare(self, _: object) -> bool:

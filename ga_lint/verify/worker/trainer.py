@@ -7,7 +7,7 @@ import contextlib
 import logging
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -18,10 +18,11 @@ from transformers.utils import logging as transformers_logging
 from ga_lint.verify.job import STEPS
 from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT, OPTED_OUT
 from ga_lint.verify.worker import data
+from ga_lint.verify.worker.attributes import set_attributes
 from ga_lint.verify.worker.batches import Batches
 from ga_lint.verify.worker.engines import start_accelerate
 from ga_lint.verify.worker.examine import Context
-from ga_lint.verify.worker.graft import Graft, set_attributes, with_class
+from ga_lint.verify.worker.graft import Graft, with_class
 from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.llamas import tiny_llama
 from ga_lint.verify.worker.measure import Gradient, Pair, is_zero, snapshot
@@ -78,9 +79,28 @@ class TrainerSubject:
         return said
 
     def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
+        return self._guessing(lambda: self._pair(ragged, setting, ranks))
+
+    def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
+        return self._guessing(lambda: self._windows(rows, steps, setting))
+
+    def _guessing(self, run: Callable[[], Pair]) -> Pair:
+        """Where the code gives up, the next guess is tried: a text that it asks for, another shape of weights."""
+        while True:
+            try:
+                return run()
+            except Exception as error:
+                gave_up = isinstance(error, UnboundLocalError | ValueError | NotImplementedError | AssertionError)
+                if gave_up and self.recorder.choose():
+                    continue
+                if data.Batch.weights is None or data.Batch.weights + 1 == len(data.WEIGHT_SHAPES):
+                    raise
+                data.Batch.weights += 1
+
+    def _pair(self, ragged: bool, setting: str, ranks: int) -> Pair:
         seed = self.context.job.seed
         if ranks == 1:
-            return self.windows(data.rows(ragged, seed), STEPS, setting)
+            return self._windows(data.rows(ragged, seed), STEPS, setting)
         # accelerate deals whole batches to one rank after the other
         dealt = list(zip(*data.dealt(ragged, seed, ranks), strict=True))
         rows = [row for batch in dealt[: WINDOWS * STEPS] for row in batch]
@@ -91,7 +111,7 @@ class TrainerSubject:
 
         return Pair(together(ranks).run(work), self._train(rows, 1, setting))
 
-    def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
+    def _windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
         rows = rows[: WINDOWS * steps]
         data.Batch.apart = data.Batch.hides_labels = False
         first = self._train(rows, steps, setting)
@@ -135,6 +155,8 @@ class TrainerSubject:
         torch.manual_seed(job.seed)
         with contextlib.suppress(Finished):
             trainer.train()
+        if data.Batch.weights is not None:
+            self.recorder.assume(f"the batch holds weights: {data.WEIGHT_SHAPES[data.Batch.weights]}")
         if len(windows) < WINDOWS:
             raise NotVerifiable(f"needs an optimizer step for each window: {len(windows)} of {WINDOWS} were reached")
         if is_zero(windows):
