@@ -340,4 +340,7 @@ def test_call_that_fails_for_certain_is_wrong_without_a_run() -> None:
     judgement = judge(Answer(missing="needs `x` (a.py:3)", raises="TypeError"), False)
     assert (judgement.outcome, judgement.runs) == (Outcome.WRONG, ())
     assert judgement.reason == "TypeError; its loss was not run: needs `x` (a.py:3)"
+    rewritten = judge(Answer(missing="needs `x` (a.py:3)", raises="TypeError"), True)
+    assert rewritten.outcome is Outcome.WRONG
+    assert rewritten.reason == "TypeError; neither its loss nor the rewrite was run: needs `x` (a.py:3)"
     assert judge(Answer(missing="needs `x` (a.py:3)"), False).outcome is Outcome.NOT_VERIFIABLE

@@ -31,7 +31,9 @@ class Judgement:
 def judge(answer: Answer, has_rewrite: bool) -> Judgement:
     """The outcome for one site from its runs; the first setting decides, the others may only object."""
     if answer.missing is not None and answer.raises is not None:
-        return Judgement(Outcome.WRONG, (), f"{answer.raises}; its loss was not run: {answer.missing}")
+        what = "neither its loss nor the rewrite" if has_rewrite else "its loss"
+        was = "was run" if has_rewrite else "was not run"
+        return Judgement(Outcome.WRONG, (), f"{answer.raises}; {what} {was}: {answer.missing}")
     if answer.missing is not None:
         return Judgement(Outcome.NOT_VERIFIABLE, (), answer.missing)
     outcome, reason = _Case(answer, allowed_in(answer.dtype)).decide(has_rewrite)
