@@ -11,12 +11,13 @@ from ga_lint.cli.confirm import as_judged
 from ga_lint.report.verdicts import numbers
 from ga_lint.verify import site_at
 from ga_lint.verify.job import Answer, Measurement
-from ga_lint.verify.judge import judge
+from ga_lint.verify.judge import OTHER_HEAD, judge
 from ga_lint.verify.model import Outcome, Run, Site, SiteKind, Verdict
 from testbed.fixtures import FIXTURES
 
 R0, R1, R2, R3 = (Measurement(name, "", 1e-16) for name in ("R0", "R1", "R2", "R3"))
 R1_DIFFERS = Measurement("R1", "", 0.5, 0.9, "head.weight")
+R0_OPEN = Measurement("R0", f"{OTHER_HEAD}token", 1e-16)
 
 
 def outcome(*runs: Measurement, rewritten: bool = False, raises: str | None = None, dtype: str = "float64") -> Outcome:
@@ -303,3 +304,43 @@ def test_a_turned_gradient_is_no_factor() -> None:
     """Four times as long, and in another direction by more than a hundredth."""
     assert outcome(Measurement("R0", "", 3.001, 4.0), R1_DIFFERS) is Outcome.INCONCLUSIVE
     assert outcome(Measurement("R0", "", 3.0001, 4.0), R1_DIFFERS) is Outcome.MISSING_DIVISION
+
+
+@pytest.mark.parametrize("error", [0.4, 0.5])
+def test_rewrite_that_only_mends_the_call_is_not_refuted(error: float) -> None:
+    after = Measurement("R2", "", error, 0.9, "head.weight")
+    judgement = judge(Answer((R0, R1_DIFFERS, after, R3), raises="TypeError"), True)
+    assert judgement.outcome is Outcome.INCONCLUSIVE
+    assert judgement.reason is not None and "mends the TypeError and nothing else" in judgement.reason
+    assert outcome(R0, R1_DIFFERS, after, R3, rewritten=True) is Outcome.REFUTED  # it could be called before
+    worse = Measurement("R2", "", 0.6, 0.9, "head.weight")
+    assert outcome(R0, R1_DIFFERS, worse, R3, rewritten=True, raises="TypeError") is Outcome.REFUTED
+    undivided = Measurement("R0", "", 3.0, 4.0)
+    assert outcome(undivided, R1_DIFFERS, after, R3, rewritten=True, raises="TypeError") is Outcome.REFUTED
+
+
+def test_doubt_decides_where_it_changes_the_answer() -> None:
+    open_to = f"{OTHER_HEAD}token"
+    same, other = Measurement("R1", open_to, 0.4), Measurement("R1", open_to, 1e-16)
+    assert outcome(R0, R1_DIFFERS, R0_OPEN, same) is Outcome.WRONG
+    judgement = judge(Answer((R0, R1_DIFFERS, R0_OPEN, other)), False)
+    assert judgement.outcome is Outcome.INCONCLUSIVE
+    assert judgement.reason == f"right {open_to}, wrong otherwise: the code does not say which"
+    assert outcome(R0, R1, R0_OPEN, same) is Outcome.INCONCLUSIVE
+
+
+def test_division_that_is_missing_in_one_setting_only_says_so() -> None:
+    undivided = Measurement("R0", "", 3.0, 4.0)
+    judgement = judge(Answer((undivided, R1_DIFFERS, R0_OPEN, Measurement("R1", f"{OTHER_HEAD}token", 0.4))), False)
+    assert judgement.outcome is Outcome.WRONG
+    assert judgement.reason is not None and "relative error 0.4" in judgement.reason
+
+
+def test_call_that_fails_for_certain_is_wrong_without_a_run() -> None:
+    judgement = judge(Answer(missing="needs `x` (a.py:3)", raises="TypeError"), False)
+    assert (judgement.outcome, judgement.runs) == (Outcome.WRONG, ())
+    assert judgement.reason == "TypeError; its loss was not run: needs `x` (a.py:3)"
+    rewritten = judge(Answer(missing="needs `x` (a.py:3)", raises="TypeError"), True)
+    assert rewritten.outcome is Outcome.WRONG
+    assert rewritten.reason == "TypeError; neither its loss nor the rewrite was run: needs `x` (a.py:3)"
+    assert judge(Answer(missing="needs `x` (a.py:3)"), False).outcome is Outcome.NOT_VERIFIABLE

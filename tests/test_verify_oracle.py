@@ -67,7 +67,7 @@ def test_loss_function_against_the_closed_form() -> None:
 
 def test_trainer_against_plain_torch() -> None:
     from ga_lint.verify.worker import data
-    from ga_lint.verify.worker.models import tiny_llama
+    from ga_lint.verify.worker.llamas import tiny_llama
 
     def gradient(row: data.Row) -> torch.Tensor:
         model = tiny_llama("causal", torch.float64, 0)

@@ -363,7 +363,7 @@ def test_batch_of_a_contrastive_trainer_is_not_made_up(verifier: Verifier) -> No
 
     class EmbedderTrainer(Trainer):
         def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
-            return model(**inputs).loss
+            return super().compute_loss(model, inputs, return_outputs)
     """
     verdict = verdict_of(verifier, source)
     assert verdict.outcome is LACKS and "nothing says that it has labels" in (verdict.reason or "")

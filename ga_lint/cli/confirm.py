@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from dataclasses import replace
+from functools import cache
 from typing import Self
 
 from ga_lint.diagnostics import EffectKind, Finding
+from ga_lint.engine.facts_of import excluding, uncounted_rows
 from ga_lint.engine.fix_file import Answer, Judgement, Trial
+from ga_lint.engine.scope import Scope
 from ga_lint.source import SourceFile
 from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verdict, Verifier, site_at
 from ga_lint.verify.judge import SHORT_WINDOW
@@ -30,6 +34,26 @@ def in_cell(site: Site, source: SourceFile) -> Site:
     """The site with the notebook's cell that it stands in, if it stands in one."""
     part = source.part_of(site.row)
     return replace(site, cell=part.cell, rows_above=part.rows_above)
+
+
+def of_project(site: Site, source: SourceFile, scope: Scope) -> Site:
+    """The site with what its project says: whether its models take a count, and which release it was written for."""
+    if site.kind is not SiteKind.TRAINER:
+        return site
+    site = replace(site, withheld=site.withheld or site.row in uncounted_rows(source, scope))
+    installed = _installed()
+    excluded = None if installed is None else excluding(scope, site.path, "transformers", installed)
+    if excluded is None:
+        return site
+    return replace(site, notes=(f"run on transformers {installed}, which {excluded} does not admit",))
+
+
+@cache
+def _installed() -> str | None:
+    try:
+        return importlib.metadata.version("transformers")
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def of_ranks(finding: Finding) -> bool:

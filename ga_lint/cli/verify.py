@@ -10,7 +10,7 @@ from pathlib import Path
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.common import below_workspace, end, finder_of, paths_of
-from ga_lint.cli.confirm import as_judged, in_cell, is_cleared, site_of
+from ga_lint.cli.confirm import as_judged, in_cell, is_cleared, of_project, site_of
 from ga_lint.cli.impact import Impacts, stated_law, training_of
 from ga_lint.cli.numeric import settings_of
 from ga_lint.cli.numeric_output import numeric_outputs, write_numeric
@@ -101,6 +101,7 @@ class _Sites:
         def propose(trial: Trial) -> Answer:
             site = site_of(trial)
             if site is not None:
+                site = of_project(site, trial.before, scope)
                 proposed.append(site)
                 self.findings[site] = trial.finding
             return Answer(Judgement.UNKNOWN)  # with `verified_only` nothing is applied, so each meets the original
@@ -113,7 +114,7 @@ class _Sites:
         source = self._sources[path] = read_text(path, data)
         self._scopes[path] = scope
         sites = [in_cell(site, source) for site in sites_in(path, source.text)]
-        others = [site for site in sites if _place(site) not in tried]
+        others = [of_project(site, source, scope) for site in sites if _place(site) not in tried]
         self.found += sorted([*proposed, *others], key=lambda site: site.row)
         for diagnostic in outcome.diagnostics if isinstance(outcome, Found) else ():
             site = site_at(path, source.text, diagnostic.stated.span.start.row)

@@ -6,11 +6,13 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ga_lint.engine.scope import Scope
+from ga_lint.errors import SourceError
 from ga_lint.source import SourceFile
-from ga_lint.syntax.parsed import ParsedFile, parse
+from ga_lint.syntax.parsed import ParsedFile, ParseFailure, parse
 
 if TYPE_CHECKING:
     from ga_lint.facts.model import FileFacts
@@ -53,6 +55,28 @@ def window_size(source: SourceFile, scope: Scope, row: int) -> WindowSize:
         steps_text=next((text for _, text in known if text), ""),
         batch_size=_only(_batch_sizes(parsed)),
     )
+
+
+def uncounted_rows(source: SourceFile, scope: Scope) -> frozenset[int]:
+    """The rows of Trainer overrides of which every model that the project builds for them takes no count."""
+    from ga_lint.facts.model import Answer
+
+    try:
+        overrides = facts_of(source, scope).overrides
+    except (ParseFailure, SourceError):
+        return frozenset()
+    return frozenset(each.name.span.start.row for each in overrides if each.accepted is Answer.NO)
+
+
+def excluding(scope: Scope, path: Path, library: str, installed: str) -> str | None:
+    """The requirement that holds for this file and does not admit the installed release, as it is written; or None."""
+    from ga_lint.project.releases import admitted
+
+    requirement = scope.project.beside(path).requirement(library)
+    if requirement is None or not requirement.specifier:
+        return None
+    found = admitted(requirement.specifier, (installed,))
+    return None if not found or installed in found else f"`{requirement.text}` ({requirement.place})"
 
 
 def _only(values: Iterator[float | None]) -> int | None:

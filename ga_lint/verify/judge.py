@@ -13,6 +13,11 @@ from ga_lint.verify.thresholds import SCALE, allowed_in, between, differs, has_r
 SHORT_WINDOW = "short last window"
 COUNT_PASSED, NO_COUNT = "count passed", "no count"  # whether the Trainer passes num_items_in_batch
 LOSS_ONLY = "loss only"  # the loop did not run; its loss did, alone
+# Settings that doubt what the first one assumes: where they change the answer, nothing is known.
+NO_LABELS = "if the batch has no labels"
+OPTED_OUT = "if the trainer opts out of the count"
+IN_BATCH = "if its model compares each example with the others of its micro-batch"
+OTHER_HEAD = "if the model's head is "  # one that the file names, too
 PER_EXAMPLE = "per-example head"  # tried where the file names no head: is it wrong for every head?
 
 
@@ -25,6 +30,10 @@ class Judgement:
 
 def judge(answer: Answer, has_rewrite: bool) -> Judgement:
     """The outcome for one site from its runs; the first setting decides, the others may only object."""
+    if answer.missing is not None and answer.raises is not None:
+        what = "neither its loss nor the rewrite" if has_rewrite else "its loss"
+        was = "was run" if has_rewrite else "was not run"
+        return Judgement(Outcome.WRONG, (), f"{answer.raises}; {what} {was}: {answer.missing}")
     if answer.missing is not None:
         return Judgement(Outcome.NOT_VERIFIABLE, (), answer.missing)
     outcome, reason = _Case(answer, allowed_in(answer.dtype)).decide(has_rewrite)
@@ -74,9 +83,12 @@ class _Case:
         """What the original deserves in one process."""
         if self.answer.raises is not None:
             return Outcome.WRONG, self.answer.raises
-        if factor is not None:
-            return Outcome.MISSING_DIVISION, factor
         ragged = self.run("R1")
+        doubt = self.doubt(ragged)
+        if doubt is not None:
+            return Outcome.INCONCLUSIVE, doubt
+        if factor is not None:
+            return self.undivided(factor)
         if ragged is None:
             return Outcome.CORRECT, self.short_window() or self.answer.equal
         other = self.run("R1", PER_EXAMPLE)
@@ -91,6 +103,24 @@ class _Case:
             return Outcome.INCONCLUSIVE, between(ragged)
         return Outcome.CORRECT, self.short_window()
 
+    def undivided(self, factor: str) -> tuple[Outcome, str | None]:
+        """Off by the steps; in a setting that is as likely it may be wrong in another way."""
+        for other in self.answer.measurements:
+            control = self.run("R0", other.setting)
+            if other.name == "R1" and is_doubt(other.setting) and control is not None and self.agrees(control):
+                return Outcome.WRONG, f"{factor}; {other.setting}, relative error {other.relative_error:.2g}"
+        return Outcome.MISSING_DIVISION, factor
+
+    def doubt(self, ragged: Measurement | None) -> str | None:
+        """What the answer hangs on, where a setting of the Trainer or of the model decides it that is not known."""
+        for other in self.answer.measurements:
+            if other.name != "R1" or not is_doubt(other.setting) or ragged is None:
+                continue
+            if self.agrees(other) != self.agrees(ragged):
+                found = ("right", "wrong") if self.agrees(other) else ("wrong", "right")
+                return f"{found[0]} {other.setting}, {found[1]} otherwise: the code does not say which"
+        return None
+
     def short_window(self) -> str | None:
         short = self.run("R0", SHORT_WINDOW)
         if short is None or self.agrees(short):
@@ -103,6 +133,12 @@ class _Case:
             if objection is not None:
                 return Outcome.REFUTED, objection
         short_alone = self.run("R1") is None and self.short_window() is not None  # where the scale alone was asked for
+        after = self.run("R2")
+        if after is not None and self.only_mends_the_call(after) and self.differs(after):
+            return Outcome.INCONCLUSIVE, (
+                "the rewrite mends the TypeError and nothing else: the gradient depends on how the batch is cut, "
+                f"as before (relative error {after.relative_error:.2g})"
+            )
         if original[0] is Outcome.INCONCLUSIVE or (original[0] is Outcome.CORRECT and not short_alone):
             return original
         for name, setting in (("R2", None), ("R3", None), ("R2", SHORT_WINDOW)):
@@ -129,7 +165,16 @@ class _Case:
         before = self.run("R1", run.setting)
         if run.setting not in (self.main, SHORT_WINDOW) and before is not None and self.differs(before):
             return None  # without a count no rewrite can weigh the micro-batches; it was no better before
+        if self.only_mends_the_call(run):
+            return None
         return f"R2{where}: the gradient still depends on how the batch is cut: {detail}"
+
+    def only_mends_the_call(self, run: Measurement) -> bool:
+        """Whether the original cannot be called at all, is divided rightly, and this R2 is no worse than its R1."""
+        control, before = self.run("R0", run.setting), self.run("R1", run.setting)
+        if self.answer.raises is None or control is None or before is None or not self.agrees(control):
+            return False
+        return run.relative_error <= before.relative_error * (1 + SCALE)
 
     def run(self, name: str, setting: str | None = None) -> Measurement | None:
         wanted = (name, self.main if setting is None else setting)
@@ -140,6 +185,11 @@ class _Case:
 
     def differs(self, run: Measurement) -> bool:
         return differs(run)
+
+
+def is_doubt(setting: str) -> bool:
+    """Whether the setting is tried only to see whether it matters."""
+    return setting.startswith("if ")
 
 
 def _steps_factor(run: Measurement) -> str | None:

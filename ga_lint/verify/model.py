@@ -55,6 +55,7 @@ class Site:
     # rewrite that repairs it is confirmed although the weights of ragged micro-batches stay as they were.
     ragged: bool | None = None
     withheld: bool = False  # the model is one that the Trainer passes no count for, unless the class itself says so
+    notes: tuple[str, ...] = ()  # what its project says of the libraries that it runs on; told with the assumptions
     cell: int | None = None  # of a notebook, whose code is one module here
     rows_above: int = 0  # how many rows of that module stand above the cell
 

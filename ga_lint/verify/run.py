@@ -96,7 +96,7 @@ class Verifier:
 
 def _judged(site: Site, answer: Answer) -> Verdict:
     judgement = judge(answer, site.rewritten is not None)
-    return Verdict(site, judgement.outcome, judgement.runs, answer.assumptions, judgement.reason)
+    return Verdict(site, judgement.outcome, judgement.runs, (*site.notes, *answer.assumptions), judgement.reason)
 
 
 def _worker_for(site: Site) -> str:

@@ -83,6 +83,7 @@ class Batch(dict[str, Any]):
         False  # it was taken for several batches, or for a tuple: a real one has no labels at its top
     )
     hides_labels: ClassVar[bool] = False
+    weights: ClassVar[int | None] = None  # the shape of those that the code takes from a batch, once it does
 
     @property
     def nested(self) -> dict[str, int]:
@@ -101,6 +102,8 @@ class Batch(dict[str, Any]):
     def __missing__(self, key: str) -> object:
         if super().__contains__(key):
             return self.get(key)
+        if not super().__contains__("input_ids"):
+            raise KeyError(key)  # its parts have names of their own: nothing can be derived
         value = derived(self, key)
         if value is None and Batch.unknown is not None and isinstance(key, str):
             return Batch.unknown(f"batch.{key}", self)
@@ -146,12 +149,17 @@ def variant(batch: Batch, number: int) -> Batch:
     def other(tokens: torch.Tensor) -> torch.Tensor:
         return torch.where((tokens == PAD) | (tokens < 0), tokens, (tokens + 5 * number) % (VOCABULARY - 1) + 1)
 
+    if not dict.__contains__(batch, "labels"):
+        return Batch({**batch, "input_ids": other(batch["input_ids"])})
     labels = batch["labels"]
     changed = other(labels) if labels.shape == batch["input_ids"].shape else labels
     return Batch({**batch, "input_ids": other(batch["input_ids"]), "labels": changed})
 
 
+WEIGHT_SHAPES = ("one for each row", "one for each row, on an axis of its own", "one for each token")
 _DERIVED = (
+    (r"^(sample|example|instance|loss|token|importance)?_?weights?$|^t$|^timesteps?$", "weights"),
+    (r"^n(um)?_prompt_tokens$", "prompt count"),
     (r"^prompts?(_input)?(_ids)?$", "prompt"),
     (r"^prompt_(attention_)?mask$", "prompt mask"),
     (r"^(prompt|input|source|src|context|query|instruction)_?len(gth)?s?$", "prompt lengths"),
@@ -196,9 +204,12 @@ def derived(batch: Batch, key: object) -> torch.Tensor | None:
             return ids[:, 1:]
         case "prompt mask":
             return mask[:, :1]
-        case "prompt lengths":  # the masked positions before the first target; the first token is never predicted
-            return (labels != IGNORE).long().argmax(1).clamp(min=1) if labels.shape == ids.shape else None
+        case "prompt lengths" | "prompt count":  # masked positions before the first target; none predicts the first
+            lengths = (labels != IGNORE).long().argmax(1).clamp(min=1) if labels.shape == ids.shape else None
+            return lengths.sum() if lengths is not None and meaning == "prompt count" else lengths
         case "loss mask":
+            if "labels" not in batch.keys():  # noqa: SIM118 - they may be hidden, and are there all the same
+                return mask
             return (labels != IGNORE).to(mask.dtype) if labels.shape == ids.shape else None
         case "attention mask":
             return mask
@@ -210,9 +221,19 @@ def derived(batch: Batch, key: object) -> torch.Tensor | None:
             return torch.zeros_like(ids)
         case "lengths":
             return mask.sum(1)
+        case "weights":
+            return _weights(mask)
         case "ids":
             return ids
     return None
+
+
+def _weights(mask: torch.Tensor) -> torch.Tensor:
+    """A positive number for each row, the same for rows of one length; for tokens it changes along the row."""
+    Batch.weights = Batch.weights or 0
+    each = 1 / (1 + mask.sum(1) % 4)
+    places = 1 / (1 + torch.arange(mask.shape[1]) % 2)
+    return (each, each[:, None], each[:, None] * places * mask)[Batch.weights]
 
 
 def add_derived(batch: Batch, keys: Iterable[str]) -> Batch:

@@ -10,7 +10,9 @@ from functools import cache
 from ga_lint.verify.worker.sources import Module, dotted, last, module_file, project_root, read_module
 
 DEFAULT, CHOICE = "its declared default", "its first declared choice"
+NONE = "as its declaration says"  # None that stands for no collection and no text, not for a number to be found out
 Declared = dict[str, tuple[object, str]]  # the value, and what it is
+_NO_NUMBER = re.compile(r"\b([Ll]ist|[Dd]ict|[Tt]uple|[Ss]equence|str)\b")
 _DEEP = 2  # files away from the site: a script, its arguments module, that module's base
 _MOST_FILES = 40
 _OPTIONS = re.compile(r"(^|_)(args?|arguments?|conf|configs?|configuration|options?|params|settings|flags)($|_)")
@@ -113,7 +115,8 @@ def _declared_in(module: Module) -> Iterator[tuple[str, tuple[object, str]]]:
             for field in node.body:
                 if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
                     for value in _literal(_field_default(field.value)):
-                        yield field.target.id, (value, DEFAULT)
+                        is_no_number = value is None and _NO_NUMBER.search(ast.unparse(field.annotation))
+                        yield field.target.id, (value, NONE if is_no_number else DEFAULT)
 
 
 def _option(call: ast.Call) -> Iterator[tuple[str, tuple[object, str]]]:
@@ -147,7 +150,9 @@ def _literal(node: ast.expr | None) -> Iterator[object]:
 
 
 def _field_default(value: ast.expr | None) -> ast.expr | None:
-    """`x: int = 3` and `x: int = field(default=3)`."""
+    """`x: int = 3`, `x: int = field(default=3)` and `x: list = field(default_factory=lambda: [3])`."""
     if isinstance(value, ast.Call) and last(dotted(value.func)) in ("field", "Field"):
-        return next((keyword.value for keyword in value.keywords if keyword.arg == "default"), None)
+        options = {keyword.arg: keyword.value for keyword in value.keywords}
+        factory = options.get("default_factory")
+        return factory.body if isinstance(factory, ast.Lambda) else options.get("default")
     return value

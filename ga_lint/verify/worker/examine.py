@@ -11,7 +11,7 @@ from typing import Protocol
 import torch
 
 from ga_lint.verify.job import RANKS, Answer, Job, Measurement
-from ga_lint.verify.judge import PER_EXAMPLE, SHORT_WINDOW
+from ga_lint.verify.judge import PER_EXAMPLE, SHORT_WINDOW, is_doubt
 from ga_lint.verify.model import ORIGINAL, SiteKind
 from ga_lint.verify.on_ranks import ON_RANKS
 from ga_lint.verify.thresholds import allowed_in, differs
@@ -78,14 +78,14 @@ def examine(job: Job) -> Answer:
             equal = "only the scale was asked for"
         measurements = tuple(_measure(context, original, ragged=equal is None))
     except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
-        why = missing(error, job.path, context.recorder)
+        why = missing(error, job.path, context.recorder, job.row)
         if job.sweep:
             return Answer(missing=why, dtype=job.dtype)
         try:
             original, measurements = _loss_only(context, why)
             equal = original.equal
         except (Exception, NotVerifiable):  # noqa: BLE001 - the first thing that was missing is the reason
-            return Answer(missing=why, assumptions=context.recorder.assumptions, dtype=job.dtype)
+            return _unbound(context, why)
     if original.draws and job.ragged is None:
         equal = None
     assumptions = (*context.recorder.assumptions, NEUTRALISED)
@@ -122,6 +122,16 @@ def examine_together(job: Job, ranks: Ranks) -> Answer:
     return Answer(tuple(found), context.recorder.assumptions, dtype=job.dtype)
 
 
+def _unbound(context: Context, why: str) -> Answer:
+    """Nothing was run; a Trainer's override may be known to fail all the same."""
+    raises, job = None, context.job
+    if SiteKind(job.kind) is SiteKind.TRAINER:
+        from ga_lint.verify.worker.signatures import certain_failure
+
+        raises = certain_failure(job)
+    return Answer(missing=why, assumptions=context.recorder.assumptions, dtype=job.dtype, raises=raises)
+
+
 def _swept(context: Context) -> Answer:
     """What the pictures of a report need; the rewrite is left out where it does not run."""
     job = context.job
@@ -156,7 +166,7 @@ def _measure(context: Context, original: Subject, ragged: bool) -> Iterator[Meas
         except (Exception, NotVerifiable) as error:
             if number == 0:
                 raise
-            if setting != PER_EXAMPLE:
+            if setting != PER_EXAMPLE and not is_doubt(setting):
                 context.recorder.assume(f"the original does not run with {setting}: {describe(error, job)}")
             continue
         yield from found
@@ -173,7 +183,7 @@ def _runs(context: Context, original: Subject, setting: str, ragged: bool) -> It
         alone = list(_compared("R1", setting, before))
         yield from alone
     rewritten: Subject | None = None
-    if job.rewritten is not None:
+    if job.rewritten is not None and not is_doubt(setting):
         try:
             rewritten = _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
             after = rewritten.pair(ragged, setting)

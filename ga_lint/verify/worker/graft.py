@@ -5,24 +5,28 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-from collections.abc import Callable
 from typing import Any
 
 from transformers import Trainer
 
-from ga_lint.verify.worker.callers import runs
 from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.namespace import Loader, Namespace
-from ga_lint.verify.worker.sources import Function, Module, dotted, last, loaded_names, project_root, statements
-from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder, Unknown
+from ga_lint.verify.worker.reached import ENTRIES, reached
+from ga_lint.verify.worker.signatures import LACKS_COUNT
+from ga_lint.verify.worker.sources import (
+    Function,
+    Module,
+    dotted,
+    last,
+    loaded_names,
+    project_root,
+)
+from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder
 
-_ENTRIES = ("compute_loss", "training_step")
 # Overrides that decide what the loss sees, and so stay although nothing in the class calls them.
-_KEPT = frozenset((*_ENTRIES, "_get_num_items_in_batch", "get_batch_samples", "_prepare_inputs"))
-_TEACHER = re.compile(r"teacher|ref_model|reference|old_model|base_model|frozen", re.I)
+_KEPT = frozenset((*ENTRIES, "_get_num_items_in_batch", "get_batch_samples", "_prepare_inputs"))
 _TRAINER_LIKE = re.compile("Trainer|Mixin")
 _OTHER_OBJECTIVE = re.compile(r"DPO|KTO|RPO|CPO|BCO|TPO|PPO|XPO|RLOO|Reward|PRM|Nash|Sentence|CrossEncoder|Diffusion")
-_LACKS_COUNT = "TypeError on transformers >= 4.46, which passes num_items_in_batch: this override does not take it"
 
 
 class Graft:
@@ -31,22 +35,18 @@ class Graft:
     def __init__(self, owner: ast.ClassDef, module: Module, recorder: Recorder) -> None:
         self.owner, self.recorder = owner, recorder
         self.raises: str | None = None
+        self.may_opt_out = False  # a base that is not there may keep the Trainer from counting
         self._read: set[str] = set()  # attributes of self, in the class and in its ancestors
         loader = Loader(project_root(module.path), recorder)
         loader.guess = lambda name: guess(name, module, recorder)
         loader.cut = lambda node: _cut(node, self._read)
-        loader.base_for = _base_for
+        own = not _asks_above(reached(module, owner))
+        loader.base_for = lambda name: self._base_for(name, has_own_loss=own)
         self.space = loader.module_namespace(module)
         for function in reversed(module.functions_around(owner)):
             self.space = self.space.inner(function, owner.lineno)
 
     def made(self) -> type[Trainer]:
-        lines = {m.name: m.lineno for m in self.owner.body if isinstance(m, Function)}
-        if {"_prepare_inputs", "get_train_dataloader"} <= lines.keys():
-            line = lines["get_train_dataloader"]
-            raise NotVerifiable(
-                f"needs its own `get_train_dataloader` (line {line}), which feeds its `_prepare_inputs`"
-            )
         self.space.define(self.owner)
         users = self.space[self.owner.name]
         assert isinstance(users, type)
@@ -59,16 +59,27 @@ class Graft:
         own = {"__getattr__": _unknown_attribute(self._read, self.space), **self._adapted(users)}
         return type(users.__name__, bases, own)
 
+    def _base_for(self, name: str, *, has_own_loss: bool) -> type | None:
+        """transformers.Trainer for a trainer that is not there, if it trains on tokens as Trainer does.
+
+        Where the loss is all the user's, what is left open is whether that trainer counts.
+        """
+        if _OTHER_OBJECTIVE.search(last(name)):
+            if not has_own_loss:
+                raise NotVerifiable(f"needs {name}, whose loss and opt-outs are its own")
+            self.may_opt_out = True
+        return Trainer if "Trainer" in last(name) else None
+
     def _adapted(self, users: Any) -> dict[str, object]:
         """Overrides that cannot take the count get a caller that drops it, and say so."""
         found: dict[str, object] = {}
-        for name in _ENTRIES:
+        for name in ENTRIES:
             override = inspect.unwrap(getattr(users, name, getattr(Trainer, name)))
             parameters = inspect.signature(override).parameters.values()
             takes_any = any(p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in parameters)
             lacks = len(parameters) < 4 if name == "training_step" else not _has(override, "num_items_in_batch")
             if lacks and not takes_any:
-                self.raises = _LACKS_COUNT
+                self.raises = LACKS_COUNT
                 self.recorder.assume(f"{name} does not take num_items_in_batch: called without it")
                 found[name] = _without_count(override, name)
         return found
@@ -85,18 +96,15 @@ def with_class(trainer: Any, users: type[Trainer]) -> Any:
     return trainer
 
 
-def _base_for(name: str) -> type | None:
-    """transformers.Trainer for a trainer that is not there, if it trains on tokens as Trainer does."""
-    if _OTHER_OBJECTIVE.search(last(name)):
-        raise NotVerifiable(f"needs {name}, whose loss and opt-outs are its own")
-    return Trainer if "Trainer" in last(name) else None
+def _asks_above(functions: list[Function]) -> bool:
+    return any("super" in loaded_names(function) for function in functions)
 
 
 def _cut(node: ast.ClassDef, read: set[str]) -> ast.ClassDef:
     """Without the overrides of Trainer's own methods that the loss never reaches: logging, loaders, __init__."""
     methods = {m.name: m for m in node.body if isinstance(m, Function)}
     reached: set[str] = set()
-    todo = [name for name in _ENTRIES if name in methods]
+    todo = [name for name in ENTRIES if name in methods]
     while todo:
         name = todo.pop()
         if name in methods and name not in reached:
@@ -114,38 +122,6 @@ def _cut(node: ast.ClassDef, read: set[str]) -> ast.ClassDef:
 
 def _parameters(function: Function | None) -> set[str]:
     return {argument.arg for argument in function.args.args} if function is not None else set()
-
-
-def set_attributes(trainer: Any, owner: ast.ClassDef, space: Namespace, second_model: Callable[[str], object]) -> None:
-    """What the user's `__init__` puts on self, evaluated one by one; parameters by default, role or name."""
-    init = next((m for m in owner.body if isinstance(m, Function) and m.name == "__init__"), None)
-    if init is None:
-        return
-    inner = space.inner(init)
-    inner.update(self=trainer, model=trainer.model, args=trainer.args)
-    own = set(vars(trainer))
-    for argument in (*init.args.args, *init.args.kwonlyargs):
-        if _TEACHER.search(argument.arg):
-            inner[argument.arg] = second_model(argument.arg)
-    for statement in statements(init.body):
-        if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
-            continue
-        target = statement.targets[0] if isinstance(statement, ast.Assign) else statement.target
-        if not isinstance(target, ast.Attribute) or dotted(target.value) != "self":
-            continue
-        name = target.attr
-        if not runs(inner, name, statement):
-            continue
-        if (hasattr(Trainer, name) or name in own) and not isinstance(statement.value, ast.Constant):
-            continue  # what Trainer sets itself, such as self.model, is the harness's; its flags are the user's
-        try:
-            value = inner.evaluate(statement.value)
-        except (Exception, NotVerifiable):  # noqa: BLE001 - the user's code may raise anything
-            value = None
-        if (value is None or isinstance(value, Unknown)) and _TEACHER.search(name) and "model" in name:
-            value = second_model(name)
-        if value is not None or isinstance(statement.value, ast.Constant):
-            setattr(trainer, name, value)
 
 
 def _unknown_attribute(read: set[str], space: Namespace) -> Any:

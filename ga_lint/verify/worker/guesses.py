@@ -13,7 +13,7 @@ from torch import nn
 from ga_lint.verify.worker import ranks
 from ga_lint.verify.worker.configured import configured
 from ga_lint.verify.worker.data import IGNORE, LONGEST, PAD, VOCABULARY
-from ga_lint.verify.worker.declared import DEFAULT, declared, drawn, optional
+from ga_lint.verify.worker.declared import DEFAULT, NONE, declared, drawn, optional
 from ga_lint.verify.worker.sources import Module, dotted, last
 from ga_lint.verify.worker.stand_ins import MISSING, Recorder
 
@@ -68,9 +68,9 @@ _QUIET: tuple[tuple[str, object], ...] = (  # harness values that nobody needs t
     (r"warmup", 1),
     (r"^(learning_rate|lr|min_lr|base_lr|max_lr)$", 1.0),
     (r"vocab_?size|n_vocab|ntokens?$", VOCABULARY),
-    (r"^(pad|padding)(_token)?_?(id|idx|index)$|pad_token_id|pad_idx", PAD),
     (r"^mask(_token)?_?(id|idx|index)$", VOCABULARY),  # no token of a row
     (r"ignore_?(index|idx|id|label)|label_pad", IGNORE),
+    (r"^(pad|padding)(_token)?_?(id|idx|index)$|pad_token_id|pad_idx", PAD),
     (r"batch_size|micro_batch|mbs$|^bs$", 1),
     (r"(seq|block|context|max)_?(len|length|size|seq_?len\w*)$", LONGEST),
 )
@@ -87,7 +87,7 @@ _FALSE = re.compile(
     re.I,
 )
 _STRENGTH = re.compile(
-    r"(^|_)(alpha|beta|lambda|lmbda|gamma|\w*weights?|coef\w*|\w*(?<!gene)ratio|temperature|tau|scale|margin|epsilon|eps|smoothing)"
+    r"(^|_)(alpha|beta|lambda|lmbda|gamma|mu|\w*weights?|coef\w*|\w*(?<!gene)ratio|temperature|tau|scale|margin|epsilon|eps|smoothing|\w*loss_factor)"
     r"(_|\d|$)",
     re.I,
 )
@@ -146,7 +146,8 @@ def guess(name: str, module: Module, recorder: Recorder) -> object:
         recorder.assume(f"`{name}` is 0: what it decides at random does not happen")
         return 0.0
     value, what = declared(module).get(part) or _of_library(part, module) or _of_files(name, module)
-    is_given = value is not None or (what == DEFAULT and not _STRENGTH.search(part))  # a strength is a number
+    # a strength is a number
+    is_given = value is not None or what == NONE or (what == DEFAULT and not _STRENGTH.search(part))
     if is_given and "." in name:
         recorder.assume(f"`{name}` is {what} {value!r}")
         return value

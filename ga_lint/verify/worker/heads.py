@@ -34,6 +34,11 @@ _ENCODER_DECODER = re.compile(
 
 def head_of(text: str) -> str | None:
     """causal, unshifted (token-level), token, sequence or span: the head that the file names most, None without one."""
+    return next(iter(heads_of(text)), None)
+
+
+def heads_of(text: str) -> list[str]:
+    """The head that the file names most, then those that it names at least half as often."""
     counts: dict[str, int] = {}
     for family, suffix in _HEADS.findall(text):
         head = next((kind for known, kind in _HEAD_OF.items() if suffix.startswith(known)), None)
@@ -44,8 +49,8 @@ def head_of(text: str) -> str | None:
         if head is not None:
             counts[head] = counts.get(head, 0) + 1
     if not counts:
-        return None
-    most = max(sorted(counts), key=lambda head: counts[head])
-    if most not in _HEAD_OF.values():
-        raise NotVerifiable(f"needs a stand-in for {most}: its loss is not one over tokens")
-    return most
+        return []
+    found = sorted(counts, key=lambda head: (-counts[head], head))
+    if found[0] not in _HEAD_OF.values():
+        raise NotVerifiable(f"needs a stand-in for {found[0]}: its loss is not one over tokens")
+    return [head for head in found if 2 * counts[head] >= counts[found[0]] and head in _HEAD_OF.values()]

@@ -175,7 +175,7 @@ class LossFunctionSubject:
         """An object of the class; one whose constructor needs more than a loss does is made without it."""
         try:
             return owner(**dict(self._arguments(owner)))
-        except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
+        except (Exception, NotVerifiable) as error:
             if issubclass(owner, torch.nn.Module):
                 raise
             self.context.recorder.assume(f"`{owner.__name__}` is made without its constructor ({type(error).__name__})")

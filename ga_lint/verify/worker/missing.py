@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import linecache
+import re
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,16 +13,18 @@ from pathlib import Path
 from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder
 
 _LONGEST = 60
+_HAS_ROW = re.compile(r"\bline \d+|:\d+\)")
 
 
-def missing(error: BaseException, path: str, recorder: Recorder) -> str:
-    """`needs X: what happened (file:line)`."""
+def missing(error: BaseException, path: str, recorder: Recorder, row: int) -> str:
+    """`needs X: what happened (file:line)`; the site's own row where no line of the code was running."""
     frames = their_frames(error, path)
+    here = f" ({Path(path).name}:{row})"
     if isinstance(error, NotVerifiable):
-        return f"{error}{_place(frames)}"
+        return f"{error}{_place(frames) or ('' if _HAS_ROW.search(str(error)) else here)}"
     text = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:160]}".removesuffix(": ")
     if not frames:
-        return f"needs code that runs here: {text}"
+        return f"needs code that runs here: {text}{here}"
     subject = _subject(error, frames[-1], recorder)
     return f"needs {subject}: {text}{_place(frames)}"
 

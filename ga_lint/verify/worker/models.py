@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from ga_lint.verify.worker.averaging import Averaging
-from ga_lint.verify.worker.data import CLASSES, LONGEST, PAD, VOCABULARY
+from ga_lint.verify.worker.data import CLASSES, PAD, VOCABULARY
 from ga_lint.verify.worker.stand_ins import NotVerifiable, Unknown
 
 
@@ -219,41 +219,3 @@ def _span(logits: torch.Tensor, args: Sequence[Any], kwargs: dict[str, Any], ret
     if returns.startswith("loss") and "loss" in output:
         return output["loss"] if returns == "loss" else output.to_tuple()
     return output
-
-
-def tiny_llama(head: str, dtype: torch.dtype, seed: int) -> Any:
-    """For trainers: a real one-layer Llama with that head."""
-    from transformers import (
-        LlamaConfig,
-        LlamaForCausalLM,
-        LlamaForQuestionAnswering,
-        LlamaForSequenceClassification,
-        LlamaForTokenClassification,
-    )
-
-    torch.manual_seed(seed)
-    options: dict[str, Any] = {
-        "vocab_size": VOCABULARY,
-        "hidden_size": 16,
-        "intermediate_size": 24,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 2 * LONGEST,
-        "pad_token_id": PAD,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-        "num_labels": CLASSES,
-        "attn_implementation": "eager",
-        "initializer_range": 0.3,
-    }
-    classes: dict[str, Any] = {
-        "sequence": LlamaForSequenceClassification,
-        "token": LlamaForTokenClassification,
-        "span": LlamaForQuestionAnswering,
-    }
-    model = classes.get(head, LlamaForCausalLM)(LlamaConfig(**options))
-    for parameter in model.parameters():
-        parameter.data = parameter.data.to(dtype)
-    model.config.pad_token_id = PAD
-    return model

@@ -16,6 +16,7 @@ from typing import Any
 
 from ga_lint.verify.worker.callers import from_caller, is_costly, runs
 from ga_lint.verify.worker.definitions import ModuleView, prepared
+from ga_lint.verify.worker.library import equipped
 from ga_lint.verify.worker.slice_builtins import ALLOWED, BUILTINS, NAME, Os, compiled, installed_name, member
 from ga_lint.verify.worker.sources import (
     Function,
@@ -209,10 +210,8 @@ class Namespace(dict[str, object]):
         if isinstance(statement, ast.Import):
             return self.imported_module(alias.name if alias.asname else name, 0, self.loader.guess)
         value = member(self.imported_module(statement.module or "", statement.level), alias.name)
-        if isinstance(value, Unknown):
-            guessed = self.loader.guess(name)
-            return value if guessed is MISSING else guessed
-        return value
+        guessed = self.loader.guess(name) if isinstance(value, Unknown) else MISSING
+        return value if guessed is MISSING else guessed
 
     def imported_module(self, source: str, level: int, guess: Guess | None = None) -> object:
         """A module that may be imported, a slice of one of the repository's own files, or a stand-in."""
@@ -227,7 +226,7 @@ class Namespace(dict[str, object]):
             return ModuleView(space)
         with contextlib.suppress(Exception):
             return importlib.import_module(installed_name(self.module.path, source, level))
-        return Unknown("." * level + source, self.loader.recorder, guess)
+        return equipped(Unknown("." * level + source, self.loader.recorder, guess), source, self.loader.recorder)
 
     def _assigned_in_turn(self, name: str, found: list[ast.Assign | ast.AnnAssign]) -> object:
         """The last value, and before it those that it is computed from: `n = a % b`, then `n = n or b`."""

@@ -28,6 +28,7 @@ class _Stopped(BaseException):
 class _Here(threading.local):
     ranks: Ranks | None = None
     rank: int = 0
+    is_set_up: bool = True
 
 
 _HERE = _Here()
@@ -56,6 +57,21 @@ def being(ranks: Ranks, rank: int) -> Iterator[None]:
         yield
     finally:
         _HERE.ranks, _HERE.rank = None, 0
+
+
+def is_set_up() -> bool:
+    """Whether the ranks run what they train, and not what comes before."""
+    return _HERE.is_set_up
+
+
+@contextlib.contextmanager
+def setting_up() -> Iterator[None]:
+    """Code of a constructor, taken apart: one rank may leave out what another would wait for."""
+    _HERE.is_set_up = False
+    try:
+        yield
+    finally:
+        _HERE.is_set_up = True
 
 
 def together(count: int) -> Ranks:

@@ -116,7 +116,10 @@ class Unknown:
     def __getitem__(self, key: object) -> object:
         place = repr(key)  # slices and tensors cannot be hashed
         if place not in self._items:
-            self._items[place] = self._part(f"{self._name}.{key}" if isinstance(key, str) else f"{self._name}[...]")
+            is_name = (
+                isinstance(key, str) and "." not in key
+            )  # a parameter's name says nothing about what is kept of it
+            self._items[place] = self._part(f"{self._name}.{key}" if is_name else f"{self._name}[...]")
         return self._items[place]
 
     def __setitem__(self, key: object, value: object) -> None:
@@ -172,6 +175,7 @@ class Unknown:
             self._recorder.tested = self._name
             if not self._is_computed:
                 self._recorder.offer(self._name, other)
+                return self._name in self._recorder.chosen and self._recorder.chosen[self._name] == other
         return self is other
 
     def _compare(self, _: object) -> bool:

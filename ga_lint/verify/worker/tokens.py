@@ -34,5 +34,8 @@ class Tokenizer(Quiet):
     def decode(self, *_: object, **__: object) -> str:
         return ""
 
+    def get_vocab(self) -> dict[str, int]:
+        return {f"<{number}>": number for number in range(VOCABULARY)}
+
     def __len__(self) -> int:
         return VOCABULARY

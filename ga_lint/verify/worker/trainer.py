@@ -7,7 +7,7 @@ import contextlib
 import logging
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -16,27 +16,26 @@ from transformers import Trainer, TrainingArguments
 from transformers.utils import logging as transformers_logging
 
 from ga_lint.verify.job import STEPS
-from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT, PER_EXAMPLE
+from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT, OPTED_OUT
 from ga_lint.verify.worker import data
+from ga_lint.verify.worker.attributes import set_attributes
+from ga_lint.verify.worker.batches import Batches
 from ga_lint.verify.worker.engines import start_accelerate
 from ga_lint.verify.worker.examine import Context
-from ga_lint.verify.worker.graft import Graft, set_attributes, with_class
+from ga_lint.verify.worker.graft import Graft, with_class
 from ga_lint.verify.worker.guesses import guess
-from ga_lint.verify.worker.heads import HEAD_GUESSED, head_of
+from ga_lint.verify.worker.llamas import tiny_llama
 from ga_lint.verify.worker.measure import Gradient, Pair, is_zero, snapshot
-from ga_lint.verify.worker.models import tiny_llama
-from ga_lint.verify.worker.ranks import count, together
+from ga_lint.verify.worker.optouts import OptOut, opt_out
+from ga_lint.verify.worker.ranks import count, setting_up, together
+from ga_lint.verify.worker.repeated import TOLD as REPEATED
+from ga_lint.verify.worker.repeated import repeated, repeats_windows
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Recorder, Unknown
 from ga_lint.verify.worker.tokens import Tokenizer
 
 WINDOWS = 2  # optimizer steps of each run: a loss that keeps state between steps shows in the second
 
-# Whether the Trainer counts, and so whether it divides, hangs on the batch's labels; contrastive losses have none.
-_TALKS_OF_LABELS = re.compile(
-    r"label|vocab|input_ids|causal|language.?model|-100|logits|\bSFT|fine.?tun|\bLLM|instruct", re.I
-)
-_WITHOUT_LABELS = re.compile(r"Embed|Retriev|Rerank|BiEncoder|Biencoder|Contrast|SimCSE|Reward|DPO|KTO|PPO|GRPO|ORPO")
 _OWN_COUNT = re.compile(r"average_tokens_across_devices\s*=\s*False")
 _OPTS_OUT = re.compile(r"\baccepts_loss_kwargs\s*=\s*False")  # on the model, wherever the file builds it
 
@@ -59,23 +58,50 @@ class TrainerSubject:
         if not isinstance(owner, ast.ClassDef):
             raise NotVerifiable(f"needs the class `{context.job.scope.rpartition('.')[0]}`")
         self.owner = owner
-        if context.adapter is None and (_WITHOUT_LABELS.search(owner.name) or not _TALKS_OF_LABELS.search(module.text)):
-            raise NotVerifiable(
-                f"needs the batch of `{owner.name}`: nothing says that it has labels (line {owner.lineno})"
-            )
+        self.batches = Batches(context, module, owner)
+        self.recorder = context.recorder
+        self.opted_out = self._opted_out()
+        self.repeats = repeats_windows(owner)
+        if self.repeats:
+            self.recorder.assume(REPEATED)
         if context.job.withheld:
             self.settings = (NO_COUNT,)
-        adapted = context.adapter is not None
-        self.head = "causal" if adapted else head_of(module.text) or "causal"
-        if not adapted and head_of(module.text) is None:
-            context.recorder.assume(HEAD_GUESSED)
-            self.settings = (*self.settings, PER_EXAMPLE)
-        self.keys = sorted(_batch_keys(owner))
+        elif self.opted_out is OptOut.MAYBE:
+            self.settings = (*self.settings, OPTED_OUT)
+        self.settings = (*self.settings, *self.batches.doubts)
+
+    def _opted_out(self) -> OptOut:
+        """Whether the Trainer counts for this class; without labels at the top of its batch it does not matter."""
+        graft = Graft(self.owner, self.module, self.recorder)
+        said = opt_out(graft.space, self.owner)
+        if said is OptOut.NO and not self.batches.is_uncounted:
+            graft.made()
+            return OptOut.MAYBE if graft.may_opt_out else OptOut.NO
+        return said
 
     def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
+        return self._guessing(lambda: self._pair(ragged, setting, ranks))
+
+    def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
+        return self._guessing(lambda: self._windows(rows, steps, setting))
+
+    def _guessing(self, run: Callable[[], Pair]) -> Pair:
+        """Where the code gives up, the next guess is tried: a text that it asks for, another shape of weights."""
+        while True:
+            try:
+                return run()
+            except Exception as error:
+                gave_up = isinstance(error, UnboundLocalError | ValueError | NotImplementedError | AssertionError)
+                if gave_up and self.recorder.choose():
+                    continue
+                if data.Batch.weights is None or data.Batch.weights + 1 == len(data.WEIGHT_SHAPES):
+                    raise
+                data.Batch.weights += 1
+
+    def _pair(self, ragged: bool, setting: str, ranks: int) -> Pair:
         seed = self.context.job.seed
         if ranks == 1:
-            return self.windows(data.rows(ragged, seed), STEPS, setting)
+            return self._windows(data.rows(ragged, seed), STEPS, setting)
         # accelerate deals whole batches to one rank after the other
         dealt = list(zip(*data.dealt(ragged, seed, ranks), strict=True))
         rows = [row for batch in dealt[: WINDOWS * STEPS] for row in batch]
@@ -86,7 +112,7 @@ class TrainerSubject:
 
         return Pair(together(ranks).run(work), self._train(rows, 1, setting))
 
-    def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
+    def _windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
         rows = rows[: WINDOWS * steps]
         data.Batch.apart = data.Batch.hides_labels = False
         first = self._train(rows, steps, setting)
@@ -97,13 +123,9 @@ class TrainerSubject:
         return Pair([first], self._train(rows, 1, setting))
 
     def _train(self, rows: Sequence[data.Row], steps: int, setting: str) -> list[Gradient]:
-        job, dtype = self.context.job, self.context.dtype
-        head = "sequence" if setting == PER_EXAMPLE else self.head
-        adapter = self.context.adapter
-        if adapter is not None and adapter.make_model is not None:
-            model = adapter.model(dtype, job.seed)
-        else:
-            model = tiny_llama(head, dtype, job.seed)
+        job = self.context.job
+        head = self.batches.head(setting)
+        model = self.batches.model(setting)
         windows: list[Gradient] = []
         optimizer = _Recording(model, windows)
         start_accelerate()
@@ -113,25 +135,29 @@ class TrainerSubject:
             model=model,
             args=arguments,
             train_dataset=_Rows(rows),
-            data_collator=lambda chosen: (
-                adapter.batch(chosen)
-                if adapter is not None and adapter.make_batch is not None
-                else data.add_derived(data.collate(chosen, head), self.keys)
-            ),
+            data_collator=lambda chosen: self.batches.collate(chosen, setting),
             optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)),
         )
-        trainer.model_accepts_loss_kwargs = setting != NO_COUNT and not _OPTS_OUT.search(self.module.text)
+        accepts = setting not in (NO_COUNT, OPTED_OUT) and not _OPTS_OUT.search(self.module.text)
+        trainer.model_accepts_loss_kwargs = accepts
         trainer._get_train_sampler = lambda *_: None  # type: ignore[method-assign]  # the rows in order
-        graft = Graft(self.owner, self.module, self.context.recorder)
+        graft = Graft(self.owner, self.module, self.recorder)
         trainer = with_class(trainer, graft.made())
         for name in ("processing_class", "tokenizer"):
             with contextlib.suppress(AttributeError):  # a property of the user's own
                 setattr(trainer, name, Tokenizer())
         self.raises = graft.raises
-        set_attributes(trainer, self.owner, graft.space, lambda name: self._second_model(name, head))
+        with setting_up():
+            set_attributes(trainer, self.owner, graft.space, lambda name: self._second_model(name, head))
+        if self.opted_out is not OptOut.NO:
+            trainer.model_accepts_loss_kwargs = accepts and self.opted_out is OptOut.MAYBE
+        if self.repeats:
+            trainer.get_train_dataloader = repeated(trainer, _Rows(rows), WINDOWS)
         torch.manual_seed(job.seed)
         with contextlib.suppress(Finished):
             trainer.train()
+        if data.Batch.weights is not None:
+            self.recorder.assume(f"the batch holds weights: {data.WEIGHT_SHAPES[data.Batch.weights]}")
         if len(windows) < WINDOWS:
             raise NotVerifiable(f"needs an optimizer step for each window: {len(windows)} of {WINDOWS} were reached")
         if is_zero(windows):
@@ -205,15 +231,3 @@ def _arguments(batch: int, steps: int, module: Module, recorder: Recorder) -> Tr
         arguments.average_tokens_across_devices = False
     arguments.__class__ = Arguments
     return arguments
-
-
-def _batch_keys(owner: ast.ClassDef) -> set[str]:
-    """The keys that the class takes from a batch without a default of its own."""
-    found: set[str] = set()
-    for node in ast.walk(owner):
-        match node:
-            case ast.Subscript(slice=ast.Constant(value=str(key)), ctx=ast.Load()):
-                found.add(key)
-            case ast.Call(func=ast.Attribute(attr="pop"), args=[ast.Constant(value=str(key))]):
-                found.add(key)
-    return found
