@@ -104,6 +104,8 @@ def _refusal(loss: Loss, divisor: Factor | None = None) -> str | None:
         return "the DeepSpeed engine divides and steps by its own configuration"
     if window.added_up and window.idiom is not Idiom.INNER_LOOP:
         return "the losses are gathered round by round: their targets have to be counted, and cleared, beside them"
+    if window.cleared is not None:
+        return "the gradients are cleared before backward, so that nothing accumulates"
     if window.rescaled:
         return "the gradients are scaled by hand after backward"
     if window.stack is Stack.LIGHTNING:
