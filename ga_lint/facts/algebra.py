@@ -171,6 +171,8 @@ def along_axis(elements: Elements, axis: int | None, reduction: Reduction, place
     """Reduce one axis: the vocabulary first where it is still there, else time, which leaves samples."""
     if elements.inner and axis in (-1, 2):
         return replace(elements, inner=elements.inner - 1)
+    if axis == 2:  # the features of each position, of (batch, time, features)
+        return elements
     if elements.site.level is Level.SAMPLE or axis == 0:
         return reduced(elements, reduction, place)
     return replace(elements, site=replace(elements.site, level=Level.SAMPLE))

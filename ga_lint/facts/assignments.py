@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
 from ga_lint.facts import algebra, gradients
-from ga_lint.facts.elements import is_ignore_index, unpacked
+from ga_lint.facts.elements import is_ignore_index
 from ga_lint.facts.events import Context
 from ga_lint.facts.paths import Frame, State
 from ga_lint.facts.remade import change_in_place, remade
+from ga_lint.facts.unpacking import unpacked
 from ga_lint.facts.values import (
     COUNT,
     UNKNOWN,

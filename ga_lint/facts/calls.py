@@ -42,6 +42,7 @@ _MODEL_NAMES = frozenset(
     "model net network student student_model unwrapped_model raw_model ddp_model model_engine engine policy actor "
     "gpt llm lm transformer base_model decoder".split()
 )
+_MODEL_INPUTS = frozenset("input_ids inputs_embeds attention_mask input_features pixel_values".split())
 _LOSS_ENDS = ("_loss_fn", "_loss_fct", "_loss_func", "criterion")
 _LOSS_NAMES = ("criterion", "loss_fn", "loss_fct", "loss_func", "loss_function", "ce_loss", "xent")
 
@@ -146,6 +147,8 @@ def _method(call: Call, receiver: Value) -> Value:
         networks = [one for one in alternatives(call.positional[0]) if isinstance(one, Model)]
         if networks:
             return choice([*networks])  # an adapter that is loaded onto them
+    if call.method in ("forward", "__call__") and isinstance(receiver, Model):
+        return apply(call, receiver)
     callee = call.run.evaluate(call.frame, call.state, call.node.func)
     return choice([apply(call, one) for one in alternatives(callee)])
 
@@ -206,12 +209,13 @@ def _by_name(call: Call) -> Value:
         return Table(call.named)
     if len(call.positional) == 1 and isinstance(rows := call.positional[0], Tensor) and rows.per_sample:
         return rows  # a layer on top of one vector for each row
-    name = text_of(call.node.func).rpartition(".")[2]
+    name = text_of(call.node.func).removesuffix(".forward").rpartition(".")[2]
     if any(isinstance(value, Model) for value in call.positional):
         wrapped = next(value for value in call.positional if isinstance(value, Model))
         if not any(isinstance(v, Tensor | Table) for v in call.positional) and name[:1].isupper():
             return wrapped
-    if name.lower() in _MODEL_NAMES:
+    keywords = {keyword for keyword, _ in call.named}
+    if name.lower() in _MODEL_NAMES or ("labels" in keywords and keywords & _MODEL_INPUTS):
         return losses.output_of(call, Model(Level.UNKNOWN))
     if (
         name.lower().lstrip("_").startswith(_LOSS_NAMES)
@@ -219,6 +223,4 @@ def _by_name(call: Call) -> Value:
         or name.lower().endswith("criterion")
     ):
         return losses.guessed_loss(call, name)
-    if isinstance(call.node.func, ast.Name):
-        return UNKNOWN
     return UNKNOWN

@@ -38,7 +38,10 @@ if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
     from ga_lint.facts.paths import Frame
 
-_IGNORING = re.compile(r"-\s*100|ignore_?(ind|id)", re.IGNORECASE)
+_IGNORING = re.compile(
+    r"-\s*100|ignore_?(ind|id)|(attention|attn|target|tgt|input|loss|label|token|pad(ding)?)_?mask|pad_?(token_?)?id",
+    re.IGNORECASE,
+)
 _TARGET_WORDS = ("label", "target", "lm_label", "tgt")
 
 
@@ -138,40 +141,21 @@ def _row(run: Interpreter, frame: Frame, dataset: Value) -> Value:
 def as_batch(value: Value) -> Value:
     """Rows stacked to a batch: what is known of their targets stays."""
     match value:
-        case Tensor() | Table() | Items():
+        case Tensor():
             return value
+        case Table(entries=entries):
+            return replace(value, entries=tuple((key, _known_by(key, one)) for key, one in entries))
+        case Items(values=values):
+            return Items(tuple(_known_by("", one) for one in values))
         case Choice(values=values):
             return choice([as_batch(one) for one in values])
         case _:
             return Tensor(TensorKind.BATCH)
 
 
-def unpacked(run: Interpreter, frame: Frame, value: Value, targets: list[ast.expr]) -> list[Value]:
-    """The values that several targets get."""
-    match value:
-        case Items(values=values) if len(values) == len(targets):
-            return list(values)
-        case Tensor():
-            return [_part(value, text_of(target), index) for index, target in enumerate(targets)]
-        case Table(entries=entries) if len(entries) == len(targets):
-            return [one for _, one in entries]
-        case Output(first=first):
-            return [first, *[UNKNOWN] * (len(targets) - 1)]
-        case Choice(values=values):
-            columns = [unpacked(run, frame, one, targets) for one in values]
-            return [choice([column[index] for column in columns]) for index in range(len(targets))]
-        case Many(element=element):
-            return [element] * len(targets)
-        case Loss() | Elements():
-            return [value, *[UNKNOWN] * (len(targets) - 1)]
-        case _:
-            return [UNKNOWN] * len(targets)
-
-
-def _part(batch: Tensor, name: str, index: int) -> Tensor:
-    """One of the tensors that a batch is unpacked to, known by the name that it gets."""
-    part = entry(batch, name)
-    return replace(part, origin=f"{batch.origin}[{index}]") if batch.origin else part
+def _known_by(key: str, value: Value) -> Value:
+    """A part of a row that is not known otherwise, by its key or later by the name that it gets."""
+    return entry(Tensor(TensorKind.OTHER), key) if isinstance(value, Unknown) else value
 
 
 def entry(base: Tensor, key: str) -> Tensor:
@@ -213,18 +197,18 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
         case Table(), Const(value=str() as name):
             return base.get(name)
         case Output(), _:
-            return _sliced(Tensor(TensorKind.LOGITS, "logits"), node)
+            return _sliced(Tensor(TensorKind.LOGITS, "logits"), node, key)
         case Many(element=element), _:
             return base if isinstance(node.slice, ast.Slice) else element
         case (Tensor(kind=TensorKind.BATCH | TensorKind.OTHER), Const(value=str() as name)):
             return entry(base, name)
         case Tensor(), _:
-            return _sliced(base, node)
+            return _sliced(base, node, key)
         case Elements(), Tensor(kind=TensorKind.MASK):
             return algebra.masked(base, key, text_of(node.slice), run.place(frame, node), picked=True)
         case Elements(), _:
             return base
-        case ((Unknown() | Symbol()), Items()) if _is_one_position(node):
+        case ((Unknown() | Symbol()), Items()) if _is_one_position(node, key):
             return Tensor(TensorKind.OTHER, text_of(node), per_sample=True)
         case ((Unknown() | Symbol() | Built() | Instance()), Const(value=str() as name)):
             text = f"{base.text}.{name}" if isinstance(base, Symbol) else text_of(node)
@@ -265,8 +249,11 @@ def output_attribute(run: Interpreter, frame: Frame, output: Output, name: str, 
     return UNKNOWN
 
 
-def _is_one_position(node: ast.Subscript) -> bool:
-    """`hidden[:, 0]`, `hidden[:, -1, :]`: one vector for each row."""
+def _is_one_position(node: ast.Subscript, key: Value) -> bool:
+    """`hidden[:, 0]`, `hidden[:, -1, :]`, `hidden[:, position, :]`: one vector for each row."""
+    match node.slice, key:
+        case ast.Tuple(elts=[first, ast.Name() | ast.Attribute(), last]), Items(values=[_, position, _]):
+            return not isinstance(position, Tensor | Items | Many) and _selects_all([first, last])
     match node.slice:
         case ast.Tuple(elts=[ast.Slice(lower=None, upper=None), ast.Constant(value=int()), *_]):
             return True
@@ -275,9 +262,9 @@ def _is_one_position(node: ast.Subscript) -> bool:
     return False
 
 
-def _sliced(base: Tensor, node: ast.Subscript) -> Tensor:
+def _sliced(base: Tensor, node: ast.Subscript, key: Value) -> Tensor:
     """`labels[..., 1:]` and `logits[:, :-1]` shift; any other index only selects."""
-    if _is_one_position(node) and base.kind is not TensorKind.LABELS:
+    if _is_one_position(node, key) and base.kind is not TensorKind.LABELS:
         return replace(base, per_sample=True)
     parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     for part in parts:

@@ -214,9 +214,28 @@ def _comprehension(
         return element
     first = node.generators[0].iter
     source = run.evaluate(frame, inner, first)
+    if isinstance(source, Items) and len(node.generators) == 1 and not node.generators[0].ifs:
+        parts = [_element_for(run, frame, state, node, one) for one in source.values]
+        if all(isinstance(one, Tensor | Unknown) for one in parts):  # a batch, and not a window of them
+            return Items(tuple(parts))
     if isinstance(source, Many):
         return Many(algebra.collected(element, source.loop), steps=source.steps, loop=source.loop)
     return Many(element, source if isinstance(source, Built | Tensor) else None)
+
+
+def _element_for(
+    run: Interpreter,
+    frame: Frame,
+    state: State,
+    node: ast.ListComp | ast.SetComp | ast.GeneratorExp,
+    value: Value,
+) -> Value:
+    """`tuple(part.to(device) for part in batch)`: each part stays where it is."""
+    from ga_lint.facts.assignments import assign
+
+    inner = state.fork()
+    assign(run, frame, inner, node.generators[0].target, value)
+    return run.evaluate(frame, inner, node.elt)
 
 
 def _bound_generators(run: Interpreter, frame: Frame, state: State, generators: list[ast.comprehension]) -> State:

@@ -18,6 +18,7 @@ from ga_lint.facts.handed import handed_back
 from ga_lint.facts.model import Place
 from ga_lint.facts.paths import MAX_DEPTH, Frame, State, joined
 from ga_lint.facts.scopes import Names, Scope
+from ga_lint.facts.unpacking import spread
 from ga_lint.facts.values import (
     UNKNOWN,
     Const,
@@ -215,7 +216,7 @@ class Interpreter:
             callee = Function(definition, self.names.scope_of(owner), callee)
         if not isinstance(callee, Function):
             return UNKNOWN
-        arguments = bind(callee, positional, named)
+        arguments = bind(callee, spread(callee, positional, node) if node else positional, named)
         outer_via = frame.via
         if node is not None:
             frame.via = (*frame.via, self.place(frame, node))

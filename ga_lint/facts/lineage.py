@@ -30,13 +30,19 @@ class Lineage:
 def lineage_of(run: Interpreter, cls: Class) -> Lineage | None:
     """The external Trainer that a class reaches, by its own bases or by those of a class that mixes it in."""
     found, unknown_base = _by_bases(run, cls)
-    if found is not None and run.names.method(cls, "_inner_training_loop") is not None:
+    if found is not None and _loops_by_itself(run, cls):
         return replace(found, confidence=Confidence.POSSIBLE)  # a loop of its own calls what it likes
     if found is not None or not _takes_what_trainers_pass(cls):
         return found
     if unknown_base:
         return Lineage(UNKNOWN_BASE, Confidence.LIKELY, False)
     return _by_heirs(run, cls)
+
+
+def _loops_by_itself(run: Interpreter, cls: Class) -> bool:
+    """Is there a training loop of the project's own, and not only something that happens around super's?"""
+    found = run.names.method(cls, "_inner_training_loop")
+    return found is not None and "super()._inner_training_loop" not in ast.unparse(found[1])
 
 
 def _by_bases(run: Interpreter, cls: Class) -> tuple[Lineage | None, bool]:

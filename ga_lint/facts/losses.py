@@ -256,7 +256,8 @@ def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
     batch = (unpacked, *call.positional)
     kinds = (TensorKind.BATCH, TensorKind.LABELS, TensorKind.OTHER)
     whole = [one for one in batch if isinstance(one, Tensor) and one.kind in kinds]
-    source = labels if isinstance(labels, Tensor) else (whole[0] if whole else None)
+    targets = [one for one in whole if one.kind is TensorKind.LABELS]
+    source = labels if isinstance(labels, Tensor) else next(iter((*targets, *whole)), None)
     count = next((one for _, one in call.named if _holds_count(one)), call.argument(None, COUNT))
     has_loss = labels is not None or any(name == "**" for name, _ in call.named) or bool(call.positional)
     if not has_loss:

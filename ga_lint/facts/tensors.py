@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ga_lint.diagnostics import Step
 from ga_lint.facts import algebra, losses, raw_losses
 from ga_lint.facts.elements import entry, is_ignore_index
-from ga_lint.facts.model import SCALAR, Divisor, Reduction
+from ga_lint.facts.model import SCALAR, Divisor, Level, Reduction
 from ga_lint.facts.remade import as_written, change_in_place, mask_of, targets_of
 from ga_lint.facts.values import (
     UNKNOWN,
@@ -57,6 +57,8 @@ def method(call: Call, receiver: Value) -> Value | None:
     if isinstance(receiver, Model | Instance) and name in _SAME_OBJECT:
         return receiver
     if isinstance(receiver, Output):
+        if name == "mean" and call.argument(0, "dim", "axis") == Const(1):  # over the positions of each row
+            return Tensor(TensorKind.OTHER, text_of(call.node), per_sample=True)
         if name == "mean":
             return receiver.first
         if name == "sum":
@@ -161,6 +163,8 @@ def reduce(call: Call, elements: Elements, name: str, axis: Value | None) -> Val
             return algebra.reduced(elements, reduction, place)
         case Const(value=int() as number):
             return algebra.along_axis(elements, number, reduction, place)
+        case Items(values=axes) if len(axes) > 1 and Const(0) not in axes:
+            return replace(elements, inner=0, site=replace(elements.site, level=Level.SAMPLE))
         case Items(values=axes) if len(axes) > 1:
             return algebra.reduced(elements, reduction, place)
         case _:

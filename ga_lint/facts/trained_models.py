@@ -134,8 +134,11 @@ def _of_model(run: Interpreter, model: Value) -> Accepting:
         return Accepting(Answer.YES)
     if not isinstance(model, Instance):
         return _UNKNOWN
+    declared = _declared(run, model.cls)
+    if declared is not None:
+        return declared
     found = run.names.method(model.cls, "forward")
-    if found is None or _declares(found[0]) or _is_wrapped(run, *found):
+    if found is None or _is_wrapped(run, *found):
         return _UNKNOWN
     owner, forward = found
     if forward.args.kwarg is not None:
@@ -155,7 +158,15 @@ def _called(decorator: ast.expr) -> ast.expr:
     return decorator.func if isinstance(decorator, ast.Call) else decorator
 
 
-def _declares(cls: Class) -> bool:
-    """Does the network itself say whether it takes the count?"""
-    targets = (target for node in cls.scope.parsed.find(ast.Assign, cls.node) for target in node.targets)
-    return any(ast.unparse(target).endswith(_FLAG) for target in targets)
+def _declared(run: Interpreter, cls: Class) -> Accepting | None:
+    """What the network itself says, or a base of it: `accepts_loss_kwargs = False` in its class."""
+    for one in run.names.ancestry(cls):
+        for node in one.scope.parsed.find(ast.Assign, one.node) if isinstance(one, Class) else ():
+            match node:
+                case ast.Assign(targets=[ast.Name(id="accepts_loss_kwargs")], value=ast.Constant(value=False)):
+                    home = one.scope.parsed  # type: ignore[union-attr]
+                    what = f"`{cls.node.name}` says {_FLAG} = False"
+                    return Accepting(Answer.NO, (Step(what, home.path, home.span_of(node)),))
+                case ast.Assign(targets=targets) if any(ast.unparse(target).endswith(_FLAG) for target in targets):
+                    return _UNKNOWN
+    return None

@@ -105,7 +105,9 @@ def _override(
     scope = patch.function.scope if patch else run.names.scope_of(cls)
     function = Function(method, scope, Instance(cls) if bound else None)
     arguments = _arguments(method, name, bound)
+    before = len(run.events)
     events, returns = follow(run, function, arguments)
+    helped = [event for event in run.events[before:] if event.kind is EventKind.BACKWARD and event not in events]
     reads = tuple(run.loss_reads)
     prepares = name == PREPARES
     calls = tuple(
@@ -136,6 +138,7 @@ def _override(
             for event in events
             if event.kind is EventKind.BACKWARD
         ),
+        backwards_elsewhere=tuple(returned_as(event.value_place, event.value) for event in helped),
         replaced=tuple(dict.fromkeys(prepared_labels(run, cls) if prepares else replaced_labels(parsed, method))),
         counts_itself=any(run.names.method(cls, name) for name in ("_get_num_items_in_batch", "get_batch_samples")),
         unguarded=unguarded_uses(run, function, arguments, returns),

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ga_lint.facts import algebra
-from ga_lint.facts.events import Event, EventKind
+from ga_lint.facts.events import Context, Event, EventKind
 from ga_lint.facts.model import Factor, FactorKind, Place, Scaling, Window
 from ga_lint.facts.values import Boundary, Product
 from ga_lint.syntax.parsed import ParsedFile
@@ -54,6 +54,18 @@ def cleared_before(backward: Event, step: Event, events: Sequence[Event]) -> Pla
         same = event.driver_text in (step.driver_text, "") or event.driver == step.driver
         every_round = set(event.guards) <= set(backward.guards) & set(step.guards)
         if same and not gated and every_round:
+            return event.place
+    return None
+
+
+def cleared_inside(backward: Event, events: Sequence[Event]) -> Place | None:
+    """Where `accumulate()` clears the gradients before backward: when it lets through, on a window's last round."""
+    for event in events:
+        inside = Context.ACCUMULATE in event.contexts and Context.ACCUMULATE in backward.contexts
+        if event.kind is not EventKind.ZERO_GRAD or not inside or event.scope != backward.scope:
+            continue
+        first = event.place.span < backward.place.span and event.loops == backward.loops
+        if first and set(event.guards) <= set(backward.guards):
             return event.place
     return None
 

@@ -19,7 +19,7 @@ from ga_lint.facts.values import (
     Value,
     alternatives,
 )
-from ga_lint.facts.window_signs import cleared_before, is_discarded, scalings_of, stepped_behind
+from ga_lint.facts.window_signs import cleared_before, cleared_inside, is_discarded, scalings_of, stepped_behind
 
 # What the losses of a window are divided by, however they were added up; "steps" alone can be steps in time.
 _MICRO_BATCHES = re.compile(r"accum|micro|window|grad|\bgas\b", re.IGNORECASE)
@@ -186,9 +186,15 @@ def _window(
         scalings=scalings_of(backward, run.events),
         at_end=idiom is Idiom.GATE and _opens_at_end(step, gate),
         stepped_behind=idiom is Idiom.GATE and stepped_behind(backward, step, run.events),
-        cleared=cleared_before(backward, step, run.events) if idiom is Idiom.GATE and not gathered else None,
+        cleared=_cleared(run, backward, step, idiom) if not gathered else None,
         traced_steps=traced,
     )
+
+
+def _cleared(run: Interpreter, backward: Event, step: Event, idiom: Idiom) -> Place | None:
+    if idiom is Idiom.ACCUMULATE:
+        return cleared_inside(backward, run.events)
+    return cleared_before(backward, step, run.events) if idiom is Idiom.GATE else None
 
 
 def _written(backward: Event, step: Event, gate: Place | None) -> str:

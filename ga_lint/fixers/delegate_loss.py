@@ -143,7 +143,8 @@ def _entries(tree: Tree, function: cst.FunctionDef, name: str) -> dict[str, cst.
                 return {tree.code(each.key).strip("\"'"): each.value for each in pairs}
         case _:
             pass
-    raise FixNotApplicable(f"what {name} holds is not written down in one place")
+    what = f"what {name} holds" if name.isidentifier() else "what the model is called with"
+    raise FixNotApplicable(f"{what} is not written down in one place")
 
 
 def _refuse_other_labels(

@@ -11,6 +11,7 @@ Targets = list[tuple[str, Span]]
 Options = list[tuple[str, str]]
 STEPS = "gradient_accumulation_steps"  # of an Accelerator an attribute, of an engine a method
 _AVERAGES = (Stack.DDP, Stack.FSDP, Stack.FABRIC, Stack.ACCELERATE)
+_ADDS_UP = ("", "autograd", "torch.autograd")  # no driver, or `torch.autograd.backward`
 # Labels that the loss ignores can stand inside its mask as well, where only the user knows.
 _MASKED = "a mask is multiplied into the loss, and whether all that it keeps are targets is not known"
 _WEIGHED = (
@@ -103,6 +104,8 @@ def _refusal(loss: Loss, divisor: Factor | None = None) -> str | None:
         return "the DeepSpeed engine divides and steps by its own configuration"
     if window.added_up and window.idiom is not Idiom.INNER_LOOP:
         return "the losses are gathered round by round: their targets have to be counted, and cleared, beside them"
+    if window.cleared is not None:
+        return "the gradients are cleared before backward, so that nothing accumulates"
     if window.rescaled:
         return "the gradients are scaled by hand after backward"
     if window.stack is Stack.LIGHTNING:
@@ -191,6 +194,8 @@ def _share_of_window(
     elif window.stack is Stack.DEEPSPEED:
         steps = f"{window.driver}.{STEPS}()"
         stack = [("stack", "deepspeed"), ("engine", window.driver)]
+    elif window.stack is Stack.RAW and window.driver not in _ADDS_UP:
+        return None, f"what `{window.driver}.backward` makes of several ranks is not known"
     else:
         targets.append(("step", window.optimizer_step.span))
         stack = [("stack", "distributed" if window.stack in _AVERAGES else "plain")]

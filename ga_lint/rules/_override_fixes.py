@@ -31,6 +31,7 @@ GATHERED = (
     "the losses of several parts are gathered: with a count each is its part's share already, and a mean over the "
     "parts would divide once more"
 )
+ELSEWHERE = "backward runs in a function that it calls, where nothing would divide the loss once the count is taken"
 _COEFFICIENTS = (FactorKind.CONSTANT, FactorKind.OTHER)
 Targets = list[tuple[str, Span]]
 Options = list[tuple[str, str]]
@@ -55,6 +56,8 @@ def crash_fix(override: Override, project: Project) -> Fix:
 
     Where the loss cannot be divided here, it is left to the Trainer, who divided it when this code was written.
     """
+    if _runs_elsewhere(override):
+        return None, ELSEWHERE
     terms = [term for _, term in returned_terms(override)]
     if dropped_calls(override) and not _only_supers(override, terms):
         return None, "on another path the loss is not super()'s, and nothing would divide it once the count is taken"
@@ -70,6 +73,11 @@ def crash_fix(override: Override, project: Project) -> Fix:
         summary = "take the count and let the Trainer divide by the steps, as before 4.46"
         return FixRequest("opt-out", FixTier.UNSAFE, summary, (method,)), None
     return FixRequest("take-count", FixTier.SAFE, "take the third argument", (method,)), None
+
+
+def _runs_elsewhere(override: Override) -> bool:
+    """Does a function that this training_step calls, or holds, hand backward a loss that nothing divides?"""
+    return override.method == "training_step" and any(is_undivided(override, o) for o in override.backwards_elsewhere)
 
 
 def _only_supers(override: Override, terms: list[LossTerm]) -> bool:
@@ -152,6 +160,8 @@ def step_fix(override: Override, value: Place, term: LossTerm | None, project: P
     """What backward receives in a training_step of one's own: counted by compute_loss, or divided by the steps."""
     if len({one.place for one in override.backwards if is_undivided(override, one)}) > 1:
         return None, "several losses run backward, and each needs a division of its own"
+    if _runs_elsewhere(override):
+        return None, "another backward runs in a function that it calls, and needs a division of its own"
     targets: Targets = [("value", value.span)]
     counts = term is not None and (term.site.callee == SUPER or term.site.callee.endswith("own loss"))
     depth = next((one.depth for one in override.backwards if one.place == value), 0)

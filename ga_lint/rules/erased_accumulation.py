@@ -20,7 +20,7 @@ from ga_lint.rules.registry import rule
 def erased_accumulation(facts: FileFacts, project: Project) -> Iterator[Finding]:
     reported: set[Place] = set()
     for window in facts.windows:
-        if window.trivial or window.idiom is not Idiom.GATE or window.backward in reported:
+        if window.trivial or window.backward in reported or not _accumulates(window):
             continue
         if window.cleared is not None and window.cleared.path == facts.path:
             reported.add(window.backward)
@@ -30,28 +30,45 @@ def erased_accumulation(facts: FileFacts, project: Project) -> Iterator[Finding]
             yield _engine(window)
 
 
+def _accumulates(window: Window) -> bool:
+    """A gate, or an `accumulate()` that is not known to have one step."""
+    managed = window.idiom is Idiom.ACCUMULATE and window.library.answer is Answer.YES
+    return window.idiom is Idiom.GATE or managed
+
+
 def _is_stepped_by_a_gate_of_its_own(window: Window) -> bool:
     """The engine is not told of the window, and takes each backward for the last of one."""
     return window.stack is Stack.DEEPSPEED and not window.sets_boundary and window.steps_by_engine
 
 
 def _cleared(window: Window, place: Place) -> Finding:
+    managed = window.idiom is Idiom.ACCUMULATE
+    message = (
+        "inside accumulate() gradients are cleared before the last backward of each window, and only there: "
+        "nothing accumulates"
+        if managed
+        else "gradients are cleared on every micro-batch, but stepped on only at the window's end: nothing accumulates"
+    )
+    refusal = (
+        "the clearing belongs behind the optimizer's step, and what else stands between the two is not known"
+        if managed
+        else "whether accumulation or a step on every micro-batch was meant is not known"
+    )
     return Finding(
         code="GA109",
         name="erased-accumulation",
         severity=Severity.ERROR,
         confidence=Confidence.CERTAIN,
-        message="gradients are cleared on every micro-batch, but stepped on only at the window's end: "
-        "nothing accumulates",
+        message=message,
         span=place.span,
-        label="cleared every time",
+        label="let through on a window's last micro-batch" if managed else "cleared every time",
         effect=Effect(EffectKind.WEIGHTS, "only the last micro-batch of a window counts"),
         scope=window.scope,
         trace=(
             Step("gradients are computed here", window.backward.path, window.backward.span),
             Step("stepped here, once for a window", window.optimizer_step.path, window.optimizer_step.span),
         ),
-        fix_refusal="whether accumulation or a step on every micro-batch was meant is not known",
+        fix_refusal=refusal,
     )
 
 

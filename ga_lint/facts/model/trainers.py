@@ -70,6 +70,7 @@ class Override:
     local_average: bool = False  # the file turns average_tokens_across_devices off
     own_step: bool = False  # only a `training_step` of the project's own calls it
     backwards: tuple[Returned, ...] = ()  # what its own calls of backward are handed
+    backwards_elsewhere: tuple[Returned, ...] = ()  # the same in functions that it calls, nested ones included
     replaced: tuple[Place, ...] = ()  # where it puts other labels into the batch
     counts_itself: bool = False  # its class says what is counted: `_get_num_items_in_batch`
     unguarded: tuple[Place, ...] = ()  # where it computes with the count without asking whether there is one

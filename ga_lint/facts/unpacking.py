@@ -1,0 +1,84 @@
+"""Which name gets which part, where a value is unpacked: by an assignment, or as the arguments of a call?"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ga_lint.facts.elements import entry
+from ga_lint.facts.values import (
+    UNKNOWN,
+    Choice,
+    Elements,
+    Function,
+    Items,
+    Loss,
+    Many,
+    Output,
+    Table,
+    Tensor,
+    TensorKind,
+    Value,
+    choice,
+)
+from ga_lint.syntax.text import text_of
+
+if TYPE_CHECKING:
+    from ga_lint.facts.interpreter import Interpreter
+    from ga_lint.facts.paths import Frame
+
+_LOSS_WORD = re.compile(r"(^|_)loss$", re.IGNORECASE)
+
+
+def unpacked(run: Interpreter, frame: Frame, value: Value, targets: list[ast.expr]) -> list[Value]:
+    """The values that several targets get."""
+    match value:
+        case Items(values=values) if len(values) == len(targets):
+            return [_named_part(one, target) for one, target in zip(values, targets, strict=True)]
+        case Tensor():
+            return [_part(value, text_of(target), index) for index, target in enumerate(targets)]
+        case Table(entries=entries) if len(entries) == len(targets):
+            return [one for _, one in entries]
+        case Output(first=first):
+            return _with_loss(first, targets)
+        case Choice(values=values):
+            columns = [unpacked(run, frame, one, targets) for one in values]
+            return [choice([column[index] for column in columns]) for index in range(len(targets))]
+        case Many(element=element):
+            return [element] * len(targets)
+        case Loss() | Elements():
+            return [value, *[UNKNOWN] * (len(targets) - 1)]
+        case _:
+            return [UNKNOWN] * len(targets)
+
+
+def spread(function: Function, positional: tuple[Value, ...], node: ast.Call) -> tuple[Value, ...]:
+    """The arguments of `f(*batch)`: each parameter gets the part of the batch that it has the name of."""
+    batch = positional[-1] if positional and len(positional) == len(node.args) else UNKNOWN
+    if not isinstance(batch, Tensor) or not isinstance(node.args[-1], ast.Starred):
+        return positional
+    parameters = function.node.args
+    names = [one.arg for one in (*parameters.posonlyargs, *parameters.args)]
+    names = names[function.bound is not None :][len(positional) - 1 :]
+    return (*positional[:-1], *(_part(batch, name, index) for index, name in enumerate(names)))
+
+
+def _with_loss(loss: Value, targets: list[ast.expr]) -> list[Value]:
+    """What a model returns, as it is unpacked: the loss first, unless another name alone says that it is one."""
+    named = [index for index, target in enumerate(targets) if _LOSS_WORD.search(text_of(target))]
+    index = named[0] if len(named) == 1 else 0
+    return [loss if one == index else UNKNOWN for one in range(len(targets))]
+
+
+def _named_part(value: Value, target: ast.expr) -> Value:
+    """A part of a row that was not known so far."""
+    nameless = isinstance(value, Tensor) and value == entry(Tensor(TensorKind.OTHER), "")
+    return entry(Tensor(TensorKind.OTHER), text_of(target)) if nameless else value
+
+
+def _part(batch: Tensor, name: str, index: int) -> Tensor:
+    """One of the tensors that a batch is unpacked to, known by the name that it gets."""
+    part = entry(batch, name)
+    return replace(part, origin=f"{batch.origin}[{index}]") if batch.origin else part
