@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from testbed.fixtures import ROOT
-from testbed.hostile import SHAPES, SLOW_TO_REWRITE
+from testbed.hostile import SHAPES, SLOW_TO_REWRITE, TOO_LONG_TO_REWRITE
 from testbed.shell import HIT, Ran, ga_lint, write
 
 NOT_READ = "nested too deeply"
@@ -67,6 +67,8 @@ class TestShapes:
         assert "--- a/z.py" in ran.out
         assert ran.out.count("class WithTargetShare") > 10
         assert "20,000 times and.py:8 not rewritten: it holds a chain of more than 1000 `and`s" in ran.err
+        for name in TOO_LONG_TO_REWRITE:
+            assert f"{name}.py:8 not rewritten: the file is too long to be rewritten: 14 lines, 200," in ran.err
         for name in names:
             assert f"--- a/{name}" in ran.out or f"{name}:" in ran.err or name == "100,000 lines.py", name
 
@@ -77,6 +79,8 @@ ODD_FILES = {  # by name: bytes, and what is said where it cannot be read
     "latin.py": (HIT.encode() + b"# \xe9\n", "is not utf-8"),
     "declared.py": (b"# -*- coding: latin-1 -*-\n" + HIT.encode() + b"# \xe9\n", None),
     "unknown.py": (b"# -*- coding: nonsense -*-\n" + HIT.encode(), "unknown encoding 'nonsense'"),
+    "undefined.py": (b"# -*- coding: undefined -*-\n" + HIT.encode(), "line 1 is not undefined"),
+    "punycode.py": (b"# -*- coding: punycode -*-\n" + HIT.encode(), "line 1 is not punycode"),
     "no_text.py": (b"# -*- coding: rot13 -*-\n" + HIT.encode(), "unknown encoding 'rot13'"),
     "old_mac.py": (HIT.replace("\n", "\r").encode(), None),
     "mixed.py": (HIT.replace("\n", "\r\n", 5).encode(), None),

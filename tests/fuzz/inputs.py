@@ -26,7 +26,9 @@ _WORDS = (
     "0x_f / * ** // % + - = == := . , : ; ( ) [ ] { } @ -> ... * ** not is # noqa \\ '' \"\" f'' b'' # ga-lint:"
 ).split(" ")
 _CHARACTERS = "é損ªµ\u200b\u2028\x85\x1c\x0c\x0b\xa0\ufeff\x1a\x00\x7f𝔵‮\t \r\n\"'\\#%!?"
-_MAGICS = "%%time|%matplotlib inline|!pip install x|loss?|x = !ls|%%bash|%%capture out|?loss|x = %time y|!a \\|%%".split("|")
+_MAGICS = (
+    "%%time|%matplotlib inline|!pip install x|loss?|x = !ls|%%bash|%%capture out|?loss|x = %time y|!a \\|%%".split("|")
+)
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,9 @@ def _lines(data: bytes, chance: random.Random, _: Sequence[str]) -> bytes:
             case 5:
                 lines[at] = f"{lines[at]};{chance.choice(_WORDS)}"
             case 6:
-                lines[at] += chance.choice(["  # loss", "  # noqa", " \\", "  # ga-lint: ignore[GA101]", "\t", "  # é損"])
+                lines[at] += chance.choice(
+                    ["  # loss", "  # noqa", " \\", "  # ga-lint: ignore[GA101]", "\t", "  # é損"]
+                )
             case 7:
                 lines[at : to + 1] = [f"# {line}" for line in lines[at : to + 1][:5]]
             case _:
@@ -235,8 +239,12 @@ def _damaged_json(data: bytes, chance: random.Random) -> bytes:
         case 1:
             return data[: chance.randrange(len(data))]
         case 2:
-            odd = chance.choice(('"cells": 1', '"cells": [1, null, {}, []]', '"source": {"a": 1}', '"source": [1, null]'))
-            return re.sub(rf'"{odd[1:7]}"'.encode(), odd.split(":")[0].encode() + b": null, " + odd.encode(), data, count=1)
+            odd = chance.choice(
+                ('"cells": 1', '"cells": [1, null, {}, []]', '"source": {"a": 1}', '"source": [1, null]')
+            )
+            return re.sub(
+                rf'"{odd[1:7]}"'.encode(), odd.split(":")[0].encode() + b": null, " + odd.encode(), data, count=1
+            )
         case _:
             document = json.loads(data.decode("utf-8-sig"))
             for cell in document["cells"]:

@@ -26,7 +26,13 @@ from ga_lint.report import FORMATS, renderer
 
 _CONTROLS = frozenset(chr(code) for code in (*range(32), *range(127, 160))) - {"\n"}
 _LINE_END = re.compile(rb"\r\n|\r|\n")
-_PARSE = {"json": json.loads, "gitlab": json.loads, "sarif": json.loads, "rdjson": json.loads, "junit": ElementTree.fromstring}
+_PARSE = {
+    "json": json.loads,
+    "gitlab": json.loads,
+    "sarif": json.loads,
+    "rdjson": json.loads,
+    "junit": ElementTree.fromstring,
+}
 _BY_LINE = ("json-lines",)
 
 
