@@ -16,6 +16,7 @@ from ga_lint.config import CONFIDENCES
 from ga_lint.diagnostics import Confidence, Diagnostic
 from ga_lint.engine.known import Analysed
 from ga_lint.engine.scope import Scope
+from ga_lint.engine.write import put
 from ga_lint.errors import UsageError
 from ga_lint.outcome import Clean, Failed
 
@@ -128,6 +129,6 @@ def write_baseline(path: Path, entries: list[Entry]) -> None:
     lines = ",\n".join(f"    {json.dumps(dataclasses.asdict(entry))}" for entry in entries)
     body = f"[\n{lines}\n  ]" if entries else "[]"
     try:
-        path.write_text(f'{{\n  "version": {VERSION},\n  "findings": {body}\n}}\n', encoding="utf-8")
+        put(path, f'{{\n  "version": {VERSION},\n  "findings": {body}\n}}\n'.encode())
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from None

@@ -43,7 +43,7 @@ loss = loss if loss else loss if loss else loss
 loss = loss and loss or not loss in loss is not loss <= loss < 3
 loss = loss.loss.loss[0](loss)(*loss, **loss)(loss=loss)
 lambda: (yield); print((yield loss), (yield from loss))
-ａ = 1; 損失 = loss; µ = loss
+\uff41 = 1; 損失 = loss; µ = loss
 if loss: pass;  # a comment
 elif (loss): pass
 else: pass

@@ -1,6 +1,6 @@
 """Is there an input that knocks ga-lint over? Tries new ones until the time is up, and keeps those that break a law.
 
-    python tests/fuzz/fuzz.py [--minutes N] [--seed N] [--from NUMBER] [--keep FOLDER] [--jobs N]
+    python tests/fuzz/fuzz.py [--minutes N] [--seed N] [--from NUMBER] [--keep FOLDER] [--modules N]
 
 Inputs are made of the fixtures, installed trainers, hypothesmith's modules and Python's own tests (inputs.py), and held
 to laws (laws.py). They are tried in copies of this process: one that dies or hangs is a finding like any other. The

@@ -25,7 +25,7 @@ _WORDS = (
     "gradient_accumulation_steps self super return yield await for if in with not lambda None True 0 1 -100 4 1e999 "
     "0x_f / * ** // % + - = == := . , : ; ( ) [ ] { } @ -> ... * ** not is # noqa \\ '' \"\" f'' b'' # ga-lint:"
 ).split(" ")
-_CHARACTERS = "é損ªµ\u200b\u2028\x85\x1c\x0c\x0b\xa0\ufeff\x1a\x00\x7f𝔵‮\t \r\n\"'\\#%!?"
+_CHARACTERS = "é損ªµ\u200b\u2028\x85\x1c\x0c\x0b\xa0\ufeff\x1a\x00\x7f\U0001d535\u202e\t \r\n\"'\\#%!?"
 _MAGICS = (
     "%%time|%matplotlib inline|!pip install x|loss?|x = !ls|%%bash|%%capture out|?loss|x = %time y|!a \\|%%".split("|")
 )

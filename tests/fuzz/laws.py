@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import difflib
 import json
 import re
 import warnings
@@ -103,8 +102,8 @@ class Laws:
         self.rewritten += 1
         if isinstance(outcome, Failed):
             yield f"fix: {outcome.error}"
-        yield from _still_whole(path, data, after)
-        yield from _only_there(rewriting)
+        yield from still_whole(path, data, after)
+        yield from only_there(rewriting)
         yield from self._once_is_enough(path, after, rewriting)
 
     def _once_is_enough(self, path: Path, after: bytes, rewriting: FixOutcome) -> Iterator[str]:
@@ -125,7 +124,7 @@ def _codes(outcome: FileOutcome) -> Sequence[str]:
     return [each.finding.code for each in outcome.diagnostics] if isinstance(outcome, Found) else ()
 
 
-def _still_whole(path: Path, before: bytes, after: bytes) -> Iterator[str]:
+def still_whole(path: Path, before: bytes, after: bytes) -> Iterator[str]:
     """What Python read before it reads now, and line ends and the byte-order mark are those of before."""
     if path.suffix == ".ipynb":
         if _without_sources(before) != _without_sources(after):
@@ -158,7 +157,7 @@ def _without_sources(data: bytes) -> object:
     return repr(document)  # NaN is not equal to itself
 
 
-def _only_there(rewriting: FixOutcome) -> Iterator[str]:
+def only_there(rewriting: FixOutcome) -> Iterator[str]:
     """Every statement of the module that no rewritten finding speaks of is still there, to the letter, in order."""
     before, after = rewriting.before, rewriting.after
     spoken = {row for each in rewriting.applied for row in _rows(each.finding)}
