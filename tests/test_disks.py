@@ -1,4 +1,4 @@
-"""What becomes of files on a disk that is full, read-only, or changed by others meanwhile? On real ones where we may."""
+"""What becomes of files on a disk that is full, read-only, or changed by others meanwhile? On real ones."""
 
 from __future__ import annotations
 

@@ -15,18 +15,18 @@ from ga_lint.facts import extract
 from ga_lint.source import decode
 from testbed.shell import HIT
 
-SEED, EACH = 8, 40
+SEED, COUNT = 8, 120
 TRAIN = Path("train.py")
 
 
-@pytest.mark.parametrize("part", range(4))
-def test_every_law_holds(part: int, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_every_law_holds(tmp_path: Path) -> None:
     held = Laws(tmp_path)
-    for number in range(part * EACH, (part + 1) * EACH):
+    for number in range(COUNT):
         one = make(SEED, number, ())
         assert not trial(one, held), f"python tests/fuzz/fuzz.py --seed {SEED} --from {number} --keep broken"
-    assert held.read > EACH / 2
-    assert held.rewritten > 0  # they are not mostly rubbish
+    assert held.read > COUNT / 2
+    assert held.rewritten > 3  # they are not mostly rubbish
 
 
 def test_the_same_number_makes_the_same_input() -> None:
@@ -46,7 +46,7 @@ def test_an_exception_breaks_a_law(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     ("before", "after", "law"),
     [
         (b"x = 1\n", b"x = (\n", "no Python any more"),
-        (b"# coding: latin-1\n# \xe9\n", b"# coding: utf-8\n# \xe9\n", "no Python any more"),
+        (b"# coding: latin-1\nx = '\xe9'\n", b"# coding: utf-8\nx = '\xe9'\n", "no Python any more"),
         (b"x = 1\r\n", b"x = 1\r\ny = 1\n", "line ends"),
         (b"\xef\xbb\xbfx = 1\n", b"x = 1\n", "byte-order mark"),
         (b"x = 1\ny = 1\n", b"y = 1\n", "line 1 has changed"),

@@ -66,10 +66,9 @@ def main() -> None:
             for row in part:
                 print(row, flush=True)
                 rows.append(row)
-    if not options.only_print:
-        record = {**before, "rows": [dataclasses.asdict(row) for row in rows]}
-        RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        print(f"written to {RECORD.relative_to(ROOT)}")
+                if not options.only_print:  # after each: an hour that is cut short has measured something
+                    record = {**before, "rows": [dataclasses.asdict(each) for each in rows]}
+                    RECORD.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
