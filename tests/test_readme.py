@@ -27,8 +27,7 @@ def test_the_benchmarks_are_those_that_were_recorded() -> None:
     (shown,) = re.findall(r"<!-- benchmarks -->\n(.*?)<!-- end -->", TEXT, re.DOTALL)
     assert shown == record.table(), "run `python tests/testbed/readme.py`"
     rows = [record.Row(**row) for row in record.record()["rows"]]
-    assert sum(row.peer == "ruff" for row in rows) >= 4
-    assert {row.unit for row in rows} == {"", "MB", "ms", "s"}
+    assert any(row.peer == "ruff" for row in rows)
 
 
 def test_the_library_answers_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

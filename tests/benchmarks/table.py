@@ -21,7 +21,7 @@ from pathlib import Path
 
 import bench_check
 import bench_growth
-from timing import ROOT, Row
+from timing import Row
 
 from testbed.record import RECORD
 
