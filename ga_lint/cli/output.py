@@ -10,7 +10,6 @@ from pathlib import Path
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.common import Ci, ci, writable
-from ga_lint.engine.write import put
 from ga_lint.errors import UsageError
 from ga_lint.outcome import Report
 from ga_lint.report import EDITED, FORMATS, renderer
@@ -44,6 +43,8 @@ def write_outputs(report: Report, arguments: Arguments) -> list[str]:
 
 def write_file(path: Path, text: str, option: str = "--output") -> None:
     """A form of the report, to its file. A path in it that is no UTF-8 must not cost it."""
+    from ga_lint.engine.write import put  # most runs write none
+
     try:
         put(path, text.encode("utf-8", "backslashreplace"))
     except OSError as error:

@@ -16,7 +16,6 @@ from ga_lint.config import CONFIDENCES
 from ga_lint.diagnostics import Confidence, Diagnostic
 from ga_lint.engine.known import Analysed
 from ga_lint.engine.scope import Scope
-from ga_lint.engine.write import put
 from ga_lint.errors import UsageError
 from ga_lint.outcome import Clean, Failed
 
@@ -126,6 +125,8 @@ def _entries(path: Path, document: object) -> Iterator[Entry]:
 
 def write_baseline(path: Path, entries: list[Entry]) -> None:
     """One line for each entry, in order, so that a merge and a diff show single findings."""
+    from ga_lint.engine.write import put  # most runs write none
+
     lines = ",\n".join(f"    {json.dumps(dataclasses.asdict(entry))}" for entry in entries)
     body = f"[\n{lines}\n  ]" if entries else "[]"
     try:
