@@ -42,10 +42,13 @@ def same(runs: Sequence[subprocess.Popen[bytes]]) -> bytes:
 def test_check_says_the_same(tmp_path: Path) -> None:
     """In every format, by one process and by two, without a cache, into one and out of it."""
 
+    filler = tmp_path / "filler.py"  # fewer bytes are not shared between processes
+    filler.write_text("#" * 1_000_000)
+
     def run(name: str, seed: str, folders: list[str], *words: str) -> subprocess.Popen[bytes]:
         (tmp_path / name).mkdir()
         outputs = [word for each in FORMATS for word in ("--output", f"{each}:{tmp_path / name / each}")]
-        return start([*CHECK, *outputs, *words], seed, folders)
+        return start([*CHECK, *outputs, *words, str(filler)], seed, folders)
 
     kept = "--cache-dir", str(tmp_path / "cache")
     alone = run("alone", SEEDS[0], FOLDERS, "--no-cache", "--jobs", "1")
