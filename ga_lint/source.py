@@ -155,8 +155,9 @@ def decode(path: Path, data: bytes) -> SourceFile:
         text = body.decode(encoding)
     except LookupError:
         raise SourceError(f"unknown encoding {encoding!r} in its coding line") from None
-    except UnicodeDecodeError as error:
-        row = body.count(b"\n", 0, error.start) + 1
+    except UnicodeError as error:  # that of some codecs says no place, or one in a part of the text
+        exact = isinstance(error, UnicodeDecodeError) and error.object == body
+        row = body.count(b"\n", 0, error.start) + 1 if exact else 1  # type: ignore[attr-defined]
         raise SourceError(
             f"line {row} is not {encoding}; save it as UTF-8 or declare its encoding on the first line"
         ) from None

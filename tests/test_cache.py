@@ -169,12 +169,17 @@ def test_another_version_starts_anew(looked: Counting, tmp_path: Path, monkeypat
     assert looked.taken() == ["hit.py"]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"files": {"hit.py": [1]}, "places": {}}', '{"files": 3}'])
-def test_a_broken_cache_is_none(text: str, looked: Counting, tmp_path: Path) -> None:
+NO_CACHES = ["", "{", "[]", "null", '{"files": {"hit.py": [1]}, "places": {}}', '{"files": 3}', "\x80\x04cos\nsystem\n"]
+
+
+@pytest.mark.parametrize("sealed", [False, True], ids=["damaged", "well-formed"])
+@pytest.mark.parametrize("text", NO_CACHES)
+def test_a_broken_cache_is_none(text: str, sealed: bool, looked: Counting, tmp_path: Path) -> None:
     write(tmp_path, {"hit.py": HIT})
     first = run()
     (kept,) = (tmp_path / module.FOLDER).glob("*.json")
-    kept.write_text(text)
+    seal = f"{module._digest(text.encode())}\n" if sealed else ""
+    kept.write_bytes((seal + text).encode())
     assert run().outcomes == first.outcomes
     looked.taken()
     assert run().outcomes == first.outcomes
@@ -186,10 +191,20 @@ def test_a_wrong_entry_is_no_code(looked: Counting, tmp_path: Path) -> None:
     write(tmp_path, {"hit.py": HIT})
     first = run()
     (kept,) = (tmp_path / module.FOLDER).glob("*.json")
-    document = json.loads(kept.read_text())
+    document = module._unsealed(kept.read_bytes())
     document["files"]["hit.py"][4] = ["found", [["__import__('os')", 2, 3]]]
-    kept.write_text(json.dumps(document))
+    kept.write_bytes(module._sealed(document))
     assert run().outcomes == first.outcomes
+
+
+def test_a_cache_of_which_a_bit_has_changed_is_none(looked: Counting, tmp_path: Path) -> None:
+    write(tmp_path, {"hit.py": HIT})
+    run()
+    (kept,) = (tmp_path / module.FOLDER).glob("*.json")
+    kept.write_bytes(kept.read_bytes().replace(b"divides again", b"divides agaim", 1))
+    looked.taken()
+    assert run().diagnostics[0].finding.message.endswith("divides again")
+    assert looked.taken() == ["hit.py"]
 
 
 def test_two_runs_at_once(looked: Counting, tmp_path: Path) -> None:

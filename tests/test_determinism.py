@@ -1,10 +1,12 @@
-"""Is what is printed the same, byte for byte, whatever the hash seed and the order of the paths?"""
+"""Is what is printed the same, byte for byte, whatever the hash seed, the order, the processes and the cache?"""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -13,30 +15,56 @@ from testbed.fixtures import ROOT
 FOLDERS = sorted(path.name for path in (ROOT / "fixtures").iterdir() if path.is_dir())
 # The seeds are fixed, so that a failure can be seen again. 0 switches the randomisation off.
 SEEDS = ("0", "20260101")
-COMMANDS = {
-    "check": ["check", "--min-confidence", "possible", "--output-format", "json"],
-    "fix": ["fix", "--diff", "--no-verify", "--unsafe-fixes"],
-}
+FORMATS = "full concise grouped json-lines github gitlab sarif junit rdjson azure pylint markdown".split()
+CHECK = "check --isolated --min-confidence possible --output-format json".split()
+FIX = "fix --isolated --diff --no-verify --unsafe-fixes".split()
+
+
+def start(words: list[str], seed: str, folders: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "ga_lint", *words, *folders],
+        cwd=ROOT / "fixtures",
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def same(runs: Sequence[subprocess.Popen[bytes]]) -> bytes:
+    """What all of them say on stdout; on stderr too they say the same."""
+    said = [run.communicate(timeout=600) for run in runs]
+    assert all(run.returncode == 1 for run in runs), said[0][1].decode()
+    assert len(set(said)) == 1
+    return said[0][0]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", COMMANDS)
-def test_output_is_the_same_under_every_hash_seed(command: str) -> None:
-    orders = [FOLDERS, FOLDERS[::-1]]
-    runs = [
-        subprocess.Popen(
-            [sys.executable, "-m", "ga_lint", *COMMANDS[command], "--isolated", *order],
-            cwd=ROOT / "fixtures",
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for seed, order in zip(SEEDS, orders, strict=True)
-    ]
-    first, other = [run.communicate(timeout=600) for run in runs]
-    assert len(first[0]) > 100_000  # there was much to say
-    assert all(run.returncode == 1 for run in runs), first[1].decode()
-    assert other == first
+def test_check_says_the_same(tmp_path: Path) -> None:
+    """In every format, by one process and by two, without a cache, into one and out of it."""
+
+    filler = tmp_path / "filler.py"  # fewer bytes are not shared between processes
+    filler.write_text("#" * 1_000_000)
+
+    def run(name: str, seed: str, folders: list[str], *words: str) -> subprocess.Popen[bytes]:
+        (tmp_path / name).mkdir()
+        outputs = [word for each in FORMATS for word in ("--output", f"{each}:{tmp_path / name / each}")]
+        return start([*CHECK, *outputs, *words, str(filler)], seed, folders)
+
+    kept = "--cache-dir", str(tmp_path / "cache")
+    alone = run("alone", SEEDS[0], FOLDERS, "--no-cache", "--jobs", "1")
+    cold = run("cold", SEEDS[1], FOLDERS[::-1], *kept, "--jobs", "2")
+    said = same([alone, cold])
+    assert same([run("warm", SEEDS[0], FOLDERS[1:] + FOLDERS[:1], *kept)]) == said
+    assert len(said) > 100_000  # there was much to say
+    assert list((tmp_path / "cache").glob("*.json"))
+    for name in FORMATS:
+        texts = {(tmp_path / folder / name).read_bytes() for folder in ("alone", "cold", "warm")}
+        assert len(texts) == 1, name
+
+
+@pytest.mark.slow
+def test_fix_says_the_same() -> None:
+    assert len(same([start(FIX, SEEDS[0], FOLDERS), start(FIX, SEEDS[1], FOLDERS[::-1])])) > 100_000
 
 
 @pytest.mark.slow

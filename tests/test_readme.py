@@ -10,7 +10,7 @@ import pytest
 
 from ga_lint.config import read_config
 from ga_lint.engine.scope import Scopes
-from testbed import readme
+from testbed import readme, record
 
 TEXT = readme.README.read_text(encoding="utf-8")
 
@@ -20,6 +20,14 @@ def test_outputs_and_tables_are_what_the_program_prints() -> None:
     assert readme.without_noise(readme.regenerated(TEXT)) == readme.without_noise(TEXT), (
         "run `python tests/testbed/readme.py`"
     )
+
+
+def test_the_benchmarks_are_those_that_were_recorded() -> None:
+    """What `python tests/benchmarks/table.py` wrote down; how fast this machine is today is no question of a test."""
+    (shown,) = re.findall(r"<!-- benchmarks -->\n(.*?)<!-- end -->", TEXT, re.DOTALL)
+    assert shown == record.table(), "run `python tests/testbed/readme.py`"
+    rows = [record.Row(**row) for row in record.record()["rows"]]
+    assert any(row.peer == "ruff" for row in rows)
 
 
 def test_the_library_answers_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from testbed.fixtures import ROOT
-from testbed.hostile import SHAPES, SLOW_TO_REWRITE
+from testbed.hostile import SHAPES, SLOW_TO_REWRITE, TOO_LONG_TO_REWRITE
 from testbed.shell import HIT, Ran, ga_lint, write
 
 NOT_READ = "nested too deeply"
@@ -67,6 +67,8 @@ class TestShapes:
         assert "--- a/z.py" in ran.out
         assert ran.out.count("class WithTargetShare") > 10
         assert "20,000 times and.py:8 not rewritten: it holds a chain of more than 1000 `and`s" in ran.err
+        for name in TOO_LONG_TO_REWRITE:
+            assert f"{name}.py:8 not rewritten: the file is too long to be rewritten: 13 lines, 140," in ran.err
         for name in names:
             assert f"--- a/{name}" in ran.out or f"{name}:" in ran.err or name == "100,000 lines.py", name
 
@@ -77,6 +79,8 @@ ODD_FILES = {  # by name: bytes, and what is said where it cannot be read
     "latin.py": (HIT.encode() + b"# \xe9\n", "is not utf-8"),
     "declared.py": (b"# -*- coding: latin-1 -*-\n" + HIT.encode() + b"# \xe9\n", None),
     "unknown.py": (b"# -*- coding: nonsense -*-\n" + HIT.encode(), "unknown encoding 'nonsense'"),
+    "undefined.py": (b"# -*- coding: undefined -*-\n" + HIT.encode(), "line 1 is not undefined"),
+    "punycode.py": (b"# -*- coding: punycode -*-\n" + HIT.encode(), "line 1 is not punycode"),
     "no_text.py": (b"# -*- coding: rot13 -*-\n" + HIT.encode(), "unknown encoding 'rot13'"),
     "old_mac.py": (HIT.replace("\n", "\r").encode(), None),
     "mixed.py": (HIT.replace("\n", "\r\n", 5).encode(), None),
@@ -181,6 +185,15 @@ def test_no_code_of_the_user_is_run(tmp_path: Path, command: list[str]) -> None:
     assert mark.exists()  # it would have been seen
 
 
+def _is_ours(process: int) -> bool:
+    """Does it still run? One that has ended may wait for somebody to ask how."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+        return state != "Z" and b"ga_lint" in Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
 class TestEnds:
     """However the run ends, it is said in a line, and Python does not complain."""
 
@@ -220,6 +233,30 @@ class TestEnds:
         ran = self._shell("LC_ALL=C PYTHONUTF8=0 PYTHONCOERCECLOCALE=0 COLUMNS=40 NO_COLOR=1 ga-lint check", here)
         assert ran.code == 1
         assert ran.out.isascii()
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="it is asked which processes there are")
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+    def test_no_process_is_left_behind(self, tmp_path: Path, number: signal.Signals) -> None:
+        write(tmp_path, {f"f{index}.py": HIT for index in range(400)} | {"filler.py": "#" * 1_000_000})
+        started = subprocess.Popen(
+            [sys.executable, "-m", "ga_lint", "check", "--no-cache", "--jobs", "2", "."],
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+        children = Path(f"/proc/{started.pid}/task/{started.pid}/children")
+        while not (found := children.read_text().split()):
+            time.sleep(0.01)
+        started.send_signal(number)
+        _, err = started.communicate(timeout=60)
+        assert started.returncode in (130, -number)
+        assert b"Traceback" not in err
+        until = time.monotonic() + 20
+        while any(_is_ours(int(child)) for child in found) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not any(_is_ours(int(child)) for child in found)
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_a_signal_in_the_middle(self, tmp_path: Path, number: signal.Signals) -> None:

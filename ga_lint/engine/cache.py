@@ -47,7 +47,7 @@ class Cache:
         self._names: list[str] = []  # of places; entries say their numbers
         self._numbers: dict[str, int] = {}
         with contextlib.suppress(*_BROKEN):
-            document = json.loads(self._file.read_bytes())
+            document = _unsealed(self._file.read_bytes())
             self._names = [str(name) for name, _, _ in document["places"]]
             self._places.kept = {name: [signature, digest] for name, signature, digest in document["places"]}
             self._kept = dict(document["files"])
@@ -118,12 +118,35 @@ class Cache:
         self._folder.mkdir(parents=True, exist_ok=True)
         ignored = self._folder / ".gitignore"
         if not ignored.exists():
-            ignored.write_text("# made by ga-lint\n*\n", encoding="utf-8")
-        beside = self._file.with_suffix(f".{os.getpid()}")
-        beside.write_text(json.dumps({"files": self._kept, "places": places}, separators=(",", ":")), encoding="utf-8")
-        os.replace(beside, self._file)
+            self._put(ignored, b"# made by ga-lint\n*\n")
+        self._put(self._file, _sealed({"files": self._kept, "places": places}))
         for old in sorted(self._folder.glob("*.json"), key=lambda path: -path.stat().st_mtime)[_KEPT:]:
             old.unlink()
+
+    @staticmethod
+    def _put(path: Path, data: bytes) -> None:
+        """Whole or not at all; not forced to the disk, since half a file is known by its seal."""
+        beside = path.with_name(f"{path.name}.{os.getpid()}")
+        try:
+            beside.write_bytes(data)
+            os.replace(beside, path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
+
+
+def _sealed(document: dict[str, Any]) -> bytes:
+    """The document below its digest: what a disk or another program has changed in it is no document."""
+    body = json.dumps(document, separators=(",", ":")).encode()
+    return _digest(body).encode() + b"\n" + body
+
+
+def _unsealed(data: bytes) -> dict[str, Any]:
+    seal, _, body = data.partition(b"\n")
+    if seal != _digest(body).encode():
+        raise ValueError("damaged")
+    document: dict[str, Any] = json.loads(body)
+    return document
 
 
 class Places:

@@ -37,6 +37,28 @@ def write_back(before: SourceFile, after: SourceFile) -> None:
         raise SourceError(f"could not be written: {error.strerror or error}; left as it was") from None
 
 
+def put(path: Path, data: bytes) -> None:
+    """Write a file of our own, whole or not at all; OSError says why not, and what was there before still is.
+
+    What is no plain file (a pipe, /dev/stdout), or has another name too, is written where it is.
+    """
+    path = Path(os.path.realpath(path))
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        path.touch()  # with the mode that a new file gets here
+        try:
+            _replace(path, data, path.stat())
+        except BaseException:
+            path.unlink()
+            raise
+        return
+    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and os.access(path.parent, os.W_OK | os.X_OK):
+        _replace(path, data, status)
+    else:
+        path.write_bytes(data)
+
+
 def _replace(path: Path, data: bytes, status: os.stat_result) -> None:
     with _temporary(path.parent, path.name) as (handle, name):
         _write_all(handle, data)

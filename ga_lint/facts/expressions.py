@@ -189,18 +189,19 @@ def _attribute_of(run: Interpreter, frame: Frame, base: Value, node: ast.Attribu
 
 
 def _table(run: Interpreter, frame: Frame, state: State, node: ast.Dict) -> Value:
-    table = Table(())
+    entries: dict[str, Value] = {}
+    rest: Value = UNKNOWN
     for key, value_node in zip(node.keys, node.values, strict=True):
         value = run.evaluate(frame, state, value_node)
         if key is None:
             if isinstance(value, Table):
-                rest = table.rest if isinstance(value.rest, Unknown) else value.rest
-                table = Table(tuple({**dict(table.entries), **dict(value.entries)}.items()), rest)
+                rest = rest if isinstance(value.rest, Unknown) else value.rest
+                entries |= dict(value.entries)
             elif isinstance(value, Tensor):
-                table = replace(table, rest=value)
+                rest = value
         elif isinstance(key, ast.Constant) and isinstance(key.value, str):
-            table = table.put(key.value, value)
-    return table
+            entries[key.value] = value
+    return Table(tuple(entries.items()), rest)
 
 
 def _comprehension(

@@ -11,11 +11,14 @@ from ga_lint.facts import algebra, assignments
 from ga_lint.facts.elements import element_of
 from ga_lint.facts.events import Loop
 from ga_lint.facts.paths import Frame, State, joined
-from ga_lint.facts.values import UNKNOWN, Const, Count, Items, Loss, Many, Scale, Value, alternatives, choice
+from ga_lint.facts.values import UNKNOWN, Choice, Const, Count, Items, Loss, Many, Scale, Value, alternatives, choice
 from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
+
+
+_GATHERING = Count | Many | Loss | Choice  # what a loop may sum up or gather, or one of several that it may
 
 
 def follow_for(run: Interpreter, frame: Frame, state: State, node: ast.For | ast.AsyncFor) -> list[State]:
@@ -65,7 +68,8 @@ def _loop(
     for path in paths:
         path.guards = outer_guards
         for name, value in path.env.items():
-            path.env[name] = choice([_when_done(one, loop.id) for one in alternatives(value)])
+            if isinstance(value, _GATHERING):
+                path.env[name] = choice([_when_done(one, loop.id) for one in alternatives(value)])
     return run.execute(frame, node.orelse, joined(paths)) if node.orelse else joined(paths)
 
 

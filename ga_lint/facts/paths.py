@@ -63,18 +63,17 @@ def joined(states: list[State]) -> list[State]:
 def _joinable(left: State, right: State) -> bool:
     if left.guards != right.guards and [g.test for g in left.guards] != [g.test for g in right.guards]:
         return False
-    for name in left.env.keys() | right.env.keys():
-        one, two = left.env.get(name, UNKNOWN), right.env.get(name, UNKNOWN)
+    for name, one in left.env.items():
+        two = right.env.get(name, UNKNOWN)
         if one is not two and one != two and (matters(one) or matters(two)):
             return False
-    return True
+    return not any(matters(right.env[name]) for name in right.env.keys() - left.env.keys())
 
 
 def _join_into(target: State, other: State) -> None:
-    for name in target.env.keys() | other.env.keys():
-        one, two = target.env.get(name), other.env.get(name)
-        if one is two or two is None:
-            continue
-        target.env[name] = two if one is None else choice([one, two])
+    for name, two in other.env.items():
+        one = target.env.get(name)
+        if one is not two:
+            target.env[name] = two if one is None else choice([one, two])
     if target.guards != other.guards:
         target.guards = tuple(guard for guard in target.guards if guard in other.guards)

@@ -227,6 +227,9 @@ class Many:
     loop: int = 0  # id of the loop that puts one element in each round
 
 
+MAX_FILLED = 1_000  # entries of a table that is still put into
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A dictionary, or an object with attributes, with known entries; `rest` stands for all others."""
@@ -238,8 +241,10 @@ class Table:
         return dict(self.entries).get(key, self.rest)
 
     def put(self, key: str, value: Value) -> Table:
-        entries = {**dict(self.entries), key: value}
-        return replace(self, entries=tuple(entries.items()))
+        """The table with this entry; one that is filled line by line for ever is forgotten, as each line copies it."""
+        if len(self.entries) >= MAX_FILLED:
+            return Table(((key, value),))
+        return replace(self, entries=tuple({**dict(self.entries), key: value}.items()))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import builtins
 from collections.abc import Iterator
 from typing import TypeVar
@@ -11,6 +10,7 @@ import libcst as cst
 from libcst.metadata import MetadataWrapper, ParentNodeProvider, PositionProvider
 
 from ga_lint.errors import FixNotApplicable
+from ga_lint.fixers.limits import refuse_beyond
 from ga_lint.source import Part, Position, SourceFile, Span
 from ga_lint.syntax.repeatable import shortest
 
@@ -30,16 +30,13 @@ Statement = (
     | cst.Match
 )
 
-_MAX_CHAIN = 1_000
-
 
 class Tree:
     """One module as LibCST sees it, with the places and the parents of its nodes."""
 
     def __init__(self, source: SourceFile) -> None:
         self.source = source
-        if _chains_too_long(source.text):
-            raise FixNotApplicable(f"it holds a chain of more than {_MAX_CHAIN} `and`s or `or`s")
+        refuse_beyond(source.text)
         try:
             module = cst.parse_module(source.text)
         except (cst.ParserSyntaxError, RecursionError):
@@ -249,14 +246,3 @@ def dotted(node: cst.CSTNode) -> str | None:
         base = dotted(node.value)
         return None if base is None else f"{base}.{node.attr.value}"
     return None
-
-
-def _chains_too_long(text: str) -> bool:
-    """Is there a chain that is flat for Python's parser and nested for LibCST's, which then overflows the stack?
-
-    Of all shapes that `ast.parse` lets through this is the only one: it kills the process at some 10,000 operands.
-    """
-    if text.count("and") + text.count("or") <= _MAX_CHAIN:
-        return False
-    chains = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.BoolOp))
-    return any(len(chain.values) > _MAX_CHAIN for chain in chains)

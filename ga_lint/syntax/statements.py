@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ga_lint.source import SourceFile
 
-_BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")
+_BLOCKS = ("body", "orelse", "finalbody")
+_PARTS = ("handlers", "cases")  # that are no statements, but hold blocks
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +52,14 @@ def _around(tree: ast.Module, row: int) -> list[ast.stmt]:
         for block in _BLOCKS:
             inner = getattr(node, block, ())
             todo.extend(_last_begun(inner, row) if isinstance(inner, list) else ())
+        for block in _PARTS:
+            todo.extend(getattr(node, block, ()))
     return found
 
 
 def _last_begun(block: Sequence[ast.stmt], row: int) -> Sequence[ast.stmt]:
     """Of the statements of a block those that may cover the row: where the next one has begun, this one has ended."""
-    if not all(isinstance(node, ast.stmt) for node in block):
-        return block  # handlers and cases are no statements
-    count = sum(1 for node in block if _first_row(node) <= row)
+    count = bisect_right(block, row, key=_first_row)
     first = count - 1
     while first > 0 and _first_row(block[first - 1]) == _first_row(block[count - 1]):
         first -= 1  # several on one row

@@ -4,19 +4,22 @@
 
 Some fixtures, copied 1, 2, 4 and 8 times: processor time, and its distance to linear growth. 5,000 generated modules of
 which 1,000 hold a loop, whose loss stands in the same file, or behind chains of re-exports in a tangle of imports. The
-rewrites of all fixtures, over the check of them.
+rewrites of all fixtures, and of 50 kB trainers with a loop at their end, over the check of them.
 """
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
 import statistics
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
-from timing import ROOT, compare, ga_lint, peak, took
+from bench_check import found_trainers
+from timing import ROOT, Row, compare, ga_lint, peak, took
 
 REAL = ("GA101", "GA207", "GA213")  # fixtures that are copied
 MODULES, CANDIDATES, STEP = 5_000, 1_000, 20  # chains of up to 200 modules
@@ -40,7 +43,7 @@ def train(model, loader, optimizer):
 """
 
 
-def growth(folder: Path) -> None:
+def growth(folder: Path, runs: int = 3) -> Iterator[Row]:
     times: dict[int, float] = {}
     for copies in (1, 2, 4, 8):
         tree = folder / f"copies_{copies}"
@@ -50,14 +53,15 @@ def growth(folder: Path) -> None:
                 shutil.copytree(found, tree / f"copy_{number}" / code)
         (tree / "filler.py").write_text("#" * 1_000_000)  # a small tree is parsed whole
         command = ga_lint("check", "--isolated", "--quiet", "--no-cache", "--jobs", "1", ".")
-        times[copies] = statistics.median(took(command, tree).cpu for _ in range(3))
+        times[copies] = statistics.median(took(command, tree).cpu for _ in range(runs))
     start = 2 * times[1] - times[2]  # what does not grow
     for copies, time in times.items():
         linear = (time - start) / ((times[2] - start) * copies / 2)
-        print(f"{copies}x: {time:.2f} s of processor time, {linear:.2f} of linear above the start of {start:.2f} s")
+        if copies > 2:
+            yield Row(f"{copies} times the code: of what 1 and 2 times foretell", linear, "", "0.9 to 1.1")
 
 
-def across(folder: Path) -> None:
+def across(folder: Path, runs: int = 3) -> Iterator[Row]:
     alone, tangled = folder / "alone", folder / "tangled"
     choose = random.Random(1)
     for tree in (alone, tangled):
@@ -76,31 +80,48 @@ def across(folder: Path) -> None:
             lines = f"from pkg.m{further} import loss_of\nfrom pkg.m{before} import helper_{before}\n"
             (tangled / name).write_text(lines + _filler(number))
     command = ga_lint("check", "--isolated", "--quiet", "--no-cache", "--jobs", "1")
-    compare("a tangle against the same loops alone", (*command, str(tangled)), (*command, str(alone)), folder, runs=3)
-    print(f"peak {peak((*command, str(tangled)), folder):.0f} MB")
+    ours, theirs = (*command, str(tangled)), (*command, str(alone))
+    what = f"{MODULES:,} modules, {CANDIDATES:,} loops whose loss is behind chains and cycles of imports"
+    yield compare(what, ours, "each in its file", theirs, folder, goal="at most 3", runs=runs)
+    yield Row(f"{what}: memory", peak(ours, folder), "MB", "at most 150 MB")
 
 
 def _filler(number: int) -> str:
     return f"\n\ndef helper_{number}(x):\n    return x + {number}\n"
 
 
-def rewriting(folder: Path) -> None:
+def rewriting(folder: Path, runs: int = 3) -> Iterator[Row]:
     """What `fix` adds to `check`, for each file that it rewrites; the numeric check apart."""
-    tree = folder / "fixable"
-    shutil.copytree(ROOT / "fixtures", tree, ignore=shutil.ignore_patterns("*.fixed.py"))
+    small, large = folder / "fixable", folder / "trainers to fix"
+    shutil.copytree(ROOT / "fixtures", small, ignore=shutil.ignore_patterns("*.fixed.py"))
+    yield _extra("fix, per rewritten file over check: fixtures", small, runs)
+    large.mkdir()
+    loop = (LOSS + LOOP).replace("loss_of", "the_loss").replace("def train", "def train_by_hand")
+    for number, path in enumerate(found_trainers()):
+        (large / f"trainer_{number}.py").write_text(f"{path.read_text()}\n\n{loop}")
+    if any(large.iterdir()):
+        yield _extra("fix, per rewritten file over check: trainers of 50 kB", large, runs)
+
+
+def _extra(what: str, tree: Path, runs: int) -> Row:
     check = ga_lint("check", "--isolated", "--quiet", "--no-cache", "--jobs", "1", ".")
     fix = ga_lint("fix", "--isolated", "--quiet", "--no-verify", "--unsafe-fixes", "--diff", ".")
-
-    done = subprocess.run(fix, cwd=tree, capture_output=True, check=False)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(fix, cwd=tree, capture_output=True, check=False, env=environment)
     rewritten = done.stdout.count(b"\n--- ") + done.stdout.startswith(b"--- ")
-    extra = statistics.median(took(fix, tree).cpu - took(check, tree).cpu for _ in range(3))
-    print(f"fix: {extra / max(rewritten, 1) * 1000:.0f} ms over check for each of {rewritten} rewritten files")
+    extra = statistics.median(took(fix, tree).cpu - took(check, tree).cpu for _ in range(runs))
+    return Row(f"{what} ({rewritten})", extra / max(rewritten, 1) * 1000, "ms", "at most 60 ms")
+
+
+def rows(folder: Path, runs: int = 3) -> Iterator[Row]:
+    for part in (growth, across, rewriting):
+        yield from part(folder, runs)
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
-        for part in (growth, across, rewriting):
-            part(Path(name))
+        for row in rows(Path(name)):
+            print(row, flush=True)
 
 
 if __name__ == "__main__":

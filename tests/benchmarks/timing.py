@@ -7,11 +7,16 @@ import resource
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests"))
+
+from testbed.record import Row as Row  # noqa: E402 - of this checkout
+
 Command = Sequence[str]
 RUFF = (sys.executable, "-m", "ruff", "check", "--isolated", "--select", "F", "--quiet")
 NOTHING = (sys.executable, "-c", "pass")
@@ -40,29 +45,50 @@ def took(command: Command, cwd: Path) -> Took:
     return Took(ended - started, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
-def compare(what: str, ours: Command, theirs: Command, cwd: Path, runs: int = 5) -> None:
-    """Print the medians of both and their ratios; what was cached by either before the first run stays so."""
+def compare(
+    what: str, ours: Command, peer: str, theirs: Command, cwd: Path, *, goal: str = "", unit: str = "s", runs: int = 5
+) -> Row:
+    """The medians of interleaved runs of both; what was cached by either before the first run stays so."""
     took(ours, cwd), took(theirs, cwd)
     pairs = [(took(ours, cwd), took(theirs, cwd)) for _ in range(runs)]
-    texts = []
-    for kind in ("wall", "cpu"):
-        a, b = (statistics.median(getattr(one[index], kind) for one in pairs) for index in (0, 1))
-        texts.append(f"{kind} {a * 1000:.0f} ms against {b * 1000:.0f} ms, ratio {a / b:.2f}")
-    print(f"{what}: {'; '.join(texts)}")
+    (wall, wall_theirs), cpu = (
+        [statistics.median(getattr(pair[index], kind) for pair in pairs) for index in (0, 1)]
+        for kind in ("wall", "cpu")
+    )
+    scale = 1000 if unit == "ms" else 1
+    return Row(what, wall * scale, unit, goal, peer, wall_theirs * scale, (cpu[0], cpu[1]))
 
 
 def peak(command: Command, cwd: Path) -> float:
-    """The most memory of any one of its processes, in MB: asked in a process that starts nothing else."""
-    code = (
-        "import resource, subprocess, sys; subprocess.run(sys.argv[1:], capture_output=True);"
-        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *command],
-        cwd=cwd,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return int(done.stdout) / 1024
+    """The most memory of all its processes together, in MB: pages that they share count once. Linux only."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, cwd=cwd, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as started:
+        most = 0.0
+        while started.poll() is None:
+            most = max(most, sum(map(_proportional, _group(started.pid))))
+            time.sleep(0.02)
+    return most
+
+
+def _group(leader: int) -> list[int]:
+    """The processes of a session that this one leads."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == leader:
+            found.append(int(folder.name))
+    return found
+
+
+def _proportional(process: int) -> float:
+    try:
+        text = Path(f"/proc/{process}/smaps_rollup").read_text()
+    except OSError:
+        return 0.0
+    sizes = [int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:")]
+    return sum(sizes) / 1024

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 _FILE = re.compile(r"<!-- file: (\S+) -->\n```\w+\n(.*?)```", re.DOTALL)
 _OUTPUT = re.compile(r"(<!-- output -->\n```console\n\$ )([^\n]*)\n(.*?)(```)", re.DOTALL)
-_TABLE = re.compile(r"(<!-- (rules|options) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+_TABLE = re.compile(r"(<!-- (rules|options|benchmarks) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
 _PYTHON = re.compile(r"<!-- python -->\n```python\n(.*?)```", re.DOTALL)
 _MODULES = {"ga-lint": "ga_lint", "flake8": "flake8"}  # what an output's command may start with
 _COMMAND = re.compile(r"<!-- command: (?P<name>[\w ]+) -->\n```sh\n(?P<text>[^\n]*)\n```")
@@ -42,7 +42,7 @@ def regenerated(text: str) -> str:
     with tempfile.TemporaryDirectory() as folder:
         write_files(text, Path(folder))
         text = _OUTPUT.sub(lambda found: f"{found[1]}{found[2]}\n{_run(found[2], folder, found[3])}{found[4]}", text)
-    tables = {"rules": _rule_table, "options": _option_table}
+    tables = {"rules": _rule_table, "options": _option_table, "benchmarks": _benchmark_table}
     return _TABLE.sub(lambda found: found[1] + tables[found[2]]() + found[4], text)
 
 
@@ -89,6 +89,12 @@ def _option_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def _benchmark_table() -> str:
+    from testbed.record import table
+
+    return table()
+
+
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
+    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
     README.write_text(regenerated(README.read_text(encoding="utf-8")), encoding="utf-8")
