@@ -30,7 +30,8 @@ def uncounted_labels(facts: FileFacts, project: Project) -> Iterator[Finding]:
         reported: set[Place] = set()
         for returned, term in returned_terms(override):
             place = term.site.call if inside(term.site.call, override.function) else returned.place
-            if term.site.level is not Level.SAMPLE and place not in reported:
+            named = bool(term.site.labels_from)  # which entry of the batch they are is all there is to say
+            if named and term.site.level is not Level.SAMPLE and place not in reported:
                 reported.add(place)
                 yield _finding(override, returned, term, place)
 
