@@ -31,7 +31,7 @@ class Answer:
 
 
 class Answers:
-    """The answers so far, of all that is asked about one file. `doubts` counts what makes one good for one time only."""
+    """The answers so far about one file. `doubts` counts what makes an answer good for one time only."""
 
     def __init__(self) -> None:
         self.doubts = 0

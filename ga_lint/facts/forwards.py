@@ -22,6 +22,7 @@ from ga_lint.facts.values import COUNT, Class, Function, Instance, Table, Tensor
 from ga_lint.facts.words import FORWARD_NEEDS
 from ga_lint.syntax.bindings import ImportedName
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+from ga_lint.syntax.walk import walk
 
 _HEAD = re.compile(r"PreTrainedModel$|LMHeadModel$|For[A-Z][A-Za-z]+$|GenericFor")
 _FLAG = "accepts_loss_kwargs"
@@ -92,7 +93,7 @@ def _model_kind(
     if head is not None:
         sure = any(base in _from_transformers(run, parsed) for base in bases)
         return head, Confidence.CERTAIN if sure else Confidence.LIKELY
-    if any(isinstance(n, ast.Attribute) and n.attr == "loss_function" for s in method.body for n in ast.walk(s)):
+    if any(isinstance(n, ast.Attribute) and n.attr == "loss_function" for s in method.body for n in walk(s)):
         return "a head of transformers", Confidence.LIKELY
     if _is_handed_to_a_trainer(parsed, cls.node.name):
         return "a model that is handed to a Trainer", Confidence.CERTAIN
@@ -102,7 +103,7 @@ def _model_kind(
     returns_loss = any(
         (isinstance(n, ast.Constant) and n.value == "loss") or (isinstance(n, ast.keyword) and n.arg == "loss")
         for s in method.body
-        for n in ast.walk(s)
+        for n in walk(s)
     )
     # timid: nobody in this project builds a Trainer, so a loop of its own may train it
     trained = bool(run.project.mentioning(b"Trainer("))
@@ -220,7 +221,7 @@ def _flags(parsed: ParsedFile, inside: ast.AST) -> list[tuple[ast.expr, Step]]:
 
 
 def _flags_in(parsed: ParsedFile, inside: ast.AST) -> Iterator[tuple[ast.expr, Step]]:
-    for node in ast.walk(inside):
+    for node in walk(inside):
         match node:
             case ast.Assign(
                 targets=[(ast.Name(id=name) | ast.Attribute(attr=name)) as target],

@@ -32,6 +32,7 @@ from ga_lint.facts.values import (
 )
 from ga_lint.source import Position, Span
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+from ga_lint.syntax.walk import children
 
 _INDENTED_CLASS = re.compile(r"[\r\n][ \t]+class ")
 TRAINERS_COUNT = Count(COUNT, Scale.GLOBAL, text=COUNT)
@@ -116,7 +117,7 @@ def classes_of(run: Interpreter, parsed: ParsedFile) -> Iterator[Class]:
     todo: list[tuple[ast.AST, list[FunctionNode]]] = [(parsed.tree, [])]
     while todo:
         node, outer = todo.pop(0)
-        for child in ast.iter_child_nodes(node):
+        for child in children(node):
             if isinstance(child, ast.ClassDef):
                 scope = run.closure(module, outer) if outer else module
                 yield Class(child, scope)

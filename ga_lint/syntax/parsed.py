@@ -16,7 +16,8 @@ from ga_lint.errors import SourceError
 from ga_lint.source import Position, SourceFile, Span
 from ga_lint.syntax.numbers import numeric_defaults
 from ga_lint.syntax.skeleton import FunctionNode as FunctionNode
-from ga_lint.syntax.skeleton import Skeleton, complete, skeleton_of
+from ga_lint.syntax.skeleton import Skeleton, complete, definitions, skeleton_of
+from ga_lint.syntax.walk import in_order, walk
 
 Node = TypeVar("Node", bound=ast.AST)
 
@@ -61,33 +62,19 @@ class ParsedFile:
 
     @cached_property
     def walked(self) -> list[ast.AST]:
-        """Every node, in the order of `ast.walk`; walked once, since a dozen questions are asked of all of them."""
+        """Every node but contexts and operators, level by level; walked once, since a dozen questions need all."""
         if self.skeleton is not None:
             complete(self.tree)
-        found: list[ast.AST] = [self.tree]
-        for node in found:  # it grows meanwhile
-            for value in node.__dict__.values():
-                if isinstance(value, ast.AST):
-                    found.append(value)
-                elif isinstance(value, list):
-                    found.extend(item for item in value if isinstance(item, ast.AST))
-        return found
+        return walk(self.tree)
 
     @cached_property
     def nodes(self) -> dict[type[ast.AST], list[ast.AST]]:
-        """All nodes by their type, in the order of the text as far as one walk gives it; walked once."""
+        """The same by their type, in the order of the text as far as one walk gives it."""
         if self.skeleton is not None:
             complete(self.tree)
         found: dict[type[ast.AST], list[ast.AST]] = {}
-        todo: list[ast.AST] = [self.tree]
-        while todo:
-            node = todo.pop()
+        for node in in_order(self.tree):
             found.setdefault(type(node), []).append(node)
-            for value in node.__dict__.values():
-                if isinstance(value, list):
-                    todo.extend(item for item in reversed(value) if isinstance(item, ast.AST))
-                elif isinstance(value, ast.AST):
-                    todo.append(value)
         return found
 
     def find(self, kind: type[Node], inside: ast.AST | None = None) -> Iterator[Node]:
@@ -116,15 +103,12 @@ class ParsedFile:
     def scopes(self) -> dict[int, str]:
         """The qualified name of the function or class around each definition, by `id` of its node."""
         names: dict[int, str] = {}
-        todo: list[tuple[ast.AST, str]] = [(self.tree, "")]
+        todo: list[tuple[list[ast.stmt], str]] = [(self.tree.body, "")]
         while todo:
-            node, outer = todo.pop()
-            for child in ast.iter_child_nodes(node):
-                if isinstance(child, FunctionNode | ast.ClassDef):
-                    name = names[id(child)] = f"{outer}.{child.name}" if outer else child.name
-                    todo.append((child, name))
-                elif not isinstance(child, ast.expr):
-                    todo.append((child, outer))
+            body, outer = todo.pop()
+            for child in definitions(body):
+                name = names[id(child)] = f"{outer}.{child.name}" if outer else child.name
+                todo.append((child.body, name))
         return names
 
     def name_of(self, node: ast.AST) -> str:
