@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Confidence, Step
-from ga_lint.facts.counted_heads import only_hands_count_on
 from ga_lint.facts.elements import entry
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import FORWARD_WORDS, Level, ModelForward, Place, Reduction, Returned
@@ -43,7 +42,7 @@ def forwards_of(run: Interpreter, parsed: ParsedFile) -> tuple[ModelForward, ...
         if not parsed.mentions(cls.node, "def forward") or not parsed.mentions(cls.node, "labels"):
             continue
         method = next((s for s in cls.node.body if isinstance(s, FunctionNode) and s.name == "forward"), None)
-        if method is None or "labels" not in _names(method) or only_hands_count_on(run, parsed, cls, method):
+        if method is None or "labels" not in _names(method):
             continue
         if not _speaks_of_loss(parsed, method):
             continue
