@@ -20,7 +20,7 @@ from ga_lint.errors import SourceError
 from ga_lint.outcome import Found
 from ga_lint.project import Project
 from ga_lint.source import decode
-from ga_lint.syntax.parsed import ParseFailure, parse
+from ga_lint.syntax.parsed import ParseFailure, is_python, parse
 from ga_lint.syntax.skeleton import BrokenSkeleton, complete, skeleton_of
 from testbed.fixtures import FIXTURES, ROOT
 from testbed.mutation import mutants
@@ -141,22 +141,37 @@ def test_the_findings_of_real_models_are_the_same() -> None:
     assert found
 
 
-def test_a_body_that_does_not_compile_is_told_where_it_is_read(tmp_path: Path) -> None:
-    """In a large tree a fault in a body that no rule looks at costs nothing; one in a forward is GA001."""
+def test_a_body_that_does_not_compile_is_told_wherever_it_stands(tmp_path: Path) -> None:
+    """In a large tree too, and also in a body that no rule looks at: as when the file is named."""
     model = (
         "class NetForCausalLM(PreTrainedModel):\n    def forward(self, labels=None, **kwargs):\n{body}\n"
-        "\n\ndef other():\n    return ({rest})\n"
+        "\n\ndef other():\n    return ({rest}\n"
     )
     fine = "        return CrossEntropyLoss()(self.lm_head(labels), labels)"
     files = {
-        "fine.py": model.format(body=fine, rest=""),
-        "broken.py": model.format(body=f"{fine}\n        return (", rest=""),
+        "fine.py": model.format(body=fine, rest=")"),
+        "broken.py": model.format(body=f"{fine}\n        return (", rest=")"),
+        "elsewhere.py": model.format(body=fine, rest=""),
         "big.py": "#" * SMALL,
     }
     write(tmp_path, {name: f"from torch.nn import CrossEntropyLoss\n\n\n{text}" for name, text in files.items()})
     ran = ga_lint("check", "--no-cache", "--output-format", "concise", cwd=tmp_path)
-    assert [line.split(":")[0] for line in ran.out.splitlines() if "GA001" in line] == ["broken.py"]
+    assert [line.split(":")[0] for line in ran.out.splitlines() if "GA001" in line] == ["broken.py", "elsewhere.py"]
     assert [line.split(":")[0] for line in ran.out.splitlines() if "GA207" in line] == ["fine.py"]
+    named = ga_lint("check", "--no-cache", "--output-format", "concise", *sorted(files), cwd=tmp_path)
+    assert named.out == ran.out
+
+
+@settings(max_examples=50)
+@given(st.sampled_from(OWN), st.integers(0, 2**32), st.integers(1, 6))
+def test_the_parser_alone_says_what_the_tree_says(path: Path, seed: int, count: int) -> None:
+    source = decode(path, mutants(path.read_text(), seed, count).encode())
+    try:
+        parse(source)
+    except (ParseFailure, SourceError):
+        assert not is_python(source)
+    else:
+        assert is_python(source)
 
 
 def test_an_imported_file_that_is_cut_wrongly_is_read_whole(tmp_path: Path) -> None:

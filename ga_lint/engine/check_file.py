@@ -17,7 +17,7 @@ from ga_lint.notebook import NotebookSource, read_text
 from ga_lint.outcome import Clean, Failed, FileOutcome, Found
 from ga_lint.rules.registry import Rule
 from ga_lint.source import SourceFile
-from ga_lint.syntax.parsed import ParsedFile, ParseFailure, parse
+from ga_lint.syntax.parsed import ParsedFile, ParseFailure, is_python, parse
 from ga_lint.syntax.skeleton import BrokenSkeleton
 
 
@@ -34,7 +34,7 @@ def check_bytes(path: Path, data: bytes, scope: Scope, *, named: bool = False) -
         return Clean(path)
     if not named:
         with contextlib.suppress(BrokenSkeleton):
-            return check_source(source, scope, rules, lazily=forwards_only)
+            return check_source(source, scope, rules, lazily=forwards_only and is_python(source))
     return check_source(source, scope, rules)
 
 

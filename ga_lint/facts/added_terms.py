@@ -16,6 +16,7 @@ from ga_lint.facts.model import ADDED_TERM, FactorKind, Level, LossSite, LossTer
 from ga_lint.facts.paths import Frame
 from ga_lint.facts.values import Loss, Symbol, Tensor, TensorKind, Unknown, Value
 from ga_lint.syntax.text import text_of
+from ga_lint.syntax.walk import walk
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
@@ -47,10 +48,10 @@ def _texts(frame: Frame, node: ast.expr) -> Iterator[str]:
     """The term as it is written, and what its names are assigned in this function."""
     yield text_of(node)
     names = set(_operands(node))
-    for statement in ast.walk(frame.node):
+    for statement in walk(frame.node):
         if isinstance(statement, ast.Assign | ast.AugAssign | ast.AnnAssign) and statement.value is not None:
             targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            assigned = {one.id for target in targets for one in ast.walk(target) if isinstance(one, ast.Name)}
+            assigned = {one.id for target in targets for one in walk(target) if isinstance(one, ast.Name)}
             if assigned & names:
                 yield text_of(statement.value)
 
@@ -71,7 +72,7 @@ def _is_accumulator(frame: Frame, node: ast.expr) -> bool:
     """`total` in `total = total + loss` or `total += loss`, which starts as zeros."""
     if not isinstance(node, ast.Name):
         return False
-    for statement in ast.walk(frame.node):
+    for statement in walk(frame.node):
         match statement:
             case ast.Assign(targets=[ast.Name(id=name)], value=ast.BinOp() as value) if name == node.id:
                 if node in (value.left, value.right):

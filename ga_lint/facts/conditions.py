@@ -25,6 +25,7 @@ from ga_lint.facts.values import (
     Value,
 )
 from ga_lint.syntax.text import text_of
+from ga_lint.syntax.walk import walk
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
@@ -69,7 +70,7 @@ def is_for_ranks(test: ast.expr, body: list[ast.stmt]) -> bool:
             collective = any(
                 _COLLECTIVE.search(text_of(node.func))
                 for one in body
-                for node in ast.walk(one)
+                for node in walk(one)
                 if isinstance(node, ast.Call)
             )
             return bool(_DISTRIBUTED.search(text_of(module))) and collective

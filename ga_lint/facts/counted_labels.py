@@ -14,6 +14,7 @@ from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import LOCAL_AVERAGE, Answer, LocalAverage, LossSite, Place, Returned
 from ga_lint.facts.values import Class
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+from ga_lint.syntax.walk import walk
 
 _COUNTED = ("labels", "shift_labels")
 _ARGUMENTS = re.compile(r"(TrainingArguments|Config|Args|Arguments)$")
@@ -48,9 +49,10 @@ def _speaks_of_labels(statement: ast.stmt, lines: Sequence[str]) -> bool:
     """Is the key read, other than from a part of the batch (`inputs["chosen"]["labels"]`)?"""
     if not any("labels" in line for line in lines[statement.lineno - 1 : statement.end_lineno]):
         return False
-    parts = _parts_of_batches(statement)
-    elsewhere = {id(key) for node in ast.walk(statement) for key in _keys_of_others(node, parts)}
-    for node in ast.walk(statement):
+    nodes = walk(statement)
+    parts = _parts_of_batches(nodes)
+    elsewhere = {id(key) for node in nodes for key in _keys_of_others(node, parts)}
+    for node in nodes:
         if isinstance(node, ast.Constant) and node.value in _COUNTED and id(node) not in elsewhere:
             return True
         if isinstance(node, ast.Attribute) and node.attr == "labels":
@@ -59,15 +61,16 @@ def _speaks_of_labels(statement: ast.stmt, lines: Sequence[str]) -> bool:
 
 
 def _reads_parts(method: FunctionNode) -> bool:
-    parts = _parts_of_batches(method)
-    keys = (_read_of(node, parts) for node in ast.walk(method))
+    nodes = walk(method)
+    parts = _parts_of_batches(nodes)
+    keys = (_read_of(node, parts) for node in nodes)
     return any(isinstance(key, ast.Constant) and key.value in _COUNTED for key in keys)
 
 
-def _parts_of_batches(statement: ast.stmt) -> set[str]:
+def _parts_of_batches(nodes: Sequence[ast.AST]) -> set[str]:
     """Names that stand for one entry of a batch, or for what was made of one: `chosen = inputs["chosen"]`."""
     parts: set[str] = set()
-    assigned = [node for node in ast.walk(statement) if isinstance(node, ast.Assign)]
+    assigned = [node for node in nodes if isinstance(node, ast.Assign)]
     while True:
         before = len(parts)
         for node in assigned:
@@ -86,7 +89,7 @@ def _is_part(value: ast.expr, parts: set[str]) -> bool:
         case ast.Dict(values=values):
             return bool(values) and any(_read_of(one, parts) is not None for one in values)
         case ast.DictComp(generators=[ast.comprehension(iter=source), *_]):
-            return any(isinstance(node, ast.Name) and node.id in parts for node in ast.walk(source))
+            return any(isinstance(node, ast.Name) and node.id in parts for node in walk(source))
     return False
 
 
@@ -99,7 +102,7 @@ def _keys_of_others(node: ast.AST, parts: set[str]) -> Iterator[ast.expr]:
         case ast.Dict(keys=keys):
             yield from (one for one in keys if one is not None)
         case ast.DictComp() if _is_part(node, parts):
-            yield from (one for one in ast.walk(node) if isinstance(one, ast.Constant))
+            yield from (one for one in walk(node) if isinstance(one, ast.Constant))
 
 
 def _read_of(node: ast.AST, parts: set[str]) -> ast.expr | None:
@@ -132,7 +135,7 @@ def prepared_labels(run: Interpreter, cls: Class) -> Iterator[Place]:
         if found is None or found[0].scope.parsed is not cls.scope.parsed:
             continue
         owner, method = found
-        for node in ast.walk(method):
+        for node in walk(method):
             match node:
                 case ast.Call(func=ast.Attribute(value=ast.Name(id="self"), attr=called)):
                     todo.append(called)
@@ -142,7 +145,7 @@ def prepared_labels(run: Interpreter, cls: Class) -> Iterator[Place]:
 def _replaced(parsed: ParsedFile, method: FunctionNode, batches: set[str] | None) -> Iterator[Place]:
     """Where other labels are put into one of these batches, or into any."""
     kept = _kept_labels(method)
-    for node in ast.walk(method):
+    for node in walk(method):
         match node:
             case ast.Assign(
                 targets=[ast.Subscript(value=ast.Name(id=owner), slice=ast.Constant(value="labels"))], value=value
@@ -153,7 +156,7 @@ def _replaced(parsed: ParsedFile, method: FunctionNode, batches: set[str] | None
 def _kept_labels(method: FunctionNode) -> set[str]:
     """Names of the labels as they were, or cut to fewer positions: which targets that drops is not known."""
     kept: set[str] = set()
-    assigned = [node for node in ast.walk(method) if isinstance(node, ast.Assign)]
+    assigned = [node for node in walk(method) if isinstance(node, ast.Assign)]
     for _ in range(2):  # a name may get its labels from another
         for node in assigned:
             for target in node.targets:

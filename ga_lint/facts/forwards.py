@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Confidence, Step
-from ga_lint.facts.counted_heads import only_hands_count_on
 from ga_lint.facts.elements import entry
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import FORWARD_WORDS, Level, ModelForward, Place, Reduction, Returned
@@ -22,6 +21,7 @@ from ga_lint.facts.values import COUNT, Class, Function, Instance, Table, Tensor
 from ga_lint.facts.words import FORWARD_NEEDS
 from ga_lint.syntax.bindings import ImportedName
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+from ga_lint.syntax.walk import walk
 
 _HEAD = re.compile(r"PreTrainedModel$|LMHeadModel$|For[A-Z][A-Za-z]+$|GenericFor")
 _FLAG = "accepts_loss_kwargs"
@@ -42,7 +42,7 @@ def forwards_of(run: Interpreter, parsed: ParsedFile) -> tuple[ModelForward, ...
         if not parsed.mentions(cls.node, "def forward") or not parsed.mentions(cls.node, "labels"):
             continue
         method = next((s for s in cls.node.body if isinstance(s, FunctionNode) and s.name == "forward"), None)
-        if method is None or "labels" not in _names(method) or only_hands_count_on(run, parsed, cls, method):
+        if method is None or "labels" not in _names(method):
             continue
         if not _speaks_of_loss(parsed, method):
             continue
@@ -92,7 +92,7 @@ def _model_kind(
     if head is not None:
         sure = any(base in _from_transformers(run, parsed) for base in bases)
         return head, Confidence.CERTAIN if sure else Confidence.LIKELY
-    if any(isinstance(n, ast.Attribute) and n.attr == "loss_function" for s in method.body for n in ast.walk(s)):
+    if any(isinstance(n, ast.Attribute) and n.attr == "loss_function" for s in method.body for n in walk(s)):
         return "a head of transformers", Confidence.LIKELY
     if _is_handed_to_a_trainer(parsed, cls.node.name):
         return "a model that is handed to a Trainer", Confidence.CERTAIN
@@ -102,7 +102,7 @@ def _model_kind(
     returns_loss = any(
         (isinstance(n, ast.Constant) and n.value == "loss") or (isinstance(n, ast.keyword) and n.arg == "loss")
         for s in method.body
-        for n in ast.walk(s)
+        for n in walk(s)
     )
     # timid: nobody in this project builds a Trainer, so a loop of its own may train it
     trained = bool(run.project.mentioning(b"Trainer("))
@@ -220,7 +220,7 @@ def _flags(parsed: ParsedFile, inside: ast.AST) -> list[tuple[ast.expr, Step]]:
 
 
 def _flags_in(parsed: ParsedFile, inside: ast.AST) -> Iterator[tuple[ast.expr, Step]]:
-    for node in ast.walk(inside):
+    for node in walk(inside):
         match node:
             case ast.Assign(
                 targets=[(ast.Name(id=name) | ast.Attribute(attr=name)) as target],

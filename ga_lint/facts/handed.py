@@ -14,6 +14,7 @@ from ga_lint.facts.model import Divisor, Place
 from ga_lint.facts.values import Choice, Function, Items, Loss, Table, Value, matters
 from ga_lint.syntax.repeatable import SAME_ELEMENTS, is_repeatable
 from ga_lint.syntax.text import text_of
+from ga_lint.syntax.walk import walk
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
@@ -172,13 +173,13 @@ def _assignments(node: ast.AST) -> dict[str, list[ast.expr | None]]:
     """
     found: dict[str, list[ast.expr | None]] = {}
     plain: set[ast.AST] = set()
-    for inner in ast.walk(node):
+    for inner in walk(node):
         if isinstance(inner, ast.Assign) and all(isinstance(target, ast.Name) for target in inner.targets):
             plain.update(inner.targets)
             for target in inner.targets:
                 assert isinstance(target, ast.Name)
                 found.setdefault(target.id, []).append(inner.value)
-    for inner in ast.walk(node):
+    for inner in walk(node):
         match inner:
             case ast.Name(id=name, ctx=ast.Store() | ast.Del()) if inner not in plain:
                 found.setdefault(name, []).append(None)
@@ -196,7 +197,7 @@ def _parsed(text: str) -> ast.expr:
 def _rebound(function: Function, name: str, value: ast.expr) -> ast.expr | None:
     """`labels[:, 1:]` of the argument, for a parameter that is rebound to that before anything else happens to it."""
     at_once = any(isinstance(line, ast.Assign) and line.value is value for line in _body(function))
-    if any(_is_read_before(node, name, value) for node in ast.walk(function.node)):
+    if any(_is_read_before(node, name, value) for node in walk(function.node)):
         return None
     return _Replaced({name: ast.Name(name + _AS_PASSED)}).visit(_parsed(text_of(value))) if at_once else None
 
@@ -232,4 +233,4 @@ def _parameters(function: Function) -> list[str]:
 
 
 def _names(tree: ast.expr) -> set[str]:
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    return {node.id for node in walk(tree) if isinstance(node, ast.Name)}

@@ -28,6 +28,7 @@ from ga_lint.facts.values import (
 )
 from ga_lint.project import Project
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+from ga_lint.syntax.walk import walk
 
 METHOD = "training_step"
 HOOK = "on_before_optimizer_step"
@@ -98,7 +99,7 @@ def is_manual(cls: Class) -> bool:
         and isinstance(node.value, ast.Constant)
         and node.value.value is False
         and any(isinstance(t, ast.Attribute) and t.attr == "automatic_optimization" for t in node.targets)
-        for node in ast.walk(cls.node)
+        for node in walk(cls.node)
     )
 
 

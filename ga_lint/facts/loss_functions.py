@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -32,10 +33,14 @@ from ga_lint.facts.values import (
     alternatives,
 )
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+from ga_lint.syntax.walk import children
 
 _REGISTRY = re.compile(r"^loss_?(mapping|map|registry|functions|funcs)$", re.IGNORECASE)
 _REGISTERS = re.compile(r"^register_?\w*loss", re.IGNORECASE)
 _HEADS_LOSS = re.compile(r"^For[A-Z]\w*Loss$")  # transformers' own name for what a head calls
+
+
+_NAMING = (ast.keyword, ast.Assign, ast.AnnAssign, ast.Call, ast.FunctionDef)  # what `_named_in` knows
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +66,12 @@ def loss_functions_of(run: Interpreter, parsed: ParsedFile) -> tuple[LossFunctio
 
 
 def _handed_over(parsed: ParsedFile) -> Iterator[_Handed]:
-    todo: list[tuple[ast.AST, tuple[FunctionNode, ...], ast.ClassDef | None]] = [(parsed.tree, (), None)]
+    todo: deque[tuple[ast.AST, tuple[FunctionNode, ...], ast.ClassDef | None]] = deque([(parsed.tree, (), None)])
     by_signature: list[_Handed] = []
     while todo:
-        node, outer, cls = todo.pop(0)
-        for child in ast.iter_child_nodes(node):
-            for role, expression in _named_in(child):
+        node, outer, cls = todo.popleft()
+        for child in children(node):
+            for role, expression in _named_in(child) if isinstance(child, _NAMING) else ():
                 if role is not LossRole.ARGUMENT or not _calls_it_itself(child, cls):
                     yield _Handed(role, expression, child, outer, cls)
             if isinstance(child, FunctionNode):

@@ -10,6 +10,7 @@ from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import ALL_OFF
 from ga_lint.facts.values import Class
 from ga_lint.syntax.parsed import ParsedFile
+from ga_lint.syntax.walk import children
 
 SCALED = "loss_is_scaled_for_ga"
 _ACCEPTS = b"accepts_loss_kwargs"  # in both of its names
@@ -72,7 +73,7 @@ def _with_tests(
     """Every node below that covers one of the rows, with the tests of the `if` statements around it."""
     if not rows:
         return
-    for child in ast.iter_child_nodes(node):
+    for child in children(node):
         first, last = getattr(child, "lineno", None), getattr(child, "end_lineno", None)
         if first is not None and last is not None and not any(first <= row <= last for row in rows):
             continue

@@ -11,6 +11,7 @@ from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.scopes import Scope
 from ga_lint.facts.values import External, Function, alternatives
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+from ga_lint.syntax.walk import children
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def _with_functions(
     tree: ast.AST, outer: tuple[FunctionNode, ...]
 ) -> Iterator[tuple[ast.AST, tuple[FunctionNode, ...]]]:
     """Every node with the functions around it."""
-    for child in ast.iter_child_nodes(tree):
+    for child in children(tree):
         yield child, outer
         yield from _with_functions(child, (*outer, child) if isinstance(child, FunctionNode) else outer)
 

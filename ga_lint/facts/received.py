@@ -32,6 +32,7 @@ from ga_lint.facts.values import (
 )
 from ga_lint.source import Position, Span
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+from ga_lint.syntax.walk import children
 
 _INDENTED_CLASS = re.compile(r"[\r\n][ \t]+class ")
 TRAINERS_COUNT = Count(COUNT, Scale.GLOBAL, text=COUNT)
@@ -63,7 +64,7 @@ def follow(
     run: Interpreter, function: Function, arguments: Mapping[str, Value]
 ) -> tuple[tuple[Event, ...], tuple[Returned, ...]]:
     """What happens inside the function, by the assumptions above, and what each of its returns gives."""
-    run.truths = dict(ASSUMED)
+    run.truths = ASSUMED
     run.loss_reads.clear()
     before = len(run.events)
     value = run.run_function(function, arguments)
@@ -88,7 +89,7 @@ def unguarded_uses(
     """Where the function computes with a count that the Trainer may not pass; asked of those that divide by it."""
     if not any(term.power_of(FactorKind.GLOBAL_COUNT) for one in returns for term in one.terms or ()):
         return ()
-    run.truths = dict(_EVALUATING)
+    run.truths = _EVALUATING
     run.unguarded.clear()
     events, reads = list(run.events), list(run.loss_reads)
     run.run_function(function, {name: _without_count(value) for name, value in arguments.items()})
@@ -116,7 +117,7 @@ def classes_of(run: Interpreter, parsed: ParsedFile) -> Iterator[Class]:
     todo: list[tuple[ast.AST, list[FunctionNode]]] = [(parsed.tree, [])]
     while todo:
         node, outer = todo.pop(0)
-        for child in ast.iter_child_nodes(node):
+        for child in children(node):
             if isinstance(child, ast.ClassDef):
                 scope = run.closure(module, outer) if outer else module
                 yield Class(child, scope)

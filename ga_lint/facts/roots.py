@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ga_lint.facts.values import Class, Function, Instance
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+from ga_lint.syntax.walk import children
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
@@ -77,11 +78,7 @@ def _called_names(body: list[ast.stmt]) -> Iterator[str]:
                 yield node.func.id
             elif isinstance(node.func, ast.Attribute):
                 yield node.func.attr
-        for value in node.__dict__.values():
-            if isinstance(value, ast.AST):
-                todo.append(value)
-            elif isinstance(value, list):
-                todo.extend(item for item in value if isinstance(item, ast.AST))
+        todo += children(node)
 
 
 def run_roots(run: Interpreter, parsed: ParsedFile, roots: Roots) -> None:

@@ -124,11 +124,6 @@ class Skeleton:
         stub = self.stubs.get(id(node))
         return stub is None or any(self.text.find(word, stub.start, stub.end) >= 0 for word in words)
 
-    def body_text(self, node: ast.AST) -> str | None:
-        """The lines below the header of a definition that is not parsed yet; None of any other."""
-        stub = self.stubs.get(id(node)) if "body" not in node.__dict__ else None
-        return self.text[stub.colon : stub.end] if stub else None
-
     def may_set_numbers(self, node: ast.ClassDef) -> bool:
         """May the class's own statements assign a number to a name? Yes where it was no stub."""
         stub = self.stubs.get(id(node))
