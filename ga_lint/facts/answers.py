@@ -38,6 +38,11 @@ class Answers:
         self.entered: list[ast.AST] = []  # every function that was followed, in order
         self._known: dict[Hashable, Answer] = {}
 
+    def forget(self) -> None:
+        """The file is done: its answers hold on to everything that was followed for them."""
+        self._known.clear()
+        self.entered.clear()
+
     def known(self, question: Hashable, running: Collection[ast.AST], budget: int) -> Answer | None:
         """The answer, unless a recursion or the bound on statements would cut the call short this time."""
         answer = self._known.get(question)

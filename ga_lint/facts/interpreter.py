@@ -53,6 +53,7 @@ class Interpreter:
         self.project = project
         self.knowledge = knowledge
         self.truths: Mapping[str, bool] = _NOTHING  # tests that are assumed to come out so, by their text
+        self._asks_first = answers is None
         self.answers = answers or Answers()
         self.names = Names(project, self.module_expression, self.answers)
         self.events: list[Event] = []
@@ -82,6 +83,8 @@ class Interpreter:
         self.events.clear()
         self.assigned.clear()
         self.arguments.clear()
+        if self._asks_first:
+            self.answers.forget()
 
     # -- running
 
