@@ -42,6 +42,7 @@ _IGNORING = re.compile(
     r"-\s*100|ignore_?(ind|id)|(attention|attn|target|tgt|input|loss|label|token|pad(ding)?)_?mask|pad_?(token_?)?id",
     re.IGNORECASE,
 )
+_POSITION = re.compile(r"(^|[._])(pos|position|idx|index)$")  # one of them; `slice_indices` are many
 _TARGET_WORDS = ("label", "target", "lm_label", "tgt")
 
 
@@ -253,8 +254,10 @@ def output_attribute(run: Interpreter, frame: Frame, output: Output, name: str, 
 def _is_one_position(node: ast.Subscript, key: Value) -> bool:
     """`hidden[:, 0]`, `hidden[:, -1, :]`, `hidden[:, position, :]`: one vector for each row."""
     match node.slice, key:
-        case ast.Tuple(elts=[first, ast.Name() | ast.Attribute(), last]), Items(values=[_, position, _]):
-            return not isinstance(position, Tensor | Items | Many) and _selects_all([first, last])
+        case ast.Tuple(elts=[first, ast.Name() | ast.Attribute() as one, last]), Items(values=[_, position, _]):
+            number = isinstance(position, Const) and isinstance(position.value, int)
+            known = number or (_POSITION.search(text_of(one)) and not isinstance(position, Tensor | Items | Many))
+            return bool(known) and _selects_all([first, last])
     match node.slice:
         case ast.Tuple(elts=[ast.Slice(lower=None, upper=None), ast.Constant(value=int()), *_]):
             return True
