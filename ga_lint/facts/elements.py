@@ -237,7 +237,6 @@ def read_loss(run: Interpreter, frame: Frame, output: Output, node: ast.expr) ->
     for one in alternatives(output.loss):
         if isinstance(one, Loss):
             place = run.place(frame, node)
-            run.answers.doubts += 1
             run.loss_reads.extend((term.site.call, place) for term in one.terms)
 
 

@@ -34,6 +34,7 @@ from ga_lint.facts.setups import arguments_of, setups_of
 from ga_lint.facts.trainers import overrides_of
 from ga_lint.facts.window_signs import BOUNDARY_SETTER, REDUCTION_SETTER, divided_after
 from ga_lint.facts.windows import windows_of
+from ga_lint.knowledge import Knowledge
 from ga_lint.project import Project
 from ga_lint.syntax.parsed import ParsedFile
 from ga_lint.syntax.skeleton import BrokenSkeleton
@@ -56,7 +57,7 @@ def extract(parsed: ParsedFile, project: Project) -> FileFacts:
 
 def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFacts:
     if parsed.skeleton is not None:  # there is nothing else in it, or it would have been parsed whole
-        return FileFacts(parsed.path, forwards=_forwards(run, parsed))
+        return FileFacts(parsed.path, forwards=_forwards(parsed, project, run.knowledge))
     signs = FileSigns(parsed, run.knowledge, project)
     windows: tuple[Window, ...] = ()
     if any(word in parsed.source.data for word in LOOP_WORDS):
@@ -68,11 +69,11 @@ def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFa
         steps = tuple(_levelled(step, signs) for step in lightning_steps(run, parsed, project))
     overrides: tuple[Override, ...] = ()
     if any(word in parsed.source.data for word in _OVERRIDE_WORDS):
-        with run.afresh() as trainers:
+        with Interpreter(project, project.knowledge) as trainers:
             overrides = overrides_of(trainers, parsed)
     sites = {term.site for window in windows for terms in window.losses for term in terms}
     sites |= {term.site for step in steps for one in step.returns for term in one.terms or ()}
-    arguments, setups = _setups(run, parsed)
+    arguments, setups = _setups(parsed, project, run.knowledge)
     engines = tuple(deepspeed_trainers(parsed)) if b"deepspeed" in parsed.source.data else ()
     return FileFacts(
         parsed.path,
@@ -80,8 +81,8 @@ def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFa
         overrides,
         steps,
         engines,
-        loss_functions=_loss_functions(run, parsed),
-        forwards=_forwards(run, parsed),
+        loss_functions=_loss_functions(parsed, project, run.knowledge),
+        forwards=_forwards(parsed, project, run.knowledge),
         arguments=arguments,
         setups=setups,
         local_averages=tuple(local_averages_of(parsed)) if LOCAL_AVERAGE in parsed.source.data else (),
@@ -116,23 +117,25 @@ def run_loops(run: Interpreter, parsed: ParsedFile) -> None:
     run_roots(run, parsed, replace(roots, module=False))
 
 
-def _loss_functions(run: Interpreter, parsed: ParsedFile) -> tuple[LossFunction, ...]:
+def _loss_functions(parsed: ParsedFile, project: Project, knowledge: Knowledge) -> tuple[LossFunction, ...]:
     if not any(word in parsed.source.data for word in LOSS_FUNCTION_WORDS):
         return ()
-    with run.afresh() as own:
-        return loss_functions_of(own, parsed)
+    with Interpreter(project, knowledge) as run:
+        return loss_functions_of(run, parsed)
 
 
-def _forwards(run: Interpreter, parsed: ParsedFile) -> tuple[ModelForward, ...]:
+def _forwards(parsed: ParsedFile, project: Project, knowledge: Knowledge) -> tuple[ModelForward, ...]:
     if not has_forwards(parsed):
         return ()
-    with run.afresh() as own:
-        return forwards_of(own, parsed)
+    with Interpreter(project, knowledge) as run:
+        return forwards_of(run, parsed)
 
 
-def _setups(run: Interpreter, parsed: ParsedFile) -> tuple[tuple[Arguments, ...], tuple[TrainerSetup, ...]]:
+def _setups(
+    parsed: ParsedFile, project: Project, knowledge: Knowledge
+) -> tuple[tuple[Arguments, ...], tuple[TrainerSetup, ...]]:
     if not any(word in parsed.source.data for word in SETUP_WORDS):
         return (), ()
-    with run.afresh() as own:
-        arguments = arguments_of(own, parsed)
-        return arguments, setups_of(own, parsed, arguments)
+    with Interpreter(project, knowledge) as run:
+        arguments = arguments_of(run, parsed)
+        return arguments, setups_of(run, parsed, arguments)

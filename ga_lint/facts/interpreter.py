@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import Self
 
 from ga_lint.facts import expressions, statements
-from ga_lint.facts.answers import Answers, question_of
 from ga_lint.facts.calling import bind
 from ga_lint.facts.events import Event, EventKind, Loop
 from ga_lint.facts.handed import handed_back
@@ -42,20 +41,17 @@ from ga_lint.syntax.text import text_of
 
 # Statements that bind names a closure may read; loops and calls are left out.
 _BINDING = (ast.Import, ast.ImportFrom, ast.Assign, ast.ClassDef, ast.FunctionDef, ast.If, ast.Try)
-_NOTHING: Mapping[str, bool] = {}
 MAX_STATEMENTS = 10_000  # a bound on one root; the longest of 60 public training scripts needs 3,700
 
 
 class Interpreter:
     """Runs functions abstractly and collects events."""
 
-    def __init__(self, project: Project, knowledge: Knowledge, answers: Answers | None = None) -> None:
+    def __init__(self, project: Project, knowledge: Knowledge, truths: Mapping[str, bool] | None = None) -> None:
         self.project = project
         self.knowledge = knowledge
-        self.truths: Mapping[str, bool] = _NOTHING  # tests that are assumed to come out so, by their text
-        self._asks_first = answers is None
-        self.answers = answers or Answers()
-        self.names = Names(project, self.module_expression, self.answers)
+        self.truths = dict(truths or {})  # tests that are assumed to come out so, by their text
+        self.names = Names(project, self.module_expression)
         self.events: list[Event] = []
         self.heap: dict[tuple[int, str], Value] = {}  # attributes of instances, by class node and name
         self.entered: set[int] = set()  # ids of the functions that were followed
@@ -69,10 +65,6 @@ class Interpreter:
         self._budget = MAX_STATEMENTS
         self._loops = 0
 
-    def afresh(self) -> Interpreter:
-        """Another one for the same file, which knows no object and no event, but what calls give."""
-        return Interpreter(self.project, self.knowledge, self.answers)
-
     def __enter__(self) -> Self:
         return self
 
@@ -83,15 +75,12 @@ class Interpreter:
         self.events.clear()
         self.assigned.clear()
         self.arguments.clear()
-        if self._asks_first:
-            self.answers.forget()
 
     # -- running
 
     def run_module(self, scope: Scope) -> None:
         """Follow the module's own statements."""
         self._budget = MAX_STATEMENTS
-        self.names.run = scope
         frame = Frame(scope, scope.parsed.tree, "")
         self.execute(frame, scope.parsed.tree.body, [State({})])
 
@@ -134,7 +123,6 @@ class Interpreter:
         """Run a function's body; the value is one of those it returns."""
         node, scope = function.node, function.scope
         if node in self.running or (caller and caller.depth >= MAX_DEPTH) or self._budget <= 0:
-            self.answers.doubts += 1
             return UNKNOWN
         inner = Scope(scope.parsed, scope, {}, scope.cls)
         name = scope.parsed.name_of(node)
@@ -147,7 +135,6 @@ class Interpreter:
         local = State(self.defaults(function, arguments, called=caller is not None))
         inner.names = local.env
         self.entered.add(id(node))
-        self.answers.entered.append(node)
         self.running.append(node)
         try:
             if isinstance(node, ast.Lambda):
@@ -234,31 +221,10 @@ class Interpreter:
         if node is not None:
             frame.via = (*frame.via, self.place(frame, node))
         try:
-            value = self._answer(callee, arguments, frame, state)
+            value = self.activate(callee, arguments, frame, state)
         finally:
             frame.via = outer_via
         return value if node is None else handed_back(self, frame, callee, node, value)
-
-    def _answer(self, function: Function, arguments: dict[str, Value], caller: Frame, state: State | None) -> Value:
-        """What the function gives to this caller: as it did before, where it would again."""
-        question = None if self.names.is_busy else question_of(function, arguments, caller, self._circumstances)
-        if question is None:
-            return self.activate(function, arguments, caller, state)
-        known = self.answers.known(question, self.running, self._budget)
-        if known is not None:
-            self._budget -= known.statements
-            self.entered.update(map(id, known.entered))
-            return known.value
-        budget, doubts, since = self._budget, self.answers.doubts, len(self.answers.entered)
-        value = self.activate(function, arguments, caller, state)
-        if self.answers.doubts == doubts and self._budget > 0:
-            self.answers.keep(question, value, budget - self._budget, since, arguments)
-        return value
-
-    @property
-    def _circumstances(self) -> tuple[int, int, bool]:
-        """What else a call's value can follow from: assumptions, and the module that is run."""
-        return id(self.truths), id(self.names.run and self.names.run.parsed), self.only_with_labels
 
     # -- recording
 
@@ -281,7 +247,6 @@ class Interpreter:
         driver_text: str = "",
     ) -> None:
         """Keep an event once for each distinct value and path."""
-        self.answers.doubts += 1
         function = self.place(frame, frame.node) if isinstance(frame.node, FunctionNode) else None
         text = text_of(value_node) if isinstance(value_node, ast.expr) else ""
         event = Event(
@@ -305,7 +270,6 @@ class Interpreter:
     def record_unguarded(self, frame: Frame, node: ast.AST) -> None:
         """Keep where a missing count is computed with: here, or the call that leads here from another function."""
         if frame.running:
-            self.answers.doubts += 1
             self.unguarded.append(frame.via[0] if frame.via else self.place(frame, node))
 
     def module_expression(self, node: ast.expr, scope: Scope) -> Value:

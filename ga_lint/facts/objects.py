@@ -31,7 +31,6 @@ def instance(
     run: Interpreter, cls: Class, positional: tuple[Value, ...] = (), named: tuple[tuple[str, Value], ...] = ()
 ) -> Instance:
     """An object of a project class; `__init__` is run when an attribute is asked for."""
-    run.answers.doubts += 1
     run.arguments.setdefault(id(cls.node), (positional, named))
     return Instance(cls)
 
@@ -85,7 +84,6 @@ def attribute(run: Interpreter, frame: Frame, cls: Class, owner: Instance, name:
             return run.call(frame, method, (), ())
         static = any(text_of(decorator) == "staticmethod" for decorator in node.decorator_list)
         return Function(node, method.scope) if static else method
-    run.answers.doubts += 1  # what is known of an object grows
     _learn_attributes(run, frame, cls)
     if (id(cls.node), name) in run.heap:
         return run.heap[id(cls.node), name]

@@ -64,7 +64,7 @@ def follow(
     run: Interpreter, function: Function, arguments: Mapping[str, Value]
 ) -> tuple[tuple[Event, ...], tuple[Returned, ...]]:
     """What happens inside the function, by the assumptions above, and what each of its returns gives."""
-    run.truths = ASSUMED
+    run.truths = dict(ASSUMED)
     run.loss_reads.clear()
     before = len(run.events)
     value = run.run_function(function, arguments)
@@ -89,7 +89,7 @@ def unguarded_uses(
     """Where the function computes with a count that the Trainer may not pass; asked of those that divide by it."""
     if not any(term.power_of(FactorKind.GLOBAL_COUNT) for one in returns for term in one.terms or ()):
         return ()
-    run.truths = _EVALUATING
+    run.truths = dict(_EVALUATING)
     run.unguarded.clear()
     events, reads = list(run.events), list(run.loss_reads)
     run.run_function(function, {name: _without_count(value) for name, value in arguments.items()})

@@ -7,7 +7,6 @@ import builtins
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from ga_lint.facts.answers import Answers
 from ga_lint.facts.values import UNKNOWN, Class, External, Function, Module, Value, choice
 from ga_lint.project import Project
 from ga_lint.syntax.bindings import Binding, ImportedName
@@ -63,11 +62,9 @@ def methods_of(node: ast.ClassDef) -> dict[str, FunctionNode]:
 class Names:
     """Looks names up across the modules of a project; `evaluate` turns a module-level expression into a value."""
 
-    def __init__(self, project: Project, evaluate: Evaluate, answers: Answers) -> None:
+    def __init__(self, project: Project, evaluate: Evaluate) -> None:
         self.project = project
-        self.run: Scope | None = None  # the module whose statements are followed: its names are what the path has
         self._evaluate = evaluate
-        self._answers = answers
         self._modules: dict[int, Scope] = {}
         self._class_scopes: dict[int, Scope] = {}
         self._busy: set[tuple[int, str]] = set()
@@ -79,11 +76,6 @@ class Names:
         if scope is None:
             scope = self._modules[id(parsed)] = Scope(parsed)
         return scope
-
-    @property
-    def is_busy(self) -> bool:
-        """Is a name being looked up, so that a circle that leads back to it is cut?"""
-        return bool(self._busy)
 
     def forget(self) -> None:
         """Let go of all scopes: their names lead back to them, and a file's tree would stay with them."""
@@ -104,8 +96,6 @@ class Names:
         at: Scope | None = scope
         while at is not None:
             own = running and at is scope
-            if at is self.run:
-                self._answers.doubts += 1
             if name in at.names and not own:
                 return at.names[name]
             if at.parent is None:
@@ -151,7 +141,6 @@ class Names:
         """The values of a class's bases, in order; UNKNOWN for those that lead back to the class itself."""
         key = (id(cls.node), "")
         if key in self._busy:
-            self._answers.doubts += 1
             yield UNKNOWN
             return
         self._busy.add(key)
@@ -203,7 +192,6 @@ class Names:
             return module.known[name]
         key = (id(module), name)
         if key in self._busy:
-            self._answers.doubts += 1
             return UNKNOWN
         self._busy.add(key)
         try:

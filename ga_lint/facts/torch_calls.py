@@ -35,7 +35,12 @@ _ELEMENTWISE = frozenset("exp clamp log min max minimum maximum where neg nan_to
 
 
 def call(call: Call, last: str) -> Value | None:
+    """What the function gives: a loss put together, a tensor made or changed, else the argument it only passes on."""
     first = call.positional[0] if call.positional else UNKNOWN
+    return _put_together(call, last, first) or _made(call, last, first) or _passed_on(call, last)
+
+
+def _put_together(call: Call, last: str, first: Value) -> Value | None:
     place = call.run.place(call.frame, call.node)
     match last:
         case "DataLoader":
@@ -56,6 +61,12 @@ def call(call: Call, last: str) -> Value | None:
             return algebra.scaled(first, call.positional[1], -1, text_of(call.node.args[1]), place)
         case "mul" if isinstance(first, Loss) and len(call.positional) > 1:
             return algebra.scaled(first, call.positional[1], 1, text_of(call.node.args[1]), place)
+    return None
+
+
+def _made(call: Call, last: str, first: Value) -> Value | None:
+    place = call.run.place(call.frame, call.node)
+    match last:
         case "log_softmax" | "softmax":
             return (
                 replace(first, kind=TensorKind.LOG_PROBS) if isinstance(first, Tensor) else Tensor(TensorKind.LOG_PROBS)
@@ -66,9 +77,7 @@ def call(call: Call, last: str) -> Value | None:
             return _padded(call, first)
         case "full" | "full_like" | "pad" | "new_full" if _fills_ignored(call):
             return Tensor(TensorKind.LABELS, ragged=(Step("filled with -100", place.path, place.span),))
-        case "where" if _fills_ignored(call):
-            return Tensor(TensorKind.LABELS, ragged=(Step("positions set to -100", place.path, place.span),))
-        case "masked_fill" if _fills_ignored(call):
+        case "where" | "masked_fill" if _fills_ignored(call):
             return Tensor(TensorKind.LABELS, ragged=(Step("positions set to -100", place.path, place.span),))
         case "pow" | "square" | "abs" if isinstance(first, Tensor) and first.difference:
             even = last != "pow" or raw_losses.is_even(call.argument(1, "exponent"))
@@ -79,6 +88,10 @@ def call(call: Call, last: str) -> Value | None:
             leaves_out = last == "ne" and len(call.positional) > 1
             other = as_written(call.positional[1], call.node.args[1], call.frame.depth) if leaves_out else ""
             return mask_of(first, text_of(call.node), other)
+    return None
+
+
+def _passed_on(call: Call, last: str) -> Value | None:
     if last in NUMBERS | _ELEMENTWISE:
         if any(map(is_missing_count, call.positional)):
             call.run.record_unguarded(call.frame, call.node)

@@ -36,7 +36,7 @@ def accepts_count(run: Interpreter, cls: Class) -> Accepting:
     assigned = _assigned(run, cls)
     if assigned is not None:
         return Accepting(assigned)
-    with run.afresh() as other:
+    with Interpreter(run.project, run.knowledge) as other:
         found = [answer for home in _homes(run, own, cls.node.name) for answer in _answers(other, home, cls)]
         found = found or list(_demanded(run, cls))
     answers = {one.answer for one in found}

@@ -46,7 +46,6 @@ class _Stub:
     start: int  # offset in the text
     end: int
     row: int
-    is_class: bool
     colon: int  # offset behind the header's colon
 
 
@@ -195,7 +194,7 @@ def _stubs(text: str, lines: re.Pattern[str], start: int, end: int, row: int) ->
             if _is_closed(text[colon:stop]):
                 row += text.count("\n", counted, begun)
                 counted = begun
-                yield _Stub(begun, stop, row, kind == "class", colon)
+                yield _Stub(begun, stop, row, colon)
         if found is not None:
             kind = found[1] or ""
             begun = found.start(1) if kind else found.start()
