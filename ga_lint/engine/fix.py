@@ -8,11 +8,11 @@ from pathlib import Path
 
 from ga_lint.config import ConfigFinder
 from ga_lint.diagnostics import Diagnostic
-from ga_lint.engine.check_file import check_bytes, check_source
+from ga_lint.engine.check_file import check_bytes
 from ga_lint.engine.fault import Fault
 from ga_lint.engine.fix_file import Ask, Confirm, FixOutcome, Refused, fix_file
 from ga_lint.engine.known import Known, known_among, without
-from ga_lint.engine.propose import edits_between, findings_by
+from ga_lint.engine.propose import Looks, edits_between, findings_by
 from ga_lint.engine.run import Progress, visit_files, visit_text
 from ga_lint.engine.scope import Scope
 from ga_lint.engine.settle import told
@@ -81,14 +81,15 @@ def fix_bytes(
     """Rewrite one file as it was read: what is left in it, and the rewriting unless there was nothing to do."""
     outcome = check_bytes(path, data, scope, named=named)
     leave = known_among(policy.known, outcome, scope)
-    outcome = without(outcome, leave)
-    if not isinstance(outcome, Found):
-        return outcome, None
+    asked = without(outcome, leave)
+    if not isinstance(asked, Found):
+        return asked, None
     source = read_text(path, data)
+    looks = Looks(scope, {source: outcome})
     try:
         rewriting = fix_file(
             source,
-            findings_by(scope, leave),
+            findings_by(looks, leave),
             unsafe=policy.unsafe,
             verified_only=policy.verified_only,
             confirm=policy.confirm,
@@ -96,13 +97,13 @@ def fix_bytes(
         )
     except Exception as error:  # noqa: BLE001 - one file never stops the run
         fault = Fault.of("rewriting", error)
-        return Failed(path, fault.text, fault.internal, outcome.diagnostics), None
+        return Failed(path, fault.text, fault.internal, asked.diagnostics), None
     if rewriting.changed and policy.write:
         try:
             write_back(source, rewriting.after)
         except SourceError as error:
-            return Failed(path, str(error), diagnostics=outcome.diagnostics), None
-    left = without(check_source(rewriting.after, scope), leave)
+            return Failed(path, str(error), diagnostics=asked.diagnostics), None
+    left = without(looks.at(rewriting.after), leave)
     if isinstance(left, Found):
         left = Found(path, tuple(_with_refusals(left.diagnostics, rewriting)))
     return left, rewriting

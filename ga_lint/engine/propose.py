@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from ga_lint.diagnostics import Diagnostic, Finding
 from ga_lint.engine.check_file import check_source
@@ -17,6 +18,8 @@ from ga_lint.engine.settle import told
 from ga_lint.errors import FixNotApplicable
 from ga_lint.outcome import Clean, FileOutcome, Found
 from ga_lint.source import Edit, Position, SourceFile, Span
+
+_KEPT = 2  # the text as it is, and the one that is tried
 
 
 def with_edits(source: SourceFile, outcome: FileOutcome, check: Check) -> FileOutcome:
@@ -45,11 +48,27 @@ def with_edit(source: SourceFile, diagnostic: Diagnostic, outcome: Found, check:
     return replace(diagnostic, finding=replace(diagnostic.finding, fix_refusal=reason))
 
 
-def findings_by(scope: Scope, leave: frozenset[str] = frozenset()) -> Check:
+class Looks:
+    """What is wrong with the texts of one file: that which a rewrite leaves is the next one's beginning."""
+
+    def __init__(self, scope: Scope, known: Mapping[SourceFile, FileOutcome] = MappingProxyType({})) -> None:
+        self._scope = scope
+        self._last = dict(known)
+
+    def at(self, source: SourceFile) -> FileOutcome:
+        """The outcome of this text."""
+        outcome = self._last.pop(source, None) or check_source(source, self._scope)
+        self._last[source] = outcome  # the latest at the end
+        while len(self._last) > _KEPT:
+            del self._last[next(iter(self._last))]
+        return outcome
+
+
+def findings_by(looks: Looks, leave: frozenset[str] = frozenset()) -> Check:
     """What `check` says about a text, for the fixer's proof; findings of the fingerprints in `leave` are left alone."""
 
     def check(source: SourceFile) -> Sequence[Finding]:
-        match check_source(source, scope):
+        match looks.at(source):
             case Found(diagnostics=diagnostics):
                 return [each.stated for each in diagnostics if each.fingerprint not in leave]
             case Clean():

@@ -163,10 +163,10 @@ def finishing(*, edits: bool = False, known: Sequence[Known] = (), data: bytes |
             source = read_text(outcome.path, read_bytes(outcome.path) if data is None else data)
             outcome = _with_text(outcome, source)
             if left > 0:
-                from ga_lint.engine.propose import findings_by, with_edits
+                from ga_lint.engine.propose import Looks, findings_by, with_edits
 
                 left -= len(outcome.diagnostics)
-                outcome = with_edits(source, outcome, findings_by(scope))
+                outcome = with_edits(source, outcome, findings_by(Looks(scope)))
         return without(outcome, known_among(known, outcome, scope)) if known else outcome
 
     return finish

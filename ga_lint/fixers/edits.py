@@ -84,6 +84,11 @@ class _Apply(cst.CSTTransformer):
     def __init__(self, edits: Edits) -> None:
         super().__init__()
         self.edits = edits
+        planned = (*edits._changes, *edits._before, *edits._after, *edits._removed)
+        self._ways = {outer for node in planned for outer in (node, *edits.tree.around(node))}
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        return node in self._ways  # nothing is to be done below any other
 
     def on_leave(self, original: cst.CSTNode, updated: cst.CSTNode) -> cst.CSTNode:  # type: ignore[override]
         if isinstance(original, Block):

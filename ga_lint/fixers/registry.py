@@ -69,12 +69,17 @@ def fixer_names() -> frozenset[str]:
     return frozenset(_FIXERS)
 
 
+@functools.lru_cache(maxsize=1)  # a plan changes nothing in it, and a file's findings come one after the other
+def _tree_of(source: SourceFile) -> Tree:
+    return Tree(source)
+
+
 def rewrite(source: SourceFile, request: FixRequest) -> Rewrite:
     """The file with one finding repaired, or FixNotApplicable with the reason why it is not."""
     for part in request.parts:
         if part.fixer not in fixer_names():
             raise InternalError(f"no fixer is called {part.fixer!r}")
-    tree = Tree(source)
+    tree = _tree_of(source)
     edits = Edits(tree, min((span.start.row for part in request.parts for _, span in part.targets), default=1))
     try:
         for part in request.parts:
