@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import warnings
 from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -65,6 +68,14 @@ class Part:
     def rows_above(self) -> int:
         """How many rows of the file's text stand above it."""
         return self.rows.start - 1
+
+
+@contextlib.contextmanager
+def unremarked() -> Iterator[None]:
+    """Python warns of invalid escapes and the like when it parses: in the user's text they are the user's to lint."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 @dataclass(frozen=True)

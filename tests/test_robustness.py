@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -147,6 +148,22 @@ class TestFiles:
             pytest.skip("root may list every folder")
         (folder / "locked").mkdir(mode=0)
         assert "error: locked: cannot be listed" in ga_lint("check", "--isolated", ".", cwd=folder).err
+
+
+@pytest.mark.parametrize("command", ["check", "check --add-ignore", "fix --no-verify --unsafe-fixes"])
+def test_pythons_own_remarks_on_a_text_are_not_ours(tmp_path: Path, command: str) -> None:
+    """Since Python 3.12 an invalid escape is a SyntaxWarning, which is printed."""
+    old = f'PATTERN = "\\d+"\n{PLAIN_HIT.format(shape="")}'
+    model = "class M(PreTrainedModel):\n    def forward(self, labels, **kwargs):\n        loss = '\\d'\n"
+    cell = json.dumps({"nbformat": 4, "cells": [{"cell_type": "code", "source": old}]})
+    write(
+        tmp_path,
+        {"old.py": old, "model.py": model, "setup.py": f"from setuptools import setup\n{old}", "a.ipynb": cell},
+    )
+    ran = ga_lint(*command.split(), ".", cwd=tmp_path, env={"PYTHONWARNINGS": "always"})
+    whole(ran)
+    assert "invalid escape" not in ran.err
+    assert ran.err.endswith("4 files checked\n") or "silenced 3 findings" in ran.err
 
 
 MARK = "import pathlib\npathlib.Path({path!r}).write_text('ran')\n"

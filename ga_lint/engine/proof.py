@@ -7,7 +7,6 @@ import builtins
 import io
 import re
 import symtable
-import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -16,7 +15,7 @@ from ga_lint.engine.order import Order
 from ga_lint.engine.own_rules import UNUSED_SUPPRESSION
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers import Rewrite
-from ga_lint.source import SourceFile
+from ga_lint.source import SourceFile, unremarked
 from ga_lint.syntax.comments import comments
 
 Check = Callable[[SourceFile], Sequence[Finding]]
@@ -29,23 +28,22 @@ def prove(before: SourceFile, rewrite: Rewrite, finding: Finding, found: Sequenc
     `found` is what `check` says about `before`.
     """
     after = before.rewritten(rewrite.text)
-    _compiles(after)
-    if finding.code != UNUSED_SUPPRESSION.code:  # there the comment is what goes
-        _comments_kept(before, after)
-    _only_there(before, after, rewrite)
-    _no_collision(before, after)
-    _every_name_known(before, after)
-    _bound_in_time(before, after)
+    with unremarked():
+        _compiles(after)
+        if finding.code != UNUSED_SUPPRESSION.code:  # there the comment is what goes
+            _comments_kept(before, after)
+        _only_there(before, after, rewrite)
+        _no_collision(before, after)
+        _every_name_known(before, after)
+        _bound_in_time(before, after)
     _gone_and_nothing_new(finding, found, check(after))
     return after
 
 
 def _compiles(after: SourceFile) -> None:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for part in after.parts:
-                compile(part.code, str(after.path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        for part in after.parts:
+            compile(part.code, str(after.path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise FixNotApplicable(f"the rewrite would not compile: {error}") from None
 

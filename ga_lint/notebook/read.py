@@ -12,14 +12,13 @@ import ast
 import itertools
 import json
 import re
-import warnings
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from ga_lint.errors import SourceError
-from ga_lint.source import Part, Position, SourceFile, Span, decode
+from ga_lint.source import Part, Position, SourceFile, Span, decode, unremarked
 
 SUFFIX = ".ipynb"
 MARK = "#ipython:"  # and a number: what stands here is not what the user wrote
@@ -187,8 +186,7 @@ def _margin(rows: list[str]) -> str:
 
 def _fault(text: str) -> SyntaxError | None:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with unremarked():
             ast.parse(text)
     except SyntaxError as error:
         return error

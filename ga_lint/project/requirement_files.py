@@ -16,7 +16,7 @@ from ga_lint.project.requirement import (
     poetry_specifier,
     same_library,
 )
-from ga_lint.source import Position, Span
+from ga_lint.source import Position, Span, unremarked
 from ga_lint.trail import note_path
 
 _VERSION = re.compile(r"^__version__ = [\"'](\d+\.\d+(?:\.\d+)?)[^\"']*[\"']", re.MULTILINE)
@@ -172,7 +172,8 @@ def _of_setup_cfg(file: _File) -> Iterator[Requirement]:
 def _of_setup_py(file: _File) -> Iterator[Requirement]:
     """Its string literals: what a call builds from them is not known."""
     try:
-        tree = ast.parse(file.text)
+        with unremarked():
+            tree = ast.parse(file.text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     starts = [start for start, _ in file.lines()]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import bisect
 import itertools
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from ga_lint.errors import SourceError
-from ga_lint.source import Position, SourceFile, Span
+from ga_lint.source import Position, SourceFile, Span, unremarked
 from ga_lint.syntax.numbers import numeric_defaults
 from ga_lint.syntax.skeleton import FunctionNode as FunctionNode
 from ga_lint.syntax.skeleton import Skeleton, complete, definitions, skeleton_of
@@ -135,11 +134,10 @@ def parse(source: SourceFile, *, lazily: bool = False) -> ParsedFile:
     `lazily`: bodies are parsed when they are looked at, which may raise BrokenSkeleton, and nobody is told of a fault
     in one that never is: see `is_python`.
     """
-    if lazily and type(source) is SourceFile and (outline := _outline(source)) is not None:
+    if lazily and type(source) is SourceFile and (outline := skeleton_of(source.text, source.path)) is not None:
         return ParsedFile(source, outline[1], outline[0])
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the user's invalid escapes are theirs to lint
+        with unremarked():
             tree = ast.parse(source.text, filename=str(source.path))
     except SyntaxError as error:
         row = min(max(error.lineno or 1, 1), max(len(source.lines), 1))
@@ -161,20 +159,13 @@ def is_python(source: SourceFile) -> bool:
     That takes six tenths of `ast.parse`: 2.1 s of 3.4 s for the 24 MB of models in transformers.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with unremarked():
             compile(_REFUSED + source.text, str(source.path), "exec", dont_inherit=True)
     except SyntaxError as error:
         return error.msg == "not a chance"
     except (ValueError, RecursionError, MemoryError):
         return False
     return False
-
-
-def _outline(source: SourceFile) -> tuple[Skeleton, ast.Module] | None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return skeleton_of(source.text, source.path)
 
 
 def _row(node: ast.AST) -> int:

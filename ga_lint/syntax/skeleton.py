@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ga_lint.source import unremarked
+
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _HEADER_END = re.compile(r":[ \t]*(?:#[^\n]*)?\n")
@@ -100,7 +102,8 @@ class Skeleton:
             at = stub.end
         parts.append(self.text[at:end])
         try:
-            return ast.parse("".join(parts), filename=str(self.path)).body
+            with unremarked():
+                return ast.parse("".join(parts), filename=str(self.path)).body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise BrokenSkeleton(self.path) from None
 
