@@ -52,13 +52,12 @@ class _Writer:
 
     def file(self, facts: FileFacts) -> dict[str, Plain]:
         """Every kind of fact, also those of which there is none: that they were not seen is worth knowing."""
-        found = {field.name: self.value(getattr(facts, field.name)) for field in dataclasses.fields(facts)}
-        del found["path"]
-        found["raggedness"] = [
-            {"loss": self.value(site.call), **self._fields(raggedness)}
-            for site, raggedness in sorted(facts.raggedness, key=lambda pair: (pair[0].call.path, pair[0].call.span))
+        simple = [field.name for field in dataclasses.fields(facts) if field.name not in ("path", "raggedness")]
+        sites = sorted(facts.raggedness, key=lambda site: (site.call.path, site.call.span))
+        ragged: list[Plain] = [
+            {"loss": self.value(site.call), **self._fields(facts.raggedness_of(site))} for site in sites
         ]
-        return found
+        return {name: self.value(getattr(facts, name)) for name in simple} | {"raggedness": ragged}
 
     def value(self, value: object) -> Plain:
         match value:

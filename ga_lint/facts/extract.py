@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from ga_lint.facts.accumulation import deepspeed_trainers
@@ -63,7 +64,7 @@ def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFa
     if any(word in parsed.source.data for word in LOOP_WORDS):
         run_loops(run, parsed)
         own = windows_of(run, signs.wrapper)
-        windows = tuple(_signed(signs.with_level(window), parsed) for window in own if window.loop.path == parsed.path)
+        windows = _signed([signs.with_level(one) for one in own if one.loop.path == parsed.path], parsed)
     steps: tuple[LightningStep, ...] = ()
     if b"def training_step" in parsed.source.data:
         steps = tuple(_levelled(step, signs) for step in lightning_steps(run, parsed, project))
@@ -86,17 +87,23 @@ def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFa
         arguments=arguments,
         setups=setups,
         local_averages=tuple(local_averages_of(parsed)) if LOCAL_AVERAGE in parsed.source.data else (),
-        raggedness=tuple((site, raggedness_of(site, signs)) for site in sites),
+        raggedness={site: raggedness_of(site, signs) for site in sites},
     )
 
 
-def _signed(window: Window, parsed: ParsedFile) -> Window:
-    return replace(
-        window,
-        divided_after=divided_after(window, parsed),
-        sets_reduction=REDUCTION_SETTER.search(parsed.source.data) is not None,
-        sets_boundary=BOUNDARY_SETTER in parsed.source.data,
-        mentions_deepspeed=b"deepspeed" in parsed.source.data.lower(),
+def _signed(windows: Sequence[Window], parsed: ParsedFile) -> tuple[Window, ...]:
+    data = parsed.source.data
+    sets_reduction = REDUCTION_SETTER.search(data) is not None
+    sets_boundary, mentions_deepspeed = BOUNDARY_SETTER in data, b"deepspeed" in data.lower()
+    return tuple(
+        replace(
+            window,
+            divided_after=divided_after(window, parsed),
+            sets_reduction=sets_reduction,
+            sets_boundary=sets_boundary,
+            mentions_deepspeed=mentions_deepspeed,
+        )
+        for window in windows
     )
 
 

@@ -94,7 +94,7 @@ def run_roots(run: Interpreter, parsed: ParsedFile, roots: Roots) -> None:
 def _functions(run: Interpreter, parsed: ParsedFile, node: FunctionNode) -> Iterator[Function]:
     """The function, or the method of its class and of each class of the file that inherits it."""
     scope = run.names.module(parsed)
-    classes = [one for one in parsed.walked if isinstance(one, ast.ClassDef)]
+    classes = list(parsed.find(ast.ClassDef))
     owner = next((one for one in classes if node in one.body), None)
     if owner is None:
         yield Function(node, scope)

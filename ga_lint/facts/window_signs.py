@@ -107,7 +107,8 @@ def divided_after(window: Window, parsed: ParsedFile) -> Factor | None:
     name = window.handed_over_text
     if not name.isidentifier() or window.backward.path != parsed.path:
         return None
-    for node in parsed.walked:
+    rows = window.backward.span.end.row, window.loop.span.end.row
+    for node in (*parsed.on_rows(ast.AugAssign, *rows), *parsed.on_rows(ast.Assign, *rows)):
         match node:
             case ast.AugAssign(target=ast.Name(id=target), op=ast.Div(), value=divisor) if target == name:
                 pass

@@ -78,11 +78,16 @@ class ParsedFile:
 
     def find(self, kind: type[Node], inside: ast.AST | None = None) -> Iterator[Node]:
         """Every node of one type, in the whole file or among the lines of a definition, by row."""
+        if inside is not None:
+            return self.on_rows(kind, _row(inside), _last_row(inside))
+        return self.on_rows(kind, 1, len(self.source.lines) + 1)
+
+    def on_rows(self, kind: type[Node], first: int, last: int) -> Iterator[Node]:
+        """Every node of one type that starts on these rows."""
         nodes = self._by_row.get(kind)
         if nodes is None:
             nodes = self._by_row[kind] = sorted(self.nodes.get(kind, ()), key=_row)
-        start = bisect.bisect_left(nodes, _row(inside), key=_row) if inside is not None else 0
-        last = _last_row(inside) if inside is not None else len(self.source.lines) + 1
+        start = bisect.bisect_left(nodes, first, key=_row)
         for node in itertools.islice(nodes, start, None):
             if _row(node) > last:
                 return

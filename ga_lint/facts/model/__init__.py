@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ga_lint.facts.model.lightning import (
@@ -114,8 +115,8 @@ class FileFacts:
     arguments: tuple[Arguments, ...] = ()
     setups: tuple[TrainerSetup, ...] = ()
     local_averages: tuple[LocalAverage, ...] = ()  # `average_tokens_across_devices=False`
-    raggedness: tuple[tuple[LossSite, Raggedness], ...] = ()
+    raggedness: Mapping[LossSite, Raggedness] = field(default_factory=dict)
 
     def raggedness_of(self, site: LossSite) -> Raggedness:
         """Whether the counts behind a loss can differ; asked for every site of a window."""
-        return dict(self.raggedness)[site]
+        return self.raggedness[site]
