@@ -1,9 +1,8 @@
-"""Is a tree whose bodies are parsed one by one the tree that `ast` makes, and are its findings the same?"""
+"""Is a tree whose bodies are parsed one by one the tree that `ast` makes?"""
 
 from __future__ import annotations
 
 import ast
-import importlib.util
 import itertools
 import warnings
 from pathlib import Path
@@ -20,7 +19,7 @@ from ga_lint.errors import SourceError
 from ga_lint.outcome import Found
 from ga_lint.project import Project
 from ga_lint.source import decode
-from ga_lint.syntax.parsed import ParseFailure, is_python, parse
+from ga_lint.syntax.parsed import ParseFailure, parse
 from ga_lint.syntax.skeleton import BrokenSkeleton, complete, skeleton_of
 from testbed.fixtures import FIXTURES, ROOT
 from testbed.mutation import mutants
@@ -118,29 +117,6 @@ def test_qualified_names_are_the_same() -> None:
         assert dict(lazy.numbers) == dict(whole.numbers)
 
 
-def _models() -> list[Path]:
-    found = importlib.util.find_spec("transformers")
-    folder = Path(found.origin).parent / "models" if found and found.origin else None
-    return sorted(folder.rglob("modeling_[a-z]*.py"))[::15] if folder else []
-
-
-def test_the_findings_of_real_models_are_the_same() -> None:
-    models = _models()
-    if not models:
-        pytest.skip("transformers is not installed")
-    root = models[0].parents[2]
-    lazy, whole = Scope(Config(root=root), Project(root)), Scope(Config(root=root), Project(root))
-    found = 0
-    for path in models:
-        source = decode(path, path.read_bytes())
-        rules, forwards_only = whole.prefilter.read(source.data)
-        if rules and forwards_only:
-            outcome = check_source(source, lazy, rules, lazily=True)
-            assert outcome == check_source(source, whole, rules)
-            found += isinstance(outcome, Found)
-    assert found
-
-
 def test_a_body_that_does_not_compile_is_told_wherever_it_stands(tmp_path: Path) -> None:
     """In a large tree too, and also in a body that no rule looks at: as when the file is named."""
     model = (
@@ -162,18 +138,6 @@ def test_a_body_that_does_not_compile_is_told_wherever_it_stands(tmp_path: Path)
     assert named.out == ran.out
 
 
-@settings(max_examples=50)
-@given(st.sampled_from(OWN), st.integers(0, 2**32), st.integers(1, 6))
-def test_the_parser_alone_says_what_the_tree_says(path: Path, seed: int, count: int) -> None:
-    source = decode(path, mutants(path.read_text(), seed, count).encode())
-    try:
-        parse(source)
-    except (ParseFailure, SourceError):
-        assert not is_python(source)
-    else:
-        assert is_python(source)
-
-
 def test_an_imported_file_that_is_cut_wrongly_is_read_whole(tmp_path: Path) -> None:
     head = (
         "class Base:\n    def loss_of(self, logits, labels):\n"
@@ -191,7 +155,7 @@ def test_an_imported_file_that_is_cut_wrongly_is_read_whole(tmp_path: Path) -> N
     path = tmp_path / "model.py"
     project = Project(tmp_path)
     source = decode(path, path.read_bytes())
-    outcome = check_source(source, Scope(Config(root=tmp_path), project), lazily=True)
+    outcome = check_source(source, Scope(Config(root=tmp_path), project))
     assert isinstance(outcome, Found)
 
 

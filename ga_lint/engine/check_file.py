@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,38 +16,27 @@ from ga_lint.notebook import NotebookSource, read_text
 from ga_lint.outcome import Clean, Failed, FileOutcome, Found
 from ga_lint.rules.registry import Rule
 from ga_lint.source import SourceFile
-from ga_lint.syntax.parsed import ParsedFile, ParseFailure, is_python, parse
-from ga_lint.syntax.skeleton import BrokenSkeleton
+from ga_lint.syntax.parsed import ParsedFile, ParseFailure, parse
 
 
 def check_bytes(path: Path, data: bytes, scope: Scope, *, named: bool = False) -> FileOutcome:
     """Check one file as it was read. One that no rule can apply to is parsed only if the user `named` it, for GA001."""
-    rules, forwards_only = scope.prefilter.read(data)
+    rules = scope.prefilter.possible(data)
     if not rules and not named and (path.suffix == NOTEBOOK or (data.isascii() and b"\0" not in data)):
         return Clean(path)
     try:
         source = read_text(path, data)
     except SourceError as error:
         return Failed(path, str(error))
-    if not rules and not named:
-        return Clean(path)
-    if not named:
-        with contextlib.suppress(BrokenSkeleton):
-            return check_source(source, scope, rules, lazily=forwards_only and is_python(source))
-    return check_source(source, scope, rules)
+    return check_source(source, scope, rules) if rules or named else Clean(path)
 
 
-def check_source(
-    source: SourceFile, scope: Scope, rules: Sequence[Rule] | None = None, *, lazily: bool = False
-) -> FileOutcome:
-    """Check one text by the given rules, by every selected one whose words it holds if none are given.
-
-    `lazily`: bodies that no rule looks at are not parsed; BrokenSkeleton where that cannot be done after all.
-    """
+def check_source(source: SourceFile, scope: Scope, rules: Sequence[Rule] | None = None) -> FileOutcome:
+    """Check one text by the given rules, by every selected one whose words it holds if none are given."""
     if rules is None:
         rules = scope.prefilter.possible(source.data)
     try:
-        parsed = parse(source, lazily=lazily)
+        parsed = parse(source)
     except ParseFailure as failure:
         findings = [syntax_error(failure.message, failure.position)] if SYNTAX_ERROR.code in scope.codes else []
         return settle(source, None, findings, scope, ran=frozenset({SYNTAX_ERROR.code}))
@@ -76,8 +64,6 @@ def _run_rules(
     project = scope.project.beside(parsed.path)
     try:
         facts = extract(parsed, project)
-    except BrokenSkeleton:
-        raise
     except Exception as error:  # noqa: BLE001 - one file never stops the run
         return [], [Fault.of("reading the facts", error)], scope.codes
     findings: list[Finding] = []

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ga_lint.facts.model import FORWARD_WORDS
-from ga_lint.facts.words import FORWARD_NEEDS, WHOLE_FILE_WORDS
+from ga_lint.facts.model import FORWARD_NEEDS, FORWARD_WORDS
 from ga_lint.rules.registry import Rule
 
 # Parts of several words: a file without the part is searched for none of them.
@@ -26,20 +25,13 @@ class Prefilter:
         taken = {needle for _, needles in of_stems for needle in needles}
         alone = [(needle, [needle]) for needle in self._needles if needle not in taken]
         self._groups = [(stem, needles) for stem, needles in (*of_stems, *alone) if needles]
-        self._others = [word for word in WHOLE_FILE_WORDS if word not in self._needles]
 
     def possible(self, data: bytes) -> tuple[Rule, ...]:
         """The rules whose words are there, in their order."""
-        return self.read(data)[0]
-
-    def read(self, data: bytes) -> tuple[tuple[Rule, ...], bool]:
-        """The same, and whether the file holds nothing that matters but models' forwards."""
         present: set[bytes] = set()
         for stem, needles in self._groups:
             if stem in data:
                 present.update(needle for needle in needles if needle in data)
-        forwards_only = present <= _FORWARDS
-        if not present or (forwards_only and not all(word in data for word in FORWARD_NEEDS)):
-            return (), False
-        forwards_only = forwards_only and not any(word in data for word in self._others)
-        return tuple(rule for rule in self._rules if not present.isdisjoint(rule.needles)), forwards_only
+        if present <= _FORWARDS and not all(word in data for word in FORWARD_NEEDS):
+            return ()
+        return tuple(rule for rule in self._rules if not present.isdisjoint(rule.needles))

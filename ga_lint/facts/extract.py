@@ -44,21 +44,17 @@ _OVERRIDE_WORDS = (*LOSS_OVERRIDE_WORDS, *STEP_OVERRIDE_WORDS, b"def " + PREPARE
 
 
 def extract(parsed: ParsedFile, project: Project) -> FileFacts:
-    """All facts of one file, with what they need of the files it imports; BrokenSkeleton where it is one itself."""
+    """All facts of one file, with what they need of the files it imports."""
     while True:
         project.add(parsed)
         try:
             with Interpreter(project, project.knowledge) as run:
                 return _extracted(run, parsed, project)
         except BrokenSkeleton as broken:
-            if broken.path == parsed.path:
-                raise
             project.read_whole(broken.path)
 
 
 def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFacts:
-    if parsed.skeleton is not None:  # there is nothing else in it, or it would have been parsed whole
-        return FileFacts(parsed.path, forwards=_forwards(parsed, project, run.knowledge))
     signs = FileSigns(parsed, run.knowledge, project)
     windows: tuple[Window, ...] = ()
     if any(word in parsed.source.data for word in LOOP_WORDS):

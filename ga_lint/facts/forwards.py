@@ -13,12 +13,11 @@ from collections.abc import Iterator
 from ga_lint.diagnostics import Confidence, Step
 from ga_lint.facts.elements import entry
 from ga_lint.facts.interpreter import Interpreter
-from ga_lint.facts.model import FORWARD_WORDS, Level, ModelForward, Place, Reduction, Returned
+from ga_lint.facts.model import FORWARD_NEEDS, FORWARD_WORDS, Level, ModelForward, Place, Reduction, Returned
 from ga_lint.facts.patches import patches_of
 from ga_lint.facts.received import TRAINERS_COUNT, classes_of, follow, name_span, parameter_of
 from ga_lint.facts.scopes import Scope
 from ga_lint.facts.values import COUNT, Class, Function, Instance, Table, Tensor, TensorKind, Value
-from ga_lint.facts.words import FORWARD_NEEDS
 from ga_lint.syntax.bindings import ImportedName
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 from ga_lint.syntax.walk import walk
@@ -39,8 +38,6 @@ def forwards_of(run: Interpreter, parsed: ParsedFile) -> tuple[ModelForward, ...
     run.only_with_labels = True
     found = []
     for cls in classes_of(run, parsed):
-        if not parsed.mentions(cls.node, "def forward") or not parsed.mentions(cls.node, "labels"):
-            continue
         method = next((s for s in cls.node.body if isinstance(s, FunctionNode) and s.name == "forward"), None)
         if method is None or "labels" not in _names(method):
             continue
@@ -77,8 +74,6 @@ def _names(method: FunctionNode) -> list[str]:
 
 
 def _speaks_of_loss(parsed: ParsedFile, method: FunctionNode) -> bool:
-    if parsed.skeleton is not None and not parsed.mentions(method, *_OF_LOSS):
-        return False
     lines = parsed.source.lines[method.body[0].lineno - 1 : method.end_lineno]
     return any(word in line for line in lines for word in _OF_LOSS)
 

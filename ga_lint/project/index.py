@@ -22,7 +22,7 @@ _TEXTS = (".py", ".yaml", ".yml")
 _FOREIGN = frozenset({"site-packages", "node_modules", "venv", "build", "dist"})
 
 
-MAX_FILES = 64  # trees kept at a time; a file and all that it leads to are far fewer
+MAX_FILES = 32  # trees kept at a time; a file and all that it leads to are far fewer
 
 
 class Project(Required):

@@ -50,20 +50,20 @@ class Laws:
         yield from _told(outcome)
         self.read += isinstance(outcome, Clean | Found)
         self.found += isinstance(outcome, Found)
-        yield from self._same_lazily(path, one.data, outcome)
+        yield from self._same_unnamed(path, one.data, outcome)
         yield from self._travels(outcome)
         yield from self._written_down(one.data, outcome)
         if isinstance(outcome, Found):
             yield from self._rewritten(path, one.data)
 
-    def _same_lazily(self, path: Path, data: bytes, whole: FileOutcome) -> Iterator[str]:
-        """In a large tree only what a rule may apply to is parsed, and of that not all: the findings are the same."""
-        lazy = check_bytes(path, data, self._scope)
-        yield from _told(lazy)
+    def _same_unnamed(self, path: Path, data: bytes, whole: FileOutcome) -> Iterator[str]:
+        """In a large tree only what a rule may apply to is parsed: the findings are the same."""
+        found = check_bytes(path, data, self._scope)
+        yield from _told(found)
         if isinstance(whole, Failed) or SYNTAX_ERROR.code in _codes(whole):
             return  # nobody looks for faults in what no rule applies to
-        if _codes(whole) != _codes(lazy) or (isinstance(whole, Found) and whole != lazy):
-            yield f"lazily: {_codes(whole)} or {_codes(lazy)}"
+        if _codes(whole) != _codes(found) or (isinstance(whole, Found) and whole != found):
+            yield f"not named: {_codes(whole)} or {_codes(found)}"
 
     def _travels(self, outcome: FileOutcome) -> Iterator[str]:
         packed = pack(outcome)

@@ -27,6 +27,7 @@ from ga_lint.facts.model.losses import (
 from ga_lint.facts.model.setups import LOCAL_AVERAGE, SETUP_WORDS, Argument, Arguments, LocalAverage, TrainerSetup
 from ga_lint.facts.model.trainers import (
     ALL_OFF,
+    FORWARD_NEEDS,
     FORWARD_WORDS,
     HEADS_LOSS,
     LOSS_FUNCTION_WORDS,
@@ -56,6 +57,7 @@ from ga_lint.facts.model.windows import (
 __all__ = [
     "ADDED_TERM",
     "ALL_OFF",
+    "FORWARD_NEEDS",
     "FORWARD_WORDS",
     "HEADS_LOSS",
     "LOCAL_AVERAGE",
