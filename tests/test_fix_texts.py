@@ -6,15 +6,17 @@ import re
 from pathlib import Path
 from textwrap import dedent
 
+import libcst as cst
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from libcst.metadata import MetadataWrapper, ParentNodeProvider
 
 from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.errors import FixNotApplicable, InternalError
 from ga_lint.fixers import fixer_names, rewrite
 from ga_lint.fixers.edits import Edits
-from ga_lint.fixers.tree import Tree
+from ga_lint.fixers.tree import Tree, parents_below
 from ga_lint.source import decode
 from testbed.rewriting import refusal, request, rewritten, source_of
 
@@ -663,6 +665,12 @@ AWKWARD = [
 def test_nothing_to_do_changes_no_byte(text: str, newline: str) -> None:
     source = source_of(text.replace("\r\n", "\n").replace("\n", newline))
     assert source.encode(Edits(Tree(source)).apply().text) == source.data
+
+
+@pytest.mark.parametrize("text", [*AWKWARD, Path(__file__).read_text()])
+def test_parents_are_those_of_libcst(text: str) -> None:
+    wrapper = MetadataWrapper(cst.parse_module(text), unsafe_skip_copy=True)
+    assert parents_below(wrapper.module) == wrapper.resolve(ParentNodeProvider)
 
 
 @pytest.mark.parametrize("text", ["x = 1\ry = f(2)\r", "\x0cx = f(1)\n"], ids=["lone CR", "form feed before code"])

@@ -12,8 +12,9 @@ from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import division_of
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.imports import distributed_module
+from ga_lint.fixers.names import fresh_name, names_in
 from ga_lint.fixers.registry import Target, fixer
-from ga_lint.fixers.tree import Tree, dotted, fresh_name, names_in
+from ga_lint.fixers.tree import Tree, dotted
 
 
 @fixer("count-over-ranks")

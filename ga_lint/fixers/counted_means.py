@@ -15,10 +15,11 @@ from ga_lint.fixers.arithmetic import division_of
 from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.imports import import_module
+from ga_lint.fixers.names import fresh_name, names_in
 from ga_lint.fixers.reduction import reduce_call, refuse_unlike_sum
 from ga_lint.fixers.registry import Target
 from ga_lint.fixers.signature import COUNT, parameter_name, receive_count
-from ga_lint.fixers.tree import Tree, fresh_name, names_in
+from ga_lint.fixers.tree import Tree
 from ga_lint.source import Position
 
 

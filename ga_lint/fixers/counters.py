@@ -9,7 +9,8 @@ import libcst as cst
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, replace_division
 from ga_lint.fixers.edits import Edits
-from ga_lint.fixers.tree import dotted, occurrences
+from ga_lint.fixers.names import occurrences
+from ga_lint.fixers.tree import dotted
 
 
 def replace_count(edits: Edits, loop: cst.CSTNode, division: Division, count: str, name: str) -> None:

@@ -18,8 +18,9 @@ import libcst as cst
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.header import Header
 from ga_lint.fixers.imports import imported_as
+from ga_lint.fixers.names import names_in, names_known_at
 from ga_lint.fixers.registry import Target
-from ga_lint.fixers.tree import Tree, dotted, names_in, names_known_at
+from ga_lint.fixers.tree import Tree, dotted
 from ga_lint.fixers.written_out import moves, written_out
 from ga_lint.source import Span
 

@@ -14,10 +14,11 @@ import libcst as cst
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.names import fresh_name, names_in
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, parameter_name, receive_count
 from ga_lint.fixers.terms import STEPS, divide_other_terms
-from ga_lint.fixers.tree import Tree, fresh_name, names_in
+from ga_lint.fixers.tree import Tree
 
 
 @fixer("delegate-loss")

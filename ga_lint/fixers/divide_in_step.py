@@ -17,10 +17,11 @@ from ga_lint.fixers.counted_means import bind
 from ga_lint.fixers.delegate_loss import delegate_to, whole_conditionals
 from ga_lint.fixers.divide_by_steps import scale_backward
 from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.names import names_in
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, parameter_name, receive_count
 from ga_lint.fixers.terms import STEPS, common_statement
-from ga_lint.fixers.tree import Tree, names_in
+from ga_lint.fixers.tree import Tree
 
 
 @fixer("divide-in-step")

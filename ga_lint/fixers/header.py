@@ -9,7 +9,8 @@ import libcst as cst
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.edits import Edits
-from ga_lint.fixers.tree import Tree, dotted, fresh_name, names_in
+from ga_lint.fixers.names import fresh_name, names_in
+from ga_lint.fixers.tree import Tree, dotted
 from ga_lint.source import Span
 
 _PROGRESS_BARS = frozenset({"tqdm", "track", "auto_tqdm"})

@@ -7,7 +7,8 @@ import libcst as cst
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.imports import below_imports
-from ga_lint.fixers.tree import Statement, Tree, fresh_name
+from ga_lint.fixers.names import fresh_name
+from ga_lint.fixers.tree import Statement, Tree
 
 
 def insert_helper(edits: Edits, user: cst.CSTNode, name: str, text: str) -> str:

@@ -7,8 +7,9 @@ import libcst as cst
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.imports import imported_as
+from ga_lint.fixers.names import names_in
 from ga_lint.fixers.signature import parameter_name, parameters
-from ga_lint.fixers.tree import Statement, Tree, dotted, names_in
+from ga_lint.fixers.tree import Statement, Tree, dotted
 
 ATTRIBUTE = "window_targets"
 HOOK = "on_before_optimizer_step"

@@ -19,11 +19,12 @@ from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import as_factor
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.lightning_class import ATTRIBUTE, add_hook, initialise, refuse_other_readers
+from ga_lint.fixers.names import fresh_name, names_in, names_known_at, occurrences
 from ga_lint.fixers.reduction import reduce_call
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import parameter_name
 from ga_lint.fixers.terms import refuse_sums
-from ga_lint.fixers.tree import Tree, dotted, fresh_name, names_in, names_known_at, occurrences
+from ga_lint.fixers.tree import Tree, dotted
 
 _SHAPES = frozenset("view reshape flatten contiguous long to squeeze".split())
 

@@ -18,8 +18,9 @@ from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.counting import counting_of
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.header import Header, header_of
+from ga_lint.fixers.names import names_in
 from ga_lint.fixers.registry import Target, fixer
-from ga_lint.fixers.tree import Tree, dotted, names_in
+from ga_lint.fixers.tree import Tree, dotted
 
 _Comprehension = cst.GeneratorExp | cst.ListComp | cst.SetComp
 

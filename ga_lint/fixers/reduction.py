@@ -7,7 +7,8 @@ import libcst as cst
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.commas import append_argument
 from ga_lint.fixers.edits import Edits
-from ga_lint.fixers.tree import Tree, dotted, occurrences
+from ga_lint.fixers.names import occurrences
+from ga_lint.fixers.tree import Tree, dotted
 
 # Each makes the mean something else than sum / number of targets.
 _UNLIKE_A_SUM = ("weight", "size_average", "reduce")

@@ -11,9 +11,10 @@ import libcst as cst
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import division_of, factor_text
 from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.names import names_in
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT
-from ga_lint.fixers.tree import Tree, names_in
+from ga_lint.fixers.tree import Tree
 
 
 @fixer("rescale-mean")

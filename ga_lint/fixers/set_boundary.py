@@ -10,8 +10,9 @@ import libcst as cst
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.names import names_in
 from ga_lint.fixers.registry import Target, fixer
-from ga_lint.fixers.tree import Tree, dotted, names_in
+from ga_lint.fixers.tree import Tree, dotted
 
 
 @fixer("set-boundary")

@@ -7,7 +7,8 @@ import libcst as cst
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.commas import appended, bare_comma, line_break
 from ga_lint.fixers.edits import Edits
-from ga_lint.fixers.tree import Tree, names_in
+from ga_lint.fixers.names import names_in
+from ga_lint.fixers.tree import Tree
 
 COUNT = "num_items_in_batch"  # the Trainer passes it under this name
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
-from ga_lint.fixers.tree import Tree, dotted, names_in
+from ga_lint.fixers.names import names_in
+from ga_lint.fixers.tree import Tree, dotted
 from ga_lint.source import Position
 
 _ONCE = re.compile(r"(^|_)(aux|auxiliary|router|moe|balanc(e|ing)|penalty|regulari[sz](er|ation))(_|$)", re.IGNORECASE)

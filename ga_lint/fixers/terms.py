@@ -11,8 +11,9 @@ from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import as_factor
 from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.names import fresh_name, names_in
 from ga_lint.fixers.signature import COUNT, parameter_name
-from ga_lint.fixers.tree import Statement, Tree, fresh_name, names_in
+from ga_lint.fixers.tree import Statement, Tree
 from ga_lint.source import Position
 
 STEPS = "current_gradient_accumulation_steps"  # the window's length, a last shorter one included

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import builtins
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -181,13 +180,22 @@ def parents_below(node: cst.CSTNode) -> dict[cst.CSTNode, cst.CSTNode]:
     parents: dict[cst.CSTNode, cst.CSTNode] = {}
     todo = [node]
     for outer in todo:  # it grows meanwhile
-        for name in outer.__dataclass_fields__:
-            value = getattr(outer, name)
-            for inner in value if isinstance(value, list | tuple) else (value,):
-                if isinstance(inner, cst.CSTNode):
-                    parents[inner] = outer
-                    todo.append(inner)
+        inner = children_of(outer)
+        parents.update(dict.fromkeys(inner, outer))
+        todo += inner
     return parents
+
+
+def children_of(node: cst.CSTNode) -> list[cst.CSTNode]:
+    """The nodes right below, of whatever kind; `node.children` makes a visitor for each."""
+    found: list[cst.CSTNode] = []
+    for name in node.__dataclass_fields__:
+        value = getattr(node, name)
+        if isinstance(value, cst.CSTNode):
+            found.append(value)
+        elif isinstance(value, list | tuple):
+            found += [one for one in value if isinstance(one, cst.CSTNode)]
+    return found
 
 
 def _reindent(text: str, unit: str) -> str:
@@ -198,64 +206,6 @@ def _reindent(text: str, unit: str) -> str:
         depth, rest = divmod(len(line) - len(body), 4)
         lines.append(unit * depth + " " * rest + body if body else "")
     return "\n".join(lines)
-
-
-def names_in(node: cst.CSTNode) -> set[str]:
-    """Every name that is read or bound in there."""
-    return set(_names(node))
-
-
-def occurrences(node: cst.CSTNode, name: str) -> int:
-    """How often this name is read or bound in there."""
-    return _names(node).count(name)
-
-
-def _names(node: cst.CSTNode) -> list[str]:
-    """The names in order; the `b` of `a.b` and of `f(b=1)` is none."""
-    found: list[str] = []
-
-    class Names(cst.CSTVisitor):
-        def visit_Name(self, node: cst.Name) -> None:
-            found.append(node.value)
-
-        def visit_Attribute(self, node: cst.Attribute) -> bool:
-            node.value.visit(self)
-            return False
-
-        def visit_Arg(self, node: cst.Arg) -> bool:
-            node.value.visit(self)
-            return False
-
-    node.visit(Names())
-    return found
-
-
-def fresh_name(tree: Tree, user: cst.CSTNode | None, *candidates: str) -> str:
-    """The first candidate that means nothing yet: in the function around `user` and at the module's level.
-
-    Without a user the name is for the whole module, and may occur nowhere in it.
-    """
-    function = None if user is None else tree.enclosing(user, cst.FunctionDef)
-    taken = names_in(tree.module) if function is None else names_in(function) | _bound_at_top(tree)
-    numbered = (f"{candidates[0]}_{number}" for number in range(2, 100))
-    return next(name for name in (*candidates, *numbered) if name not in taken)
-
-
-def names_known_at(tree: Tree, node: cst.CSTNode) -> set[str]:
-    """The names that mean something there: of the functions around it, of the module, and Python's own."""
-    functions = [outer for outer in tree.around(node) if isinstance(outer, cst.FunctionDef)]
-    return {name for each in functions for name in names_in(each)} | _bound_at_top(tree) | set(dir(builtins))
-
-
-def _bound_at_top(tree: Tree) -> set[str]:
-    """The names that the module itself binds; those inside its functions and classes are their own."""
-    found: set[str] = set()
-    for statement in tree.module.body:
-        if isinstance(statement, cst.FunctionDef | cst.ClassDef):
-            found.add(statement.name.value)
-        else:
-            found |= names_in(statement)
-    return found
 
 
 def dotted(node: cst.CSTNode) -> str | None:

@@ -13,9 +13,10 @@ from ga_lint.fixers.arithmetic import division_of
 from ga_lint.fixers.counting import counting_of
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.header import header_of, refuse_unsound_body
+from ga_lint.fixers.names import fresh_name, names_in, occurrences
 from ga_lint.fixers.reduction import reduce_call
 from ga_lint.fixers.registry import Target, fixer
-from ga_lint.fixers.tree import Tree, fresh_name, names_in, occurrences
+from ga_lint.fixers.tree import Tree
 from ga_lint.fixers.window_sum import count_before
 
 

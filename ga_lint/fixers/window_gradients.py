@@ -20,9 +20,10 @@ from ga_lint.fixers.counting import count_text
 from ga_lint.fixers.divide_by_steps import scale_backward
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.imports import distributed_module
+from ga_lint.fixers.names import fresh_name, names_in
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.terms import refuse_sums
-from ga_lint.fixers.tree import Block, Statement, Tree, fresh_name, names_in
+from ga_lint.fixers.tree import Block, Statement, Tree
 
 _COMMENT = "# the sum over the window's targets becomes their mean"
 

@@ -22,8 +22,9 @@ from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.gate import gate_of
 from ga_lint.fixers.gate_reader import Reader, assignments_of
 from ga_lint.fixers.header import Header, header_of, refuse_unsound_body
+from ga_lint.fixers.names import fresh_name, names_in
 from ga_lint.fixers.registry import Target, fixer
-from ga_lint.fixers.tree import Statement, Tree, dotted, fresh_name, names_in
+from ga_lint.fixers.tree import Statement, Tree, dotted
 
 
 @fixer("window-length")

@@ -28,8 +28,9 @@ from ga_lint.fixers.gate import Gate, gate_of
 from ga_lint.fixers.header import Header, header_of, refuse_unsound_body, wrap_loader
 from ga_lint.fixers.helpers import insert_helper
 from ga_lint.fixers.imports import distributed_module, import_module
+from ga_lint.fixers.names import fresh_name
 from ga_lint.fixers.registry import Target, fixer
-from ga_lint.fixers.tree import Tree, fresh_name
+from ga_lint.fixers.tree import Tree
 from ga_lint.fixers.weights import Shares, Sum, sum_of, weigh_backward, weigh_division
 from ga_lint.fixers.window_gradients import window_gradients
 from ga_lint.fixers.window_texts import accelerate_text, engine_text, share_text

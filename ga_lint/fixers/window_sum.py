@@ -22,10 +22,11 @@ from ga_lint.fixers.counting import Counting, counting_of
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.header import Header, header_of, refuse_unsound_body
 from ga_lint.fixers.imports import distributed_module
+from ga_lint.fixers.names import fresh_name, names_in, occurrences
 from ga_lint.fixers.reduction import reduce_call
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.terms import refuse_sums
-from ga_lint.fixers.tree import Tree, fresh_name, names_in, occurrences
+from ga_lint.fixers.tree import Tree
 
 
 @fixer("window-sum")
