@@ -1,8 +1,29 @@
-"""Which parameter gets which argument?"""
+"""What does a function start with? Each parameter's argument, else its default."""
 
 from __future__ import annotations
 
-from ga_lint.facts.values import UNKNOWN, Function, Items, Table, Value
+import ast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ga_lint.facts.values import (
+    UNKNOWN,
+    Const,
+    Elements,
+    Function,
+    Items,
+    Loss,
+    Symbol,
+    Table,
+    Tensor,
+    TensorKind,
+    Value,
+    alternatives,
+)
+
+if TYPE_CHECKING:
+    from ga_lint.facts.interpreter import Interpreter
+    from ga_lint.facts.scopes import Scope
 
 
 def bind(function: Function, positional: tuple[Value, ...], named: tuple[tuple[str, Value], ...]) -> dict[str, Value]:
@@ -29,3 +50,47 @@ def bind(function: Function, positional: tuple[Value, ...], named: tuple[tuple[s
     if parameters.vararg is not None and len(positional) > len(names):
         values[parameters.vararg.arg] = Items(positional[len(names) :])
     return values
+
+
+def environment(
+    run: Interpreter, function: Function, arguments: Mapping[str, Value], *, called: bool
+) -> dict[str, Value]:
+    """The names that a call starts with: arguments, else defaults, else unknown.
+
+    A default only says what a parameter is where the call was seen; otherwise a number is kept as a hint.
+    """
+    parameters = function.node.args
+    plain = [*parameters.posonlyargs, *parameters.args]
+    values: dict[str, Value] = {}
+    first_default = len(plain) - len(parameters.defaults)
+    for index, parameter in enumerate(plain):
+        if parameter.arg in arguments:
+            values[parameter.arg] = arguments[parameter.arg]
+        elif index >= first_default:
+            default = parameters.defaults[index - first_default]
+            values[parameter.arg] = _default(run, parameter.arg, default, function.scope, called)
+        else:
+            values[parameter.arg] = UNKNOWN
+    for parameter, default_node in zip(parameters.kwonlyargs, parameters.kw_defaults, strict=True):
+        known = _default(run, parameter.arg, default_node, function.scope, called) if default_node else UNKNOWN
+        values[parameter.arg] = arguments.get(parameter.arg, known)
+    for rest in (parameters.vararg, parameters.kwarg):
+        if rest is not None:
+            values[rest.arg] = arguments.get(rest.arg, UNKNOWN)
+    return values
+
+
+def _default(run: Interpreter, name: str, node: ast.expr, scope: Scope, called: bool) -> Value:
+    value = run.module_expression(node, scope)
+    if called or not isinstance(value, Const):
+        return value
+    number = value.value
+    return Symbol(name, float(number)) if isinstance(number, int | float) and number is not True else UNKNOWN
+
+
+def bears_loss(value: Value) -> bool:
+    """Is an argument targets, or what became of them?"""
+    return any(
+        isinstance(one, Loss | Elements) or (isinstance(one, Tensor) and one.kind is TensorKind.LABELS)
+        for one in alternatives(value)
+    )

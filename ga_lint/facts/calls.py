@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ga_lint.facts import gradients, library, losses, objects, tensors, trainer_calls
+from ga_lint.facts import gradients, library, losses, objects, own_losses, tensors, trainer_calls
 from ga_lint.facts.events import EventKind
 from ga_lint.facts.model import Level
 from ga_lint.facts.paths import Frame, State
@@ -178,7 +178,7 @@ def apply(call: Call, callee: Value) -> Value:
             inside = [one for part in callee.positional[:1] for one in alternatives(part) if isinstance(one, Model)]
             return choice([apply(call, network) for network in inside]) if inside else _by_name(call)
         case Model():
-            return _own_output(call, callee) or losses.output_of(call, callee)
+            return _own_output(call, callee) or own_losses.output_of(call, callee)
         case Elements() | Loss():
             return UNKNOWN
         case _:
@@ -216,7 +216,7 @@ def _by_name(call: Call) -> Value:
             return wrapped
     keywords = {keyword for keyword, _ in call.named}
     if name.lower() in _MODEL_NAMES or ("labels" in keywords and keywords & _MODEL_INPUTS):
-        return losses.output_of(call, Model(Level.UNKNOWN))
+        return own_losses.output_of(call, Model(Level.UNKNOWN))
     if (
         name.lower().lstrip("_").startswith(_LOSS_NAMES)
         or name.lower().endswith(_LOSS_ENDS)

@@ -8,16 +8,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ga_lint.diagnostics import Step
-from ga_lint.facts import algebra, calls, conditions, objects, operators
-from ga_lint.facts.elements import element_of, entry, output_attribute, subscript
+from ga_lint.facts import calls, comparisons, comprehensions, conditions, objects, operators
+from ga_lint.facts.elements import entry
 from ga_lint.facts.paths import Frame, State
 from ga_lint.facts.remade import remade
+from ga_lint.facts.subscripts import output_attribute, subscript
 from ga_lint.facts.values import (
     UNKNOWN,
     Boundary,
     Built,
-    Choice,
     Class,
     Const,
     Count,
@@ -53,8 +52,8 @@ _END = re.compile(r"\blen\(|last_|is_last|num_batches|end_of_dataloader|- 1$")
 
 def evaluate(run: Interpreter, frame: Frame, state: State, node: ast.expr) -> Value:
     """The value of `node`; effects of calls inside it happen on this path."""
-    common = _COMMON.get(type(node))  # five of six expressions
-    return common(run, frame, state, node) if common is not None else _evaluate_other(run, frame, state, node)
+    reader = _READERS.get(type(node))
+    return UNKNOWN if reader is None else reader(run, frame, state, node)
 
 
 def _name(run: Interpreter, frame: Frame, state: State, node: ast.Name) -> Value:
@@ -65,60 +64,62 @@ def _name(run: Interpreter, frame: Frame, state: State, node: ast.Name) -> Value
     return known
 
 
-def _constant(run: Interpreter, frame: Frame, state: State, node: ast.Constant) -> Value:
+def _constant(_run: Interpreter, _frame: Frame, _state: State, node: ast.Constant) -> Value:
     return Const(node.value)
 
 
-def _evaluate_other(run: Interpreter, frame: Frame, state: State, node: ast.expr) -> Value:
-    match node:
-        case ast.Subscript():
-            stored = _stored(state, node)
-            base = run.evaluate(frame, state, node.value)
-            key = run.evaluate(frame, state, node.slice) if not isinstance(node.slice, ast.Slice) else UNKNOWN
-            return stored if stored is not None else subscript(run, frame, base, key, node)
-        case ast.BinOp():
-            return remade(operators.binary(run, frame, state, node))
-        case ast.UnaryOp():
-            return remade(operators.unary(run, frame, state, node))
-        case ast.Compare():
-            return operators.compare(run, frame, state, node)
-        case ast.BoolOp(values=operands):
-            values = [run.evaluate(frame, state, one) for one in operands]
-            bounds = [value for value in values if isinstance(value, Boundary)]
-            if bounds:
-                ends = isinstance(node.op, ast.Or) and any(_END.search(text_of(one)) for one in operands)
-                return replace(bounds[0], at_end=bounds[0].at_end or ends)
-            return _boolean(run, frame, state, node, values)
-        case ast.IfExp(test=test, body=body, orelse=orelse):
-            known_test = conditions.truth(run, frame, state, test, run.evaluate(frame, state, test))
-            if known_test is not None:
-                return run.evaluate(frame, state, body if known_test else orelse)
-            return choice([run.evaluate(frame, state, body), run.evaluate(frame, state, orelse)])
-        case ast.Tuple(elts=elements) | ast.List(elts=elements) | ast.Set(elts=elements):
-            return Items(tuple(run.evaluate(frame, state, one) for one in elements))
-        case ast.Dict():
-            return _table(run, frame, state, node)
-        case ast.ListComp() | ast.SetComp() | ast.GeneratorExp():
-            return _comprehension(run, frame, state, node)
-        case ast.DictComp():
-            inner = _bound_generators(run, frame, state, node.generators)
-            source = run.evaluate(frame, inner, node.generators[0].iter)
-            run.evaluate(frame, inner, node.value)
-            return choice([_same_entries(one) for one in alternatives(source)])
-        case ast.NamedExpr(target=ast.Name(id=name), value=value_node):
-            state.env[name] = run.evaluate(frame, state, value_node)
-            return state.env[name]
-        case ast.Lambda():
-            return Function(node, frame.scope)
-        case ast.Yield(value=ast.expr() as inner_node):
-            frame.yielded.append(run.evaluate(frame, state, inner_node))
-        case ast.Starred(value=inner_node) | ast.Await(value=inner_node):
-            return run.evaluate(frame, state, inner_node)
+def _inner(run: Interpreter, frame: Frame, state: State, node: ast.Starred | ast.Await) -> Value:
+    return run.evaluate(frame, state, node.value)
+
+
+def _subscript(run: Interpreter, frame: Frame, state: State, node: ast.Subscript) -> Value:
+    stored = _stored(state, node)
+    base = run.evaluate(frame, state, node.value)
+    key = run.evaluate(frame, state, node.slice) if not isinstance(node.slice, ast.Slice) else UNKNOWN
+    return stored if stored is not None else subscript(run, frame, base, key, node)
+
+
+def _binary(run: Interpreter, frame: Frame, state: State, node: ast.BinOp) -> Value:
+    return remade(operators.binary(run, frame, state, node))
+
+
+def _unary(run: Interpreter, frame: Frame, state: State, node: ast.UnaryOp) -> Value:
+    return remade(operators.unary(run, frame, state, node))
+
+
+def _conditional(run: Interpreter, frame: Frame, state: State, node: ast.IfExp) -> Value:
+    known = conditions.truth(run, frame, state, node.test, run.evaluate(frame, state, node.test))
+    if known is not None:
+        return run.evaluate(frame, state, node.body if known else node.orelse)
+    return choice([run.evaluate(frame, state, node.body), run.evaluate(frame, state, node.orelse)])
+
+
+def _items(run: Interpreter, frame: Frame, state: State, node: ast.Tuple | ast.List | ast.Set) -> Value:
+    return Items(tuple(run.evaluate(frame, state, one) for one in node.elts))
+
+
+def _named(run: Interpreter, frame: Frame, state: State, node: ast.NamedExpr) -> Value:
+    value = state.env[node.target.id] = run.evaluate(frame, state, node.value)
+    return value
+
+
+def _lambda(_run: Interpreter, frame: Frame, _state: State, node: ast.Lambda) -> Value:
+    return Function(node, frame.scope)
+
+
+def _yielded(run: Interpreter, frame: Frame, state: State, node: ast.Yield) -> Value:
+    if node.value is not None:
+        frame.yielded.append(run.evaluate(frame, state, node.value))
     return UNKNOWN
 
 
-def _boolean(run: Interpreter, frame: Frame, state: State, node: ast.BoolOp, values: list[Value]) -> Value:
-    """`a or b`, `a and b`: the first operand that decides, where that is known."""
+def _boolean(run: Interpreter, frame: Frame, state: State, node: ast.BoolOp) -> Value:
+    """`a or b`, `a and b`: a window's end that is one of them, else the first operand that decides."""
+    values = [run.evaluate(frame, state, one) for one in node.values]
+    bounds = [value for value in values if isinstance(value, Boundary)]
+    if bounds:
+        ends = isinstance(node.op, ast.Or) and any(_END.search(text_of(one)) for one in node.values)
+        return replace(bounds[0], at_end=bounds[0].at_end or ends)
     decisive = isinstance(node.op, ast.Or)
     for operand, value in zip(node.values, values, strict=True):
         outcome = conditions.truth(run, frame, state, operand, value)
@@ -139,13 +140,6 @@ def _stored(state: State, node: ast.Subscript) -> Value | None:
         if by_attribute is not None:
             return by_attribute
     return state.env.get(text_of(node))
-
-
-def _same_entries(source: Value) -> Value:
-    """`{key: value.to(device) for key, value in batch.items()}`: the batch again."""
-    if isinstance(source, Many) and isinstance(source.source, Tensor | Table):
-        return source.source
-    return source if isinstance(source, Tensor | Table) else Tensor(TensorKind.BATCH)
 
 
 def _attribute(run: Interpreter, frame: Frame, state: State, node: ast.Attribute) -> Value:
@@ -204,54 +198,28 @@ def _table(run: Interpreter, frame: Frame, state: State, node: ast.Dict) -> Valu
     return Table(tuple(entries.items()), rest)
 
 
-def _comprehension(
-    run: Interpreter, frame: Frame, state: State, node: ast.ListComp | ast.SetComp | ast.GeneratorExp
-) -> Value:
-    inner = _bound_generators(run, frame, state, node.generators)
-    element = run.evaluate(frame, inner, node.elt)
-    if element == Const(-100) or (isinstance(element, Choice) and Const(-100) in element.values):
-        place = run.place(frame, node)
-        element = Tensor(TensorKind.LABELS, ragged=(Step("-100 put into the labels", place.path, place.span),))
-        return element
-    first = node.generators[0].iter
-    source = run.evaluate(frame, inner, first)
-    if isinstance(source, Items) and len(node.generators) == 1 and not node.generators[0].ifs:
-        parts = [_element_for(run, frame, state, node, one) for one in source.values]
-        if all(isinstance(one, Tensor | Unknown) for one in parts):  # a batch, and not a window of them
-            return Items(tuple(parts))
-    if isinstance(source, Many):
-        return Many(algebra.collected(element, source.loop), steps=source.steps, loop=source.loop)
-    return Many(element, source if isinstance(source, Built | Tensor) else None)
-
-
-def _element_for(
-    run: Interpreter,
-    frame: Frame,
-    state: State,
-    node: ast.ListComp | ast.SetComp | ast.GeneratorExp,
-    value: Value,
-) -> Value:
-    """`tuple(part.to(device) for part in batch)`: each part stays where it is."""
-    from ga_lint.facts.assignments import assign
-
-    inner = state.fork()
-    assign(run, frame, inner, node.generators[0].target, value)
-    return run.evaluate(frame, inner, node.elt)
-
-
-def _bound_generators(run: Interpreter, frame: Frame, state: State, generators: list[ast.comprehension]) -> State:
-    from ga_lint.facts.assignments import assign
-
-    inner = state.fork()
-    for generator in generators:
-        source = run.evaluate(frame, inner, generator.iter)
-        assign(run, frame, inner, generator.target, element_of(run, frame, source, generator.target))
-    return inner
-
-
-_COMMON: dict[type[ast.expr], Callable[..., Value]] = {
+_READERS: dict[type[ast.expr], Callable[..., Value]] = {
     ast.Name: _name,
     ast.Attribute: _attribute,
     ast.Constant: _constant,
     ast.Call: calls.evaluate_call,
+    ast.Subscript: _subscript,
+    ast.BinOp: _binary,
+    ast.UnaryOp: _unary,
+    ast.Compare: comparisons.compare,
+    ast.BoolOp: _boolean,
+    ast.IfExp: _conditional,
+    ast.Tuple: _items,
+    ast.List: _items,
+    ast.Set: _items,
+    ast.Dict: _table,
+    ast.ListComp: comprehensions.collected,
+    ast.SetComp: comprehensions.collected,
+    ast.GeneratorExp: comprehensions.collected,
+    ast.DictComp: comprehensions.keyed,
+    ast.NamedExpr: _named,
+    ast.Lambda: _lambda,
+    ast.Yield: _yielded,
+    ast.Starred: _inner,
+    ast.Await: _inner,
 }

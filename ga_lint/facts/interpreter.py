@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Self
 
 from ga_lint.facts import expressions, statements
-from ga_lint.facts.calling import bind
+from ga_lint.facts.calling import bears_loss, bind, environment
 from ga_lint.facts.events import Event, EventKind, Loop
 from ga_lint.facts.handed import handed_back
 from ga_lint.facts.model import Place
@@ -22,16 +22,10 @@ from ga_lint.facts.unpacking import spread
 from ga_lint.facts.values import (
     UNKNOWN,
     Const,
-    Elements,
     Function,
     Instance,
-    Loss,
     Many,
-    Symbol,
-    Tensor,
-    TensorKind,
     Value,
-    alternatives,
     choice,
 )
 from ga_lint.knowledge import Knowledge
@@ -100,7 +94,7 @@ class Interpreter:
         for node in outer:
             inner = Scope(scope.parsed, scope, {}, scope.cls)
             frame = Frame(inner, node, scope.parsed.name_of(node))
-            local = State(self.defaults(Function(node, scope), {}))
+            local = State(environment(self, Function(node, scope), {}, called=False))
             inner.names = local.env
             events = list(self.events)
             simple = [statement for statement in node.body if isinstance(statement, _BINDING)]
@@ -132,7 +126,7 @@ class Interpreter:
             frame.loops, frame.contexts = caller.loops, caller.contexts
             frame.guards = caller.guards + state.guards
             frame.via = caller.via
-        local = State(self.defaults(function, arguments, called=caller is not None))
+        local = State(environment(self, function, arguments, called=caller is not None))
         inner.names = local.env
         self.entered.add(id(node))
         self.running.append(node)
@@ -145,38 +139,6 @@ class Interpreter:
         if frame.yielded:
             return Many(choice(frame.yielded))
         return choice(frame.returned) if frame.returned else Const(None)
-
-    def defaults(self, function: Function, arguments: Mapping[str, Value], *, called: bool = False) -> dict[str, Value]:
-        """The environment that a call starts with: arguments, else defaults, else unknown.
-
-        A default only says what a parameter is where the call was seen; otherwise a number is kept as a hint.
-        """
-        parameters = function.node.args
-        plain = [*parameters.posonlyargs, *parameters.args]
-        values: dict[str, Value] = {}
-        first_default = len(plain) - len(parameters.defaults)
-        for index, parameter in enumerate(plain):
-            if parameter.arg in arguments:
-                values[parameter.arg] = arguments[parameter.arg]
-            elif index >= first_default:
-                default = parameters.defaults[index - first_default]
-                values[parameter.arg] = self._default(parameter.arg, default, function.scope, called)
-            else:
-                values[parameter.arg] = UNKNOWN
-        for parameter, default_node in zip(parameters.kwonlyargs, parameters.kw_defaults, strict=True):
-            known = self._default(parameter.arg, default_node, function.scope, called) if default_node else UNKNOWN
-            values[parameter.arg] = arguments.get(parameter.arg, known)
-        for rest in (parameters.vararg, parameters.kwarg):
-            if rest is not None:
-                values[rest.arg] = arguments.get(rest.arg, UNKNOWN)
-        return values
-
-    def _default(self, name: str, node: ast.expr, scope: Scope, called: bool) -> Value:
-        value = self.module_expression(node, scope)
-        if called or not isinstance(value, Const):
-            return value
-        number = value.value
-        return Symbol(name, float(number)) if isinstance(number, int | float) and number is not True else UNKNOWN
 
     def execute(self, frame: Frame, body: Sequence[ast.stmt], states: list[State]) -> list[State]:
         """Follow statements on every path; the paths that fall off the end."""
@@ -206,7 +168,7 @@ class Interpreter:
         node: ast.Call | None = None,
     ) -> Value:
         """Call a project function, or an object through its `forward` or `__call__`."""
-        if self.only_with_labels and not any(map(_bears_loss, (*positional, *(value for _, value in named)))):
+        if self.only_with_labels and not any(map(bears_loss, (*positional, *(value for _, value in named)))):
             return UNKNOWN
         if isinstance(callee, Instance):
             found = self.names.method(callee.cls, "forward") or self.names.method(callee.cls, "__call__")
@@ -276,11 +238,3 @@ class Interpreter:
     def module_expression(self, node: ast.expr, scope: Scope) -> Value:
         frame = Frame(scope, node, "", running=False)
         return self.evaluate(frame, State({}), node)
-
-
-def _bears_loss(value: Value) -> bool:
-    """Targets, or what became of them."""
-    return any(
-        isinstance(one, Loss | Elements) or (isinstance(one, Tensor) and one.kind is TensorKind.LABELS)
-        for one in alternatives(value)
-    )

@@ -7,21 +7,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Confidence, Step
-from ga_lint.facts.model import HEADS_LOSS, SUPERS_LOSS, Divisor, Level, LossSite, LossTerm, Place, Reduction
+from ga_lint.facts.model import Divisor, Level, LossSite, LossTerm, Place, Reduction
 from ga_lint.facts.values import (
-    COUNT,
-    UNKNOWN,
     Built,
     Choice,
     Const,
     Count,
     Elements,
-    Items,
     Loss,
-    Model,
-    Output,
     Symbol,
-    Table,
     Tensor,
     TensorKind,
     Value,
@@ -82,32 +76,24 @@ def _reduced_as(call: Call, site: LossSite, reduction: Value, row: LossRow, coun
 def _site(
     call: Call, row: LossRow, built: Built | None, labels: Value | None, logits: Value | None, place: Place
 ) -> LossSite:
-    level = {"token": Level.TOKEN, "sample": Level.SAMPLE}.get(row.level, Level.UNKNOWN)
     tensors = [value for value in (labels, logits) if isinstance(value, Tensor)]
-    if row.level == "shape" and any(tensor.shifted or tensor.flat for tensor in tensors):
-        level = Level.TOKEN
-    if any(tensor.per_sample for tensor in tensors):
-        level = Level.SAMPLE
     ignore = built.argument(None, "ignore_index") if built else call.argument(None, "ignore_index")
     target = labels if isinstance(labels, Tensor) else None
     named = target is not None and target.kind is TensorKind.LABELS and target.from_batch
     ragged = target.ragged if target else ()
-    ignore_text = (
-        _ignored_text(ignore, call, built)
-        if ignore is not None
-        else (str(row.ignore_index) if row.ignore_index else None)
-    )
+    if ignore is None:
+        ignore_text = str(row.ignore_index) if row.ignore_index else None
+    else:
+        ignore_text = _ignored_text(ignore, call, built)
     # timid: a network's own number may never occur in what it is given; a tokenizer's padding id does
     given = named or not call.frame.name.endswith("forward") or isinstance(ignore, Symbol)
     if ignore is not None and _is_padding(ignore) and given:
         ragged = (*ragged, Step(f"targets equal to `{ignore_text}` do not count", place.path, place.span))
-    if ignore is not None and level is Level.UNKNOWN:
-        level = Level.TOKEN  # a whole sample is never ignored
     node = call.argument_node(row.labels, "target", "labels", "targets")
     return LossSite(
         row.name,
         Reduction.NONE,
-        level,
+        _level(row, tensors, ignored=ignore is not None),
         place,
         place,
         Confidence.CERTAIN,
@@ -126,6 +112,16 @@ def _site(
         explicit_ignore=ignore is not None,
         targets=target.picked if target else None,
     )
+
+
+def _level(row: LossRow, tensors: list[Tensor], *, ignored: bool) -> Level:
+    """What its elements are: as the knowledge says, else as the shapes of what it is given tell."""
+    if any(tensor.per_sample for tensor in tensors):
+        return Level.SAMPLE
+    if row.level == "shape" and any(tensor.shifted or tensor.flat for tensor in tensors):
+        return Level.TOKEN
+    known = {"token": Level.TOKEN, "sample": Level.SAMPLE}.get(row.level, Level.UNKNOWN)
+    return Level.TOKEN if ignored and known is Level.UNKNOWN else known  # a whole sample is never ignored
 
 
 def _divisor(site: LossSite, row: LossRow) -> Divisor | None:
@@ -186,110 +182,3 @@ def guessed_loss(call: Call, name: str) -> Value:
     ragged = tuple(step for tensor in tensors for step in tensor.ragged)
     site = LossSite(name, Reduction.UNKNOWN, level, place, place, Confidence.POSSIBLE, ragged=ragged)
     return Loss((LossTerm(site),))
-
-
-def _labels_text(source: Tensor | None, passed: bool) -> str:
-    if source is None or not source.origin:
-        return ""
-    return source.origin if passed or source.kind is TensorKind.LABELS else f'{source.origin}["labels"]'
-
-
-def loss_of_super(call: Call, forwarded: bool) -> Value:
-    """What the Trainer's own compute_loss returns: a sum over the count and times the ranks, or a mean without one."""
-    place = call.run.place(call.frame, call.node)
-    site = LossSite(
-        SUPERS_LOSS,
-        Reduction.SUM if forwarded else Reduction.MEAN,
-        Level.UNKNOWN,
-        place,
-        place,
-        Confidence.CERTAIN,
-        counted=forwarded,
-        depth=len(call.frame.loops),
-    )
-    loss = Loss((LossTerm(site),))
-    with_outputs = Items((loss, Output(Model(), loss, loss)))
-    match call.argument(2, "return_outputs"):
-        case Const(value=True):
-            return with_outputs
-        case None | Const():
-            return loss
-        case _:
-            return choice([loss, with_outputs])
-
-
-def loss_of_head(call: Call, level: Level, confidence: Confidence = Confidence.CERTAIN) -> Value:
-    """`loss_function(logits, labels, ...)` of a transformers model: a sum over the count where that is handed on."""
-    place = call.run.place(call.frame, call.node)
-    counted = isinstance(call.argument(None, COUNT), Count)
-    labels = call.argument(1, "labels")
-    site = LossSite(
-        HEADS_LOSS,
-        Reduction.SUM if counted else Reduction.MEAN,
-        level,
-        place,
-        place,
-        confidence,
-        ignore_index="-100",
-        labels=labels.text if isinstance(labels, Tensor) else None,
-        ragged=labels.ragged if isinstance(labels, Tensor) else (),
-        counted=counted,
-        scope=call.frame.name,
-        named_labels=True,
-    )
-    return Loss((LossTerm(site),))
-
-
-def output_of(call: Call, model: Model) -> Value:
-    """What a model returns for a batch: its own loss when it was given labels."""
-    unpacked = next((value for name, value in call.named if name == "**"), None)
-    if isinstance(unpacked, Choice):
-        return choice([_output(call, model, one) for one in unpacked.values])
-    return _output(call, model, unpacked)
-
-
-def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
-    place = call.run.place(call.frame, call.node)
-    labels = call.argument(None, "labels")
-    if isinstance(unpacked, Table):
-        labels = dict(unpacked.entries).get("labels", labels)
-    batch = (unpacked, *call.positional)
-    kinds = (TensorKind.BATCH, TensorKind.LABELS, TensorKind.OTHER)
-    whole = [one for one in batch if isinstance(one, Tensor) and one.kind in kinds]
-    targets = [one for one in whole if one.kind is TensorKind.LABELS]
-    source = labels if isinstance(labels, Tensor) else next(iter((*targets, *whole)), None)
-    count = next((one for _, one in call.named if _holds_count(one)), call.argument(None, COUNT))
-    has_loss = labels is not None or any(name == "**" for name, _ in call.named) or bool(call.positional)
-    if not has_loss:
-        return Output(model, UNKNOWN, UNKNOWN)
-    site = LossSite(
-        f"{text_of(call.node.func)}'s own loss",
-        Reduction.SUM if _holds_count(count) else Reduction.MEAN,
-        # What is padded or masked in the labels is tokens, whatever the network is.
-        Level.TOKEN if model.level is Level.UNKNOWN and source and source.ragged else model.level,
-        place,
-        place,
-        Confidence.LIKELY,
-        labels=source.text if source else None,
-        labels_from=_labels_text(source, labels is not None),
-        labels_remade=source is not None and source.remade,
-        shifted=model.shifts,
-        ragged=source.ragged if source else (),
-        equal=source.equal if source else (),
-        counted=_holds_count(count),
-        scope=call.frame.name,
-        depth=len(call.frame.loops),
-        named_labels=True,
-    )
-    loss = Loss((LossTerm(site),))
-    return Output(model, loss, loss)
-
-
-def _holds_count(value: Value | None) -> bool:
-    """The Trainer's count, or a dictionary of keyword arguments that it is in under another name."""
-    match value:
-        case Count():
-            return True
-        case Table(entries=entries):
-            return any(isinstance(one, Count) and one.is_trainers for _, one in entries)
-    return False

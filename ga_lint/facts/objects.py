@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from ga_lint.facts.calling import bind
+from ga_lint.facts.calling import bind, environment
 from ga_lint.facts.paths import MAX_DEPTH, Frame, State
 from ga_lint.facts.scopes import Scope
 from ga_lint.facts.values import (
@@ -57,7 +57,7 @@ def _initialise(
         return
     inner = Scope(function.scope.parsed, function.scope, {}, function.scope.cls)
     inside = Frame(inner, node, cls.node.name, function.bound, depth=frame.depth + 1)
-    local = State(run.defaults(function, arguments, called=seen))
+    local = State(environment(run, function, arguments, called=seen))
     self_name = node.args.args[0].arg if node.args.args else "self"
     events = list(run.events)
     run.running.append(node)

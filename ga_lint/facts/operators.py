@@ -8,16 +8,13 @@ from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
 from ga_lint.facts import added_terms, algebra, raw_losses
-from ga_lint.facts.elements import is_ignore_index
 from ga_lint.facts.paths import Frame, State
-from ga_lint.facts.remade import as_written, mask_of
 from ga_lint.facts.values import (
     UNKNOWN,
     Boundary,
     Choice,
     Const,
     Count,
-    Counter,
     Elements,
     Items,
     Loss,
@@ -204,49 +201,4 @@ def unary(run: Interpreter, frame: Frame, state: State, node: ast.UnaryOp) -> Va
             return Const(-number)
         case ((ast.USub() | ast.UAdd() | ast.Invert()), _):
             return value
-    return UNKNOWN
-
-
-def _counted_up(node: ast.Compare, operator: ast.cmpop, length: bool, limit: Value) -> Value:
-    """`count == steps`, `len(losses) < steps`: has the window come to its end?"""
-    text = text_of(node.comparators[0])
-    if isinstance(limit, Unknown) and (length or isinstance(operator, ast.Eq)):
-        limit = Symbol(text)
-    negated = isinstance(operator, ast.NotEq | ast.Lt)
-    if not isinstance(limit, Const | Symbol) or (negated and not length):
-        return UNKNOWN
-    return Boundary(limit, negated=negated, written=text)
-
-
-def _leaves_out(node: ast.Compare) -> bool:
-    return len(node.ops) == 1 and isinstance(node.ops[0], ast.NotEq)
-
-
-def compare(run: Interpreter, frame: Frame, state: State, node: ast.Compare) -> Value:
-    left = run.evaluate(frame, state, node.left)
-    right = run.evaluate(frame, state, node.comparators[0])
-    match left, node.ops[0]:
-        case Remainder(steps=steps, written=written), ast.Eq():
-            return Boundary(steps, written=written)
-        case Remainder(steps=steps, written=written), (ast.NotEq() | ast.Gt() | ast.Lt()):
-            return Boundary(steps, negated=True, written=written)
-        case Counter(length=length), ast.Eq() | ast.GtE() | ast.NotEq() | ast.Lt() as operator:
-            return _counted_up(node, operator, length, right)
-        case Count(is_trainers=True), (ast.Is() | ast.IsNot()) as operator if right == Const(None):
-            return Const(isinstance(operator, ast.IsNot))  # given a name: `counted = num_items_in_batch is not None`
-    if isinstance(left, Tensor) and isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.Gt | ast.GtE | ast.Lt):
-        other = as_written(right, node.comparators[0], frame.depth) if _leaves_out(node) else ""
-        return mask_of(left, text_of(node), other)
-    if isinstance(left, Unknown | Symbol) and is_ignore_index(right) and isinstance(node.ops[0], ast.NotEq | ast.Eq):
-        return Tensor(TensorKind.MASK, text_of(node))
-    if isinstance(left, Const) and isinstance(right, Const) and len(node.ops) == 1:
-        match node.ops[0]:
-            case ast.Eq():
-                return Const(left.value == right.value)
-            case ast.NotEq():
-                return Const(left.value != right.value)
-            case ast.Is():
-                return Const(left.value is right.value)
-            case ast.IsNot():
-                return Const(left.value is not right.value)
     return UNKNOWN

@@ -19,6 +19,7 @@ from ga_lint.facts.values import (
     choice,
 )
 from ga_lint.syntax.bindings import imported_names
+from ga_lint.syntax.parsed import FunctionNode
 from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
@@ -36,10 +37,7 @@ def execute_statement(run: Interpreter, frame: Frame, state: State, node: ast.st
         case ast.Expr():
             run.evaluate(frame, state, node.value)
         case ast.Return():
-            value = run.evaluate(frame, state, node.value) if node.value else Const(None)
-            frame.returned.append(value)
-            if frame.depth == 0:  # what a called function returns is its caller's business
-                run.record(EventKind.RETURN, frame, state, node, value, node.value or node)
+            _return(run, frame, state, node)
             return []
         case ast.If():
             return _branch(run, frame, state, node.test, node.body, node.orelse)
@@ -52,11 +50,7 @@ def execute_statement(run: Interpreter, frame: Frame, state: State, node: ast.st
         case ast.Try():
             return _try(run, frame, state, node)
         case ast.Match():
-            run.evaluate(frame, state, node.subject)
-            paths = [state.fork()]
-            for case in node.cases:
-                paths.extend(run.execute(frame, case.body, [state.fork()]))
-            return joined(paths)
+            return _match(run, frame, state, node)
         case ast.Break():
             frame.broken.append(state)
             return []
@@ -65,14 +59,8 @@ def execute_statement(run: Interpreter, frame: Frame, state: State, node: ast.st
             return []
         case ast.Raise():
             return []
-        case ast.FunctionDef() | ast.AsyncFunctionDef():
-            state.env[node.name] = Function(node, frame.scope)
-        case ast.ClassDef():
-            state.env[node.name] = Class(node, frame.scope)
-        case ast.Import() | ast.ImportFrom():
-            for name, imported in imported_names(node):
-                if name != "*":
-                    state.env[name] = run.names.imported(imported, frame.scope)
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() | ast.Import() | ast.ImportFrom():
+            _define(run, frame, state, node)
         case ast.Delete():
             for target in node.targets:
                 state.env.pop(text_of(target), None)
@@ -80,6 +68,36 @@ def execute_statement(run: Interpreter, frame: Frame, state: State, node: ast.st
             run.evaluate(frame, state, node.test)
     frame.scope.names = state.env  # what a function defined here sees
     return [state]
+
+
+def _return(run: Interpreter, frame: Frame, state: State, node: ast.Return) -> None:
+    value = run.evaluate(frame, state, node.value) if node.value else Const(None)
+    frame.returned.append(value)
+    if frame.depth == 0:  # what a called function returns is its caller's business
+        run.record(EventKind.RETURN, frame, state, node, value, node.value or node)
+
+
+def _match(run: Interpreter, frame: Frame, state: State, node: ast.Match) -> list[State]:
+    run.evaluate(frame, state, node.subject)
+    paths = [state.fork()]
+    for case in node.cases:
+        paths.extend(run.execute(frame, case.body, [state.fork()]))
+    return joined(paths)
+
+
+def _define(
+    run: Interpreter, frame: Frame, state: State, node: FunctionNode | ast.ClassDef | ast.Import | ast.ImportFrom
+) -> None:
+    """The names that a definition or an import binds."""
+    match node:
+        case ast.ClassDef():
+            state.env[node.name] = Class(node, frame.scope)
+        case ast.Import() | ast.ImportFrom():
+            for name, imported in imported_names(node):
+                if name != "*":
+                    state.env[name] = run.names.imported(imported, frame.scope)
+        case _:
+            state.env[node.name] = Function(node, frame.scope)
 
 
 def _branch(

@@ -1,4 +1,4 @@
-"""What do the methods of tensors, losses and counts give? Reductions, shapes, look-ups."""
+"""What do the methods of tensors, losses and counts give? Reductions and shapes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
-from ga_lint.facts import algebra, losses, raw_losses
+from ga_lint.facts import algebra, containers, losses, raw_losses
 from ga_lint.facts.elements import entry, is_ignore_index
-from ga_lint.facts.model import SCALAR, Divisor, Level, Reduction
+from ga_lint.facts.model import SCALAR, Divisor, Level, Place, Reduction
 from ga_lint.facts.remade import as_written, change_in_place, mask_of, targets_of
 from ga_lint.facts.values import (
     UNKNOWN,
@@ -29,7 +29,6 @@ from ga_lint.facts.values import (
     TensorKind,
     Unknown,
     Value,
-    choice,
 )
 from ga_lint.syntax.text import text_of
 
@@ -56,17 +55,12 @@ def method(call: Call, receiver: Value) -> Value | None:
     name = call.method
     if isinstance(receiver, Model | Instance) and name in _SAME_OBJECT:
         return receiver
-    if isinstance(receiver, Output):
-        if name == "mean" and call.argument(0, "dim", "axis") == Const(1):  # over the positions of each row
-            return Tensor(TensorKind.OTHER, text_of(call.node), per_sample=True)
-        if name == "mean":
-            return receiver.first
-        if name == "sum":
-            return UNKNOWN
-        if name in _SHAPES:
-            receiver = Tensor(TensorKind.LOGITS, "logits")
     if name == "scale" and call.positional:  # GradScaler undoes it before the step
         return call.positional[0]
+    if isinstance(receiver, Output):
+        if name not in _SHAPES:
+            return _output_method(call, receiver, name)
+        receiver = Tensor(TensorKind.LOGITS, "logits")
     match receiver:
         case Loss():
             return _loss_method(call, receiver, name)
@@ -78,49 +72,21 @@ def method(call: Call, receiver: Value) -> Value | None:
             return receiver if name in _COUNT_STAYS else UNKNOWN
         case Tensor():
             return _tensor_method(call, receiver, name)
-        case Table() if name in ("get", "pop"):
-            return _lookup(call, receiver)
-        case Table() if name in ("items", "values"):
-            inside = choice([value for _, value in receiver.entries] or [receiver.rest])
-            return Many(Items((UNKNOWN, inside)) if name == "items" else inside, receiver)
-        case Many() if name in ("append", "extend"):
-            return Const(None)
-        case Items() if name == "append" and call.positional:
-            call.state.env[call.receiver_text] = _collected(call, call.positional[0])
-            return Const(None)
-        case Many(element=Loss() as loss, loop=loop) if loop and name in ("sum", "mean"):
-            return algebra.averaged(loss, call.receiver_text, call.run.place(call.frame, call.node), name)
+        case Table() | Items() | Many():
+            return containers.method(call, receiver, name)
         case Unknown() | Symbol() if name in ("get", "pop") and call.positional:
-            key = call.positional[0]
-            if isinstance(key, Const) and isinstance(key.value, str):
-                guess = entry(Tensor(TensorKind.OTHER), key.value)
-                return guess if guess.kind is not TensorKind.OTHER else None
-            return None
+            return containers.guessed_entry(call)
         case Unknown() | Symbol():
             return _unknown_method(call, name)
     return None
 
 
-def _collected(call: Call, value: Value) -> Many:
-    """A list with its first element; one that each round of a loop adds to, where no round starts it anew."""
-    loop = call.frame.loops[-1] if call.frame.loops else None
-    if loop is None or call.receiver_text in loop.assigned:
-        return Many(value)
-    return Many(algebra.collected(value, loop.id), loop=loop.id)
-
-
-def _lookup(call: Call, receiver: Value) -> Value:
-    key = call.positional[0] if call.positional else UNKNOWN
-    if isinstance(receiver, Table) and isinstance(key, Const) and isinstance(key.value, str):
-        if call.method == "pop" and call.receiver_text in call.state.env:
-            rest = tuple((name, value) for name, value in receiver.entries if name != key.value)
-            call.state.env[call.receiver_text] = Table(rest, receiver.rest)
-        if key.value in dict(receiver.entries):
-            return receiver.get(key.value)
-        return call.positional[1] if len(call.positional) > 1 else receiver.rest
-    if isinstance(receiver, Tensor) and isinstance(key, Const) and isinstance(key.value, str):
-        return entry(receiver, key.value)
-    return UNKNOWN
+def _output_method(call: Call, output: Output, name: str) -> Value | None:
+    if name == "mean" and call.argument(0, "dim", "axis") == Const(1):  # over the positions of each row
+        return Tensor(TensorKind.OTHER, text_of(call.node), per_sample=True)
+    if name == "mean":
+        return output.first
+    return UNKNOWN if name == "sum" else None
 
 
 def _loss_method(call: Call, loss: Loss, name: str) -> Value:
@@ -188,7 +154,7 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
     text = text_of(call.node)
     place = call.run.place(call.frame, call.node)
     if name in ("get", "pop"):
-        return _lookup(call, tensor)
+        return containers.looked_up(call, tensor)
     if tensor.difference and name in raw_losses.DISTANCES and (name != "pow" or raw_losses.is_even(call.argument(0))):
         return raw_losses.distance(call.run, call.frame, call.node, tensor)
     if name in ("items", "values"):
@@ -207,16 +173,7 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
         other = as_written(call.positional[0], call.node.args[0], call.frame.depth) if leaves_out else ""
         return mask_of(tensor, text, other)
     if name in ("masked_fill", "masked_fill_"):
-        value = call.argument(1, "value")
-        if value is not None and is_ignore_index(value):
-            step = Step(f"positions of `{call.receiver_text}` set to the ignore index", place.path, place.span)
-            result = replace(tensor, kind=TensorKind.LABELS, ragged=(*tensor.ragged, step))
-            if name.endswith("_"):
-                change_in_place(call.state, call.receiver_text, result)
-            return result
-        if name.endswith("_"):
-            change_in_place(call.state, call.receiver_text, tensor)
-        return tensor
+        return _filled(call, tensor, place)
     if name in ("view", "reshape", "flatten"):
         return _flattened(call, tensor)
     if name in ("transpose", "permute", "swapaxes", "mT"):
@@ -232,6 +189,18 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
     if name in ("sum", "mean", "max", "argmax", "item", "tolist", "any", "all"):
         return UNKNOWN
     return tensor
+
+
+def _filled(call: Call, tensor: Tensor, place: Place) -> Tensor:
+    """`labels.masked_fill(mask, -100)`, in place or not."""
+    value = call.argument(1, "value")
+    result = tensor
+    if value is not None and is_ignore_index(value):
+        step = Step(f"positions of `{call.receiver_text}` set to the ignore index", place.path, place.span)
+        result = replace(tensor, kind=TensorKind.LABELS, ragged=(*tensor.ragged, step))
+    if call.method.endswith("_"):
+        change_in_place(call.state, call.receiver_text, result)
+    return result
 
 
 def _flattened(call: Call, tensor: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import ast
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Confidence
-from ga_lint.facts import calls, losses, objects
+from ga_lint.facts import calls, objects, own_losses
 from ga_lint.facts.events import EventKind
 from ga_lint.facts.model import Level
 from ga_lint.facts.values import (
@@ -42,14 +42,14 @@ def by_method(call: Call, receiver: Value) -> Value | None:
         case Super(cls=cls), "forward":
             head = head_above(call.run, cls)
             if head is not None:
-                return losses.output_of(call, Model(Level(call.run.knowledge.head_level(head)), head))
+                return own_losses.output_of(call, Model(Level(call.run.knowledge.head_level(head)), head))
         case Instance(cls=cls), "compute_loss" if is_trainers(call, cls):
-            return losses.loss_of_super(call, isinstance(call.argument(3, COUNT), Count))
+            return own_losses.loss_of_super(call, isinstance(call.argument(3, COUNT), Count))
         case Instance(cls=cls), "loss_function" if is_heads(call, cls):
-            return losses.loss_of_head(call, Level(call.run.knowledge.head_level(cls.node.name) or "unknown"))
+            return own_losses.loss_of_head(call, Level(call.run.knowledge.head_level(cls.node.name) or "unknown"))
         case ((Model() | Symbol()), "loss_function") if _asks_network(call, receiver):
             level = receiver.level if isinstance(receiver, Model) else Level.UNKNOWN
-            return losses.loss_of_head(call, level, Confidence.LIKELY)
+            return own_losses.loss_of_head(call, level, Confidence.LIKELY)
     return None
 
 
@@ -81,7 +81,7 @@ def super_call(call: Call) -> Value:
         return calls.apply(call, callee)
     if method == "training_step":
         return UNKNOWN
-    return losses.loss_of_super(call, forwarded)
+    return own_losses.loss_of_super(call, forwarded)
 
 
 def original_call(call: Call, name: str) -> Value:
@@ -91,7 +91,7 @@ def original_call(call: Call, name: str) -> Value:
     forwarded = isinstance(count, Count) or any(one == "**" for one, _ in call.named)
     text = "compute_loss"
     call.run.record(EventKind.SUPER_CALL, call.frame, call.state, call.node, Const(forwarded), call.node, UNKNOWN, text)
-    return losses.loss_of_super(call, forwarded)
+    return own_losses.loss_of_super(call, forwarded)
 
 
 def head_above(run: Interpreter, cls: Class) -> str | None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from ga_lint.facts.algebra import STEPS_NAME
 from ga_lint.facts.counted_labels import labels_in_batch, local_averages_of, prepared_labels, replaced_labels
-from ga_lint.facts.events import EventKind
+from ga_lint.facts.events import Event, EventKind
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.lineage import METHODS, PREPARES, Lineage, lineage_of
 from ga_lint.facts.model import (
@@ -101,20 +101,14 @@ def _override(
 ) -> Override:
     parsed = cls.scope.parsed
     name = patch.method if patch else method.name
-    bound = patch is None or patch.bound
-    scope = patch.function.scope if patch else run.names.scope_of(cls)
-    function = Function(method, scope, Instance(cls) if bound else None)
-    arguments = _arguments(method, name, bound)
+    function = _function(run, cls, method, patch)
+    arguments = _arguments(method, name, bound=function.bound is not None)
     before = len(run.events)
     events, returns = follow(run, function, arguments)
-    helped = [event for event in run.events[before:] if event.kind is EventKind.BACKWARD and event not in events]
+    helped = [event for event in _backwards(run.events[before:]) if event not in events]
     reads = tuple(run.loss_reads)
-    prepares = name == PREPARES
-    calls = tuple(
-        SuperCall(event.driver_text, event.place, event.value == Const(True))
-        for event in events
-        if event.kind is EventKind.SUPER_CALL
-    )
+    calls = _super_calls(events)
+    replaced = prepared_labels(run, cls) if name == PREPARES else replaced_labels(parsed, method)
     accepting = accepts_count(run, cls) if _may_be_wrong(returns, calls) else None
     return Override(
         cls=cls.node.name,
@@ -133,19 +127,37 @@ def _override(
         loss_reads=reads,
         local_average=any(local_averages_of(parsed)),
         own_step=_has_own_step(run, cls),
-        backwards=tuple(
-            replace(returned_as(event.value_place, event.value), depth=len(event.loops))
-            for event in events
-            if event.kind is EventKind.BACKWARD
-        ),
+        backwards=tuple(map(_handed_over, _backwards(events))),
         backwards_elsewhere=tuple(returned_as(event.value_place, event.value) for event in helped),
-        replaced=tuple(dict.fromkeys(prepared_labels(run, cls) if prepares else replaced_labels(parsed, method))),
+        replaced=tuple(dict.fromkeys(replaced)),
         counts_itself=any(run.names.method(cls, name) for name in ("_get_num_items_in_batch", "get_batch_samples")),
         unguarded=unguarded_uses(run, function, arguments, returns),
         steps_by_itself=_steps_by_itself(method),
         accepted=accepting.answer if accepting else Answer.UNKNOWN,
         models=accepting.steps if accepting else (),
     )
+
+
+def _function(run: Interpreter, cls: Class, method: FunctionNode, patch: Patch | None) -> Function:
+    """The method of an object of its class; a function that is assigned to one object is handed no `self`."""
+    scope = patch.function.scope if patch else run.names.scope_of(cls)
+    return Function(method, scope, Instance(cls) if patch is None or patch.bound else None)
+
+
+def _super_calls(events: Iterable[Event]) -> tuple[SuperCall, ...]:
+    return tuple(
+        SuperCall(event.driver_text, event.place, event.value == Const(True))
+        for event in events
+        if event.kind is EventKind.SUPER_CALL
+    )
+
+
+def _backwards(events: Iterable[Event]) -> list[Event]:
+    return [event for event in events if event.kind is EventKind.BACKWARD]
+
+
+def _handed_over(backward: Event) -> Returned:
+    return replace(returned_as(backward.value_place, backward.value), depth=len(backward.loops))
 
 
 def _may_be_wrong(returns: tuple[Returned, ...], calls: tuple[SuperCall, ...]) -> bool:
@@ -173,7 +185,7 @@ def _without_returns(text: str) -> Iterator[str]:
             yield from re.findall(r"[\w.]+", line)
 
 
-def _arguments(method: FunctionNode, method_name: str, bound: bool) -> dict[str, Value]:
+def _arguments(method: FunctionNode, method_name: str, *, bound: bool) -> dict[str, Value]:
     """What the Trainer passes: a model, a batch, and the window's count by name or in `**kwargs`."""
     names = [argument.arg for argument in (*method.args.posonlyargs, *method.args.args, *method.args.kwonlyargs)]
     names = names if bound else ["self", *names]

@@ -148,20 +148,14 @@ def _window(
     losses: tuple[tuple[LossTerm, ...], ...],
     distributed: Stack | None,
 ) -> Window:
-    stack, library = stack_and_division(run, backward, idiom)
-    if stack is Stack.RAW and distributed is not None:
-        stack = distributed
-    traced, value = steps_of(rounds)
-    text = _written(backward, step, gate) or traced
-    if "deepspeed" in traced and library.answer is not Answer.YES:  # the engine's own number, so the engine divides
-        stack, library = Stack.DEEPSPEED, LibraryDivision(Answer.YES, by="the DeepSpeed engine")
+    stack, library, traced = _stack(run, backward, idiom, rounds, distributed)
     loop = backward.loops[-1]
-    if library.answer is Answer.YES and not text:
+    text, value = _written(backward, step, gate) or traced, steps_of(rounds)[1]
+    if not text and library.answer is Answer.YES:
         text, value = library.steps, library.steps_value
-    if idiom is Idiom.INNER_LOOP and not text:
+    if not text and idiom is Idiom.INNER_LOOP:
         text = next(one.rounds_text for one in backward.loops if one.place == gate)
     gathered = idiom is Idiom.GATE and any(guard.place == gate for guard in backward.guards)
-    calls = [place for place in backward.via if place.path == loop.place.path]
     return Window(
         idiom=idiom,
         stack=stack,
@@ -170,7 +164,7 @@ def _window(
         gate=gate,
         loop=loop.body,
         backward=backward.place,
-        caller=calls[-1] if calls and backward.place.path != loop.place.path else backward.place,
+        caller=_caller(backward),
         handed_over=backward.value_place,
         handed_over_text=backward.value_text,
         optimizer_step=step.place,
@@ -189,6 +183,26 @@ def _window(
         cleared=_cleared(run, backward, step, idiom) if not gathered else None,
         traced_steps=traced,
     )
+
+
+def _caller(backward: Event) -> Place:
+    """Where the loop's file comes to backward: the call of a helper in another file, or backward itself."""
+    path = backward.loops[-1].place.path
+    calls = [place for place in backward.via if place.path == path]
+    return calls[-1] if calls and backward.place.path != path else backward.place
+
+
+def _stack(
+    run: Interpreter, backward: Event, idiom: Idiom, rounds: Value, distributed: Stack | None
+) -> tuple[Stack, LibraryDivision, str]:
+    """Who runs the loop and may divide by itself, and the steps as they were followed to where they are set."""
+    stack, library = stack_and_division(run, backward, idiom)
+    if stack is Stack.RAW and distributed is not None:
+        stack = distributed
+    traced, _ = steps_of(rounds)
+    if "deepspeed" in traced and library.answer is not Answer.YES:  # the engine's own number, so the engine divides
+        stack, library = Stack.DEEPSPEED, LibraryDivision(Answer.YES, by="the DeepSpeed engine")
+    return stack, library, traced
 
 
 def _cleared(run: Interpreter, backward: Event, step: Event, idiom: Idiom) -> Place | None:

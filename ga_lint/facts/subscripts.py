@@ -1,0 +1,160 @@
+"""What does `base[key]` give? A part of a batch, an output or a table; a shift, or only some of the positions."""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ga_lint.diagnostics import Step
+from ga_lint.facts import algebra
+from ga_lint.facts.elements import entry
+from ga_lint.facts.remade import targets_of
+from ga_lint.facts.values import (
+    UNKNOWN,
+    Built,
+    Choice,
+    Const,
+    Elements,
+    Instance,
+    Items,
+    Loss,
+    Many,
+    Output,
+    Symbol,
+    Table,
+    Tensor,
+    TensorKind,
+    Unknown,
+    Value,
+    alternatives,
+    choice,
+)
+from ga_lint.syntax.text import text_of
+
+if TYPE_CHECKING:
+    from ga_lint.facts.interpreter import Interpreter
+    from ga_lint.facts.paths import Frame
+
+
+_IGNORING = re.compile(
+    r"-\s*100|ignore_?(ind|id)|(attention|attn|target|tgt|input|loss|label|token|pad(ding)?)_?mask|pad_?(token_?)?id",
+    re.IGNORECASE,
+)
+
+
+_POSITION = re.compile(r"(^|[._])(pos|position|idx|index)$")  # one of them; `slice_indices` are many
+
+
+def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast.Subscript) -> Value:
+    """`base[key]`."""
+    picked = _picked(run, frame, base, key, node)
+    if picked is not None:
+        return picked
+    match base, key:
+        case Choice(values=values), _:
+            return choice([subscript(run, frame, one, key, node) for one in values])
+        case Output(), Const(value=str() as name):
+            return output_attribute(run, frame, base, name, node)
+        case Built(), Const(value=str() as name) if base.argument(None, name) is not None:
+            return base.argument(None, name) or UNKNOWN
+        case Output(), Const(value=0):
+            read_loss(run, frame, base, node)
+            return base.first
+        case Items(values=values), Const(value=int() as index) if -len(values) <= index < len(values):
+            return values[index]
+        case Table(), Const(value=str() as name):
+            return base.get(name)
+        case Output(), _:
+            return _sliced(Tensor(TensorKind.LOGITS, "logits"), node, key)
+        case Many(element=element), _:
+            return base if isinstance(node.slice, ast.Slice) else element
+        case (Tensor(kind=TensorKind.BATCH | TensorKind.OTHER), Const(value=str() as name)):
+            return entry(base, name)
+        case Tensor(), _:
+            return _sliced(base, node, key)
+        case Elements(), Tensor(kind=TensorKind.MASK):
+            return algebra.masked(base, key, text_of(node.slice), run.place(frame, node), picked=True)
+        case Elements(), _:
+            return base
+        case ((Unknown() | Symbol()), Items()) if _is_one_position(node, key):
+            return Tensor(TensorKind.OTHER, text_of(node), per_sample=True)
+        case ((Unknown() | Symbol() | Built() | Instance()), Const(value=str() as name)):
+            text = f"{base.text}.{name}" if isinstance(base, Symbol) else text_of(node)
+            guess = entry(Tensor(TensorKind.OTHER), name)
+            return guess if guess.kind is not TensorKind.OTHER else Symbol(text)
+        case _:
+            return UNKNOWN
+
+
+def _picked(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast.Subscript) -> Tensor | None:
+    """`targets[targets != -100]`: only the elements that count, as many as there happen to be."""
+    keys = key.values if isinstance(key, Items) else (key,)
+    masks = [one for one in keys if isinstance(one, Tensor) and one.kind is TensorKind.MASK]
+    if not any(_IGNORING.search(mask.text) for mask in masks) or not isinstance(base, Tensor | Unknown | Symbol):
+        return None
+    kept = base if isinstance(base, Tensor) else entry(Tensor(TensorKind.OTHER), text_of(node.value))
+    place = run.place(frame, node)
+    step = Step(f"only positions of `{text_of(node.slice)}` are kept", place.path, place.span)
+    picked = targets_of(masks[0]) if len(masks) == len(keys) == 1 else None
+    return replace(kept, flat=True, ragged=(*kept.ragged, step), remade=True, picked=picked)
+
+
+def read_loss(run: Interpreter, frame: Frame, output: Output, node: ast.expr) -> None:
+    """Keep where a model's own loss is read."""
+    for one in alternatives(output.loss):
+        if isinstance(one, Loss):
+            place = run.place(frame, node)
+            run.loss_reads.extend((term.site.call, place) for term in one.terms)
+
+
+def output_attribute(run: Interpreter, frame: Frame, output: Output, name: str, node: ast.expr) -> Value:
+    """`outputs.loss`, `outputs["logits"]`."""
+    if name == "loss":
+        read_loss(run, frame, output, node)
+        return output.loss
+    if name == "logits":
+        return Tensor(TensorKind.LOGITS, "logits")
+    return UNKNOWN
+
+
+def _is_one_position(node: ast.Subscript, key: Value) -> bool:
+    """`hidden[:, 0]`, `hidden[:, -1, :]`, `hidden[:, position, :]`: one vector for each row."""
+    match node.slice, key:
+        case ast.Tuple(elts=[first, ast.Name() | ast.Attribute() as one, last]), Items(values=[_, position, _]):
+            number = isinstance(position, Const) and isinstance(position.value, int)
+            known = number or (_POSITION.search(text_of(one)) and not isinstance(position, Tensor | Items | Many))
+            return bool(known) and _selects_all([first, last])
+    match node.slice:
+        case ast.Tuple(elts=[ast.Slice(lower=None, upper=None), ast.Constant(value=int()), *_]):
+            return True
+        case ast.Tuple(elts=[ast.Slice(lower=None, upper=None), ast.UnaryOp(operand=ast.Constant(value=int())), *_]):
+            return True
+    return False
+
+
+def _sliced(base: Tensor, node: ast.Subscript, key: Value) -> Tensor:
+    """`labels[..., 1:]` and `logits[:, :-1]` shift; any other index only selects."""
+    if _is_one_position(node, key) and base.kind is not TensorKind.LABELS:
+        return replace(base, per_sample=True)
+    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    for part in parts:
+        if isinstance(part, ast.Slice):
+            lower = isinstance(part.lower, ast.Constant) and part.lower.value == 1 and part.upper is None
+            upper = part.lower is None and part.upper is not None and text_of(part.upper) == "-1"
+            if lower or upper:
+                kind = base.kind if base.kind is not TensorKind.BATCH else TensorKind.OTHER
+                # labels[:, 1:] is what a shift drops; a second cut, or one at the other end, is no shift of theirs
+                whole = _selects_all([one for one in parts if one is not part])  # `labels[i, 1:]` is one row's
+                return replace(base, shifted=True, kind=kind, remade=base.remade or base.shifted or upper or not whole)
+    return base if _selects_all(parts) else replace(base, remade=True)
+
+
+def _selects_all(parts: list[ast.expr]) -> bool:
+    """`labels[:]`, `mask[..., None]`: every element is still there."""
+    return all(
+        (isinstance(part, ast.Constant) and part.value in (None, ...))
+        or (isinstance(part, ast.Slice) and part.lower is part.upper is part.step is None)
+        for part in parts
+    )

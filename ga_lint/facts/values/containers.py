@@ -1,0 +1,48 @@
+"""What holds other values, each of them known or all of them alike?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ga_lint.facts.values.program import UNKNOWN
+
+if TYPE_CHECKING:
+    from ga_lint.facts.values import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Items:
+    """A tuple or list of which each element is known."""
+
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """A list, loader or iterator of which each element is `element`."""
+
+    element: Value
+    source: Value | None = None  # the loader it comes from
+    steps: Value | None = None  # its length, where that is the window's
+    loop: int = 0  # id of the loop that puts one element in each round
+
+
+MAX_FILLED = 1_000  # entries of a table that is still put into
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A dictionary, or an object with attributes, with known entries; `rest` stands for all others."""
+
+    entries: tuple[tuple[str, Value], ...]
+    rest: Value = UNKNOWN
+
+    def get(self, key: str) -> Value:
+        return dict(self.entries).get(key, self.rest)
+
+    def put(self, key: str, value: Value) -> Table:
+        """The table with this entry; one that is filled line by line for ever is forgotten, as each line copies it."""
+        if len(self.entries) >= MAX_FILLED:
+            return Table(((key, value),))
+        return replace(self, entries=tuple({**dict(self.entries), key: value}.items()))

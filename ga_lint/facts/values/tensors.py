@@ -1,0 +1,64 @@
+"""What is known of models, of the batches that they are called with, and of what they return?"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ga_lint.diagnostics import Step
+from ga_lint.facts.model import Counted, Level
+
+if TYPE_CHECKING:
+    from ga_lint.facts.values import Value
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """Something that is called with a batch: a network, wrapped or not."""
+
+    level: Level = Level.UNKNOWN  # of the loss that it computes itself
+    head: str | None = field(default=None, compare=False)  # the class or factory it was made by
+    shifts: bool | None = None  # does its own loss drop the first label? None where that is not known
+    engine: bool = False  # a DeepSpeed engine, which divides by itself
+    inner: Value | None = None  # the project's own network inside it
+    steps: Value | None = None  # what the engine divides by; None where its configuration is not in sight
+
+
+class TensorKind(enum.Enum):
+    """What the elements of a tensor mean."""
+
+    LOGITS = "logits"
+    LABELS = "labels"
+    MASK = "mask"
+    BATCH = "batch"
+    LOG_PROBS = "per-token log-probabilities"
+    OTHER = "tensor"
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor, or a batch of them. `ragged` and `equal` hold what is known of its targets."""
+
+    kind: TensorKind
+    text: str = ""
+    shifted: bool = False
+    flat: bool = False  # (batch, time, ...) was flattened to (batch * time, ...): its elements are tokens
+    from_batch: bool = False  # it stands under a key of its own in the batch
+    per_sample: bool = False  # the time axis is gone: its elements are samples
+    difference: bool = False  # predictions less targets, or one model's less another's: squared, it is a loss
+    ragged: tuple[Step, ...] = ()
+    equal: tuple[Step, ...] = ()
+    origin: str = field(default="", compare=False)  # how the loop that yields the batch would write it
+    leaves_out: str = ""  # of a mask of the batch's own labels: the value that it leaves out, -100
+    remade: bool = False  # its elements are others than the batch's: filled, masked, cut or computed with
+    picked: Counted | None = None  # what a mask kept of the batch's labels, and nothing else is left: all are targets
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a model returned: `.loss` is there when it was called with labels."""
+
+    model: Model
+    loss: Value
+    first: Value  # `outputs[0]`
