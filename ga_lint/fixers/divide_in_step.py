@@ -13,10 +13,10 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.commas import append_argument
-from ga_lint.fixers.counted_means import bind
 from ga_lint.fixers.delegate_loss import delegate_to, whole_conditionals
 from ga_lint.fixers.divide_by_steps import scale_backward
 from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.named_loss import bind
 from ga_lint.fixers.names import names_in
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, parameter_name, receive_count

@@ -14,8 +14,8 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, division_of
-from ga_lint.fixers.counted_means import bind
 from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.named_loss import bind
 from ga_lint.fixers.names import names_in, occurrences
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, parameter_name, parameters

@@ -13,7 +13,8 @@ from ga_lint.facts.model import FileFacts, LocalAverage, LossRole, Override, Tra
 from ga_lint.knowledge import head_drops_count
 from ga_lint.project import Project
 from ga_lint.rules._count_passed import normalised, owes_factor, rank_factor_fix
-from ga_lint.rules._overrides import SUPER, Fix, returned_terms, uses_count
+from ga_lint.rules._overrides import SUPER, returned_terms, uses_count
+from ga_lint.rules._requests import Fix
 
 _HARDLY_ANY = 0.1  # of the heads that an automatic class may build: the model that is loaded is hardly one of those
 _PLAIN = ("transformers.Trainer", "transformers.Seq2SeqTrainer", "trl.SFTTrainer")

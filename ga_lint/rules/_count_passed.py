@@ -14,7 +14,8 @@ from ga_lint.facts.model import HEADS_LOSS, Answer, FactorKind, LossTerm, Overri
 from ga_lint.knowledge.trainer_law import Form, Site, Usage, outcome
 from ga_lint.project import Project
 from ga_lint.rules._delegate import delegate_fix
-from ga_lint.rules._overrides import SUPER, Fix, inside, returned_terms, uneven_terms, uses_count
+from ga_lint.rules._overrides import SUPER, inside, returned_terms, uneven_terms, uses_count
+from ga_lint.rules._requests import Fix
 from ga_lint.source import Span
 
 _ACCEPTED = Usage(Site.OVERRIDE, Form.COUNT)

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.facts.model import Divisor, FactorKind, LossFunction, LossSite, LossTerm
-from ga_lint.rules._overrides import Fix, inside, mean_role, other_targets, uses_count
-from ga_lint.source import Span
+from ga_lint.rules._overrides import inside, mean_role, other_targets, uses_count
+from ga_lint.rules._requests import Fix, Targets
 
 _COEFFICIENTS = (FactorKind.CONSTANT, FactorKind.OTHER)
-Targets = list[tuple[str, Span]]
 
 
 def function_fix(function: LossFunction, terms: Sequence[LossTerm]) -> Fix:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.facts.model import Answer, FileFacts, Level, LightningStep, LossSite, LossTerm
 from ga_lint.project import Project
-from ga_lint.rules._fixes import Options, of_targets
+from ga_lint.rules._counting import of_targets
 from ga_lint.rules._overrides import inside
+from ga_lint.rules._requests import Fix, Options
 
 _SUMMARY = "sum over the targets, and divide by the window's count before the optimizer steps"
 
 
-def lightning_fix(facts: FileFacts, step: LightningStep, project: Project) -> tuple[FixRequest | None, str | None]:
+def lightning_fix(facts: FileFacts, step: LightningStep, project: Project) -> Fix:
     """A request for the count in `training_step` and the hook that divides by it."""
     terms = [returned.terms or () for returned in step.returns]
     refusal = _refusal(step, terms)

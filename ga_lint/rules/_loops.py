@@ -180,3 +180,7 @@ def confidence(loss: Loss, *others: Confidence) -> Confidence:
 def rank_confidence(window: Window) -> Confidence:
     """How sure it is that several ranks run this: a wrapper says so, accelerate and Fabric only allow it."""
     return Confidence.CERTAIN if window.stack in (Stack.DDP, Stack.FSDP) else Confidence.LIKELY
+
+
+def in_loop(place: Place, window: Window) -> bool:
+    return place.path == window.loop.path and window.loop.span.contains(place.span)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ga_lint.diagnostics import FixRequest, Step
+from ga_lint.diagnostics import Step
 from ga_lint.facts.model import (
     SUPERS_LOSS,
     Answer,
@@ -24,7 +24,6 @@ from ga_lint.facts.model import (
 from ga_lint.source import Span
 
 COUNT = "num_items_in_batch"
-Fix = tuple[FixRequest | None, str | None]  # the rewrite, or the reason why there is none
 SUPER = SUPERS_LOSS
 _OF_LABELS = re.compile(r"label|target|tgt|-\s*100", re.IGNORECASE)
 _IGNORED = re.compile(r"-100|\w*ignore\w*", re.IGNORECASE)  # a name of the file's own says so too

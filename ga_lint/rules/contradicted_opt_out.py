@@ -10,7 +10,8 @@ from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._count_passed import accept_fix
 from ga_lint.rules._effects import effect_of
-from ga_lint.rules._overrides import SUPER, Fix, returned_terms, says
+from ga_lint.rules._overrides import SUPER, returned_terms, says
+from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 
 _FLAGS = (

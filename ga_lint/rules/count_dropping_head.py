@@ -11,7 +11,7 @@ from ga_lint.knowledge.model import HeadRange
 from ga_lint.knowledge.trainer_law import Form, Site, Usage, outcome
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
-from ga_lint.rules._overrides import Fix
+from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 
 _AS_IT_IS = Usage(Site.MODEL, Form.MEAN, ranks=True)

@@ -9,6 +9,7 @@ from ga_lint.facts.model import LOOP_WORDS, Answer, Factor, FileFacts, Level, Pl
 from ga_lint.project import Project
 from ga_lint.rules._fixes import window_fix
 from ga_lint.rules._loops import Loss, confidence, is_plain, losses, steps_text, trace
+from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 
 
@@ -32,7 +33,7 @@ def division_after_backward(facts: FileFacts, project: Project) -> Iterator[Find
         yield _finding(loss, late, facts.raggedness_of(loss.term.site))
 
 
-def _fix(loss: Loss, late: Factor, ragged: Raggedness) -> tuple[FixRequest | None, str | None]:
+def _fix(loss: Loss, late: Factor, ragged: Raggedness) -> Fix:
     """The share of the window where the counts differ; otherwise the division, before backward."""
     window = loss.window
     if ragged.answer is Answer.YES and loss.term.site.level is Level.TOKEN:

@@ -8,7 +8,7 @@ from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severit
 from ga_lint.facts.model import LOCAL_AVERAGE, FileFacts, Place
 from ga_lint.project import Project
 from ga_lint.rules._average_fixes import average_fix
-from ga_lint.rules._overrides import Fix
+from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 
 

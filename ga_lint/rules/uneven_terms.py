@@ -20,7 +20,8 @@ from ga_lint.facts.model import (
 from ga_lint.project import Project
 from ga_lint.rules._effects import steps_of, too_large
 from ga_lint.rules._override_fixes import uneven_fix
-from ga_lint.rules._overrides import Fix, trusts_count, uneven_terms
+from ga_lint.rules._overrides import trusts_count, uneven_terms
+from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 
 

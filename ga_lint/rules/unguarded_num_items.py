@@ -20,7 +20,8 @@ from ga_lint.facts.model import (
     Place,
 )
 from ga_lint.project import Project
-from ga_lint.rules._overrides import COUNT, Fix, inside, returned_terms, says
+from ga_lint.rules._overrides import COUNT, inside, returned_terms, says
+from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 
 

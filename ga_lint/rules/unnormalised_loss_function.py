@@ -19,7 +19,8 @@ from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
 from ga_lint.rules._function_fixes import function_fix
-from ga_lint.rules._overrides import Fix, even_terms, is_plain_mean
+from ga_lint.rules._overrides import even_terms, is_plain_mean
+from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 
 _CRASH = Effect(EffectKind.TYPE_ERROR, "training stops with TypeError: unexpected keyword 'num_items_in_batch'")

@@ -10,7 +10,6 @@ from torch import nn
 
 from ga_lint.verify.worker import data, lightning
 from ga_lint.verify.worker.engines import Accelerate, Engine, Fabric
-from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.feeds import Feed, size_named
 from ga_lint.verify.worker.guesses import LIMITS, NEVER, AnyShapeLoss, drop_in, guess, reductions_of
 from ga_lint.verify.worker.layout import ONE_TENSOR
@@ -23,6 +22,7 @@ from ga_lint.verify.worker.sources import last
 from ga_lint.verify.worker.stack import Capture, Endless, Loader, Optimizer, Progress, Scaler, Scheduler, trange
 from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Quiet, Recorder
 from ga_lint.verify.worker.steps import ACCUMULATION
+from ga_lint.verify.worker.subjects import Context
 from ga_lint.verify.worker.tokens import Tokenizer
 
 _CONTEXT = re.compile(r"^(autocast|amp_ctx|ctx|context|type_ctx|\w*_ctx|\w*autocast\w*|\w*_context|ctx_\w+)$", re.I)

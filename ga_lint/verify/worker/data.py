@@ -194,6 +194,10 @@ def derived(batch: Batch, key: object) -> torch.Tensor | None:
         base = batch if pair["kept"] else variant(batch, 1)
         return derived(base, _PAIR.sub(lambda m: "_" if m.start() and m.end() < len(key) else "", key) or "ids")
     meaning = next((meaning for pattern, meaning in _DERIVED if re.search(pattern, key, re.I)), "")
+    return _meant(batch, meaning)
+
+
+def _meant(batch: Batch, meaning: str) -> torch.Tensor | None:
     ids: torch.Tensor = batch["input_ids"]
     labels: torch.Tensor = batch.get("labels", ids)
     mask: torch.Tensor = batch["attention_mask"]

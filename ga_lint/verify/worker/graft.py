@@ -10,7 +10,8 @@ from typing import Any
 from transformers import Trainer
 
 from ga_lint.verify.worker.guesses import guess
-from ga_lint.verify.worker.namespace import Loader, Namespace
+from ga_lint.verify.worker.loader import Loader
+from ga_lint.verify.worker.namespace import Namespace
 from ga_lint.verify.worker.reached import ENTRIES, reached
 from ga_lint.verify.worker.signatures import LACKS_COUNT
 from ga_lint.verify.worker.sources import (
