@@ -51,7 +51,7 @@ def run(arguments: Arguments) -> int:
         notes = []
     else:
         notes = write_outputs(report, arguments)
-    more, told = known.settle(report)
+    more, told = known.settle()
     return end(report, arguments, [*notes, *told, *_notes(report, arguments)]) or more
 
 

@@ -82,7 +82,7 @@ def replace_division(edits: Edits, division: Division, factor: str | None) -> No
     if factor is None and isinstance(outer, cst.Arg | cst.Assign | cst.Return):
         left = left.with_changes(lpar=[], rpar=[])
     text = edits.tree.code(left) if factor is None else f"{factor_text(edits.tree, left)} * {factor}"
-    kept = whole.lpar and not (factor is None and _needs_no_parentheses(left, outer))
+    kept = whole.lpar and not (factor is None and _needs_no_parentheses(left))
     edits.replace(whole, f"({text})" if kept or (factor is not None and _binds_tighter(outer, whole)) else text)
 
 
@@ -97,7 +97,7 @@ def _is_noop(tree: Tree, division: Division) -> bool:
     )
 
 
-def _needs_no_parentheses(kept: cst.BaseExpression, outer: cst.CSTNode | None) -> bool:
+def _needs_no_parentheses(kept: cst.BaseExpression) -> bool:
     return bool(kept.lpar) or isinstance(kept, cst.Name | cst.Attribute | cst.Call | cst.Subscript)
 
 

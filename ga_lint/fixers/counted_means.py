@@ -84,7 +84,7 @@ class Plan:
         if selected_losses(mean) is not None:
             self._sum_instead(mean, line, loss, tail)
             return
-        if _is_mean(tree, mean):
+        if _is_mean(mean):
             row = tree.span_of(mean).start.row
             raise FixNotApplicable(f"the mean on line {row} is over all positions, those that are no targets too")
         division = division_of(mean)
@@ -94,7 +94,7 @@ class Plan:
 
     def divide_picked(self, mean: cst.Call) -> None:
         """`losses.mean()`, `torch.mean(losses)`, of losses that a mask has picked before."""
-        if not _is_mean(self.edits.tree, mean):
+        if not _is_mean(mean):
             raise FixNotApplicable("the mean is written in a form that is not known here")
         line, loss, tail = self._bind(mean)
         self._sum_instead(mean, line, loss, tail)
@@ -128,7 +128,7 @@ class Plan:
         self.edits.insert_after(line, f"if {COUNT} is not None:\n{note}{share}{tail}")
 
     def _bind(self, value: cst.BaseExpression) -> tuple[cst.SimpleStatementLine, str, str]:
-        return self._bound(*bind(self.edits, self.function, value))
+        return self._bound(*bind(self.edits, value))
 
     def _bound(self, line: cst.SimpleStatementLine, loss: str, tail: str) -> tuple[cst.SimpleStatementLine, str, str]:
         """Remember from where on the name is a divided loss: in several branches, from the first of them on."""
@@ -183,7 +183,7 @@ def selected_losses(mean: cst.BaseExpression) -> cst.Subscript | None:
             return None
 
 
-def _is_mean(tree: Tree, node: cst.CSTNode) -> bool:
+def _is_mean(node: cst.CSTNode) -> bool:
     """`x.mean()`, `torch.mean(x)`, over everything."""
     match node:
         case cst.Call(func=cst.Attribute(value=cst.Name(value="torch"), attr=cst.Name(value="mean")), args=[cst.Arg()]):

@@ -10,9 +10,7 @@ from ga_lint.fixers.names import fresh_name
 from ga_lint.fixers.tree import Tree
 
 
-def bind(
-    edits: Edits, function: cst.FunctionDef, value: cst.BaseExpression
-) -> tuple[cst.SimpleStatementLine, str, str]:
+def bind(edits: Edits, value: cst.BaseExpression) -> tuple[cst.SimpleStatementLine, str, str]:
     """The line that gives the loss a name, the name, and what is to follow. A loss returned at once is named first."""
     tree = edits.tree
     line = tree.statement_of(value)

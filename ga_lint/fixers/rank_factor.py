@@ -60,7 +60,7 @@ def _multiply_handed(edits: Edits, call: cst.Call) -> None:
     _refuse_other_counts(tree, function)
     if COUNT not in {param.name.value for param in parameters(function)}:
         raise FixNotApplicable("the count is no parameter, so when the helper divides by it is not known")
-    line, loss, tail = bind(edits, function, call)
+    line, loss, tail = bind(edits, call)
     factor = _block(parameter_name(function, 0), loss, f"{COUNT} is not None and ")
     edits.insert_after(line, f"{factor}{tail}")
 

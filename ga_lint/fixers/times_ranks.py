@@ -25,7 +25,7 @@ def times_ranks(target: Target, edits: Edits) -> None:
     assert isinstance(loop, cst.For | cst.While)
     backward = tree.find(target.span("backward"), cst.Call)
     terms = Summands(tree, loop)
-    summands = terms.of(loss_of(tree, backward), tree.span_of(tree.statement_of(backward)).start)
+    summands = terms.of(loss_of(backward), tree.span_of(tree.statement_of(backward)).start)
     if len(summands) > 1:
         terms.refuse(summands[0].node)
     ranks = target.option("ranks")

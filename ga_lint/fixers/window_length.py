@@ -85,7 +85,7 @@ def _length(tree: Tree, header: Header, reader: Reader) -> str:
             if not isinstance(node, ast.Name) or text in seen:
                 continue
             seen.add(text)
-            for value, where in assignments_of(tree, reader.scope(), text):
+            for value, where in assignments_of(reader.scope(), text):
                 if header.loop in tree.around(where):
                     todo.append(reader.expression(value))
                 elif tree.code(value) in lengths:
@@ -98,7 +98,7 @@ def _length(tree: Tree, header: Header, reader: Reader) -> str:
 
 def _is_loader(tree: Tree, reader: Reader, name: str) -> bool:
     """Is it a DataLoader that is built in sight, of no stream?"""
-    values = [value for value, _ in assignments_of(tree, reader.scope(), name)]
+    values = [value for value, _ in assignments_of(reader.scope(), name)]
     built = [value for value in values if isinstance(value, cst.Call) and dotted(value.func) is not None]
     loaders = [call for call in built if (dotted(call.func) or "").rpartition(".")[2] == "DataLoader"]
     return bool(values) and len(loaders) == len(values) and "Iterable" not in tree.source.text

@@ -129,7 +129,7 @@ def _sum(target: Target, header: Header, division: Division | None) -> Sum | Non
 
 def _handed_over(target: Target) -> tuple[cst.CSTNode, cst.BaseExpression]:
     backward = target.tree.find(target.span("backward"), cst.Call)
-    return backward, loss_of(target.tree, backward)
+    return backward, loss_of(backward)
 
 
 def _division(target: Target, header: Header) -> Division | None:

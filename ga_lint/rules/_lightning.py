@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ga_lint.diagnostics import FixRequest, FixTier
-from ga_lint.facts.model import Answer, FileFacts, Level, LightningStep, LossSite, LossTerm
+from ga_lint.facts.model import Answer, Level, LightningStep, LossSite, LossTerm
 from ga_lint.project import Project
 from ga_lint.rules._counting import of_targets
 from ga_lint.rules._overrides import inside
@@ -12,7 +12,7 @@ from ga_lint.rules._requests import Fix, Options
 _SUMMARY = "sum over the targets, and divide by the window's count before the optimizer steps"
 
 
-def lightning_fix(facts: FileFacts, step: LightningStep, project: Project) -> Fix:
+def lightning_fix(step: LightningStep, project: Project) -> Fix:
     """A request for the count in `training_step` and the hook that divides by it."""
     terms = [returned.terms or () for returned in step.returns]
     refusal = _refusal(step, terms)
@@ -25,9 +25,9 @@ def lightning_fix(facts: FileFacts, step: LightningStep, project: Project) -> Fi
         return None, counting
     by_hand = site.masked or bool(site.averaged_over)
     own = site.callee.endswith("own loss")
+    places = dict.fromkeys(returned.place for returned in step.returns)
     targets = [("method", step.function.span)]
-    for place in dict.fromkeys(returned.place for returned in step.returns):
-        targets.append(("wrapped" if place in step.wrapped else "returned", place.span))
+    targets += [("wrapped" if place in step.wrapped else "returned", place.span) for place in places]
     if inside(site.call, step.function) and not by_hand:
         targets.append(("call", site.call.span))
         if site.call == site.reduced and not term.factors and not own:

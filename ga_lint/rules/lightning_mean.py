@@ -36,7 +36,7 @@ def lightning_mean(facts: FileFacts, project: Project) -> Iterator[Finding]:
                 if place not in best or min(links) > best[place].confidence:
                     reduced = Step("reduced to a mean here", term.site.reduced.path, term.site.reduced.span)
                     found = _finding(step, returned, place, min(links), (reduced, *ragged.evidence))
-                    fix, refusal = lightning_fix(facts, step, project)
+                    fix, refusal = lightning_fix(step, project)
                     best[place] = replace(found, fix=fix, fix_refusal=refusal)
     yield from best.values()
 

@@ -58,7 +58,7 @@ def _wrap_statement(tree: ast.Module, chance: random.Random) -> None:
 
 def _function(name: str, body: list[ast.stmt]) -> ast.stmt:
     function = ast.parse(f"def {name}(): ...").body[0]  # its fields differ between releases of Python
-    cast(ast.FunctionDef, function).body = body
+    cast("ast.FunctionDef", function).body = body
     return function
 
 

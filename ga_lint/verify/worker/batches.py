@@ -20,7 +20,8 @@ from ga_lint.verify.worker.subjects import Context
 
 # Whether the Trainer counts, and so whether it divides, hangs on the batch's labels; contrastive losses have none.
 _TALKS_OF_LABELS = re.compile(
-    r"label|vocab|input_ids|causal|language.?model|-100|logits|\bSFT|fine.?tun|\bLLM|instruct|ForSequence", re.I
+    r"label|vocab|input_ids|causal|language.?model|-100|logits|\bSFT|fine.?tun|\bLLM|instruct|ForSequence",
+    re.IGNORECASE,
 )
 _WITHOUT_LABELS = re.compile(r"Embed|Retriev|Rerank|BiEncoder|Biencoder|Contrast|SimCSE|Reward|DPO|KTO|PPO|GRPO|ORPO")
 _GIVES = {

@@ -27,8 +27,8 @@ WINDOWS = 2
 _COUNT = re.compile(r"^(num_items_in_batch|num_items|n_items|num_tokens)$")
 _SHIFTS = re.compile(r"\[\s*(?:\.\.\.|:)\s*,\s*1\s*:|shift")
 _OUTPUTS = re.compile(r"^(outputs?|model_outputs?|out)$")
-_LOGITS = re.compile(r"logit|^(preds?|predictions|x|input|y_pred|source|scores)$", re.I)
-_LABELS = re.compile(r"label|target|^(y|gold|tgt|y_true)$", re.I)
+_LOGITS = re.compile(r"logit|^(preds?|predictions|x|input|y_pred|source|scores)$", re.IGNORECASE)
+_LABELS = re.compile(r"label|target|^(y|gold|tgt|y_true)$", re.IGNORECASE)
 _WRONG_SHAPE = (RuntimeError, ValueError, IndexError, AssertionError, TypeError, AttributeError)
 
 

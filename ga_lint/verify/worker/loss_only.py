@@ -36,7 +36,7 @@ WINDOWS = 3
 _CORRECTS = re.compile(
     r"num_items|\w*tokens?_?(count|total|sum|num)|(num|n|total|count|valid|global)\w*_tokens|\.grad\b|reduction\s*=\s*.sum|"
     r"\.(all_)?reduce\(|gather",
-    re.I,
+    re.IGNORECASE,
 )
 _STEPS_CALLS = ("step", "zero_grad", "backward", "manual_backward", "unscale_", "update")
 
@@ -65,7 +65,7 @@ class LossOnlySubject:
             raise NotVerifiable(f"needs the loop: {reading.equal}")
         context.recorder.assume(f"loss only: the loop around it was not run ({why})")
 
-    def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
+    def pair(self, ragged: bool, setting: str, _ranks: int = 1) -> Pair:
         rows = data.rows(ragged, self.context.job.seed)[: WINDOWS * STEPS]
         groups = [rows[start : start + STEPS] for start in range(0, len(rows), STEPS)]
         cut = self._run([[row] for row in rows], STEPS)

@@ -184,10 +184,10 @@ class Namespace(dict[str, object]):
 
     def imported_module(self, source: str, level: int, guess: Guess | None = None) -> object:
         """A module that may be imported, a slice of one of the repository's own files, or a stand-in."""
-        if not level and source.split(".")[0] in ALLOWED:
+        if not level and source.split(".", maxsplit=1)[0] in ALLOWED:
             with contextlib.suppress(Exception):
                 return importlib.import_module(source)
-        if source.split(".")[0] == "os" and not level:
+        if source.split(".", maxsplit=1)[0] == "os" and not level:
             return posixpath if source == "os.path" else Os(self.loader.recorder)
         path = module_file(self.module.path, self.loader.root, source, level)
         space = self.loader.file(path) if path is not None else None

@@ -10,9 +10,11 @@ from ga_lint.verify.worker.sources import dotted, last
 
 STEPS_NAME = "__ga_steps__"
 ACCUMULATION = re.compile(
-    r"accum|^gas$|micro_?steps|num_micro|update_freq|acc_?steps|acc_?iter|grad_acc|gradient_acc", re.I
+    r"accum|^gas$|micro_?steps|num_micro|update_freq|acc_?steps|acc_?iter|grad_acc|gradient_acc", re.IGNORECASE
 )
-_OTHER_PERIODS = re.compile(r"log|save|eval|print|report|epoch|valid|disp|world|tokens?$|count|total|warm", re.I)
+_OTHER_PERIODS = re.compile(
+    r"log|save|eval|print|report|epoch|valid|disp|world|tokens?$|count|total|warm", re.IGNORECASE
+)
 
 
 def steps_expressions(nodes: Sequence[ast.AST], loop: ast.AST) -> list[ast.expr]:

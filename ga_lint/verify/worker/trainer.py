@@ -192,7 +192,7 @@ class _Recording(torch.optim.SGD):
         super().__init__(model.parameters(), lr=0.0)
         self._model, self._windows = model, windows
 
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # noqa: ARG002 - as optimizers have it
         self._windows.append(snapshot(self._model))
         if len(self._windows) == WINDOWS:
             raise Finished
