@@ -15,7 +15,7 @@ def counting_of(site: LossSite) -> Options | str:
         return "some targets are masked, cut off or replaced in the loop, after they would be counted"
     if not site.labels_from:
         return "where the targets come from could not be followed to the loop's head"
-    if site.shifted is None and site.callee.endswith("own loss"):
+    if site.shifted is None and site.is_models_own:
         return "whether the model's own loss shifts its labels is not known"
     if site.explicit_ignore and site.ignore_index is None:
         return "which targets the loss ignores is not written down where the loop could read it"
@@ -29,7 +29,7 @@ def counting_written_out(loss: Loss, targets: Targets) -> Options | str:
     """The same; targets that are made in the loop are written out as the loss call is handed them."""
     site = loss.term.site
     counting = counting_of(site)
-    plain = not (site.masked or site.averaged_over or site.callee.endswith("own loss"))
+    plain = not (site.masked or site.averaged_over or site.is_models_own)
     if not isinstance(counting, str) or not site.labels_remade or not plain or not site.labels:
         return counting
     if not in_loop(site.call, loss.window) or (site.explicit_ignore and site.ignore_index is None):

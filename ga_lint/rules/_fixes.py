@@ -195,4 +195,4 @@ def _gathered(loss: Loss, division: Place | None, counting: Options) -> Fix:
 
 
 def _is_cross_entropy(site: LossSite) -> bool:
-    return site.call == site.reduced and not site.callee.endswith("own loss")
+    return site.call == site.reduced and not site.is_models_own

@@ -24,7 +24,7 @@ def lightning_fix(step: LightningStep, project: Project) -> Fix:
     if isinstance(counting, str):
         return None, counting
     by_hand = site.masked or bool(site.averaged_over)
-    own = site.callee.endswith("own loss")
+    own = site.is_models_own
     places = dict.fromkeys(returned.place for returned in step.returns)
     targets = [("method", step.function.span)]
     targets += [("wrapped" if place in step.wrapped else "returned", place.span) for place in places]
@@ -66,7 +66,7 @@ def _counting(step: LightningStep, site: LossSite) -> Options | str:
     """How the targets of one batch are counted where `training_step` returns."""
     if site.masked or site.averaged_over:
         return of_targets(site)
-    own = site.callee.endswith("own loss")
+    own = site.is_models_own
     if own and site.shifted is None:
         return "whether the model's own loss shifts its labels is not known"
     if not own and site.ignore_index is None:

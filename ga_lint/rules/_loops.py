@@ -159,7 +159,7 @@ def trace(loss: Loss, evidence: tuple[Step, ...] = ()) -> tuple[Step, ...]:
 
 def _reduction_text(loss: Loss) -> str:
     site = loss.term.site
-    if site.callee.endswith("own loss"):
+    if site.is_models_own:
         return f"{site.callee} is a mean over this micro-batch's targets"
     if site.reduction is Reduction.SUM:
         return "reduced to a sum here"

@@ -20,7 +20,6 @@ from ga_lint.rules._overrides import (
     is_undivided,
     plain_mean,
     returned_terms,
-    uses_count,
 )
 from ga_lint.rules._requests import Fix, Targets
 
@@ -116,9 +115,9 @@ def _own_fix(override: Override, terms: list[LossTerm]) -> Fix:
         return FixRequest("opt-out", FixTier.UNSAFE, summary, (("method", override.function.span),)), None
     if not terms:
         return None, "the loss that it returns could not be followed"
-    if all(term.site.callee.endswith("own loss") for term in terms):
+    if all(term.site.is_models_own for term in terms):
         return delegate_fix(override, terms)
-    if any(term.site.callee.endswith("own loss") for term in terms):
+    if any(term.site.is_models_own for term in terms):
         return None, SEVERAL
     factors = [factor for term in terms for factor in term.factors]
     if any(factor.kind not in _COEFFICIENTS or factor.power < 0 for factor in factors):
@@ -135,7 +134,7 @@ def uneven_fix(override: Override, term: LossTerm, beside: Sequence[LossTerm], p
         request, refusal = count_fix(override, [term])
         options = (("alone", "yes"),)
         return request and replace(request, options=(*request.options, *options)), refusal
-    counted = [_counted_at(one) for one in beside if uses_count(one)]
+    counted = [_counted_at(one) for one in beside if one.uses_count]
     if not all(inside(place, override.function) for place in counted):
         return None, "the term that is divided by the count is divided in a helper"
     if any(one.site.level is Level.TOKEN and is_plain_mean(one) for one in beside):
@@ -147,7 +146,7 @@ def uneven_fix(override: Override, term: LossTerm, beside: Sequence[LossTerm], p
 
 def _counted_at(term: LossTerm) -> Place:
     """Where the term becomes one that the count divides."""
-    division = next((factor for factor in term.factors_of(FactorKind.GLOBAL_COUNT) if factor.power < 0), None)
+    division = term.count_division
     return term.site.call if division is None else division.place
 
 
@@ -158,7 +157,7 @@ def step_fix(override: Override, value: Place, term: LossTerm | None, project: P
     if _runs_elsewhere(override):
         return None, "another backward runs in a function that it calls, and needs a division of its own"
     targets: Targets = [("value", value.span)]
-    counts = term is not None and (term.site.callee == SUPER or term.site.callee.endswith("own loss"))
+    counts = term is not None and (term.site.callee == SUPER or term.site.is_models_own)
     depth = next((one.depth for one in override.backwards if one.place == value), 0)
     if term is not None and counts and term.site.depth > depth:
         return None, GATHERED
@@ -167,7 +166,7 @@ def step_fix(override: Override, value: Place, term: LossTerm | None, project: P
     if term is not None and term.site.callee == SUPER and inside(term.site.call, override.function):
         targets.append(("call", term.site.call.span))
         summary = "hand the count to compute_loss, and divide where there is none"
-    elif term is not None and term.site.callee.endswith("own loss"):
+    elif term is not None and term.site.is_models_own:
         delegation, refusal = delegate_fix(override, [term])
         if delegation is None:
             return None, refusal

@@ -75,17 +75,12 @@ def is_undivided(override: Override, backward: Returned) -> bool:
     return plain_mean(backward) is not None or unknown
 
 
-def uses_count(term: LossTerm) -> bool:
-    """A sum that the window's count divides, here or in the callee."""
-    return term.site.counted or term.power_of(FactorKind.GLOBAL_COUNT) < 0
-
-
 def uneven_terms(followed: Override | LossFunction | ModelForward) -> Iterator[tuple[Returned, LossTerm]]:
     """The plain means that are added to a term which does use the count, each once."""
     seen: set[LossTerm] = set()
     for returned in followed.returns:
         for terms in returned.sums:
-            if any(map(uses_count, terms)):
+            if any(term.uses_count for term in terms):
                 for term in terms:
                     if is_plain_mean(term) and term not in seen:
                         seen.add(term)
@@ -117,7 +112,7 @@ def dropped_calls(override: Override) -> list[SuperCall]:
 def origin(override: Override, returned: Returned, term: LossTerm) -> Place:
     """Where to point: the reduction where it stands in the override itself, else the return."""
     here = term.site.reduced
-    in_model = term.site.callee.endswith("own loss")
+    in_model = term.site.is_models_own
     return returned.place if in_model or not inside(here, override.function) else here
 
 

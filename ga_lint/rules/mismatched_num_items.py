@@ -48,7 +48,7 @@ def mismatched_num_items(facts: FileFacts, project: Project) -> Iterator[Finding
     for one in followed:
         reported: set[Place] = set()
         for returned, term in returned_terms(one):
-            division = next((f for f in term.factors_of(FactorKind.GLOBAL_COUNT) if f.power < 0), None)
+            division = term.count_division
             why = _mismatch(term) if division is not None else None
             if division is None or why is None or division.place in reported:
                 continue
@@ -61,7 +61,7 @@ def _mismatch(term: LossTerm) -> tuple[str, Confidence] | None:
     site = term.site
     if site.level is Level.SAMPLE and not site.per_row:
         return None  # one target for each sample: rows are what the Trainer counts
-    tokens = site.level is Level.TOKEN and (site.shifted or site.ragged or site.callee.endswith("own loss"))
+    tokens = site.level is Level.TOKEN and (site.shifted or site.ragged or site.is_models_own)
     known = Confidence.LIKELY if tokens else Confidence.POSSIBLE
     if site.reduction is Reduction.SUM and _POSITIONS.search(site.rescaled_by):
         return f"`{site.rescaled_by}` also counts positions that are no targets", known

@@ -46,7 +46,7 @@ def misplaced_rank_factor(facts: FileFacts, project: Project) -> Iterator[Findin
 
 def _rank_factor(term: LossTerm) -> Factor | None:
     """The multiplication by the number of ranks of a loss that the count divides."""
-    counted = term.site.counted or term.power_of(FactorKind.GLOBAL_COUNT) < 0
+    counted = term.uses_count
     if not counted or term.power_of(FactorKind.WORLD) <= 0:
         return None
     return next(factor for factor in term.factors_of(FactorKind.WORLD) if factor.power > 0)

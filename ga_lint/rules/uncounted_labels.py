@@ -8,7 +8,7 @@ from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severit
 from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, Answer, FileFacts, Level, LossTerm, Override, Place, Returned
 from ga_lint.project import Project
 from ga_lint.rules._effects import WEIGHTS
-from ga_lint.rules._overrides import inside, receives_count, returned_terms, uses_count
+from ga_lint.rules._overrides import inside, receives_count, returned_terms
 from ga_lint.rules.registry import rule
 
 
@@ -40,7 +40,7 @@ def _finding(override: Override, returned: Returned, term: LossTerm, place: Plac
     key = term.site.labels_from
     # Who divides by the count expects one; a batch of batches has labels as a language model takes them. Others who
     # return a mean may know that there is none.
-    sure = key.endswith('["labels"]') or (uses_count(term) and term.site.level is Level.TOKEN)
+    sure = key.endswith('["labels"]') or (term.uses_count and term.site.level is Level.TOKEN)
     return Finding(
         code="GA220",
         name="uncounted-labels",
