@@ -11,8 +11,8 @@ from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.common import writable
 from ga_lint.engine.known import Known
 from ga_lint.errors import UsageError
-from ga_lint.outcome import EXIT_CLEAN, EXIT_FINDINGS
-from ga_lint.report.text import plural, shown
+from ga_lint.outcome import EXIT_CLEAN, EXIT_FINDINGS, plural
+from ga_lint.report.text import shown
 
 if TYPE_CHECKING:
     from ga_lint.engine.baseline import Baseline

@@ -33,6 +33,7 @@ from ga_lint.facts.values import (
     is_missing_count,
     matters,
 )
+from ga_lint.facts.values.program import argument_of
 from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
@@ -67,12 +68,8 @@ class Call:
         return text_of(self.node.func.value) if isinstance(self.node.func, ast.Attribute) else ""
 
     def argument(self, position: int | None, *names: str) -> Value | None:
-        for name, value in self.named:
-            if name in names:
-                return value
-        if position is not None and position < len(self.positional):
-            return self.positional[position]
-        return None
+        """The argument by any of its names, or by position; None when it was not passed."""
+        return argument_of(self.positional, self.named, position, names)
 
     def argument_node(self, position: int | None, *names: str) -> ast.expr | None:
         for keyword in self.node.keywords:

@@ -132,6 +132,12 @@ def _is_window(window: Window) -> bool:
     return True
 
 
+def times_too_large(window: Window) -> str:
+    """How much too large gradients are that nothing divides."""
+    steps = steps_text(window)
+    return "as many times too large as there are micro-batches" if steps == "several" else f"{steps} times too large"
+
+
 def steps_text(window: Window) -> str:
     """The number of micro-batches, as text for a message."""
     if window.steps_value is not None and window.steps_value > 1:

@@ -11,6 +11,7 @@ from ga_lint.facts.model import (
     SUPERS_LOSS,
     Answer,
     FactorKind,
+    FileFacts,
     LossFunction,
     LossSite,
     LossTerm,
@@ -21,14 +22,24 @@ from ga_lint.facts.model import (
     Returned,
     SuperCall,
 )
+from ga_lint.project import Project
 from ga_lint.source import Span
 
+Followed = Override | LossFunction | ModelForward  # what returns losses to be followed
 COUNT = "num_items_in_batch"
 SUPER = SUPERS_LOSS
 _OF_LABELS = re.compile(r"label|target|tgt|-\s*100", re.IGNORECASE)
 _IGNORED = re.compile(r"-100|\w*ignore\w*", re.IGNORECASE)  # a name of the file's own says so too
 _PARTS = "the means of several parts of the batch are gathered: whether parts or targets weigh alike is not known"
 _SELECTED = re.compile(r"\[[^\[\]:,\"']+\]$")  # `labels[mask]`
+
+
+def handed_count(facts: FileFacts, project: Project) -> list[Followed]:
+    """What is handed the window's count and is to divide by it; nothing where no release of the project passes one."""
+    if project.trainer_passes_count is False:
+        return []
+    overrides = [one for one in facts.overrides if one.method == "compute_loss" and trusts_count(one)]
+    return [*overrides, *facts.loss_functions, *facts.forwards]
 
 
 def receives_count(override: Override) -> bool:
@@ -45,7 +56,7 @@ def trusts_count(override: Override) -> bool:
     return counted and not override.opted_out and not override.sample_base
 
 
-def returned_terms(override: Override | LossFunction | ModelForward) -> Iterator[tuple[Returned, LossTerm]]:
+def returned_terms(override: Followed) -> Iterator[tuple[Returned, LossTerm]]:
     """Every term of every return, each once."""
     seen: list[LossTerm] = []
     for returned in override.returns:
@@ -75,7 +86,7 @@ def is_undivided(override: Override, backward: Returned) -> bool:
     return plain_mean(backward) is not None or unknown
 
 
-def uneven_terms(followed: Override | LossFunction | ModelForward) -> Iterator[tuple[Returned, LossTerm]]:
+def uneven_terms(followed: Followed) -> Iterator[tuple[Returned, LossTerm]]:
     """The plain means that are added to a term which does use the count, each once."""
     seen: set[LossTerm] = set()
     for returned in followed.returns:

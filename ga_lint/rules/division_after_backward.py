@@ -8,7 +8,7 @@ from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier
 from ga_lint.facts.model import LOOP_WORDS, Answer, Factor, FileFacts, Level, Place, Raggedness
 from ga_lint.project import Project
 from ga_lint.rules._fixes import window_fix
-from ga_lint.rules._loops import Loss, confidence, is_plain, losses, steps_text, trace
+from ga_lint.rules._loops import Loss, confidence, is_plain, losses, times_too_large, trace
 from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 
@@ -48,8 +48,6 @@ def _fix(loss: Loss, late: Factor, ragged: Raggedness) -> Fix:
 def _finding(loss: Loss, late: Factor, ragged: Raggedness) -> Finding:
     window = loss.window
     fix, refusal = _fix(loss, late, ragged)
-    steps = steps_text(window)
-    times = "as many times too large as there are micro-batches" if steps == "several" else f"{steps} times too large"
     return Finding(
         code="GA110",
         name="division-after-backward",
@@ -58,7 +56,7 @@ def _finding(loss: Loss, late: Factor, ragged: Raggedness) -> Finding:
         message=f"the loss is divided by `{late.text}` after backward has run: the gradients were added up undivided",
         span=late.place.span,
         label="too late",
-        effect=Effect(EffectKind.SCALE, f"gradients are {times}", "GAS", window.steps_value),
+        effect=Effect(EffectKind.SCALE, f"gradients are {times_too_large(window)}", "GAS", window.steps_value),
         scope=window.scope,
         trace=(*trace(loss), Step("divided here, too late", late.place.path, late.place.span)),
         fix=fix,

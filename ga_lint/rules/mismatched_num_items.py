@@ -14,16 +14,13 @@ from ga_lint.facts.model import (
     FactorKind,
     FileFacts,
     Level,
-    LossFunction,
     LossTerm,
-    ModelForward,
-    Override,
     Place,
     Reduction,
     Returned,
 )
 from ga_lint.project import Project
-from ga_lint.rules._overrides import inside, returned_terms, trusts_count
+from ga_lint.rules._overrides import Followed, handed_count, inside, returned_terms
 from ga_lint.rules.registry import rule
 
 _ROWS = re.compile(r"\.size\(0\)|\.shape\[0\]|\blen\(|batch_size|\bbsz\b")
@@ -41,11 +38,7 @@ _COUNTED = re.compile(r"count|num|n_|tokens|items|valid|target|denom|total|norm"
     needles=(*LOSS_OVERRIDE_WORDS, *LOSS_FUNCTION_WORDS, *FORWARD_WORDS),
 )
 def mismatched_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]:
-    if project.trainer_passes_count is False:
-        return
-    overrides = [one for one in facts.overrides if one.method == "compute_loss" and trusts_count(one)]
-    followed: list[Override | LossFunction | ModelForward] = [*overrides, *facts.loss_functions, *facts.forwards]
-    for one in followed:
+    for one in handed_count(facts, project):
         reported: set[Place] = set()
         for returned, term in returned_terms(one):
             division = term.count_division
@@ -84,7 +77,7 @@ def _mismatch(term: LossTerm) -> tuple[str, Confidence] | None:
     return "its own targets have divided it already", known
 
 
-def _fix(one: Override | LossFunction | ModelForward, term: LossTerm, division: Factor) -> FixRequest | None:
+def _fix(one: Followed, term: LossTerm, division: Factor) -> FixRequest | None:
     """Multiply by the targets of the mean, in the place of what is multiplied with now."""
     site, divisor = term.site, term.site.divisor
     if (
@@ -110,7 +103,7 @@ def _fix(one: Override | LossFunction | ModelForward, term: LossTerm, division: 
 
 
 def _finding(
-    one: Override | LossFunction | ModelForward,
+    one: Followed,
     returned: Returned,
     term: LossTerm,
     division: Factor,
