@@ -18,8 +18,7 @@ Expression = TypeVar("Expression", bound=cst.BaseExpression)
 class Division:
     """`x / y`, `x * (1 / y)`, `x.div(y)`, `torch.div(x, y)`, `x /= y`, `x.div_(y)`.
 
-    `whole` is the expression, or for `x /= y` the statement's own node; `left` is None where `whole` has no dividend of
-    its own to keep (never in the forms above).
+    `whole` is the expression, or for `x /= y` the statement's own node.
     """
 
     whole: cst.BinaryOperation | cst.Call | cst.AugAssign

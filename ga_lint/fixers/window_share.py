@@ -41,7 +41,7 @@ _COMMENT = "# this micro-batch's share of the window's targets"
 @fixer("window-share")
 def window_share(target: Target, edits: Edits) -> None:
     tree = target.tree
-    loop = tree.find(target.span("loop"), cst.For, cst.While)
+    loop = target.loop()
     if isinstance(loop, cst.While):
         window_gradients(target, edits)
         return

@@ -6,7 +6,7 @@ import ast
 import copy
 from typing import Any
 
-from ga_lint.verify.worker.sources import dotted, labelled, last
+from ga_lint.verify.worker.sources import dotted, labelled, last, method_of
 from ga_lint.verify.worker.unpacking import EACH, FEED, ITEM, MOVED, OWN, SAME, UNPACK, VALUES, Shape
 
 _BACKWARD = ("backward", "manual_backward")
@@ -44,7 +44,7 @@ class Passages(ast.NodeTransformer):
 
     def visit_For(self, node: ast.For) -> ast.AST:
         shape = self._shape(node.target) if isinstance(node.target, ast.Tuple | ast.List) else None
-        holds = any(isinstance(n, ast.Call) and _method(n) in _BACKWARD for s in node.body for n in ast.walk(s))
+        holds = any(isinstance(n, ast.Call) and method_of(n) in _BACKWARD for s in node.body for n in ast.walk(s))
         self.generic_visit(node)
         if shape is not None or holds:
             node.iter = _call(FEED if holds else EACH, node.iter, shape)
@@ -148,10 +148,6 @@ def _kept_whole(batch: ast.expr, parts: ast.expr) -> ast.Call:
     none = ast.arguments(posonlyargs=[], args=[], kwonlyargs=[], kw_defaults=[], defaults=[])
     given: list[ast.expr] = [copy.deepcopy(batch), ast.Lambda(none, parts)]
     return ast.copy_location(ast.Call(ast.Name(MOVED, ast.Load()), given, []), parts)
-
-
-def _method(call: ast.Call) -> str:
-    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
 
 
 def with_passages(node: ast.AST) -> Any:
