@@ -1,4 +1,4 @@
-"""What comes out when something is iterated, unpacked or indexed? From a loader to the targets of a batch."""
+"""What is one element of what is iterated over? From a loader to the parts of a batch and their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What do operators make of values? Arithmetic, comparisons and negations."""
+"""What do operators make of values? Arithmetic and negations."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def _by_engine(trainer: DeepSpeedTrainer) -> Finding:
         message="Lightning divides the loss by the accumulated batches, and hands their number to the DeepSpeed "
         "engine, which divides again",
         span=trainer.place.span,
-        label="divided by twice",
+        label="divides twice",
         effect=_effect(trainer.steps_value),
         scope="",
         trace=(Step("set for both here", trainer.place.path, trainer.place.span),),
