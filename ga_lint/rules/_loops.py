@@ -148,14 +148,14 @@ def steps_text(window: Window) -> str:
 def trace(loss: Loss, evidence: tuple[Step, ...] = ()) -> tuple[Step, ...]:
     """From the mean to the optimizer step, each place once."""
     window, site = loss.window, loss.term.site
-    steps = [*site.via, Step(_reduction_text(loss), site.reduced.path, site.reduced.span), *evidence]
-    steps += [Step(f"divided by `{f.text}`", f.place.path, f.place.span) for f in loss.by_user]
+    steps = [*site.via, site.reduced.as_step(_reduction_text(loss)), *evidence]
+    steps += [f.place.as_step(f"divided by `{f.text}`") for f in loss.by_user]
     if window.library.answer is Answer.YES:
         place = window.library.place or window.backward
-        steps.append(Step(f"divided by {window.library.by}", place.path, place.span))
-    steps.append(Step("gradients are added up here", window.backward.path, window.backward.span))
+        steps.append(place.as_step(f"divided by {window.library.by}"))
+    steps.append(window.backward.as_step("gradients are added up here"))
     every = f" every {window.steps_value:g} micro-batches" if (window.steps_value or 0) > 1 else ""
-    steps.append(Step(f"stepped here{every}", window.optimizer_step.path, window.optimizer_step.span))
+    steps.append(window.optimizer_step.as_step(f"stepped here{every}"))
     unique: list[Step] = []
     for step in steps:
         if step not in unique:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from ga_lint.diagnostics import Step
 from ga_lint.facts.model import (
@@ -23,7 +22,6 @@ from ga_lint.facts.model import (
     SuperCall,
 )
 from ga_lint.project import Project
-from ga_lint.source import Span
 
 Followed = Override | LossFunction | ModelForward  # what returns losses to be followed
 COUNT = "num_items_in_batch"
@@ -132,20 +130,16 @@ def loss_trace(override: Override, term: LossTerm, returned: Returned) -> tuple[
     site = term.site
     text = f"{site.callee} is a mean" if "loss" in site.callee and "." not in site.callee else "reduced to a mean here"
     steps = [
-        Step(f"{override.cls} reaches {override.base}; the Trainer passes the count here", *_at(override.name)),
+        override.name.as_step(f"{override.cls} reaches {override.base}; the Trainer passes the count here"),
         *site.via,
-        Step(text, *_at(site.reduced)),
-        Step("returned to the Trainer, which does not divide it again", *_at(returned.place)),
+        site.reduced.as_step(text),
+        returned.place.as_step("returned to the Trainer, which does not divide it again"),
     ]
     return tuple(steps)
 
 
 def inside(place: Place, function: Place) -> bool:
     return place.path == function.path and function.span.contains(place.span)
-
-
-def _at(place: Place) -> tuple[Path, Span]:
-    return place.path, place.span
 
 
 def _picks_targets(site: LossSite) -> bool:

@@ -72,8 +72,8 @@ def _finding(
         effect=effect,
         scope=override.scope,
         trace=(
-            Step(flag.message, flag.path, flag.span),
-            Step(f"divided by `{division.text}`", division.place.path, division.place.span),
+            flag,
+            division.place.as_step(f"divided by `{division.text}`"),
         ),
         fix=fix,
         fix_refusal=refusal,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import LOOP_WORDS, Answer, Factor, FileFacts, Level, Place, Raggedness
 from ga_lint.project import Project
 from ga_lint.rules._fixes import window_fix
@@ -58,7 +58,7 @@ def _finding(loss: Loss, late: Factor, ragged: Raggedness) -> Finding:
         label="too late",
         effect=Effect(EffectKind.SCALE, f"gradients are {times_too_large(window)}", "GAS", window.steps_value),
         scope=window.scope,
-        trace=(*trace(loss), Step("divided here, too late", late.place.path, late.place.span)),
+        trace=(*trace(loss), late.place.as_step("divided here, too late")),
         fix=fix,
         fix_refusal=refusal,
     )

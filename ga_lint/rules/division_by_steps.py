@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.diagnostics import Confidence, Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import (
     LOSS_FUNCTION_WORDS,
     LOSS_OVERRIDE_WORDS,
@@ -74,8 +74,8 @@ def _finding(one: Override | LossFunction, term: LossTerm, division: Factor, oth
         effect=by_steps(-1, facts),
         scope=one.scope,
         trace=(
-            Step(other, one.name.path, one.name.span),
-            Step(f"divided by `{division.text}`", division.place.path, division.place.span),
+            one.name.as_step(other),
+            division.place.as_step(f"divided by `{division.text}`"),
         ),
         fix=fix if inside else None,
         fix_refusal=None if inside else "the division stands in a helper that others may call",

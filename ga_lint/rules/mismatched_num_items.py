@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import (
     FORWARD_WORDS,
     LOSS_FUNCTION_WORDS,
@@ -129,9 +129,9 @@ def _finding(
         scope=one.scope,
         trace=(
             *term.site.via,
-            Step("the mean over this micro-batch's targets", reduced.path, reduced.span),
-            Step(f"divided by `{division.text}`", division.place.path, division.place.span),
-            Step("returned to the Trainer", returned.place.path, returned.place.span),
+            reduced.as_step("the mean over this micro-batch's targets"),
+            division.place.as_step(f"divided by `{division.text}`"),
+            returned.place.as_step("returned to the Trainer"),
         ),
         fix=fix,
         fix_refusal=None if fix else "sum the loss instead of averaging it, or multiply the mean by its targets",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
 from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, Answer, FileFacts, Level, LossTerm, Override, Place, Returned
 from ga_lint.project import Project
 from ga_lint.rules._effects import WEIGHTS
@@ -52,13 +52,9 @@ def _finding(override: Override, returned: Returned, term: LossTerm, place: Plac
         effect=Effect(EffectKind.WEIGHTS, WEIGHTS),
         scope=override.scope,
         trace=(
-            Step(
-                f"{override.cls} reaches {override.base}; the count is None here",
-                override.name.path,
-                override.name.span,
-            ),
-            Step(f"the loss is over `{key}`", term.site.call.path, term.site.call.span),
-            Step("returned to the Trainer, which divides it by the steps", returned.place.path, returned.place.span),
+            override.name.as_step(f"{override.cls} reaches {override.base}; the count is None here"),
+            term.site.call.as_step(f"the loss is over `{key}`"),
+            returned.place.as_step("returned to the Trainer, which divides it by the steps"),
         ),
         fix_refusal="rename the key to `labels` in the collator, or count it in `_get_num_items_in_batch`",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity, Step
+from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity
 from ga_lint.facts.model import (
     ADDED_TERM,
     FORWARD_WORDS,
@@ -68,8 +68,8 @@ def _finding(one: Followed, returned: Returned, term: LossTerm, effect: Effect, 
         scope=one.scope,
         trace=(
             *term.site.via,
-            Step("comes in here" if added else "reduced to a mean here", reduced.path, reduced.span),
-            Step("returned in one sum with a term that uses the count", returned.place.path, returned.place.span),
+            reduced.as_step("comes in here" if added else "reduced to a mean here"),
+            returned.place.as_step("returned in one sum with a term that uses the count"),
         ),
         fix=fix[0],
         fix_refusal=fix[1],

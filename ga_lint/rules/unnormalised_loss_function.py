@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
 from ga_lint.facts.model import (
     LOSS_FUNCTION_WORDS,
     FactorKind,
@@ -91,9 +91,9 @@ def _finding(
     function: LossFunction, place: Place, terms: list[LossTerm], wrong: list[LossTerm], effect: Effect
 ) -> Finding:
     fix, refusal = _fix(function, place, wrong)
-    steps = [Step(_WHO[function.role], function.handed_over.path, function.handed_over.span)]
+    steps = [function.handed_over.as_step(_WHO[function.role])]
     for term in terms[:1]:
-        steps += [*term.site.via, Step("reduced to a mean here", term.site.reduced.path, term.site.reduced.span)]
+        steps += [*term.site.via, term.site.reduced.as_step("reduced to a mean here")]
     message = (
         f"`{function.called}` has no parameter for the count that it is called with"
         if effect is _CRASH

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity, Step
+from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity
 from ga_lint.facts.model import (
     LOSS_FUNCTION_WORDS,
     LOSS_OVERRIDE_WORDS,
@@ -57,8 +57,8 @@ def _finding(one: Followed, term: LossTerm, division: Factor) -> Finding:
         ),
         scope=one.scope,
         trace=(
-            Step("summed with class weights", call.path, call.span),
-            Step(f"divided by `{division.text}`", division.place.path, division.place.span),
+            call.as_step("summed with class weights"),
+            division.place.as_step(f"divided by `{division.text}`"),
         ),
         fix_refusal="count the weights instead: `_get_num_items_in_batch` of the Trainer (since 4.57.1) may "
         "return the total weight of the window's targets over all ranks",

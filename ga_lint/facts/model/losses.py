@@ -51,6 +51,10 @@ class Place:
     path: Path
     span: Span
 
+    def as_step(self, message: str) -> Step:
+        """What is to be said of it in a finding's trace."""
+        return Step(message, self.path, self.span)
+
 
 @dataclass(frozen=True, slots=True)
 class Counted:
