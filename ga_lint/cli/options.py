@@ -93,7 +93,7 @@ OPTIONS = (
     Option("--respect-gitignore", _ALL, "Leave out what .gitignore names (default).", Panel.FILES,
            off="--no-respect-gitignore"),
     Option("--stdin-filename", "check fix", "The path that the text on stdin would have.", Panel.FILES, _TEXT, "FILE"),
-    Option("--jobs", "check", "Processes to use (default: one for each core).", Panel.FILES, _TEXT, "NUMBER"),
+    Option("--jobs", "check", "Processes to use (default: one a core).", Panel.FILES, _TEXT, "NUMBER"),
     Option("--no-cache", "check", "Look at every file anew, and keep nothing.", Panel.FILES),
     Option("--cache-dir", "check", "Where results are kept (.ga_lint_cache).", Panel.FILES, _TEXT, "FOLDER"),
 

@@ -15,6 +15,8 @@ def mutants(text: str, seed: int, count: int) -> str:
     """`text` after `count` random mutations; always Python that parses, seldom Python that makes sense."""
     chance = random.Random(seed)
     tree = ast.parse(text)
+    if not tree.body:
+        return text
     for _ in range(count):
         chance.choice(_MUTATIONS)(tree, chance)
     return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
