@@ -93,4 +93,4 @@ def _rows(table: str) -> Schema:
 def _value(values: Values) -> Schema:
     if isinstance(values, tuple):
         return {"enum": list(values)}
-    return {"type": "integer" if cast(object, values) is int else "string"}
+    return {"type": "integer" if cast("object", values) is int else "string"}

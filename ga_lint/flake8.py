@@ -32,7 +32,7 @@ class Plugin:
     version = __version__
     _flags = Flags()
 
-    def __init__(self, tree: ast.AST, filename: str, lines: list[str]) -> None:
+    def __init__(self, tree: ast.AST, filename: str, lines: list[str]) -> None:  # noqa: ARG002 - flake8 asks by name
         """`tree` is what makes this a plugin for whole files; how flake8 has parsed them is of no use to us."""
         self._source = held(Path("-" if filename in _STDIN else filename), "".join(lines))
 

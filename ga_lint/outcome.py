@@ -105,12 +105,13 @@ class Report:
                     pass
                 case _:
                     assert_never(outcome)
-        line = f"{_plural(self.checked, 'file')} checked"
+        line = f"{plural(self.checked, 'file')} checked"
         if reasons:
             details = ", ".join(f"{count} {text}" for text, count in sorted(reasons.items()))
             line += f", {sum(reasons.values())} skipped ({details})"
         return line
 
 
-def _plural(count: int, noun: str) -> str:
+def plural(count: int, noun: str) -> str:
+    """`1 finding`, `2 findings`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

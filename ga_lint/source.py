@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
 import warnings
 from bisect import bisect_right
@@ -95,6 +96,10 @@ class SourceFile:
         if lines[-1] == "":
             lines.pop()
         return lines
+
+    def ended_lines(self) -> list[str]:
+        """The lines with their ends; unlike `str.splitlines`, only where Python's tokenizer ends a line."""
+        return io.StringIO(self.text, newline="").readlines()
 
     @cached_property
     def newline(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -68,10 +67,10 @@ class Counting:
 
 
 @pytest.fixture
-def looked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Counting]:
+def looked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Counting:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(module, "_RECENT", -(10**12))  # files of this very moment are kept too
-    yield Counting(monkeypatch)
+    return Counting(monkeypatch)
 
 
 def run(flags: Flags | None = None) -> Report:

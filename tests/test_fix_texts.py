@@ -64,8 +64,10 @@ SIGNATURES = {
     ),
     "no room on the line": (
         "self, model: nn.Module, inputs: dict[str, torch.Tensor | Any], return_outputs: bool = False",
-        "self, model: nn.Module, inputs: dict[str, torch.Tensor | Any], return_outputs: bool = False,\n"
-        "                     num_items_in_batch=None",
+        (
+            "self, model: nn.Module, inputs: dict[str, torch.Tensor | Any], return_outputs: bool = False,\n"
+            "                     num_items_in_batch=None"
+        ),
     ),
     "all on a line of their own": (
         "\n        self, model, inputs, return_outputs=False\n    ",
@@ -99,14 +101,20 @@ CALLS = {
     ),
     "by keyword where the others are": (
         "def training_step(self, model, inputs):\n        return super().training_step(model=model, inputs=inputs)",
-        "def training_step(self, model, inputs, num_items_in_batch=None):\n"
-        "        return super().training_step(model=model, inputs=inputs, num_items_in_batch=num_items_in_batch)",
+        (
+            "def training_step(self, model, inputs, num_items_in_batch=None):\n"
+            "        return super().training_step(model=model, inputs=inputs, num_items_in_batch=num_items_in_batch)"
+        ),
     ),
     "one argument a line": (
-        "def compute_loss(self, model, inputs, **kw):\n        return super().compute_loss(\n"
-        "            model,\n            inputs,  # as they are\n        )",
-        "def compute_loss(self, model, inputs, **kw):\n        return super().compute_loss(\n"
-        "            model,\n            inputs,  # as they are\n            **kw,\n        )",
+        (
+            "def compute_loss(self, model, inputs, **kw):\n        return super().compute_loss(\n"
+            "            model,\n            inputs,  # as they are\n        )"
+        ),
+        (
+            "def compute_loss(self, model, inputs, **kw):\n        return super().compute_loss(\n"
+            "            model,\n            inputs,  # as they are\n            **kw,\n        )"
+        ),
     ),
 }
 
@@ -469,14 +477,18 @@ EACH = {
         {"model": "model"},
     ),
     "lightning-count": (
-        "class LM(L.LightningModule):\n    def __init__(self, m):\n        self.m = m  # a\n\n"
-        "    def training_step(self, batch, i):\n        # b\n        return self.m(**batch).loss  # c\n",
+        (
+            "class LM(L.LightningModule):\n    def __init__(self, m):\n        self.m = m  # a\n\n"
+            "    def training_step(self, batch, i):\n        # b\n        return self.m(**batch).loss  # c\n"
+        ),
         {"labels": 'batch["labels"]', "shifted": "yes", "own": "yes", "index": "no"},
         {"method": "def training_step", "returned": "self.m(**batch).loss", "call": "self.m(**batch)"},
     ),
     "window-gathered": (
-        "def f(window, n):\n    # a\n    total = 0  # b\n    for x, y in window:\n        # c\n"
-        "        total += F.cross_entropy(x, y)  # d\n    loss = total / n  # e\n    loss.backward()\n",
+        (
+            "def f(window, n):\n    # a\n    total = 0  # b\n    for x, y in window:\n        # c\n"
+            "        total += F.cross_entropy(x, y)  # d\n    loss = total / n  # e\n    loss.backward()\n"
+        ),
         {"stack": "plain", "labels": "y", "shifted": "no"},
         {"call": "F.cross_entropy(x, y)", "division": "total / n"},
     ),
@@ -499,8 +511,10 @@ EACH = {
         {"scaled": "loss * rows"},
     ),
     "divide-in-step": (
-        "class A:\n    def training_step(self, m, i):\n        # a\n        loss = m(i)  # b\n"
-        "        self.accelerator.backward(loss.mean())  # c\n        return loss.detach()\n",
+        (
+            "class A:\n    def training_step(self, m, i):\n        # a\n        loss = m(i)  # b\n"
+            "        self.accelerator.backward(loss.mean())  # c\n        return loss.detach()\n"
+        ),
         {"take": "yes"},
         {"value": "loss.mean()"},
     ),
@@ -510,8 +524,10 @@ EACH = {
         {"backward": "loss.backward()", "division": "loss / n"},
     ),
     "set-boundary": (
-        "def f(loader, e):\n    for n, b in loader:\n        # a\n        e.backward(b)  # b\n"
-        "        if n == 1:\n            e.step()\n",
+        (
+            "def f(loader, e):\n    for n, b in loader:\n        # a\n        e.backward(b)  # b\n"
+            "        if n == 1:\n            e.step()\n"
+        ),
         {"engine": "e"},
         {"backward": "e.backward(b)", "gate": "n == 1"},
     ),
@@ -521,15 +537,19 @@ EACH = {
         {"loop": "for b", "backward": "g(b).backward()"},
     ),
     "count-over-ranks": (
-        "def f(windows):\n    for w in windows:\n        n = h(w)\n        # a\n        for b in w:\n"
-        "            loss = g(b) / n  # b\n            loss.backward()\n",
+        (
+            "def f(windows):\n    for w in windows:\n        n = h(w)\n        # a\n        for b in w:\n"
+            "            loss = g(b) / n  # b\n            loss.backward()\n"
+        ),
         {},
         {"loop": "for b", "division": "g(b) / n"},
     ),
     "window-share": (LOOP, LOOP_OPTIONS, LOOP_PLACES),
     "match-count": (
-        "def f(windows):\n    for w in windows:\n        # a\n        n = sum(b.numel() for b in w)  # b\n"
-        "        for x in w:\n            loss = g(x) / n  # c\n            loss.backward()\n",
+        (
+            "def f(windows):\n    for w in windows:\n        # a\n        n = sum(b.numel() for b in w)  # b\n"
+            "        for x in w:\n            loss = g(x) / n  # c\n            loss.backward()\n"
+        ),
         {"labels": "x"},
         {"loop": "for x", "count": "b.numel()"},
     ),
@@ -539,8 +559,10 @@ EACH = {
         LOOP_PLACES,
     ),
     "window-gradients": (
-        "def f(o, n):\n    while g():\n        b = h()\n        # a\n        x(b).backward()\n"
-        "        if n:\n            o.step()\n",
+        (
+            "def f(o, n):\n    while g():\n        b = h()\n        # a\n        x(b).backward()\n"
+            "        if n:\n            o.step()\n"
+        ),
         {"stack": "plain", "labels": "b"},
         {"loop": "while g", "backward": "x(b).backward()", "step": "o.step()"},
     ),

@@ -74,7 +74,7 @@ def imports(tree: ast.Module) -> Iterator[str]:
 
 @pytest.mark.parametrize(("name", "tree"), [pytest.param(*each, id=each[0]) for each in modules()])
 def test_layers(name: str, tree: ast.Module) -> None:
-    layer = name.split(".")[0]
+    layer = name.split(".", maxsplit=1)[0]
     for imported in imports(tree):
         top, _, inner = imported.partition(".")
         if top == "ga_lint" and inner and not inner.startswith("__"):

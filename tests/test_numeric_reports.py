@@ -173,14 +173,20 @@ class TestJson:
 def test_github() -> None:
     lines = named("github", CONFIRMED, MISSING, CLEARED, CORRECT).splitlines()
     assert lines == [
-        "::error file=src/train.py,line=4,endLine=4,title=ga-lint verify%3A missing division"
-        "::the gradient is 4 times too large with 4 accumulation steps: a division is missing",
-        "::warning file=src/train.py,line=4,endLine=4,title=ga-lint verify%3A confirmed"
-        "::the gradient depends on how the batch is cut (relative error 0.67), and that of the rewrite does not"
-        "%0A`ga-lint fix` writes the rewrite",
-        "::notice file=src/train.py,line=4,endLine=4,title=ga-lint verify%3A correct"
-        "::right as it is: the gradient does not depend on how the batch is cut"
-        "%0AGA101 [mean-of-means] of line 3 is withdrawn",
+        (
+            "::error file=src/train.py,line=4,endLine=4,title=ga-lint verify%3A missing division"
+            "::the gradient is 4 times too large with 4 accumulation steps: a division is missing"
+        ),
+        (
+            "::warning file=src/train.py,line=4,endLine=4,title=ga-lint verify%3A confirmed"
+            "::the gradient depends on how the batch is cut (relative error 0.67), and that of the rewrite does not"
+            "%0A`ga-lint fix` writes the rewrite"
+        ),
+        (
+            "::notice file=src/train.py,line=4,endLine=4,title=ga-lint verify%3A correct"
+            "::right as it is: the gradient does not depend on how the batch is cut"
+            "%0AGA101 [mean-of-means] of line 3 is withdrawn"
+        ),
     ]
 
 

@@ -45,10 +45,11 @@ def finding(span: Span, code: str = "GA103", scope: str = "train", fix: FixReque
 
 def double_divisions(source: SourceFile, tier: FixTier = FixTier.SAFE) -> list[Finding]:
     """A rule in small: every division by the steps but one is too many."""
-    spans = []
-    for number, line in enumerate(source.lines, 1):
-        for match in re.finditer(r"loss / steps", line):
-            spans.append(Span(Position(number, match.start() + 1), Position(number, match.end() + 1)))
+    spans = [
+        Span(Position(number, match.start() + 1), Position(number, match.end() + 1))
+        for number, line in enumerate(source.lines, 1)
+        for match in re.finditer(r"loss / steps", line)
+    ]
     request = [FixRequest("drop-division", tier, "drop it", (("division", span),)) for span in spans]
     return [finding(span, fix=fix) for span, fix in zip(spans, request, strict=True)][: max(0, len(spans) - 1)]
 

@@ -129,7 +129,7 @@ _HEADERS = {
 def test_numbers_are_those_of_the_headers(machine: str) -> None:
     if not _HEADERS[machine].exists():
         pytest.skip("the kernel's headers are not installed")
-    found = re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)$", _HEADERS[machine].read_text(), re.M)
+    found = re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)$", _HEADERS[machine].read_text(), re.MULTILINE)
     numbers = {name: int(number) for name, number in found}
     numbers.setdefault("newfstatat", numbers.get("fstatat", -1))  # asm-generic's name for it
     for name, number in ARCHITECTURES[machine].numbers.items():

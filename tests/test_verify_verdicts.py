@@ -151,11 +151,13 @@ def test_per_sequence_mean_is_correct(verifier: Verifier) -> None:
         text("loss_function"),
         (
             "    return F.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)",
-            "    targets = labels[:, 1:]\n"
-            '    losses = F.cross_entropy(logits.transpose(1, 2), targets, ignore_index=-100, reduction="none")\n'
-            "    per_sequence = losses.sum(1) / (targets != -100).sum(1)\n"
-            "    count = len(labels) if num_items_in_batch is None else 4\n"
-            "    return per_sequence.sum() / count",
+            (
+                "    targets = labels[:, 1:]\n"
+                '    losses = F.cross_entropy(logits.transpose(1, 2), targets, ignore_index=-100, reduction="none")\n'
+                "    per_sequence = losses.sum(1) / (targets != -100).sum(1)\n"
+                "    count = len(labels) if num_items_in_batch is None else 4\n"
+                "    return per_sequence.sum() / count"
+            ),
         ),
     )
     assert verifier.verify(site("loss_function", original=source)).outcome is Outcome.CORRECT

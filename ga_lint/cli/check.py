@@ -17,9 +17,9 @@ from ga_lint.config import ConfigFinder, project_root
 from ga_lint.diagnostics import Severity
 from ga_lint.engine.run import PROPOSED, check, check_text, finishing, visit_files, visit_text
 from ga_lint.errors import UsageError
-from ga_lint.outcome import Report
+from ga_lint.outcome import Report, plural
 from ga_lint.report import renderer
-from ga_lint.report.text import plural, shown
+from ga_lint.report.text import shown
 
 if TYPE_CHECKING:
     from ga_lint.engine.cache import Cache
@@ -51,7 +51,7 @@ def run(arguments: Arguments) -> int:
         notes = []
     else:
         notes = write_outputs(report, arguments)
-    more, told = known.settle(report)
+    more, told = known.settle()
     return end(report, arguments, [*notes, *told, *_notes(report, arguments)]) or more
 
 

@@ -19,8 +19,8 @@ from ga_lint.engine.fix import FixReport, Policy, fix, fix_text
 from ga_lint.engine.fix_file import Applied
 from ga_lint.engine.write import patch
 from ga_lint.errors import UsageError
-from ga_lint.outcome import EXIT_FINDINGS
-from ga_lint.report.text import plural, shown
+from ga_lint.outcome import EXIT_FINDINGS, plural
+from ga_lint.report.text import shown
 from ga_lint.report.verdicts import numbers
 from ga_lint.verify import available
 

@@ -54,7 +54,7 @@ def _program(
 class _Shown(TyperCommand):
     """A command whose options stand under headings, a line each, so that all of them fit a screen."""
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
+    def format_options(self, _ctx: Any, formatter: Any) -> None:
         command = next(command for command in COMMANDS if command.name == self.name)
         formatter.write_paragraph()
         if command.argument:

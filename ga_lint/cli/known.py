@@ -11,8 +11,8 @@ from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.common import writable
 from ga_lint.engine.known import Known
 from ga_lint.errors import UsageError
-from ga_lint.outcome import EXIT_CLEAN, EXIT_FINDINGS, Report
-from ga_lint.report.text import plural, shown
+from ga_lint.outcome import EXIT_CLEAN, EXIT_FINDINGS, plural
+from ga_lint.report.text import shown
 
 if TYPE_CHECKING:
     from ga_lint.engine.baseline import Baseline
@@ -45,7 +45,7 @@ class KnownFindings:
 
             self.reasons = (*self.reasons, ChangedLines(revision, Path.cwd()))
 
-    def settle(self, report: Report) -> tuple[int, list[str]]:
+    def settle(self) -> tuple[int, list[str]]:
         """Write the baseline where that was asked for; what that adds to the exit code and to stderr."""
         if self._baseline is None or self._path is None:
             return EXIT_CLEAN, []

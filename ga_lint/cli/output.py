@@ -11,9 +11,8 @@ from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.common import Ci, ci, writable
 from ga_lint.errors import UsageError
-from ga_lint.outcome import Report
+from ga_lint.outcome import Report, plural
 from ga_lint.report import EDITED, FORMATS, renderer
-from ga_lint.report.text import plural
 
 _SUMMARY = "GITHUB_STEP_SUMMARY"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,7 +60,7 @@ def with_ignores(source: SourceFile, silenced: Sequence[Diagnostic], reason: str
     for diagnostic in silenced:
         codes.setdefault(diagnostic.noqa_row + diagnostic.rows_above, set()).add(diagnostic.finding.code)
     there = {d.comment.row: d for d in read_suppressions(source).directives if d.verb is Verb.IGNORE and d.selectors}
-    lines = io.StringIO(source.text, newline="").readlines()
+    lines = source.ended_lines()
     for row, new in codes.items():
         line = lines[row - 1]
         if row in there:

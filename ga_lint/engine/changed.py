@@ -30,7 +30,7 @@ class ChangedLines:
         patch = _git(Path(self._top), "diff", "-U0", "-M", "--no-color", "--no-ext-diff", "--no-textconv", base, "--")
         self._rows = dict(_changed_rows(patch))
 
-    def among(self, outcome: Analysed, scope: Scope) -> frozenset[str]:
+    def among(self, outcome: Analysed, _scope: Scope) -> frozenset[str]:
         found = () if isinstance(outcome, Clean) else outcome.diagnostics
         return frozenset(diagnostic.fingerprint for diagnostic in found if not self._touches(diagnostic))
 

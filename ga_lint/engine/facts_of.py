@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ga_lint.facts.model import FileFacts
 
 _BATCH_SIZE = re.compile(r"^(per_device_train_batch_size|train_batch_size|per_gpu_train_batch_size|batch_size)$")
-_EVALUATION = re.compile(r"eval|valid|(^|_)(val|test|dev)(_|$)", re.I)
+_EVALUATION = re.compile(r"eval|valid|(^|_)(val|test|dev)(_|$)", re.IGNORECASE)
 
 
 def facts_of(source: SourceFile, scope: Scope) -> FileFacts:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-
 from ga_lint.diagnostics import FixRequest
 from ga_lint.fixers.edits import Rewrite
 from ga_lint.source import SourceFile
@@ -12,7 +10,7 @@ from ga_lint.source import SourceFile
 def unsuppress(source: SourceFile, request: FixRequest) -> Rewrite:
     """The text without the directive; a line that held nothing else goes too."""
     span, left = request.target_by_role["directive"], request.option_by_name["text"]
-    lines = io.StringIO(source.text, newline="").readlines()
+    lines = source.ended_lines()
     row = span.start.row - 1
     line = lines[row]
     before, after = line[: span.start.column - 1], line[span.end.column - 1 :].lstrip(" \t\f")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ga_lint.project import Project
 
 
-def _found_elsewhere(facts: FileFacts, project: Project) -> Iterator[Finding]:
+def _found_elsewhere(_facts: FileFacts, _project: Project) -> Iterator[Finding]:
     """These two come from the text, not from facts: see check_file and suppress."""
     return iter(())
 

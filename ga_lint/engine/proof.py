@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import builtins
-import io
 import re
 import symtable
 from collections import Counter
@@ -57,7 +56,7 @@ def _comments_kept(before: SourceFile, after: SourceFile) -> None:
 def _only_there(before: SourceFile, after: SourceFile, rewrite: Rewrite) -> None:
     """Every line that the fixer did not mean to change is still there, in order, with its line end."""
     meant = {row for span in rewrite.touched for row in range(span.start.row, span.end.row + 1)}
-    old, rest = _lines(before), iter(_lines(after))
+    old, rest = before.ended_lines(), iter(after.ended_lines())
     open_end = not before.text.endswith(("\n", "\r"))
     for row, line in enumerate(old, 1):
         if row in meant or not line.strip():
@@ -72,11 +71,6 @@ def _same(old: str, new: str, open_end: bool) -> bool:
         return True
     ended, ends = (each.endswith(("\n", "\r")) for each in (old, new))
     return open_end and ended is not ends and old.rstrip("\r\n") == new.rstrip("\r\n")
-
-
-def _lines(source: SourceFile) -> list[str]:
-    """With their ends; unlike str.splitlines, only where Python's tokenizer ends a line."""
-    return io.StringIO(source.text, newline="").readlines()
 
 
 def _no_collision(before: SourceFile, after: SourceFile) -> None:

@@ -28,7 +28,7 @@ class FactsReader:
     def __init__(self) -> None:
         self.found: list[tuple[Path, dict[str, Plain]]] = []
 
-    def visit(self, path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
+    def visit(self, path: Path, data: bytes, scope: Scope, _named: bool) -> FileOutcome:
         try:
             self.found.append((path, shown_facts(read_text(path, data), scope)))
         except ParseFailure as failure:

@@ -15,6 +15,7 @@ from ga_lint.facts.model import Accumulation, Answer, DeepSpeedTrainer, Place
 from ga_lint.project import Project
 from ga_lint.source import Position, Span
 from ga_lint.syntax.parsed import ParsedFile
+from ga_lint.syntax.text import last_name
 
 SETTING = "accumulate_grad_batches"
 _IN_YAML = re.compile(rf"^[ \t]*{SETTING}[ \t]*:[ \t]*(\d+)", re.MULTILINE)
@@ -92,7 +93,7 @@ def _settings(parsed: ParsedFile) -> Iterator[_Setting]:
                 for key, value in zip(keys, values, strict=True):
                     if isinstance(key, ast.Constant) and key.value == SETTING:
                         yield from _setting(parsed, key, value)
-            case ast.Call(func=func, args=[ast.Dict(values=values), *_]) if _last_name(func).endswith(
+            case ast.Call(func=func, args=[ast.Dict(values=values), *_]) if last_name(func).endswith(
                 "AccumulationScheduler"
             ):
                 for value in values:
@@ -132,9 +133,5 @@ def _builds_trainer(parsed: ParsedFile) -> bool:
 def _trainers(parsed: ParsedFile) -> Iterator[ast.Call]:
     if _LIBRARY.search(parsed.source.data):
         for node in parsed.walked:
-            if isinstance(node, ast.Call) and _last_name(node.func) == "Trainer":
+            if isinstance(node, ast.Call) and last_name(node.func) == "Trainer":
                 yield node
-
-
-def _last_name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""

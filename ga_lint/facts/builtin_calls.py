@@ -13,16 +13,13 @@ from ga_lint.facts.values import (
     Const,
     Count,
     Counter,
-    Elements,
     Items,
     Loss,
     Many,
-    Product,
     Scale,
     Symbol,
     Table,
     Value,
-    is_missing_count,
 )
 from ga_lint.syntax.text import text_of
 
@@ -62,11 +59,9 @@ def of_builtin(call: Call, name: str) -> Value | None:
     if name in TRANSPARENT:
         return first
     if name in torch_calls.NUMBERS:
-        if any(map(is_missing_count, call.positional)):
-            call.run.record_unguarded(call.frame, call.node)
-        for value in call.positional:
-            if isinstance(value, Count | Product | Loss | Elements):
-                return value
+        number = torch_calls.of_numbers(call)
+        if number is not None:
+            return number
         if name == "min" and any(isinstance(one, ast.BinOp) and isinstance(one.op, ast.Sub) for one in call.node.args):
             return Symbol(text_of(call.node))  # what is left, where that is less: no other name for one of the two
         named = [value for value in call.positional if isinstance(value, Symbol)]

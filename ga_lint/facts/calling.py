@@ -20,6 +20,7 @@ from ga_lint.facts.values import (
     Value,
     alternatives,
 )
+from ga_lint.syntax.parameters import positional_names
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 def bind(function: Function, positional: tuple[Value, ...], named: tuple[tuple[str, Value], ...]) -> dict[str, Value]:
     """Arguments by parameter name; what is left over goes to `*args` and `**kwargs`."""
     parameters = function.node.args
-    names = [parameter.arg for parameter in (*parameters.posonlyargs, *parameters.args)]
+    names = positional_names(function.node)
     values: dict[str, Value] = dict(function.preset)
     if function.bound is not None and names:
         values[names[0]] = function.bound

@@ -34,6 +34,7 @@ from ga_lint.facts.values import (
     is_missing_count,
     matters,
 )
+from ga_lint.facts.values.program import argument_of
 from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
@@ -72,12 +73,8 @@ class Call:
         return (*self.positional, *(value for _, value in self.named))
 
     def argument(self, position: int | None, *names: str) -> Value | None:
-        for name, value in self.named:
-            if name in names:
-                return value
-        if position is not None and position < len(self.positional):
-            return self.positional[position]
-        return None
+        """The argument by any of its names, or by position; None when it was not passed."""
+        return argument_of(self.positional, self.named, position, names)
 
     def argument_node(self, position: int | None, *names: str) -> ast.expr | None:
         for keyword in self.node.keywords:
@@ -110,7 +107,7 @@ def evaluate_call(run: Interpreter, frame: Frame, state: State, node: ast.Call) 
             named.append((keyword.arg or "**", value))
     call = Call(run, frame, state, node, tuple(positional), tuple(named))
     if isinstance(node.func, ast.Name) and node.func.id == "super":
-        return objects.super_value(run, frame)
+        return objects.super_value(frame)
     if trainer_calls.is_super_call(node):
         return trainer_calls.super_call(call)
     if isinstance(node.func, ast.Attribute):

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import LOCAL_AVERAGE, Answer, LocalAverage, LossSite, Place, Returned
 from ga_lint.facts.values import Class
+from ga_lint.syntax.parameters import positional_names
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 from ga_lint.syntax.walk import walk
 
@@ -29,7 +30,7 @@ def labels_in_batch(cls: Class, method: FunctionNode, returns: tuple[Returned, .
     if any(_speaks_of_labels(one, lines) for one in ([method] if nested else cls.node.body)):
         return Answer.YES
     sites = {term.site for one in returns for term in one.terms or ()}
-    own = {site for site in sites if site.callee.endswith("own loss")}
+    own = {site for site in sites if site.is_models_own}
     if any(site.labels_from in ("", *_COUNTED) and _is_unpacked(method, site, cls) for site in own):
         return Answer.YES
     targets = {site.labels_from for site in sites if site.named_labels}
@@ -120,7 +121,7 @@ def _read_of(node: ast.AST, parts: set[str]) -> ast.expr | None:
 
 def replaced_labels(parsed: ParsedFile, method: FunctionNode) -> Iterator[Place]:
     """`inputs["labels"] = ...` in an override, where that is not what stood there before."""
-    names = [argument.arg for argument in (*method.args.posonlyargs, *method.args.args)]
+    names = positional_names(method)
     if len(names) > 2:
         yield from _replaced(parsed, method, {names[2]})
 

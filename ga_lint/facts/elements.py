@@ -1,4 +1,4 @@
-"""What comes out when something is iterated, unpacked or indexed? From a loader to the targets of a batch."""
+"""What is one element of what is iterated over? From a loader to the parts of a batch and their names."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _collated(run: Interpreter, frame: Frame, loader: Built, collate: Value) -> 
             short = name.rpartition(".")[2]
             verb = "padded with -100" if row.targets == "pads" else "set to -100 where nothing is masked"
             step = Step(f"labels {verb} by {short}", place.path, place.span)
-            if short == "DataCollatorForLanguageModeling" and _equal_rows(run, frame, loader):
+            if row.by_length and _equal_rows(run, frame, loader):
                 return Tensor(TensorKind.BATCH)
             return Tensor(TensorKind.BATCH, ragged=(step,))
         case _:

@@ -68,8 +68,8 @@ def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFa
     if any(word in parsed.source.data for word in _OVERRIDE_WORDS):
         with Interpreter(project, project.knowledge) as trainers:
             overrides = overrides_of(trainers, parsed)
-    sites = {term.site for window in windows for terms in window.losses for term in terms}
-    sites |= {term.site for step in steps for one in step.returns for term in one.terms or ()}
+    terms = [term for window in windows for terms in window.losses for term in terms]
+    terms += [term for step in steps for one in step.returns for term in one.terms or ()]
     arguments, setups = _setups(parsed, project, run.knowledge)
     engines = tuple(deepspeed_trainers(parsed)) if b"deepspeed" in parsed.source.data else ()
     return FileFacts(
@@ -83,7 +83,7 @@ def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFa
         arguments=arguments,
         setups=setups,
         local_averages=tuple(local_averages_of(parsed)) if LOCAL_AVERAGE in parsed.source.data else (),
-        raggedness={site: raggedness_of(site, signs) for site in sites},
+        raggedness={site: raggedness_of(site, signs) for site in dict.fromkeys(term.site for term in terms)},
     )
 
 

@@ -19,6 +19,7 @@ from ga_lint.facts.received import TRAINERS_COUNT, classes_of, follow, name_span
 from ga_lint.facts.scopes import Scope
 from ga_lint.facts.values import COUNT, Class, Function, Instance, Table, Tensor, TensorKind, Value
 from ga_lint.syntax.bindings import ImportedName
+from ga_lint.syntax.parameters import parameter_names
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 from ga_lint.syntax.walk import walk
 
@@ -39,7 +40,7 @@ def forwards_of(run: Interpreter, parsed: ParsedFile) -> tuple[ModelForward, ...
     found = []
     for cls in classes_of(run, parsed):
         method = next((s for s in cls.node.body if isinstance(s, FunctionNode) and s.name == "forward"), None)
-        if method is None or "labels" not in _names(method):
+        if method is None or "labels" not in parameter_names(method):
             continue
         if not _speaks_of_loss(parsed, method):
             continue
@@ -58,7 +59,7 @@ def _assigned(run: Interpreter, parsed: ParsedFile) -> Iterator[ModelForward]:
     seen: set[int] = set()
     for patch in patches_of(run, parsed, ("forward",)):
         own = patch.function.scope.parsed is parsed and patch.bound and id(patch.node) not in seen
-        if not own or "labels" not in _names(patch.node) or not _speaks_of_loss(parsed, patch.node):
+        if not own or "labels" not in parameter_names(patch.node) or not _speaks_of_loss(parsed, patch.node):
             continue
         seen.add(id(patch.node))
         owner = ast.unparse(patch.owner).rpartition(".")[2]
@@ -67,10 +68,6 @@ def _assigned(run: Interpreter, parsed: ParsedFile) -> Iterator[ModelForward]:
             run.made.append(node)
             cls = Class(ast.copy_location(node, patch.node), patch.scope)
             yield _forward(run, parsed, cls, patch.node, (owner, Confidence.LIKELY), patch.function.scope)
-
-
-def _names(method: FunctionNode) -> list[str]:
-    return [argument.arg for argument in (*method.args.posonlyargs, *method.args.args, *method.args.kwonlyargs)]
 
 
 def _speaks_of_loss(parsed: ParsedFile, method: FunctionNode) -> bool:
@@ -183,11 +180,11 @@ def _has_mean(returned: Returned) -> bool:
 
 def _arguments(method: FunctionNode) -> dict[str, Value]:
     values: dict[str, Value] = {}
-    for name in _names(method):
+    for name in parameter_names(method):
         guess = entry(Tensor(TensorKind.OTHER), name)
         if guess.kind in (TensorKind.LABELS, TensorKind.MASK) and name == "labels":
             values[name] = guess
-    if COUNT in _names(method):
+    if COUNT in parameter_names(method):
         values[COUNT] = TRAINERS_COUNT
     elif method.args.kwarg is not None:
         values[method.args.kwarg.arg] = Table(((COUNT, TRAINERS_COUNT),))

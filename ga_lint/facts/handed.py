@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ga_lint.diagnostics import Step
 from ga_lint.facts.model import Divisor, Place
 from ga_lint.facts.values import Choice, Function, Items, Loss, Table, Value, matters
+from ga_lint.syntax.parameters import parameter_names
 from ga_lint.syntax.repeatable import SAME_ELEMENTS, is_repeatable
 from ga_lint.syntax.text import text_of
 from ga_lint.syntax.walk import walk
@@ -84,7 +85,7 @@ class _Words:
             return ""
         arguments = self._arguments
         unknown = {name for name in _names(inner) if name not in arguments}
-        parameters = _parameters(self._function)
+        parameters = parameter_names(self._function.node)
         if any(name.removesuffix(_AS_PASSED) in parameters or not self._is_common(name) for name in unknown):
             return ""
         return ast.unparse(_Replaced(arguments).visit(inner))
@@ -102,7 +103,7 @@ class _Words:
     def _locals(self) -> dict[str, ast.expr | None]:
         """What each name stands for that the helper binds; None where that depends on the path."""
         found: dict[str, ast.expr | None] = _constants(self._function) if self._call.path != self._helper.path else {}
-        parameters = _parameters(self._function)
+        parameters = parameter_names(self._function.node)
         for name, values in _assignments(self._function.node).items():
             changed = [value for value in values if not _leaves_alone(value, name)]
             if not changed and name in parameters:
@@ -224,12 +225,6 @@ def _constants(function: Function) -> dict[str, ast.expr | None]:
 
 def _body(function: Function) -> list[ast.stmt]:
     return [] if isinstance(function.node, ast.Lambda) else function.node.body
-
-
-def _parameters(function: Function) -> list[str]:
-    return [
-        one.arg for one in (*function.node.args.posonlyargs, *function.node.args.args, *function.node.args.kwonlyargs)
-    ]
 
 
 def _names(tree: ast.expr) -> set[str]:

@@ -29,6 +29,7 @@ from ga_lint.facts.values import (
     alternatives,
     choice,
 )
+from ga_lint.knowledge.model import LossRow
 from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
@@ -75,13 +76,12 @@ def driver_method(call: Call) -> Value | None:
     return None
 
 
-def _by_last_name(call: Call, name: str):  # type: ignore[no-untyped-def]
+def _by_last_name(call: Call, name: str) -> LossRow | None:
     """A loss of torch's whose import is not in sight (`F.cross_entropy` in a fragment)."""
     root, _, last = name.rpartition(".")
     if root in ("F", "nn", "nn.functional", "functional", "torch", ""):
-        return call.run.knowledge.losses.get(f"torch.nn.functional.{last}") or call.run.knowledge.losses.get(
-            f"torch.nn.{last}"
-        )
+        rows = call.run.knowledge.losses
+        return rows.get(f"torch.nn.functional.{last}") or rows.get(f"torch.nn.{last}")
     return None
 
 

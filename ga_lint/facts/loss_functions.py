@@ -32,7 +32,9 @@ from ga_lint.facts.values import (
     Value,
     alternatives,
 )
+from ga_lint.syntax.parameters import parameter_names
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+from ga_lint.syntax.text import last_name
 from ga_lint.syntax.walk import children
 
 _REGISTRY = re.compile(r"^loss_?(mapping|map|registry|functions|funcs)$", re.IGNORECASE)
@@ -100,13 +102,13 @@ def _named_in(node: ast.AST) -> Iterator[tuple[LossRole, ast.expr | FunctionNode
         ) if _is_registry(registry):
             for value in values:
                 yield _role_of(registry), value
-        case ast.Call(func=func, args=[_, *rest]) if _REGISTERS.match(_last_name(func)):
+        case ast.Call(func=func, args=[_, *rest]) if _REGISTERS.match(last_name(func)):
             for value in rest:
                 yield LossRole.REGISTERED, value
         case ast.FunctionDef(decorator_list=decorators):
             for decorator in decorators:
                 called = decorator.func if isinstance(decorator, ast.Call) else decorator
-                if _REGISTERS.match(_last_name(called)):
+                if _REGISTERS.match(last_name(called)):
                     yield LossRole.REGISTERED, node
 
 
@@ -119,30 +121,18 @@ def _calls_it_itself(node: ast.AST, cls: ast.ClassDef | None) -> bool:
 
 
 def _is_registry(node: ast.expr) -> bool:
-    return bool(_REGISTRY.match(_last_name(node)))
+    return bool(_REGISTRY.match(last_name(node)))
 
 
 def _role_of(registry: ast.expr) -> LossRole:
     """transformers' own table, or one of the project's."""
-    return LossRole.MODEL if _last_name(registry) == "LOSS_MAPPING" else LossRole.REGISTERED
-
-
-def _last_name(node: ast.expr) -> str:
-    match node:
-        case ast.Name(id=name) | ast.Attribute(attr=name):
-            return name
-        case _:
-            return ""
+    return LossRole.MODEL if last_name(registry) == "LOSS_MAPPING" else LossRole.REGISTERED
 
 
 def _is_heads_loss(node: FunctionNode) -> bool:
     """`def ForCausalLMLoss(logits, labels, vocab_size, **kwargs)`."""
-    names = _names(node)
+    names = parameter_names(node)
     return bool(_HEADS_LOSS.match(node.name)) and "labels" in names and node.args.kwarg is not None
-
-
-def _names(node: FunctionNode | ast.Lambda) -> list[str]:
-    return [argument.arg for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)]
 
 
 def _functions(run: Interpreter, parsed: ParsedFile, handed: _Handed) -> Iterator[Function]:
@@ -165,7 +155,7 @@ def _functions(run: Interpreter, parsed: ParsedFile, handed: _Handed) -> Iterato
 
 
 def _followed(run: Interpreter, parsed: ParsedFile, handed: _Handed, function: Function) -> LossFunction | None:
-    own = [name for name in _names(function.node) if name not in dict(function.preset)]
+    own = [name for name in parameter_names(function.node) if name not in dict(function.preset)]
     own = own[1:] if function.bound is not None else own
     if handed.role is not LossRole.ARGUMENT and ("labels" not in own or not {"logits", "outputs"} & set(own)):
         return None
@@ -190,7 +180,7 @@ def _confidence(role: LossRole, node: FunctionNode | ast.Lambda) -> Confidence:
     """How sure it is that a Trainer's count could reach it: other libraries have registries of losses too."""
     if role is LossRole.ARGUMENT:
         return Confidence.CERTAIN
-    names = _names(node)
+    names = parameter_names(node)
     if role is LossRole.REGISTERED:
         return Confidence.LIKELY if "outputs" in names or COUNT in names else Confidence.POSSIBLE
     heads = "vocab_size" in names or COUNT in names or node.args.kwarg is not None

@@ -40,7 +40,7 @@ def loss_of(call: Call, row: LossRow, built: Built | None = None) -> Value:
     results = []
     for reduction in alternatives(given):
         site = _site(call, row, built, labels, logits, place)
-        results.append(_reduced_as(call, site, reduction, row, count))
+        results.append(_reduced_as(site, reduction, row, count))
     return choice(results)
 
 
@@ -59,7 +59,7 @@ def _telling(value: Value | None) -> Value | None:
     return max(tensors, key=lambda one: (len(one.ragged), one.flat, one.shifted)) if tensors else value
 
 
-def _reduced_as(call: Call, site: LossSite, reduction: Value, row: LossRow, count: Value | None) -> Value:
+def _reduced_as(site: LossSite, reduction: Value, row: LossRow, count: Value | None) -> Value:
     if isinstance(count, Count):
         return Loss((LossTerm(replace(site, reduction=Reduction.SUM, counted=True)),))
     match reduction:

@@ -138,7 +138,7 @@ def class_attribute(run: Interpreter, cls: Class, name: str) -> Value:
     return UNKNOWN
 
 
-def super_value(run: Interpreter, frame: Frame) -> Value:
+def super_value(frame: Frame) -> Value:
     """`super()` in this method."""
     cls = frame.scope.enclosing_class
     return Super(cls) if cls is not None else UNKNOWN

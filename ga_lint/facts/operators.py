@@ -1,4 +1,4 @@
-"""What do operators make of values? Arithmetic, comparisons and negations."""
+"""What do operators make of values? Arithmetic and negations."""
 
 from __future__ import annotations
 
@@ -56,11 +56,12 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
         raw = raw_losses.arithmetic(run, frame, node, left, right)
         if raw is not None:
             return raw
-    for group in (_of_losses, _of_elements, _of_counts):
+    for group in (_of_losses, _of_elements):
         value = group(run, frame, node, left, right)
         if value is not None:
             return value
-    return _of_tensors(run, frame, node, left, right)
+    counted = _of_counts(node, left, right)
+    return _of_tensors(run, frame, node, left, right) if counted is None else counted
 
 
 def _of_losses(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, right: Value) -> Value | None:
@@ -101,7 +102,7 @@ def _of_elements(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, r
     return None
 
 
-def _of_counts(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, right: Value) -> Value | None:
+def _of_counts(node: ast.BinOp, left: Value, right: Value) -> Value | None:
     match node.op, left, right:
         case ast.Div(), Const(value=1 | 1.0), _:
             inverse = right if isinstance(right, Product) else Product(((right, text_of(node.right), 1),))

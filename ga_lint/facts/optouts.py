@@ -61,10 +61,13 @@ def _rows(parsed: ParsedFile, node: ast.ClassDef) -> list[int]:
     if not any(word in parsed.source.data for word in (_ACCEPTS, SCALED.encode(), b"compute_loss_func")):
         return []
     rows = [one.value.lineno for one in parsed.find(ast.keyword, node) if one.arg == "compute_loss_func"]
-    for one in parsed.find(ast.Assign, node):
-        if any(getattr(target, "attr", getattr(target, "id", None)) in _FLAGS for target in one.targets):
-            rows.append(one.lineno)
-    return rows
+    flagged = (one.lineno for one in parsed.find(ast.Assign, node) if any(map(_is_flag, one.targets)))
+    return [*rows, *flagged]
+
+
+def _is_flag(target: ast.expr) -> bool:
+    """`model_accepts_loss_kwargs = ...` in a class, or of an object."""
+    return getattr(target, "attr", getattr(target, "id", None)) in _FLAGS
 
 
 def _with_tests(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Confidence
-from ga_lint.facts.model import HEADS_LOSS, SUPERS_LOSS, Level, LossSite, LossTerm, Reduction
+from ga_lint.facts.model import HEADS_LOSS, OWN_LOSS, SUPERS_LOSS, Level, LossSite, LossTerm, Reduction
 from ga_lint.facts.values import (
     COUNT,
     UNKNOWN,
@@ -103,7 +103,7 @@ def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
     if not has_loss:
         return Output(model, UNKNOWN, UNKNOWN)
     site = LossSite(
-        f"{text_of(call.node.func)}'s own loss",
+        f"{text_of(call.node.func)}'s {OWN_LOSS}",
         Reduction.SUM if _holds_count(count) else Reduction.MEAN,
         # What is padded or masked in the labels is tokens, whatever the network is.
         Level.TOKEN if model.level is Level.UNKNOWN and source and source.ragged else model.level,

@@ -15,6 +15,7 @@ from ga_lint.knowledge import Knowledge
 from ga_lint.project import Project
 from ga_lint.syntax.bindings import imported_names
 from ga_lint.syntax.parsed import ParsedFile
+from ga_lint.syntax.text import last_name
 
 _WRAPPERS = {
     "DistributedDataParallel": Stack.DDP,
@@ -101,7 +102,7 @@ class FileSigns:
     def levelled(self, term: LossTerm) -> LossTerm:
         """One term, likewise."""
         site = term.site
-        if site.level is Level.UNKNOWN and site.callee.endswith("own loss"):
+        if site.level is Level.UNKNOWN and site.is_models_own:
             return replace(term, site=replace(site, level=self.level))
         return term
 
@@ -153,12 +154,8 @@ def _sign(node: ast.AST) -> str | None:
     match node:
         case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=100)):
             return "-100 marks targets that do not count"
-        case ast.Call(func=func) if _last_name(func) in ("pad_sequence", "DataCollatorForSeq2Seq"):
-            return f"rows are padded by {_last_name(func)}"
+        case ast.Call(func=func) if last_name(func) in ("pad_sequence", "DataCollatorForSeq2Seq"):
+            return f"rows are padded by {last_name(func)}"
         case ast.keyword(arg="padding", value=ast.Constant(value=value)) if value in _PADDING_WORDS:
             return "the tokenizer pads"
     return None
-
-
-def _last_name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""

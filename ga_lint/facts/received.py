@@ -31,6 +31,7 @@ from ga_lint.facts.values import (
     alternatives,
 )
 from ga_lint.source import Position, Span
+from ga_lint.syntax.parameters import parameter_names, positional_names
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 from ga_lint.syntax.walk import children
 
@@ -131,9 +132,8 @@ def classes_of(run: Interpreter, parsed: ParsedFile) -> Iterator[Class]:
 def parameter_of(parsed: ParsedFile, method: FunctionNode | ast.Lambda) -> Parameter:
     """How the count can come in."""
     arguments = method.args
-    names = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
-    name = COUNT if COUNT in names else None
-    positional = [argument.arg for argument in (*arguments.posonlyargs, *arguments.args)]
+    name = COUNT if COUNT in parameter_names(method) else None
+    positional = positional_names(method)
     if name is None and isinstance(method, FunctionNode) and method.name == "training_step" and len(positional) > 3:
         name = positional[3]
     return Parameter(

@@ -196,8 +196,7 @@ class Names:
         self._busy.add(key)
         try:
             found = [
-                self._bound(binding, self.module(parsed), name)
-                for parsed, binding in self.project.find(module.parsed, name)
+                self._bound(binding, self.module(parsed)) for parsed, binding in self.project.find(module.parsed, name)
             ]
         finally:
             self._busy.discard(key)
@@ -214,7 +213,7 @@ class Names:
         known = next((star for star in stars if star.partition(".")[0] in self.project.libraries), None)
         return External(f"{known}.{name}" if known else name)
 
-    def _bound(self, binding: Binding, scope: Scope, name: str) -> Value:
+    def _bound(self, binding: Binding, scope: Scope) -> Value:
         match binding:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
                 return Function(binding, scope)

@@ -14,6 +14,7 @@ from ga_lint.facts.optouts import declined_for_models, opt_outs
 from ga_lint.facts.roots import roots_of, run_roots
 from ga_lint.facts.values import UNKNOWN, Built, Class, Const, External, Model, Symbol, Value, alternatives
 from ga_lint.syntax.parsed import ParsedFile
+from ga_lint.syntax.text import last_name
 
 _FUNCTION = "compute_loss_func"
 STEPS, SMOOTHING, DEEPSPEED = "gradient_accumulation_steps", "label_smoothing_factor", "deepspeed"
@@ -24,7 +25,7 @@ def arguments_of(run: Interpreter, parsed: ParsedFile) -> tuple[Arguments, ...]:
     scope = run.names.module(parsed)
     found = []
     for call in parsed.find(ast.Call):
-        last = _last_name(call.func)
+        last = last_name(call.func)
         if not last.endswith(("TrainingArguments", "Config", "Args")):
             continue
         called = next(_named(run, value) for value in alternatives(run.module_expression(call.func, scope)))
@@ -69,7 +70,7 @@ def _number(value: Value) -> float | None:
 
 def setups_of(run: Interpreter, parsed: ParsedFile, known: tuple[Arguments, ...]) -> tuple[TrainerSetup, ...]:
     """Every Trainer that this file builds, followed to where its model and its arguments were made."""
-    calls = {_last_name(call.func) for call in parsed.find(ast.Call) if _builds_trainer(call)}
+    calls = {last_name(call.func) for call in parsed.find(ast.Call) if _builds_trainer(call)}
     run_roots(run, parsed, roots_of(parsed, calls))
     by_place = {one.place: one for one in known}
     found: dict[Place, TrainerSetup] = {}
@@ -83,7 +84,7 @@ def setups_of(run: Interpreter, parsed: ParsedFile, known: tuple[Arguments, ...]
 
 def _builds_trainer(call: ast.Call) -> bool:
     given = [keyword.arg for keyword in call.keywords]
-    return _last_name(call.func).endswith("Trainer") or "train_dataset" in given
+    return last_name(call.func).endswith("Trainer") or "train_dataset" in given
 
 
 def _setup(run: Interpreter, parsed: ParsedFile, event: Event, known: dict[Place, Arguments]) -> TrainerSetup | None:
@@ -165,7 +166,3 @@ def _known(value: Value, known: dict[Place, Arguments]) -> Iterator[Arguments]:
             if arguments.steps is not None and number is not None:
                 arguments = replace(arguments, steps=replace(arguments.steps, value=number))
             yield arguments
-
-
-def _last_name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""

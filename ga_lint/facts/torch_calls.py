@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 NUMBERS = frozenset("int float max min abs round clamp clamp_min as_tensor tensor ceil maximum".split())
 _ELEMENTWISE = frozenset("exp clamp log min max minimum maximum where neg nan_to_num softplus logsigmoid".split())
+_COMPUTES = NUMBERS | _ELEMENTWISE
 
 
 def call(call: Call, last: str) -> Value | None:
@@ -92,12 +93,9 @@ def _made(call: Call, last: str, first: Value) -> Value | None:
 
 
 def _passed_on(call: Call, last: str) -> Value | None:
-    if last in NUMBERS | _ELEMENTWISE:
-        if any(map(is_missing_count, call.positional)):
-            call.run.record_unguarded(call.frame, call.node)
-        for value in call.positional:
-            if isinstance(value, Count | Product | Loss | Elements):
-                return value
+    number = of_numbers(call) if last in _COMPUTES else None
+    if number is not None:
+        return number
     for value in (*call.positional, *(v for _, v in call.named)):
         if isinstance(value, Items | Many) and last in ("stack", "cat", "tensor", "as_tensor", "concat"):
             inside = list(value.values) if isinstance(value, Items) else [value.element]
@@ -108,6 +106,13 @@ def _passed_on(call: Call, last: str) -> Value | None:
         if isinstance(value, Tensor) and last in ("stack", "cat", "tensor", "as_tensor", "LongTensor", "from_numpy"):
             return value
     return None
+
+
+def of_numbers(call: Call) -> Value | None:
+    """`max(count, 1)`, `torch.clamp(loss, min=0)`: the loss or the count that it is computed of stays one."""
+    if any(map(is_missing_count, call.positional)):
+        call.run.record_unguarded(call.frame, call.node)
+    return next((one for one in call.positional if isinstance(one, Count | Product | Loss | Elements)), None)
 
 
 def _padded(call: Call, first: Value) -> Value:

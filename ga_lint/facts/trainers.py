@@ -49,6 +49,7 @@ from ga_lint.facts.values import (
     TensorKind,
     Value,
 )
+from ga_lint.syntax.parameters import parameter_names
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 
 
@@ -187,7 +188,7 @@ def _without_returns(text: str) -> Iterator[str]:
 
 def _arguments(method: FunctionNode, method_name: str, *, bound: bool) -> dict[str, Value]:
     """What the Trainer passes: a model, a batch, and the window's count by name or in `**kwargs`."""
-    names = [argument.arg for argument in (*method.args.posonlyargs, *method.args.args, *method.args.kwonlyargs)]
+    names = parameter_names(method)
     names = names if bound else ["self", *names]
     count = TRAINERS_COUNT
     values: dict[str, Value] = {}

@@ -23,6 +23,7 @@ from ga_lint.facts.values import (
     Value,
     choice,
 )
+from ga_lint.syntax.parameters import positional_names
 from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
@@ -59,9 +60,7 @@ def spread(function: Function, positional: tuple[Value, ...], node: ast.Call) ->
     batch = positional[-1] if positional and len(positional) == len(node.args) else UNKNOWN
     if not isinstance(batch, Tensor) or not isinstance(node.args[-1], ast.Starred):
         return positional
-    parameters = function.node.args
-    names = [one.arg for one in (*parameters.posonlyargs, *parameters.args)]
-    names = names[function.bound is not None :][len(positional) - 1 :]
+    names = positional_names(function.node)[function.bound is not None :][len(positional) - 1 :]
     return (*positional[:-1], *(_part(batch, name, index) for index, name in enumerate(names)))
 
 

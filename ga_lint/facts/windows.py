@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from ga_lint.facts.events import Context, Event, EventKind, Guard
 from ga_lint.facts.interpreter import Interpreter
@@ -25,27 +26,35 @@ from ga_lint.facts.window_signs import cleared_before, cleared_inside, is_discar
 _MICRO_BATCHES = re.compile(r"accum|micro|window|grad|\bgas\b", re.IGNORECASE)
 
 
+class Shape(NamedTuple):
+    """How a window was recognised: the optimizer step that ends it, and what says after how many micro-batches."""
+
+    step: Event
+    idiom: Idiom
+    rounds: Value
+    gate: Place | None  # the test or the loop that is the window's
+
+
 def windows_of(run: Interpreter, distributed: Stack | None) -> tuple[Window, ...]:
     """The windows among the recorded events. `distributed`: the wrapper that the file puts around its model."""
     found: dict[tuple[object, ...], list[tuple[LossTerm, ...]]] = {}
-    shapes: dict[tuple[object, ...], tuple[Event, Event, Idiom, Value, Place | None]] = {}
+    shapes: dict[tuple[object, ...], tuple[Event, Shape]] = {}
     steps = [event for event in run.events if event.kind is EventKind.STEP]
     for event in run.events:
         if event.kind is not EventKind.BACKWARD or not event.loops or Context.NO_GRAD in event.contexts:
             continue
-        window = _window_of(event, steps) or _added_up(event, steps)
-        if window is None or is_discarded(event, window[0], run.events):
+        shape = _window_of(event, steps) or _added_up(event, steps)
+        if shape is None or is_discarded(event, shape.step, run.events):
             continue
-        step, idiom, rounds, gate = window
-        key = (event.place, idiom)
-        shapes.setdefault(key, (event, step, idiom, rounds, gate))
+        key = (event.place, shape.idiom)
+        shapes.setdefault(key, (event, shape))
         for terms in losses_in(event.value):
             if terms not in found.setdefault(key, []):
                 found[key].append(terms)
     return tuple(_window(run, *shapes[key], tuple(found.get(key, ())), distributed) for key in shapes)
 
 
-def _added_up(backward: Event, steps: Sequence[Event]) -> tuple[Event, Idiom, Value, Place | None] | None:
+def _added_up(backward: Event, steps: Sequence[Event]) -> Shape | None:
     """Losses of an inner loop, added up and divided by a number of micro-batches before one backward."""
     step = next((step for step in steps if step.loops == backward.loops), None)
     for terms in losses_in(backward.value):
@@ -53,7 +62,7 @@ def _added_up(backward: Event, steps: Sequence[Event]) -> tuple[Event, Idiom, Va
             deeper = term.site.scope == backward.scope and term.site.depth > len(backward.loops)
             divisors = [f.text for f in term.factors if f.power < 0 and _MICRO_BATCHES.search(f.text)]
             if step is not None and deeper and divisors:
-                return step, Idiom.INNER_LOOP, Symbol(divisors[-1]), None
+                return Shape(step, Idiom.INNER_LOOP, Symbol(divisors[-1]), None)
     return None
 
 
@@ -62,7 +71,7 @@ def losses_in(value: Value) -> list[tuple[LossTerm, ...]]:
     return [one.terms for one in alternatives(value) if isinstance(one, Loss)]
 
 
-def _window_of(backward: Event, steps: Sequence[Event]) -> tuple[Event, Idiom, Value, Place | None] | None:
+def _window_of(backward: Event, steps: Sequence[Event]) -> Shape | None:
     shared = [(step, _shared_depth(step, backward)) for step in steps]
     same = [step for step, depth in shared if depth == len(backward.loops)]
     if same:
@@ -70,7 +79,7 @@ def _window_of(backward: Event, steps: Sequence[Event]) -> tuple[Event, Idiom, V
     for step, depth in shared:
         if depth or not step.loops:
             loop = backward.loops[depth]
-            return step, Idiom.INNER_LOOP, loop.rounds, loop.place
+            return Shape(step, Idiom.INNER_LOOP, loop.rounds, loop.place)
     return None
 
 
@@ -84,7 +93,7 @@ def _shared_depth(step: Event, backward: Event) -> int:
     return depth
 
 
-def _in_same_loop(backward: Event, steps: list[Event]) -> tuple[Event, Idiom, Value, Place | None] | None:
+def _in_same_loop(backward: Event, steps: list[Event]) -> Shape | None:
     gathered = _gathered(backward, steps)
     if gathered is not None:
         return gathered
@@ -94,14 +103,14 @@ def _in_same_loop(backward: Event, steps: list[Event]) -> tuple[Event, Idiom, Va
     for step in steps:
         guard = _boundary(step.guards, backward.guards)
         if guard is not None and isinstance(guard.test, Boundary):
-            return step, Idiom.GATE, guard.test.steps, guard.place
+            return Shape(step, Idiom.GATE, guard.test.steps, guard.place)
         if accumulates or any("sync_gradients" in guard.text and guard.outcome for guard in step.guards):
-            return step, Idiom.ACCUMULATE, UNKNOWN, None
+            return Shape(step, Idiom.ACCUMULATE, UNKNOWN, None)
     engine = next((step for step in steps if _is_engine(step.driver) or _is_engine(backward.driver)), None)
-    return (engine, Idiom.ENGINE, UNKNOWN, None) if engine is not None else None
+    return Shape(engine, Idiom.ENGINE, UNKNOWN, None) if engine is not None else None
 
 
-def _gathered(backward: Event, steps: list[Event]) -> tuple[Event, Idiom, Value, Place | None] | None:
+def _gathered(backward: Event, steps: list[Event]) -> Shape | None:
     """Losses that the rounds gather in a list or a total, and one backward for all of them at the boundary."""
     terms = [term for path in losses_in(backward.value) for term in path]
     if not terms or any(term.site.collected != backward.loops[-1].id for term in terms):
@@ -109,7 +118,7 @@ def _gathered(backward: Event, steps: list[Event]) -> tuple[Event, Idiom, Value,
     for step in steps:
         guard = _boundary(step.guards, ())
         if guard is not None and guard in backward.guards and isinstance(guard.test, Boundary):
-            return step, Idiom.GATE, guard.test.steps, guard.place
+            return Shape(step, Idiom.GATE, guard.test.steps, guard.place)
     return None
 
 
@@ -141,20 +150,14 @@ def _is_engine(value: Value) -> bool:
 def _window(
     run: Interpreter,
     backward: Event,
-    step: Event,
-    idiom: Idiom,
-    rounds: Value,
-    gate: Place | None,
+    shape: Shape,
     losses: tuple[tuple[LossTerm, ...], ...],
     distributed: Stack | None,
 ) -> Window:
+    step, idiom, rounds, gate = shape
     stack, library, traced = _stack(run, backward, idiom, rounds, distributed)
+    text, value = _steps(backward, shape, library, traced)
     loop = backward.loops[-1]
-    text, value = _written(backward, step, gate) or traced, steps_of(rounds)[1]
-    if not text and library.answer is Answer.YES:
-        text, value = library.steps, library.steps_value
-    if not text and idiom is Idiom.INNER_LOOP:
-        text = next(one.rounds_text for one in backward.loops if one.place == gate)
     gathered = idiom is Idiom.GATE and any(guard.place == gate for guard in backward.guards)
     return Window(
         idiom=idiom,
@@ -183,6 +186,16 @@ def _window(
         cleared=_cleared(run, backward, step, idiom) if not gathered else None,
         traced_steps=traced,
     )
+
+
+def _steps(backward: Event, shape: Shape, library: LibraryDivision, traced: str) -> tuple[str, float | None]:
+    """How many micro-batches: as the loop can write it, and as a number."""
+    text, value = _written(backward, shape.step, shape.gate) or traced, steps_of(shape.rounds)[1]
+    if not text and library.answer is Answer.YES:
+        text, value = library.steps, library.steps_value
+    if not text and shape.idiom is Idiom.INNER_LOOP:
+        text = next(one.rounds_text for one in backward.loops if one.place == shape.gate)
+    return text, value
 
 
 def _caller(backward: Event) -> Place:

@@ -18,8 +18,7 @@ Expression = TypeVar("Expression", bound=cst.BaseExpression)
 class Division:
     """`x / y`, `x * (1 / y)`, `x.div(y)`, `torch.div(x, y)`, `x /= y`, `x.div_(y)`.
 
-    `whole` is the expression, or for `x /= y` the statement's own node; `left` is None where `whole` has no dividend of
-    its own to keep (never in the forms above).
+    `whole` is the expression, or for `x /= y` the statement's own node.
     """
 
     whole: cst.BinaryOperation | cst.Call | cst.AugAssign
@@ -82,7 +81,7 @@ def replace_division(edits: Edits, division: Division, factor: str | None) -> No
     if factor is None and isinstance(outer, cst.Arg | cst.Assign | cst.Return):
         left = left.with_changes(lpar=[], rpar=[])
     text = edits.tree.code(left) if factor is None else f"{factor_text(edits.tree, left)} * {factor}"
-    kept = whole.lpar and not (factor is None and _needs_no_parentheses(left, outer))
+    kept = whole.lpar and not (factor is None and _needs_no_parentheses(left))
     edits.replace(whole, f"({text})" if kept or (factor is not None and _binds_tighter(outer, whole)) else text)
 
 
@@ -97,7 +96,7 @@ def _is_noop(tree: Tree, division: Division) -> bool:
     )
 
 
-def _needs_no_parentheses(kept: cst.BaseExpression, outer: cst.CSTNode | None) -> bool:
+def _needs_no_parentheses(kept: cst.BaseExpression) -> bool:
     return bool(kept.lpar) or isinstance(kept, cst.Name | cst.Attribute | cst.Call | cst.Subscript)
 
 

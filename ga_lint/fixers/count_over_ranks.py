@@ -20,8 +20,7 @@ from ga_lint.fixers.tree import Tree, dotted
 @fixer("count-over-ranks")
 def count_over_ranks(target: Target, edits: Edits) -> None:
     tree = target.tree
-    loop = tree.find(target.span("loop"), cst.For, cst.While)
-    assert isinstance(loop, cst.For | cst.While)
+    loop = target.loop()
     node = tree.find(target.span("division"), cst.BinaryOperation, cst.AugAssign, cst.Call)
     if loop not in tree.around(node):
         raise FixNotApplicable("the loss is divided outside the loop over the window")

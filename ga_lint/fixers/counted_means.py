@@ -15,7 +15,8 @@ from ga_lint.fixers.arithmetic import division_of
 from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.imports import import_module
-from ga_lint.fixers.names import fresh_name, names_in
+from ga_lint.fixers.named_loss import bind, bind_first, is_scaled
+from ga_lint.fixers.names import names_in
 from ga_lint.fixers.reduction import reduce_call, refuse_unlike_sum
 from ga_lint.fixers.registry import Target
 from ga_lint.fixers.signature import COUNT, parameter_name, receive_count
@@ -83,7 +84,7 @@ class Plan:
         if selected_losses(mean) is not None:
             self._sum_instead(mean, line, loss, tail)
             return
-        if _is_mean(tree, mean):
+        if _is_mean(mean):
             row = tree.span_of(mean).start.row
             raise FixNotApplicable(f"the mean on line {row} is over all positions, those that are no targets too")
         division = division_of(mean)
@@ -93,7 +94,7 @@ class Plan:
 
     def divide_picked(self, mean: cst.Call) -> None:
         """`losses.mean()`, `torch.mean(losses)`, of losses that a mask has picked before."""
-        if not _is_mean(self.edits.tree, mean):
+        if not _is_mean(mean):
             raise FixNotApplicable("the mean is written in a form that is not known here")
         line, loss, tail = self._bind(mean)
         self._sum_instead(mean, line, loss, tail)
@@ -127,7 +128,7 @@ class Plan:
         self.edits.insert_after(line, f"if {COUNT} is not None:\n{note}{share}{tail}")
 
     def _bind(self, value: cst.BaseExpression) -> tuple[cst.SimpleStatementLine, str, str]:
-        return self._bound(*bind(self.edits, self.function, value))
+        return self._bound(*bind(self.edits, value))
 
     def _bound(self, line: cst.SimpleStatementLine, loss: str, tail: str) -> tuple[cst.SimpleStatementLine, str, str]:
         """Remember from where on the name is a divided loss: in several branches, from the first of them on."""
@@ -152,7 +153,7 @@ def _refuse_other_values(tree: Tree, function: cst.FunctionDef, loss: str, calls
     """Is the name another term's on another path? Beside a loss that is divided that one would stay undivided."""
     for assign in tree.inside(function.body, cst.Assign):
         bound = any(tree.code(each.target) == loss for each in assign.targets)
-        divided = any(_is_scaled(assign.value, call) for call in calls)
+        divided = any(is_scaled(assign.value, call) for call in calls)
         if bound and not divided and loss not in names_in(assign.value) and not _is_zero(assign.value):
             row = tree.span_of(assign).start.row
             raise FixNotApplicable(f"{loss} is another term on line {row}, whose divisor is not known")
@@ -173,19 +174,6 @@ def _is_zero(value: cst.BaseExpression) -> bool:
             return False
 
 
-def bind_first(tree: Tree, value: cst.BaseExpression) -> tuple[cst.SimpleStatementLine, str, str]:
-    """The same for a pair of which the loss is the first: `loss, outputs = value`."""
-    line = tree.statement_of(value)
-    match line.body[0]:
-        case cst.Assign(
-            targets=[cst.AssignTarget(target=cst.Tuple(elements=[cst.Element(value=cst.Name(value=name)), *_]))],
-            value=bound,
-        ) if bound is value:
-            return line, name, ""
-        case _:
-            raise FixNotApplicable("the loss is not taken out of what the helper returns where it is called")
-
-
 def selected_losses(mean: cst.BaseExpression) -> cst.Subscript | None:
     """`losses[labels != -100]` in `losses[labels != -100].mean()`."""
     match mean:
@@ -195,7 +183,7 @@ def selected_losses(mean: cst.BaseExpression) -> cst.Subscript | None:
             return None
 
 
-def _is_mean(tree: Tree, node: cst.CSTNode) -> bool:
+def _is_mean(node: cst.CSTNode) -> bool:
     """`x.mean()`, `torch.mean(x)`, over everything."""
     match node:
         case cst.Call(func=cst.Attribute(value=cst.Name(value="torch"), attr=cst.Name(value="mean")), args=[cst.Arg()]):
@@ -227,40 +215,3 @@ def _own_count(target: Target, call: cst.Call, constructors: list[cst.Call]) -> 
             raise FixNotApplicable("whether the loss object shifts its targets is not known")
         targets = f"{targets}[..., 1:]"
     return f"({targets} != {target.option_or('ignore_index', '-100')}).sum()"
-
-
-def bind(
-    edits: Edits, function: cst.FunctionDef, value: cst.BaseExpression
-) -> tuple[cst.SimpleStatementLine, str, str]:
-    """The line that gives the loss a name, the name, and what is to follow. A loss returned at once is named first."""
-    tree = edits.tree
-    line = tree.statement_of(value)
-    match line.body[0]:
-        case (
-            cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))], value=bound)
-            | cst.AnnAssign(target=cst.Name(value=name), value=bound)
-        ) if _is_scaled(bound, value):
-            return line, name, ""
-        case cst.Return(value=bound) as statement if _is_scaled(bound, value):
-            name = fresh_name(tree, value, "loss", "token_loss")
-            edits.change(statement, lambda node: _assign(name, node))
-            return line, name, f"return {name}\n"
-        case _:
-            row = tree.span_of(value).start.row
-            raise FixNotApplicable(
-                f"the loss on line {row} is one part of a larger expression; give it a line of its own"
-            )
-
-
-def _is_scaled(whole: cst.BaseExpression | None, value: cst.BaseExpression) -> bool:
-    """Is it the value, or the value times something? Then what divides the whole divides the value."""
-    match whole:
-        case cst.BinaryOperation(left=left, operator=cst.Multiply(), right=right):
-            return _is_scaled(left, value) or _is_scaled(right, value)
-        case _:
-            return whole is value
-
-
-def _assign(name: str, returned: cst.Return) -> cst.Assign:
-    assert returned.value is not None
-    return cst.Assign([cst.AssignTarget(cst.Name(name))], returned.value, semicolon=returned.semicolon)

@@ -79,7 +79,7 @@ def count_text(target: Target) -> str:
     ignored = target.option_or("ignore_index", "-100")
     if not ignored:
         raise FixNotApplicable("the loss ignores no targets, so how many there are is not in sight")
-    _refuse_unknown_names(target.tree, ignored, target.tree.find(target.span("loop"), cst.For, cst.While))
+    _refuse_unknown_names(target.tree, ignored, target.loop())
     return f"({cut} != {ignored}).sum().float()"
 
 

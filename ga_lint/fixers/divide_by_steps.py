@@ -23,7 +23,7 @@ def divide_by_steps(target: Target, edits: Edits) -> None:
 
 def scale_backward(edits: Edits, call: cst.Call, operator: str, factor: str) -> None:
     """Multiply or divide what backward receives, in front of a gradient scaler where there is one."""
-    loss = loss_of(edits.tree, call)
+    loss = loss_of(call)
     text = edits.tree.code(loss)
     atom = bool(loss.lpar) or isinstance(loss, cst.Name | cst.Attribute | cst.Call | cst.Subscript)
     product = f"{text if atom else f'({text})'} {operator} {_atom(edits.tree, factor, operator)}"
@@ -31,7 +31,7 @@ def scale_backward(edits: Edits, call: cst.Call, operator: str, factor: str) -> 
     edits.replace(loss, f"({product})" if is_receiver else product)
 
 
-def loss_of(tree: Tree, call: cst.Call) -> cst.BaseExpression:
+def loss_of(call: cst.Call) -> cst.BaseExpression:
     """What a call of backward starts from."""
     if not isinstance(call.func, cst.Attribute) or call.func.attr.value not in ("backward", "manual_backward"):
         raise FixNotApplicable("backward is called in a form that is not known here")

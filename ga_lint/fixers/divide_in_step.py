@@ -13,10 +13,10 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.commas import append_argument
-from ga_lint.fixers.counted_means import bind
 from ga_lint.fixers.delegate_loss import delegate_to, whole_conditionals
 from ga_lint.fixers.divide_by_steps import scale_backward
 from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.named_loss import bind
 from ga_lint.fixers.names import names_in
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, parameter_name, receive_count
@@ -65,7 +65,7 @@ def _hand_on(edits: Edits, function: cst.FunctionDef, call: cst.Call, count: str
     tree, owner = edits.tree, parameter_name(function, 0)
     if any(arg.star or (arg.keyword is not None and arg.keyword.value == COUNT) for arg in call.args):
         raise FixNotApplicable("the call passes keyword arguments on already")
-    line, loss, tail = bind(edits, function, call)
+    line, loss, tail = bind(edits, call)
     append_argument(edits, call, cst.Arg(cst.Name(count), keyword=cst.Name(COUNT), equal=_TIGHT))
     edits.insert_after(line, f"{_where_uncounted(owner, count, loss, steps)}{tail}")
     for backward in _backwards(tree, function):

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import libcst as cst
 
-from ga_lint.fixers.arithmetic import division_of, replace_division
+from ga_lint.fixers.arithmetic import replace_division
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.registry import Target, fixer
 
 
 @fixer("drop-division")
 def drop_division(target: Target, edits: Edits) -> None:
-    node = target.tree.find(target.span("division"), cst.BinaryOperation, cst.AugAssign, cst.Call)
-    division = division_of(node)
+    division = target.division()
+    node = division.whole
     if isinstance(node, cst.Call) and division.in_place:
         statement = target.tree.statement_of(node)
         if isinstance(statement.body[0], cst.Expr) and statement.body[0].value is node:  # `loss.div_(n)` on its own

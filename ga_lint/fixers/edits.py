@@ -40,7 +40,7 @@ class Edits:
     _removed: set[cst.CSTNode] = field(default_factory=set)
 
     def change(self, node: Node, change: Callable[[Node], cst.CSTNode]) -> None:
-        self._changes.setdefault(node, []).append(cast(Change, change))
+        self._changes.setdefault(node, []).append(cast("Change", change))
 
     def replace(self, node: cst.BaseExpression, text: str) -> None:
         """Put another expression in its place; comments inside the old one would be lost, so that is refused."""
@@ -92,7 +92,7 @@ class _Apply(cst.CSTTransformer):
 
     def on_leave(self, original: cst.CSTNode, updated: cst.CSTNode) -> cst.CSTNode:  # type: ignore[override]
         if isinstance(original, Block):
-            updated = self._block(original, cast(Block, updated))
+            updated = self._block(original, cast("Block", updated))
         for change in self.edits._changes.get(original, ()):
             updated = change(updated)
         return updated
@@ -104,7 +104,7 @@ class _Apply(cst.CSTTransformer):
         body: list[Statement] = []
         orphans: list[cst.EmptyLine] = []  # comments of removed lines go to the line that follows
         for old, new in zip(original.body, updated.body, strict=True):
-            statement = cast(Statement, new)
+            statement = cast("Statement", new)
             if old in edits._removed:
                 orphans.extend(comments_of(statement))
                 group = [*edits._before.get(old, []), *edits._after.get(old, [])]  # what takes its place

@@ -47,7 +47,7 @@ def _keyword(edits: Edits, function: cst.FunctionDef, *, by_name: bool) -> cst.A
     """compute_loss receives the count by name, so `**kwargs` holds it where no parameter does."""
     swallowed = kwargs_name(function)
     named = any(param.name.value == COUNT for param in parameters(function))
-    if swallowed and not named and not by_name and not reads_kwargs(edits.tree, function):
+    if swallowed and not named and not by_name and not reads_kwargs(function):
         return cst.Arg(cst.Name(swallowed), star="**")
     return cst.Arg(cst.Name(receive_count(edits, function)), keyword=cst.Name(COUNT), equal=_TIGHT)
 

@@ -155,7 +155,7 @@ class Reader:
                 counter.value = counter.start + counter.before_gate
             self._counters[name] = counter
             return counter.value
-        values = [value for value, _ in assignments_of(self.tree, self.scope(), name)]
+        values = [value for value, _ in assignments_of(self.scope(), name)]
         if len(values) != 1:
             raise FixNotApplicable(f"the condition for the optimizer step reads {name}")
         return self._evaluate(self.expression(values[0]))
@@ -173,7 +173,7 @@ class Reader:
             raise FixNotApplicable(f"{name} is counted up in several places")
         starts: list[tuple[cst.BaseExpression, cst.Assign]] = []
         resets: list[tuple[cst.BaseExpression, cst.Assign]] = []
-        for value, where in assignments_of(self.tree, self.scope(), name):
+        for value, where in assignments_of(self.scope(), name):
             inside = any(outer is loop for outer in self.tree.around(where))
             (resets if inside else starts).append((value, where))
         if len(starts) != 1 or len(resets) > 1 or not all(isinstance(v, cst.Integer) for v, _ in resets):
@@ -210,7 +210,7 @@ def _counts_up(line: cst.CSTNode, name: str) -> bool:
             return False
 
 
-def assignments_of(tree: Tree, scope: cst.CSTNode, name: str) -> Iterator[tuple[cst.BaseExpression, cst.Assign]]:
+def assignments_of(scope: cst.CSTNode, name: str) -> Iterator[tuple[cst.BaseExpression, cst.Assign]]:
     """Every `name = value` in the function."""
     found: list[tuple[cst.BaseExpression, cst.Assign]] = []
 

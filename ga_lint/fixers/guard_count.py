@@ -9,7 +9,6 @@ from __future__ import annotations
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
-from ga_lint.fixers.arithmetic import division_of
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.registry import Target, fixer
 
@@ -17,7 +16,7 @@ from ga_lint.fixers.registry import Target, fixer
 @fixer("guard-count")
 def guard_count(target: Target, edits: Edits) -> None:
     tree = target.tree
-    division = division_of(tree.find(target.span("division"), cst.BinaryOperation, cst.AugAssign, cst.Call))
+    division = target.division()
     count, text = target.option("count"), target.option("targets")
     atom = isinstance(tree.parse_expression(text), cst.Name | cst.Attribute | cst.Call | cst.Subscript)
     own = f"({text if atom else f'({text})'} != {target.option('ignore_index')}).sum()"

@@ -138,7 +138,7 @@ def refuse_unsound_body(tree: Tree, header: Header, used: Span, *fixed: str) -> 
     names = {name for text in fixed for name in names_in(tree.parse_expression(text))}
 
     class Body(cst.CSTVisitor):
-        def visit_FunctionDef(self, node: cst.FunctionDef) -> bool:
+        def visit_FunctionDef(self, _node: cst.FunctionDef) -> bool:
             return False
 
         def visit_For(self, node: cst.For) -> bool:
@@ -175,7 +175,7 @@ def _has_own_continue(loop: cst.For | cst.While) -> bool:
     found = False
 
     class Continues(cst.CSTVisitor):
-        def visit_Continue(self, node: cst.Continue) -> None:
+        def visit_Continue(self, _node: cst.Continue) -> None:
             nonlocal found
             found = True
 

@@ -28,7 +28,7 @@ _Comprehension = cst.GeneratorExp | cst.ListComp | cst.SetComp
 @fixer("match-count")
 def match_count(target: Target, edits: Edits) -> None:
     tree = target.tree
-    loop = tree.find(target.span("loop"), cst.For, cst.While)
+    loop = target.loop()
     if not isinstance(loop, cst.For):
         raise FixNotApplicable("the loop draws its micro-batches itself, so they cannot be counted before")
     header = header_of(tree, loop)

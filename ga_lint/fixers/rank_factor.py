@@ -14,8 +14,8 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, division_of
-from ga_lint.fixers.counted_means import bind
 from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.named_loss import bind
 from ga_lint.fixers.names import names_in, occurrences
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, parameter_name, parameters
@@ -60,7 +60,7 @@ def _multiply_handed(edits: Edits, call: cst.Call) -> None:
     _refuse_other_counts(tree, function)
     if COUNT not in {param.name.value for param in parameters(function)}:
         raise FixNotApplicable("the count is no parameter, so when the helper divides by it is not known")
-    line, loss, tail = bind(edits, function, call)
+    line, loss, tail = bind(edits, call)
     factor = _block(parameter_name(function, 0), loss, f"{COUNT} is not None and ")
     edits.insert_after(line, f"{factor}{tail}")
 

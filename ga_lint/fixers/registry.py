@@ -11,6 +11,7 @@ import libcst as cst
 
 from ga_lint.diagnostics import FixRequest
 from ga_lint.errors import FixNotApplicable, InternalError
+from ga_lint.fixers.arithmetic import Division, division_of
 from ga_lint.fixers.edits import Edits, Rewrite
 from ga_lint.fixers.tree import Tree
 from ga_lint.source import SourceFile, Span
@@ -37,6 +38,16 @@ class Target:
 
     def spans(self, role: str) -> list[Span]:
         return [span for name, span in self._request.targets if name == role]
+
+    def loop(self) -> cst.For | cst.While:
+        """The loop over micro-batches."""
+        found = self.tree.find(self.span("loop"), cst.For, cst.While)
+        assert isinstance(found, cst.For | cst.While)
+        return found
+
+    def division(self) -> Division:
+        """The division that a request names."""
+        return division_of(self.tree.find(self.span("division"), cst.BinaryOperation, cst.AugAssign, cst.Call))
 
     def option(self, name: str) -> str:
         value = self._options.get(name)

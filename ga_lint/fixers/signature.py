@@ -8,7 +8,6 @@ from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.commas import appended, bare_comma, line_break
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.names import names_in
-from ga_lint.fixers.tree import Tree
 
 COUNT = "num_items_in_batch"  # the Trainer passes it under this name
 
@@ -45,7 +44,7 @@ def receive_count(edits: Edits, function: cst.FunctionDef) -> str:
     return COUNT
 
 
-def reads_kwargs(tree: Tree, function: cst.FunctionDef) -> bool:
+def reads_kwargs(function: cst.FunctionDef) -> bool:
     name = kwargs_name(function)
     return name is not None and name in names_in(function.body)
 

@@ -21,11 +21,10 @@ from ga_lint.fixers.summands import Summands
 @fixer("times-ranks")
 def times_ranks(target: Target, edits: Edits) -> None:
     tree = target.tree
-    loop = tree.find(target.span("loop"), cst.For, cst.While)
-    assert isinstance(loop, cst.For | cst.While)
+    loop = target.loop()
     backward = tree.find(target.span("backward"), cst.Call)
     terms = Summands(tree, loop)
-    summands = terms.of(loss_of(tree, backward), tree.span_of(tree.statement_of(backward)).start)
+    summands = terms.of(loss_of(backward), tree.span_of(tree.statement_of(backward)).start)
     if len(summands) > 1:
         terms.refuse(summands[0].node)
     ranks = target.option("ranks")

@@ -33,7 +33,7 @@ Statement = (
 class _Wrapper(MetadataWrapper):
     """Without LibCST's walk over the whole tree on behalf of providers that nobody asked for."""
 
-    def visit_batched(self, visitors: Iterable[cst.BatchableCSTVisitor], *rest: object) -> cst.CSTNode:
+    def visit_batched(self, visitors: Iterable[cst.BatchableCSTVisitor], *_: object) -> cst.CSTNode:
         return super().visit_batched(todo) if (todo := list(visitors)) else self.module
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
-from ga_lint.fixers.arithmetic import division_of
 from ga_lint.fixers.counting import counting_of
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.header import header_of, refuse_unsound_body
@@ -25,7 +24,7 @@ def window_gathered(target: Target, edits: Edits) -> None:
     tree = target.tree
     call = tree.find(target.span("call"), cst.Call)
     loop = tree.enclosing(call, cst.For)
-    division = division_of(tree.find(target.span("division"), cst.BinaryOperation, cst.AugAssign, cst.Call))
+    division = target.division()
     line = tree.statement_of(division.whole)
     if loop is None or tree.parent(loop) is not tree.parent(line):
         raise FixNotApplicable("the gathered losses are not divided right behind the loop over the window")

@@ -46,7 +46,7 @@ def window_gradients(target: Target, edits: Edits) -> None:
     edits.insert_before(loop, f"{total} = 0\n")
     edits.insert_before(scaled, f"{count} = {count_text(target)}\n{total} += {count}\n")
     if target.spans("division"):
-        division = division_of(tree.find(target.span("division"), cst.BinaryOperation, cst.AugAssign, cst.Call))
+        division = target.division()
         if target.option_or("loss", "mean") == "sum":
             drop_count(edits, loop, division, target.option("divisor"))
         else:
@@ -57,8 +57,7 @@ def window_gradients(target: Target, edits: Edits) -> None:
 
 
 def _loop(target: Target) -> cst.While | cst.For:
-    loop = target.tree.find(target.span("loop"), cst.While, cst.For)
-    assert isinstance(loop, cst.While | cst.For)
+    loop = target.loop()
     if isinstance(loop, cst.For) and not target.tree.code(loop.iter).startswith("range("):
         raise FixNotApplicable("the loop runs over a loader that starts again")
     return loop

@@ -15,7 +15,7 @@ import ast
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
-from ga_lint.fixers.arithmetic import Division, division_of, factor_text
+from ga_lint.fixers.arithmetic import Division, factor_text
 from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.divide_by_steps import scale_backward
 from ga_lint.fixers.edits import Edits
@@ -30,7 +30,7 @@ from ga_lint.fixers.tree import Statement, Tree, dotted
 @fixer("window-length")
 def window_length(target: Target, edits: Edits) -> None:
     tree = target.tree
-    found = tree.find(target.span("loop"), cst.For, cst.While)
+    found = target.loop()
     if not isinstance(found, cst.For):
         raise FixNotApplicable("the loop draws its micro-batches itself, so how many are left is not in sight")
     loop: cst.For = found
@@ -62,7 +62,7 @@ def window_length(target: Target, edits: Edits) -> None:
 def _division(target: Target) -> Division | None:
     if not target.spans("division"):
         return None
-    return division_of(target.tree.find(target.span("division"), cst.BinaryOperation, cst.AugAssign, cst.Call))
+    return target.division()
 
 
 def _minimum(tree: Tree, line: Statement, name: str, steps: str, left: str) -> str:
@@ -85,7 +85,7 @@ def _length(tree: Tree, header: Header, reader: Reader) -> str:
             if not isinstance(node, ast.Name) or text in seen:
                 continue
             seen.add(text)
-            for value, where in assignments_of(tree, reader.scope(), text):
+            for value, where in assignments_of(reader.scope(), text):
                 if header.loop in tree.around(where):
                     todo.append(reader.expression(value))
                 elif tree.code(value) in lengths:
@@ -98,7 +98,7 @@ def _length(tree: Tree, header: Header, reader: Reader) -> str:
 
 def _is_loader(tree: Tree, reader: Reader, name: str) -> bool:
     """Is it a DataLoader that is built in sight, of no stream?"""
-    values = [value for value, _ in assignments_of(tree, reader.scope(), name)]
+    values = [value for value, _ in assignments_of(reader.scope(), name)]
     built = [value for value in values if isinstance(value, cst.Call) and dotted(value.func) is not None]
     loaders = [call for call in built if (dotted(call.func) or "").rpartition(".")[2] == "DataLoader"]
     return bool(values) and len(loaders) == len(values) and "Iterable" not in tree.source.text

@@ -41,7 +41,7 @@ _COMMENT = "# this micro-batch's share of the window's targets"
 @fixer("window-share")
 def window_share(target: Target, edits: Edits) -> None:
     tree = target.tree
-    loop = tree.find(target.span("loop"), cst.For, cst.While)
+    loop = target.loop()
     if isinstance(loop, cst.While):
         window_gradients(target, edits)
         return
@@ -129,7 +129,7 @@ def _sum(target: Target, header: Header, division: Division | None) -> Sum | Non
 
 def _handed_over(target: Target) -> tuple[cst.CSTNode, cst.BaseExpression]:
     backward = target.tree.find(target.span("backward"), cst.Call)
-    return backward, loss_of(target.tree, backward)
+    return backward, loss_of(backward)
 
 
 def _division(target: Target, header: Header) -> Division | None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
-from ga_lint.fixers.arithmetic import Division, division_of, replace_division
+from ga_lint.fixers.arithmetic import Division, replace_division
 from ga_lint.fixers.counters import replace_count
 from ga_lint.fixers.counting import Counting, counting_of
 from ga_lint.fixers.edits import Edits
@@ -33,13 +33,12 @@ from ga_lint.fixers.tree import Tree
 def window_sum(target: Target, edits: Edits) -> None:
     tree = target.tree
     loop = tree.find(target.span("loop"), cst.For)
-    node = tree.find(target.span("division"), cst.BinaryOperation, cst.AugAssign, cst.Call)
-    division = division_of(node)
-    if loop not in tree.around(node):
+    division = target.division()
+    if loop not in tree.around(division.whole):
         raise FixNotApplicable("the loss is divided outside the loop over the window")
     refuse_sums(tree, loop.body, division.left)
     header, window = _window(target, edits, loop)
-    refuse_unsound_body(tree, header, tree.span_of(node), window)
+    refuse_unsound_body(tree, header, tree.span_of(division.whole), window)
     counting = counting_of(target, header, target.option_or("ignore_index", ""))
     targets = fresh_name(tree, loop, "targets", "target_count")
     edits.insert_before(loop, count_before(target, edits, header, window, counting, targets))

@@ -81,6 +81,7 @@ class CollatorRow:
     name: str
     targets: str
     source: str
+    by_length: bool = False  # rows of one length hold equal counts
 
 
 @dataclass(frozen=True, slots=True)

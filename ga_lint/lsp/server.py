@@ -57,7 +57,7 @@ class Server:
 
     # -- when to look
 
-    async def _initialized(self, params: types.InitializedParams) -> None:
+    async def _initialized(self, _params: types.InitializedParams) -> None:
         watched = self.protocol.client_capabilities.workspace
         if watched and watched.did_change_watched_files and watched.did_change_watched_files.dynamic_registration:
             options = types.DidChangeWatchedFilesRegistrationOptions([types.FileSystemWatcher(_CONFIGURATION)])
@@ -85,7 +85,7 @@ class Server:
         for cell in params.cell_text_documents:
             self._forget(cell.uri)
 
-    async def _files_changed(self, params: object) -> None:
+    async def _files_changed(self, _params: object) -> None:
         await self._look_at_all()
 
     async def _look_at_all(self) -> None:

@@ -31,4 +31,4 @@ EDITED = frozenset({"json", "json-lines", "sarif", "rdjson"})
 
 def renderer(name: str) -> Render:
     """The function behind a format's name; only the module that is asked for is imported."""
-    return cast(Render, import_module(f"ga_lint.report.{name.replace('-', '_')}").render)
+    return cast("Render", import_module(f"ga_lint.report.{name.replace('-', '_')}").render)

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Diagnostic, FixTier, Severity, Step
-from ga_lint.outcome import Report
-from ga_lint.report.text import place, plural, shown, shown_line, width
+from ga_lint.outcome import Report, plural
+from ga_lint.report.text import place, shown, shown_line, width
 
 
 def render(report: Report) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from ga_lint.diagnostics import Diagnostic, Severity
-from ga_lint.outcome import Report
-from ga_lint.report.text import in_cell, plural, repository_path, shown
+from ga_lint.outcome import Report, plural
+from ga_lint.report.text import in_cell, repository_path, shown
 from ga_lint.resources import page_url
 
 MAX_ROWS = 500  # GitHub takes a megabyte for a step; a row is a few hundred bytes

@@ -65,8 +65,3 @@ def wrapped(text: str, columns: int, indent: int = 2) -> list[str]:
     """The text in lines of at most so many columns where its words allow it, each behind an indent."""
     room = max(columns - indent, _LEAST)
     return [" " * indent + line for line in textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)]
-
-
-def plural(count: int, noun: str) -> str:
-    """`1 finding`, `2 findings`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"

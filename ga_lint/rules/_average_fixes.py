@@ -13,7 +13,8 @@ from ga_lint.facts.model import FileFacts, LocalAverage, LossRole, Override, Tra
 from ga_lint.knowledge import head_drops_count
 from ga_lint.project import Project
 from ga_lint.rules._count_passed import normalised, owes_factor, rank_factor_fix
-from ga_lint.rules._overrides import SUPER, Fix, returned_terms, uses_count
+from ga_lint.rules._overrides import SUPER, returned_terms
+from ga_lint.rules._requests import Fix
 
 _HARDLY_ANY = 0.1  # of the heads that an automatic class may build: the model that is loaded is hardly one of those
 _PLAIN = ("transformers.Trainer", "transformers.Seq2SeqTrainer", "trl.SFTTrainer")
@@ -74,7 +75,7 @@ def _of_function(facts: FileFacts) -> str | None:
     handed = [one for one in facts.loss_functions if one.role is LossRole.ARGUMENT]
     if not handed or any(returned.partly or returned.terms is None for one in handed for returned in one.returns):
         return "what the compute_loss_func returns could not be followed"
-    if not all(uses_count(term) for one in handed for _, term in returned_terms(one)):
+    if not all(term.uses_count for one in handed for _, term in returned_terms(one)):
         return "the compute_loss_func returns a mean, which the Trainer would multiply by the number of ranks"
     return None
 

@@ -14,7 +14,8 @@ from ga_lint.facts.model import HEADS_LOSS, Answer, FactorKind, LossTerm, Overri
 from ga_lint.knowledge.trainer_law import Form, Site, Usage, outcome
 from ga_lint.project import Project
 from ga_lint.rules._delegate import delegate_fix
-from ga_lint.rules._overrides import SUPER, Fix, inside, returned_terms, uneven_terms, uses_count
+from ga_lint.rules._overrides import SUPER, inside, returned_terms, uneven_terms
+from ga_lint.rules._requests import Fix
 from ga_lint.source import Span
 
 _ACCEPTED = Usage(Site.OVERRIDE, Form.COUNT)
@@ -33,7 +34,7 @@ def normalised(term: LossTerm) -> Normalised | None:
     """The division by the Trainer's count, other than in super()."""
     if term.site.callee == SUPER:
         return None
-    division = next((f for f in term.factors_of(FactorKind.GLOBAL_COUNT) if f.power < 0), None)
+    division = term.count_division
     if division is not None:
         return Normalised(division.place, f"divided by `{division.text}`", True)
     if term.site.counted:
@@ -48,7 +49,7 @@ def owes_factor(term: LossTerm) -> bool:
 
 def rank_factor_fix(override: Override, term: LossTerm, by: Normalised) -> Fix:
     """Multiply by the number of ranks what the count over all of them divides."""
-    if not by.division and term.site.callee.endswith("own loss"):
+    if not by.division and term.site.is_models_own:
         return delegate_fix(override, [term])  # super() does both
     if term.site.callee == HEADS_LOSS and inside(by.place, override.function):
         return _times_ranks("handed", by.place), None
@@ -79,7 +80,7 @@ def _times_ranks(role: str, place: Place) -> FixRequest:
 
 def accept_fix(override: Override, project: Project, flag: Span | None = None) -> Fix:
     """Have the Trainer pass the count, with the factor that this override owes from then on."""
-    counted = [term for _, term in returned_terms(override) if uses_count(term) and term.site.callee != SUPER]
+    counted = [term for _, term in returned_terms(override) if term.uses_count and term.site.callee != SUPER]
     refusal = _refusal(override, counted, project)
     if refusal is not None:
         return None, refusal
@@ -103,7 +104,7 @@ def with_count_passed(fix: Fix, override: Override, project: Project) -> Fix:
 def _refusal(override: Override, counted: Sequence[LossTerm], project: Project) -> str | None:
     if any(call.method == "compute_loss" for call in override.super_calls):
         return "super() would hand the count to the model's forward, which takes no **kwargs"
-    if any(term.site.callee.endswith("own loss") for term in counted):
+    if any(term.site.is_models_own for term in counted):
         return "the count is handed to the model, whose forward has to take **kwargs for the Trainer to pass one"
     if any(uneven_terms(override)):
         return "a term beside the one that the count divides would be added once for every micro-batch"

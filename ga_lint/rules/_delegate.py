@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.facts.model import LossTerm, Override
-from ga_lint.rules._overrides import Fix
-from ga_lint.source import Span
-
-Targets = list[tuple[str, Span]]
+from ga_lint.rules._requests import Fix, Targets
 
 
 def delegate_fix(override: Override, terms: list[LossTerm]) -> Fix:

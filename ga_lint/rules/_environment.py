@@ -17,4 +17,4 @@ def requirement_step(project: Project, library: str, otherwise: Place) -> Iterat
         yield Step(f"`{requirement.text}` is {verb}", requirement.path, requirement.span)
     elif project.transformers_version:
         text = f"judged against transformers {project.transformers_version}, as configured"
-        yield Step(text, otherwise.path, otherwise.span)
+        yield otherwise.as_step(text)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from ga_lint.diagnostics import FixRequest, FixTier
-from ga_lint.facts.model import Answer, Factor, FactorKind, Idiom, LossSite, Place, Reduction, Stack, Window
-from ga_lint.rules._loops import Loss
-from ga_lint.source import Span
+from ga_lint.facts.model import Answer, Factor, FactorKind, Idiom, LossSite, Place, Stack
+from ga_lint.rules._counting import counting_of, counting_written_out
+from ga_lint.rules._loops import Loss, in_loop
+from ga_lint.rules._requests import Fix, Options, Targets
 
-Targets = list[tuple[str, Span]]
-Options = list[tuple[str, str]]
 STEPS = "gradient_accumulation_steps"  # of an Accelerator an attribute, of an engine a method
 _AVERAGES = (Stack.DDP, Stack.FSDP, Stack.FABRIC, Stack.ACCELERATE)
 _ADDS_UP = ("", "autograd", "torch.autograd")  # no driver, or `torch.autograd.backward`
@@ -19,7 +18,7 @@ _WEIGHED = (
 )
 
 
-def window_fix(loss: Loss) -> tuple[FixRequest | None, str | None]:
+def window_fix(loss: Loss) -> Fix:
     """The request for a share of the window or for a sum over its count, or why there is none."""
     refusal = _refusal(loss)
     if refusal is not None:
@@ -37,7 +36,7 @@ def window_fix(loss: Loss) -> tuple[FixRequest | None, str | None]:
     return _share_of_window(loss, targets, division, counting)
 
 
-def sum_fix(loss: Loss, divisor: Factor) -> tuple[FixRequest | None, str | None]:
+def sum_fix(loss: Loss, divisor: Factor) -> Fix:
     """The request to divide a sum by the targets of the whole window in place of `divisor`, or why there is none."""
     window = loss.window
     if loss.by_user:
@@ -50,10 +49,10 @@ def sum_fix(loss: Loss, divisor: Factor) -> tuple[FixRequest | None, str | None]
     if loss.term.site.masked and divisor.targets != loss.term.site.live:
         return None, _MASKED
     targets: Targets = [("loop", window.loop.span)]
-    counting = _counting_written_out(loss, targets)
+    counting = counting_written_out(loss, targets)
     if isinstance(counting, str):
         return None, counting
-    if not _in_loop(divisor.place, window):
+    if not in_loop(divisor.place, window):
         return None, "the loss is divided outside the loop"
     counting = [("loss", "sum"), ("divisor", divisor.text), *counting]
     if window.idiom is Idiom.INNER_LOOP:
@@ -61,7 +60,7 @@ def sum_fix(loss: Loss, divisor: Factor) -> tuple[FixRequest | None, str | None]
     return _share_of_window(loss, targets, divisor.place, counting)
 
 
-def length_fix(loss: Loss, division: Place | None) -> tuple[FixRequest | None, str | None]:
+def length_fix(loss: Loss, division: Place | None) -> Fix:
     """The request to divide by the length of the window, which may be shorter at the loader's end, or why not."""
     window = loss.window
     if window.stack in (Stack.ACCELERATE, Stack.DEEPSPEED, Stack.LIGHTNING) or window.library.answer is Answer.YES:
@@ -69,7 +68,7 @@ def length_fix(loss: Loss, division: Place | None) -> tuple[FixRequest | None, s
     if window.added_up:
         return None, "the losses of the window are added up before its one backward"
     place = division or window.backward
-    if not _in_loop(place, window):
+    if not in_loop(place, window):
         return None, "the loss is divided outside the loop"
     role = "backward" if division is None else "division"
     targets = (("loop", window.loop.span), (role, place.span), ("step", window.optimizer_step.span))
@@ -77,7 +76,7 @@ def length_fix(loss: Loss, division: Place | None) -> tuple[FixRequest | None, s
     return FixRequest("window-length", FixTier.UNSAFE, "divide by the window's length", targets, options), None
 
 
-def match_fix(loss: Loss, places: list[Place | None]) -> tuple[FixRequest | None, str | None]:
+def match_fix(loss: Loss, places: list[Place | None]) -> Fix:
     """The request to count what the loss sums at `places`, or why there is none."""
     window, site = loss.window, loss.term.site
     if site.weighted:
@@ -87,7 +86,7 @@ def match_fix(loss: Loss, places: list[Place | None]) -> tuple[FixRequest | None
     if site.masked or site.weighed:
         return None, _MASKED if site.masked else _WEIGHED
     targets: Targets = [("loop", window.loop.span)]
-    counting = _counting_written_out(loss, targets)
+    counting = counting_written_out(loss, targets)
     if isinstance(counting, str):
         return None, counting
     for place in places:
@@ -135,54 +134,7 @@ def _is_engines_own(loss: Loss) -> bool:
     return steps and window.library.answer is Answer.YES and not loss.by_user
 
 
-def counting_of(site: LossSite) -> Options | str:
-    """How the targets of one micro-batch are counted, in the names of the loop's head; else the reason why not."""
-    if site.masked or site.averaged_over:
-        return of_targets(site)
-    if site.labels_remade:
-        return "some targets are masked, cut off or replaced in the loop, after they would be counted"
-    if not site.labels_from:
-        return "where the targets come from could not be followed to the loop's head"
-    if site.shifted is None and site.callee.endswith("own loss"):
-        return "whether the model's own loss shifts its labels is not known"
-    if site.explicit_ignore and site.ignore_index is None:
-        return "which targets the loss ignores is not written down where the loop could read it"
-    options = [("labels", site.labels_from), ("shifted", "yes" if site.shifted else "no")]
-    if site.ignore_index is not None:
-        options.append(("ignore_index", site.ignore_index))
-    return options
-
-
-def _counting_written_out(loss: Loss, targets: Targets) -> Options | str:
-    """The same; targets that are made in the loop are written out as the loss call is handed them."""
-    site = loss.term.site
-    counting = counting_of(site)
-    plain = not (site.masked or site.averaged_over or site.callee.endswith("own loss"))
-    if not isinstance(counting, str) or not site.labels_remade or not plain or not site.labels:
-        return counting
-    if not _in_loop(site.call, loss.window) or (site.explicit_ignore and site.ignore_index is None):
-        return counting
-    targets.append(("handed", site.call.span))
-    ignored = [] if site.ignore_index is None else [("ignore_index", site.ignore_index)]
-    return [("labels", site.labels), *ignored]
-
-
-def of_targets(site: LossSite) -> Options | str:
-    """The count that a mean by hand divides by."""
-    targets = site.live if site.reduction is Reduction.SUM and site.masked else site.targets
-    if targets is None and site.averaged_over:
-        return f"the mean is over `{site.averaged_over}`, which is made in the loop and not known before"
-    if targets is None:
-        return "the mean runs over a mask that is made in the loop, or over what its mask leaves out too"
-    shifted = ("shifted", "yes" if targets.shifted else "no")
-    if targets.leaves_out is None:
-        return [("mask", targets.source), shifted]
-    return [("labels", targets.source), shifted, ("ignore_index", targets.leaves_out)]
-
-
-def _share_of_window(
-    loss: Loss, targets: Targets, division: Place | None, counting: Options
-) -> tuple[FixRequest | None, str | None]:
+def _share_of_window(loss: Loss, targets: Targets, division: Place | None, counting: Options) -> Fix:
     window = loss.window
     if division is not None:
         targets.append(("division", division.span))
@@ -208,14 +160,12 @@ def _share_of_window(
     return FixRequest("window-share", FixTier.UNSAFE, summary, tuple(targets), options), None
 
 
-def _sum_over_count(
-    loss: Loss, targets: Targets, division: Place | None, counting: Options
-) -> tuple[FixRequest | None, str | None]:
+def _sum_over_count(loss: Loss, targets: Targets, division: Place | None, counting: Options) -> Fix:
     window, site = loss.window, loss.term.site
     if division is None:
         return None, "the division by the number of micro-batches is not in sight"
     targets.append(("division", division.span))
-    if _is_cross_entropy(site) and _in_loop(site.call, window):
+    if _is_cross_entropy(site) and in_loop(site.call, window):
         targets.append(("call", site.call.span))
         if site.constructor is not None and site.constructor.path == window.loop.path:
             targets.append(("constructor", site.constructor.span))
@@ -227,14 +177,14 @@ def _sum_over_count(
     return FixRequest("window-sum", FixTier.UNSAFE, summary, tuple(targets), options), None
 
 
-def _gathered(loss: Loss, division: Place | None, counting: Options) -> tuple[FixRequest | None, str | None]:
+def _gathered(loss: Loss, division: Place | None, counting: Options) -> Fix:
     """One backward on the average of a window's losses: their sums over its count."""
     window, site = loss.window, loss.term.site
     if division is None:
         return None, "the division by the number of micro-batches is not in sight"
     if window.stack is not Stack.RAW:  # not proved there
         return None, "the gathered losses have one backward, and their stack divides or averages besides"
-    if not _is_cross_entropy(site) or not _in_loop(site.call, window):
+    if not _is_cross_entropy(site) or not in_loop(site.call, window):
         return None, "the losses that are gathered are computed elsewhere, so their sums are not at hand"
     targets: Targets = [("call", site.call.span), ("division", division.span)]
     if site.constructor is not None and site.constructor.path == window.loop.path:
@@ -245,8 +195,4 @@ def _gathered(loss: Loss, division: Place | None, counting: Options) -> tuple[Fi
 
 
 def _is_cross_entropy(site: LossSite) -> bool:
-    return site.call == site.reduced and not site.callee.endswith("own loss")
-
-
-def _in_loop(place: Place, window: Window) -> bool:
-    return place.path == window.loop.path and window.loop.span.contains(place.span)
+    return site.call == site.reduced and not site.is_models_own

@@ -32,9 +32,9 @@ def trace_of(forward: ModelForward, term: LossTerm, passes: str) -> tuple[Step, 
     """From the signature to the reduction."""
     reduced = term.site.reduced
     return (
-        Step(f"`{forward.cls}.forward` {passes}", forward.name.path, forward.name.span),
+        forward.name.as_step(f"`{forward.cls}.forward` {passes}"),
         *term.site.via,
-        Step("reduced to a mean here", reduced.path, reduced.span),
+        reduced.as_step("reduced to a mean here"),
     )
 
 

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.facts.model import Divisor, FactorKind, LossFunction, LossSite, LossTerm
-from ga_lint.rules._overrides import Fix, inside, mean_role, other_targets, uses_count
-from ga_lint.source import Span
+from ga_lint.rules._overrides import inside, mean_role, other_targets
+from ga_lint.rules._requests import Fix, Targets
 
 _COEFFICIENTS = (FactorKind.CONSTANT, FactorKind.OTHER)
-Targets = list[tuple[str, Span]]
 
 
 def function_fix(function: LossFunction, terms: Sequence[LossTerm]) -> Fix:
@@ -68,7 +67,7 @@ def _of_paths(function: LossFunction, sites: list[LossSite]) -> str | None:
         if returned.partly:
             return f"what line {returned.place.span.start.row} returns could not be followed on every path"
         for terms in returned.sums:
-            beside = [term for term in terms if term.site not in sites and not uses_count(term)]
+            beside = [term for term in terms if term.site not in sites and not term.uses_count]
             if beside and len(beside) < len(terms):
                 row = beside[0].site.reduced.span.start.row
                 return f"the loss is added to a term on line {row} whose divisor is not known"

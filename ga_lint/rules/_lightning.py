@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from ga_lint.diagnostics import FixRequest, FixTier
-from ga_lint.facts.model import Answer, FileFacts, Level, LightningStep, LossSite, LossTerm
+from ga_lint.facts.model import Answer, Level, LightningStep, LossSite, LossTerm
 from ga_lint.project import Project
-from ga_lint.rules._fixes import Options, of_targets
+from ga_lint.rules._counting import of_targets
 from ga_lint.rules._overrides import inside
+from ga_lint.rules._requests import Fix, Options
 
 _SUMMARY = "sum over the targets, and divide by the window's count before the optimizer steps"
 
 
-def lightning_fix(facts: FileFacts, step: LightningStep, project: Project) -> tuple[FixRequest | None, str | None]:
+def lightning_fix(step: LightningStep, project: Project) -> Fix:
     """A request for the count in `training_step` and the hook that divides by it."""
     terms = [returned.terms or () for returned in step.returns]
     refusal = _refusal(step, terms)
@@ -23,10 +24,10 @@ def lightning_fix(facts: FileFacts, step: LightningStep, project: Project) -> tu
     if isinstance(counting, str):
         return None, counting
     by_hand = site.masked or bool(site.averaged_over)
-    own = site.callee.endswith("own loss")
+    own = site.is_models_own
+    places = dict.fromkeys(returned.place for returned in step.returns)
     targets = [("method", step.function.span)]
-    for place in dict.fromkeys(returned.place for returned in step.returns):
-        targets.append(("wrapped" if place in step.wrapped else "returned", place.span))
+    targets += [("wrapped" if place in step.wrapped else "returned", place.span) for place in places]
     if inside(site.call, step.function) and not by_hand:
         targets.append(("call", site.call.span))
         if site.call == site.reduced and not term.factors and not own:
@@ -65,7 +66,7 @@ def _counting(step: LightningStep, site: LossSite) -> Options | str:
     """How the targets of one batch are counted where `training_step` returns."""
     if site.masked or site.averaged_over:
         return of_targets(site)
-    own = site.callee.endswith("own loss")
+    own = site.is_models_own
     if own and site.shifted is None:
         return "whether the model's own loss shifts its labels is not known"
     if not own and site.ignore_index is None:

@@ -132,6 +132,12 @@ def _is_window(window: Window) -> bool:
     return True
 
 
+def times_too_large(window: Window) -> str:
+    """How much too large gradients are that nothing divides."""
+    steps = steps_text(window)
+    return "as many times too large as there are micro-batches" if steps == "several" else f"{steps} times too large"
+
+
 def steps_text(window: Window) -> str:
     """The number of micro-batches, as text for a message."""
     if window.steps_value is not None and window.steps_value > 1:
@@ -142,14 +148,14 @@ def steps_text(window: Window) -> str:
 def trace(loss: Loss, evidence: tuple[Step, ...] = ()) -> tuple[Step, ...]:
     """From the mean to the optimizer step, each place once."""
     window, site = loss.window, loss.term.site
-    steps = [*site.via, Step(_reduction_text(loss), site.reduced.path, site.reduced.span), *evidence]
-    steps += [Step(f"divided by `{f.text}`", f.place.path, f.place.span) for f in loss.by_user]
+    steps = [*site.via, site.reduced.as_step(_reduction_text(loss)), *evidence]
+    steps += [f.place.as_step(f"divided by `{f.text}`") for f in loss.by_user]
     if window.library.answer is Answer.YES:
         place = window.library.place or window.backward
-        steps.append(Step(f"divided by {window.library.by}", place.path, place.span))
-    steps.append(Step("gradients are added up here", window.backward.path, window.backward.span))
+        steps.append(place.as_step(f"divided by {window.library.by}"))
+    steps.append(window.backward.as_step("gradients are added up here"))
     every = f" every {window.steps_value:g} micro-batches" if (window.steps_value or 0) > 1 else ""
-    steps.append(Step(f"stepped here{every}", window.optimizer_step.path, window.optimizer_step.span))
+    steps.append(window.optimizer_step.as_step(f"stepped here{every}"))
     unique: list[Step] = []
     for step in steps:
         if step not in unique:
@@ -159,7 +165,7 @@ def trace(loss: Loss, evidence: tuple[Step, ...] = ()) -> tuple[Step, ...]:
 
 def _reduction_text(loss: Loss) -> str:
     site = loss.term.site
-    if site.callee.endswith("own loss"):
+    if site.is_models_own:
         return f"{site.callee} is a mean over this micro-batch's targets"
     if site.reduction is Reduction.SUM:
         return "reduced to a sum here"
@@ -180,3 +186,7 @@ def confidence(loss: Loss, *others: Confidence) -> Confidence:
 def rank_confidence(window: Window) -> Confidence:
     """How sure it is that several ranks run this: a wrapper says so, accelerate and Fabric only allow it."""
     return Confidence.CERTAIN if window.stack in (Stack.DDP, Stack.FSDP) else Confidence.LIKELY
+
+
+def in_loop(place: Place, window: Window) -> bool:
+    return place.path == window.loop.path and window.loop.span.contains(place.span)

@@ -6,35 +6,29 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ga_lint.diagnostics import FixRequest, FixTier
-from ga_lint.facts.model import HEADS_LOSS, Divisor, FactorKind, Level, LossSite, LossTerm, Override, Place, SuperCall
+from ga_lint.facts.model import HEADS_LOSS, FactorKind, Level, LossTerm, Override, Place, SuperCall
 from ga_lint.project import Project
+from ga_lint.rules._count_fixes import SEVERAL, count_fix, is_over_labels
 from ga_lint.rules._count_passed import hand_on_fix, with_count_passed
 from ga_lint.rules._delegate import delegate_fix
 from ga_lint.rules._overrides import (
     SUPER,
-    Fix,
     dropped_calls,
     gathered_call,
     inside,
     is_plain_mean,
     is_undivided,
-    mean_role,
-    other_targets,
     plain_mean,
     returned_terms,
-    uses_count,
 )
-from ga_lint.source import Span
+from ga_lint.rules._requests import Fix, Targets
 
-_SEVERAL = "the loss has several terms, and each needs a divisor of its own"
 GATHERED = (
     "the losses of several parts are gathered: with a count each is its part's share already, and a mean over the "
     "parts would divide once more"
 )
 ELSEWHERE = "backward runs in a function that it calls, where nothing would divide the loss once the count is taken"
 _COEFFICIENTS = (FactorKind.CONSTANT, FactorKind.OTHER)
-Targets = list[tuple[str, Span]]
-Options = list[tuple[str, str]]
 
 
 def override_fix(override: Override, terms: list[LossTerm], project: Project) -> Fix:
@@ -121,26 +115,26 @@ def _own_fix(override: Override, terms: list[LossTerm]) -> Fix:
         return FixRequest("opt-out", FixTier.UNSAFE, summary, (("method", override.function.span),)), None
     if not terms:
         return None, "the loss that it returns could not be followed"
-    if all(term.site.callee.endswith("own loss") for term in terms):
+    if all(term.site.is_models_own for term in terms):
         return delegate_fix(override, terms)
-    if any(term.site.callee.endswith("own loss") for term in terms):
-        return None, _SEVERAL
+    if any(term.site.is_models_own for term in terms):
+        return None, SEVERAL
     factors = [factor for term in terms for factor in term.factors]
     if any(factor.kind not in _COEFFICIENTS or factor.power < 0 for factor in factors):
         return None, "the loss is scaled by something whose meaning is not known"
-    return _count(override, terms)
+    return count_fix(override, terms)
 
 
 def uneven_fix(override: Override, term: LossTerm, beside: Sequence[LossTerm], project: Project) -> Fix:
     """A mean in one sum with `beside`, some of which use the count: its own count or the steps are its divisor."""
     site = term.site
-    if site.level is Level.TOKEN or _is_over_labels(site):
-        if not _is_over_labels(site):
+    if site.level is Level.TOKEN or is_over_labels(site):
+        if not is_over_labels(site):
             return None, "a term over tokens joins the sum by its own count, which is not known here"
-        request, refusal = _count(override, [term])
+        request, refusal = count_fix(override, [term])
         options = (("alone", "yes"),)
         return request and replace(request, options=(*request.options, *options)), refusal
-    counted = [_counted_at(one) for one in beside if uses_count(one)]
+    counted = [_counted_at(one) for one in beside if one.uses_count]
     if not all(inside(place, override.function) for place in counted):
         return None, "the term that is divided by the count is divided in a helper"
     if any(one.site.level is Level.TOKEN and is_plain_mean(one) for one in beside):
@@ -152,7 +146,7 @@ def uneven_fix(override: Override, term: LossTerm, beside: Sequence[LossTerm], p
 
 def _counted_at(term: LossTerm) -> Place:
     """Where the term becomes one that the count divides."""
-    division = next((factor for factor in term.factors_of(FactorKind.GLOBAL_COUNT) if factor.power < 0), None)
+    division = term.count_division
     return term.site.call if division is None else division.place
 
 
@@ -163,7 +157,7 @@ def step_fix(override: Override, value: Place, term: LossTerm | None, project: P
     if _runs_elsewhere(override):
         return None, "another backward runs in a function that it calls, and needs a division of its own"
     targets: Targets = [("value", value.span)]
-    counts = term is not None and (term.site.callee == SUPER or term.site.callee.endswith("own loss"))
+    counts = term is not None and (term.site.callee == SUPER or term.site.is_models_own)
     depth = next((one.depth for one in override.backwards if one.place == value), 0)
     if term is not None and counts and term.site.depth > depth:
         return None, GATHERED
@@ -172,7 +166,7 @@ def step_fix(override: Override, value: Place, term: LossTerm | None, project: P
     if term is not None and term.site.callee == SUPER and inside(term.site.call, override.function):
         targets.append(("call", term.site.call.span))
         summary = "hand the count to compute_loss, and divide where there is none"
-    elif term is not None and term.site.callee.endswith("own loss"):
+    elif term is not None and term.site.is_models_own:
         delegation, refusal = delegate_fix(override, [term])
         if delegation is None:
             return None, refusal
@@ -183,88 +177,3 @@ def step_fix(override: Override, value: Place, term: LossTerm | None, project: P
     else:
         return None, "hand the count to `self.compute_loss`, or divide by the window's length: the choice is the loss's"
     return for_release(FixRequest("divide-in-step", FixTier.UNSAFE, summary, tuple(targets)), project), None
-
-
-def _count(override: Override, terms: list[LossTerm]) -> Fix:
-    """Divide each mean's sum by the count: where it is taken, or where a helper hands it back."""
-    sites = list(dict.fromkeys(term.site for term in terms))
-    counted = [site for site in sites if len(sites) == 1 or _is_over_labels(site)]
-    own = [site for site in counted if inside(site.reduced, override.function)]
-    handed = [site for site in counted if site not in own and site.divisor is not None and site.divisor.text]
-    refusal = _refusal(override, sites, [*own, *handed])
-    if refusal is not None:
-        return None, refusal
-    outside = {site for site in own if site.constructor is not None and not inside(site.constructor, override.function)}
-    if len({(site.labels, site.ignore_index) for site in outside}) > 1:
-        return None, _SEVERAL
-    texts = [option for site in outside for option in _own_options(site)]
-    divisors = {(one.place.span.start.row, one.text) for one in (site.divisor for site in handed) if one}
-    if len({row for row, _ in divisors}) < len(divisors):
-        return None, "what the mean of a helper divides by depends on the path through it"
-    targets = [target for site in own for target in _own_targets(site)]
-    targets += [_handed_target(site.divisor) for site in handed if site.divisor is not None]
-    options = (*dict.fromkeys(texts), *((f"divisor on line {row}", text) for row, text in sorted(divisors)))
-    request = FixRequest(
-        "count-loss", FixTier.UNSAFE, "divide the sum by the count", tuple(dict.fromkeys(targets)), options
-    )
-    return request, None
-
-
-def _refusal(override: Override, sites: list[LossSite], counted: list[LossSite]) -> str | None:
-    """Why the count is not the divisor of all that are `counted`, or something else has none."""
-    for site in counted:
-        other = other_targets(site)
-        if other is not None:
-            return other
-        if site.constructor is not None and site.constructor.path != override.function.path:
-            return "the loss object is built in another file"
-        if site.labels_from and site.labels_from != "labels" and not site.masked:
-            return f"the targets are made of `{site.labels_from}`, and the Trainer counts `labels`"
-    for site in sites:
-        if site in counted:
-            continue
-        if len(sites) == 1:
-            return "the loss is reduced in a helper, and what its mean divides by cannot be written here"
-        if not _stands_beside(override, site, counted):
-            return _SEVERAL
-    return _unsteady(override, sites, [site for site in counted if site.via])
-
-
-def _unsteady(override: Override, sites: list[LossSite], handed: list[LossSite]) -> str | None:
-    """Does a helper's call also give something that is no mean, or that could not be followed?"""
-    calls = {site.divisor.place for site in handed if site.divisor is not None}
-    for returned in override.returns:
-        found = [term.site for term in returned.terms or ()]
-        if returned.partly and any(site in handed for site in found):
-            return "on some path what the helper returns could not be followed"
-        if any(site.divisor and site.divisor.place in calls and site not in sites for site in found):
-            return "what the helper returns is not always a mean over its targets"
-    return None
-
-
-def _is_over_labels(site: LossSite) -> bool:
-    return "labels" in (site.labels_from, site.mask_from)
-
-
-def _stands_beside(override: Override, site: LossSite, counted: list[LossSite]) -> bool:
-    """Is this a term of one forward, and never without one that is counted? The steps divide such a one."""
-    if site.level is Level.TOKEN and inside(site.reduced, override.function):
-        return False  # which of them it is over is not known
-    sums = [terms for returned in override.returns for terms in returned.sums if any(t.site == site for t in terms)]
-    return all(any(term.site in counted for term in terms) for terms in sums)
-
-
-def _own_options(site: LossSite) -> Options:
-    return [(name, text) for name, text in (("targets", site.labels), ("ignore_index", site.ignore_index)) if text]
-
-
-def _handed_target(divisor: Divisor) -> tuple[str, Span]:
-    return ("handed in a pair" if divisor.in_pair else "handed"), divisor.place.span
-
-
-def _own_targets(site: LossSite) -> Targets:
-    if site.call != site.reduced:
-        return [(mean_role(site), site.reduced.span)]
-    if site.constructor is None:
-        return [("call", site.call.span)]
-    return [("call", site.call.span), ("constructor", site.constructor.span)]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-from ga_lint.diagnostics import FixRequest, Step
+from ga_lint.diagnostics import Step
 from ga_lint.facts.model import (
     SUPERS_LOSS,
     Answer,
     FactorKind,
+    FileFacts,
     LossFunction,
     LossSite,
     LossTerm,
@@ -21,15 +21,23 @@ from ga_lint.facts.model import (
     Returned,
     SuperCall,
 )
-from ga_lint.source import Span
+from ga_lint.project import Project
 
+Followed = Override | LossFunction | ModelForward  # what returns losses to be followed
 COUNT = "num_items_in_batch"
-Fix = tuple[FixRequest | None, str | None]  # the rewrite, or the reason why there is none
 SUPER = SUPERS_LOSS
 _OF_LABELS = re.compile(r"label|target|tgt|-\s*100", re.IGNORECASE)
 _IGNORED = re.compile(r"-100|\w*ignore\w*", re.IGNORECASE)  # a name of the file's own says so too
 _PARTS = "the means of several parts of the batch are gathered: whether parts or targets weigh alike is not known"
 _SELECTED = re.compile(r"\[[^\[\]:,\"']+\]$")  # `labels[mask]`
+
+
+def handed_count(facts: FileFacts, project: Project) -> list[Followed]:
+    """What is handed the window's count and is to divide by it; nothing where no release of the project passes one."""
+    if project.trainer_passes_count is False:
+        return []
+    overrides = [one for one in facts.overrides if one.method == "compute_loss" and trusts_count(one)]
+    return [*overrides, *facts.loss_functions, *facts.forwards]
 
 
 def receives_count(override: Override) -> bool:
@@ -46,7 +54,7 @@ def trusts_count(override: Override) -> bool:
     return counted and not override.opted_out and not override.sample_base
 
 
-def returned_terms(override: Override | LossFunction | ModelForward) -> Iterator[tuple[Returned, LossTerm]]:
+def returned_terms(override: Followed) -> Iterator[tuple[Returned, LossTerm]]:
     """Every term of every return, each once."""
     seen: list[LossTerm] = []
     for returned in override.returns:
@@ -76,17 +84,12 @@ def is_undivided(override: Override, backward: Returned) -> bool:
     return plain_mean(backward) is not None or unknown
 
 
-def uses_count(term: LossTerm) -> bool:
-    """A sum that the window's count divides, here or in the callee."""
-    return term.site.counted or term.power_of(FactorKind.GLOBAL_COUNT) < 0
-
-
-def uneven_terms(followed: Override | LossFunction | ModelForward) -> Iterator[tuple[Returned, LossTerm]]:
+def uneven_terms(followed: Followed) -> Iterator[tuple[Returned, LossTerm]]:
     """The plain means that are added to a term which does use the count, each once."""
     seen: set[LossTerm] = set()
     for returned in followed.returns:
         for terms in returned.sums:
-            if any(map(uses_count, terms)):
+            if any(term.uses_count for term in terms):
                 for term in terms:
                     if is_plain_mean(term) and term not in seen:
                         seen.add(term)
@@ -118,7 +121,7 @@ def dropped_calls(override: Override) -> list[SuperCall]:
 def origin(override: Override, returned: Returned, term: LossTerm) -> Place:
     """Where to point: the reduction where it stands in the override itself, else the return."""
     here = term.site.reduced
-    in_model = term.site.callee.endswith("own loss")
+    in_model = term.site.is_models_own
     return returned.place if in_model or not inside(here, override.function) else here
 
 
@@ -127,20 +130,16 @@ def loss_trace(override: Override, term: LossTerm, returned: Returned) -> tuple[
     site = term.site
     text = f"{site.callee} is a mean" if "loss" in site.callee and "." not in site.callee else "reduced to a mean here"
     steps = [
-        Step(f"{override.cls} reaches {override.base}; the Trainer passes the count here", *_at(override.name)),
+        override.name.as_step(f"{override.cls} reaches {override.base}; the Trainer passes the count here"),
         *site.via,
-        Step(text, *_at(site.reduced)),
-        Step("returned to the Trainer, which does not divide it again", *_at(returned.place)),
+        site.reduced.as_step(text),
+        returned.place.as_step("returned to the Trainer, which does not divide it again"),
     ]
     return tuple(steps)
 
 
 def inside(place: Place, function: Place) -> bool:
     return place.path == function.path and function.span.contains(place.span)
-
-
-def _at(place: Place) -> tuple[Path, Span]:
-    return place.path, place.span
 
 
 def _picks_targets(site: LossSite) -> bool:

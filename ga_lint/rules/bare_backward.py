@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Finding, Severity, Step
+from ga_lint.diagnostics import Confidence, Finding, Severity
 from ga_lint.facts.model import STEP_OVERRIDE_WORDS, FileFacts, LossTerm, Override, Place
 from ga_lint.project import Project
 from ga_lint.rules._effects import by_steps
@@ -50,13 +50,9 @@ def _finding(override: Override, place: Place, term: LossTerm | None, facts: Fil
         effect=by_steps(1, facts),
         scope=override.scope,
         trace=(
-            Step(
-                f"{override.cls} reaches {override.base}, whose training_step this replaces",
-                override.name.path,
-                override.name.span,
-            ),
-            *([Step("a mean over the micro-batch", reduced.path, reduced.span)] if reduced else []),
-            Step("handed to backward as it is", place.path, place.span),
+            override.name.as_step(f"{override.cls} reaches {override.base}, whose training_step this replaces"),
+            *([reduced.as_step("a mean over the micro-batch")] if reduced else []),
+            place.as_step("handed to backward as it is"),
         ),
         fix=fix,
         fix_refusal=refusal,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
 from ga_lint.facts.model import SETUP_WORDS, Answer, Argument, Arguments, FileFacts
 from ga_lint.knowledge.releases import FaultyFor, ReleaseRow
 from ga_lint.project import Project
@@ -60,7 +60,7 @@ def _finding(facts: FileFacts, one: Arguments, steps: Argument, row: ReleaseRow,
         scope="",
         trace=(
             *requirement_step(project, "transformers", steps.place),
-            Step(f"accumulates over {steps.text} micro-batches", steps.place.path, steps.place.span),
+            steps.place.as_step(f"accumulates over {steps.text} micro-batches"),
         ),
         fix_refusal=f"require transformers{row.fixed_in}",
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Effect, Finding, FixRequest, FixTier, Severity, Step
-from ga_lint.facts.model import ALL_OFF, LOSS_OVERRIDE_WORDS, Answer, Factor, FactorKind, FileFacts, LossTerm, Override
+from ga_lint.facts.model import ALL_OFF, LOSS_OVERRIDE_WORDS, Answer, Factor, FileFacts, LossTerm, Override
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._count_passed import accept_fix
 from ga_lint.rules._effects import effect_of
-from ga_lint.rules._overrides import SUPER, Fix, returned_terms, says
+from ga_lint.rules._overrides import SUPER, returned_terms, says
+from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 
 _FLAGS = (
@@ -46,7 +47,7 @@ def contradicted_opt_out(facts: FileFacts, project: Project) -> Iterator[Finding
 def _division(term: LossTerm) -> Factor | None:
     if term.site.callee == SUPER:
         return None
-    return next((f for f in term.factors_of(FactorKind.GLOBAL_COUNT) if f.power < 0), None)
+    return term.count_division
 
 
 def _finding(
@@ -71,8 +72,8 @@ def _finding(
         effect=effect,
         scope=override.scope,
         trace=(
-            Step(flag.message, flag.path, flag.span),
-            Step(f"divided by `{division.text}`", division.place.path, division.place.span),
+            flag,
+            division.place.as_step(f"divided by `{division.text}`"),
         ),
         fix=fix,
         fix_refusal=refusal,

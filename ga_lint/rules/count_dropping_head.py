@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.diagnostics import Confidence, Effect, Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import Answer, FileFacts, TrainerSetup
 from ga_lint.knowledge import head_drops_count
 from ga_lint.knowledge.model import HeadRange
 from ga_lint.knowledge.trainer_law import Form, Site, Usage, outcome
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
-from ga_lint.rules._overrides import Fix
+from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 
 _AS_IT_IS = Usage(Site.MODEL, Form.MEAN, ranks=True)
@@ -68,8 +68,8 @@ def _finding(setup: TrainerSetup, head: HeadRange, project: Project, effect: Eff
         effect=effect,
         scope=setup.scope,
         trace=(
-            *([Step(many, steps.place.path, steps.place.span)] if steps else []),
-            Step(f"{setup.trainer} trains {head.name}", setup.place.path, setup.place.span),
+            *([steps.place.as_step(many)] if steps else []),
+            setup.place.as_step(f"{setup.trainer} trains {head.name}"),
         ),
         fix=fix,
         fix_refusal=refusal,

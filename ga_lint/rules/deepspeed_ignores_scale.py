@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Finding, Severity, Step
+from ga_lint.diagnostics import Confidence, Finding, Severity
 from ga_lint.facts.model import SETUP_WORDS, Answer, Argument, Arguments, FileFacts
 from ga_lint.knowledge.releases import EngineRow
 from ga_lint.project import Project
@@ -42,7 +42,7 @@ def _finding(facts: FileFacts, one: Arguments, given: Argument, engine: EngineRo
         scope="",
         trace=(
             *requirement_step(project, "deepspeed", given.place),
-            Step("handed to the engine", given.place.path, given.place.span),
+            given.place.as_step("handed to the engine"),
         ),
         fix_refusal=f"require deepspeed{engine.fixed_in}",
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import LOOP_WORDS, Answer, Factor, FileFacts, Level, Place, Raggedness
 from ga_lint.project import Project
 from ga_lint.rules._fixes import window_fix
-from ga_lint.rules._loops import Loss, confidence, is_plain, losses, steps_text, trace
+from ga_lint.rules._loops import Loss, confidence, is_plain, losses, times_too_large, trace
+from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 
 
@@ -32,7 +33,7 @@ def division_after_backward(facts: FileFacts, project: Project) -> Iterator[Find
         yield _finding(loss, late, facts.raggedness_of(loss.term.site))
 
 
-def _fix(loss: Loss, late: Factor, ragged: Raggedness) -> tuple[FixRequest | None, str | None]:
+def _fix(loss: Loss, late: Factor, ragged: Raggedness) -> Fix:
     """The share of the window where the counts differ; otherwise the division, before backward."""
     window = loss.window
     if ragged.answer is Answer.YES and loss.term.site.level is Level.TOKEN:
@@ -47,8 +48,6 @@ def _fix(loss: Loss, late: Factor, ragged: Raggedness) -> tuple[FixRequest | Non
 def _finding(loss: Loss, late: Factor, ragged: Raggedness) -> Finding:
     window = loss.window
     fix, refusal = _fix(loss, late, ragged)
-    steps = steps_text(window)
-    times = "as many times too large as there are micro-batches" if steps == "several" else f"{steps} times too large"
     return Finding(
         code="GA110",
         name="division-after-backward",
@@ -57,9 +56,9 @@ def _finding(loss: Loss, late: Factor, ragged: Raggedness) -> Finding:
         message=f"the loss is divided by `{late.text}` after backward has run: the gradients were added up undivided",
         span=late.place.span,
         label="too late",
-        effect=Effect(EffectKind.SCALE, f"gradients are {times}", "GAS", window.steps_value),
+        effect=Effect(EffectKind.SCALE, f"gradients are {times_too_large(window)}", "GAS", window.steps_value),
         scope=window.scope,
-        trace=(*trace(loss), Step("divided here, too late", late.place.path, late.place.span)),
+        trace=(*trace(loss), late.place.as_step("divided here, too late")),
         fix=fix,
         fix_refusal=refusal,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.diagnostics import Confidence, Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import (
     LOSS_FUNCTION_WORDS,
     LOSS_OVERRIDE_WORDS,
@@ -18,7 +18,7 @@ from ga_lint.facts.model import (
 )
 from ga_lint.project import Project
 from ga_lint.rules._effects import by_steps
-from ga_lint.rules._overrides import returned_terms, says, uses_count
+from ga_lint.rules._overrides import returned_terms, says
 from ga_lint.rules.registry import rule
 
 _OPTED_OUT = "model_accepts_loss_kwargs is set to False"
@@ -51,7 +51,7 @@ def division_by_steps(facts: FileFacts, project: Project) -> Iterator[Finding]:
 
 def _other_division(one: Override | LossFunction, term: LossTerm, division: Factor) -> str | None:
     """What else divides by the window, if anything does."""
-    if uses_count(term) and term.power_of(FactorKind.STEPS) < 0:
+    if term.uses_count and term.power_of(FactorKind.STEPS) < 0:
         return "the window's count divides the loss already"
     if isinstance(one, Override) and says(one, _OPTED_OUT) and _REAL_WINDOW not in division.text:
         alone = not any("loss_is_scaled_for_ga" in s.message or "string" in s.message for s in one.opted_out)
@@ -74,8 +74,8 @@ def _finding(one: Override | LossFunction, term: LossTerm, division: Factor, oth
         effect=by_steps(-1, facts),
         scope=one.scope,
         trace=(
-            Step(other, one.name.path, one.name.span),
-            Step(f"divided by `{division.text}`", division.place.path, division.place.span),
+            one.name.as_step(other),
+            division.place.as_step(f"divided by `{division.text}`"),
         ),
         fix=fix if inside else None,
         fix_refusal=None if inside else "the division stands in a helper that others may call",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import LOOP_WORDS, Answer, FileFacts, Idiom, Place, Stack, Window
 from ga_lint.project import Project
 from ga_lint.rules.registry import rule
@@ -65,8 +65,8 @@ def _cleared(window: Window, place: Place) -> Finding:
         effect=Effect(EffectKind.WEIGHTS, "only the last micro-batch of a window counts"),
         scope=window.scope,
         trace=(
-            Step("gradients are computed here", window.backward.path, window.backward.span),
-            Step("stepped here, once for a window", window.optimizer_step.path, window.optimizer_step.span),
+            window.backward.as_step("gradients are computed here"),
+            window.optimizer_step.as_step("stepped here, once for a window"),
         ),
         fix_refusal=refusal,
     )
@@ -86,8 +86,8 @@ def _engine(window: Window) -> Finding:
         effect=Effect(EffectKind.WEIGHTS, "under ZeRO only the last micro-batch of a window counts"),
         scope=window.scope,
         trace=(
-            Step("gradients are reduced and kept here", window.backward.path, window.backward.span),
-            Step("stepped here, once for a window", window.optimizer_step.path, window.optimizer_step.span),
+            window.backward.as_step("gradients are reduced and kept here"),
+            window.optimizer_step.as_step("stepped here, once for a window"),
         ),
         fix=fix,
         fix_refusal=None

@@ -48,7 +48,7 @@ def _finding(override: Override, flag: Step, span: Span, effect: Effect) -> Find
         effect=effect,
         scope=override.scope,
         trace=(
-            Step(flag.message, flag.path, flag.span),
+            flag,
             Step("the Trainer multiplies by the number of ranks wherever a count is passed", override.name.path, span),
         ),
         fix=FixRequest(

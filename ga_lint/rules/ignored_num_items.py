@@ -12,7 +12,6 @@ from ga_lint.rules._effects import effect_of
 from ga_lint.rules._override_fixes import override_fix
 from ga_lint.rules._overrides import (
     SUPER,
-    Fix,
     even_terms,
     is_plain_mean,
     loss_trace,
@@ -20,6 +19,7 @@ from ga_lint.rules._overrides import (
     receives_count,
     trusts_count,
 )
+from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 
 _USAGE = Usage(Site.OVERRIDE, Form.MEAN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import Answer, DeepSpeedTrainer, Factor, FactorKind, FileFacts, LightningStep, Place
 from ga_lint.project import Project
 from ga_lint.rules.registry import rule
@@ -45,10 +45,10 @@ def _by_hand(step: LightningStep, factor: Factor) -> Finding:
     # timid: a divisor with a name of its own may be another number than the Trainer's
     named = _SETTING in factor.text
     confidence = Confidence.CERTAIN if named else min(step.accumulation.confidence, Confidence.LIKELY)
-    trace = [Step(f"divided by `{factor.text}`", factor.place.path, factor.place.span)]
+    trace = [factor.place.as_step(f"divided by `{factor.text}`")]
     if step.accumulation.place is not None:
         place = step.accumulation.place
-        trace.append(Step("Lightning divides by it again", place.path, place.span))
+        trace.append(place.as_step("Lightning divides by it again"))
     return Finding(
         code="GA302",
         name="lightning-double-division",
@@ -78,10 +78,10 @@ def _by_engine(trainer: DeepSpeedTrainer) -> Finding:
         message="Lightning divides the loss by the accumulated batches, and hands their number to the DeepSpeed "
         "engine, which divides again",
         span=trainer.place.span,
-        label="divided by twice",
+        label="divides twice",
         effect=_effect(trainer.steps_value),
         scope="",
-        trace=(Step("set for both here", trainer.place.path, trainer.place.span),),
+        trace=(trainer.place.as_step("set for both here"),),
         fix_refusal="the library divides twice: the loss has to be multiplied by the steps, or the strategy changed",
     )
 

@@ -34,9 +34,9 @@ def lightning_mean(facts: FileFacts, project: Project) -> Iterator[Finding]:
                 level = Confidence.CERTAIN if term.site.level is Level.TOKEN else Confidence.POSSIBLE
                 links = (term.site.confidence, ragged.confidence, level, step.accumulation.confidence)
                 if place not in best or min(links) > best[place].confidence:
-                    reduced = Step("reduced to a mean here", term.site.reduced.path, term.site.reduced.span)
+                    reduced = term.site.reduced.as_step("reduced to a mean here")
                     found = _finding(step, returned, place, min(links), (reduced, *ragged.evidence))
-                    fix, refusal = lightning_fix(facts, step, project)
+                    fix, refusal = lightning_fix(step, project)
                     best[place] = replace(found, fix=fix, fix_refusal=refusal)
     yield from best.values()
 
@@ -52,10 +52,10 @@ def _finding(
 ) -> Finding:
     accumulation = step.accumulation
     several = "several" if accumulation.steps_value is None else f"{accumulation.steps_value:g}"
-    trace = [*evidence, Step("returned to Lightning here", returned.place.path, returned.place.span)]
+    trace = [*evidence, returned.place.as_step("returned to Lightning here")]
     if accumulation.place is not None:
         text = f"divided by {accumulation.steps} here"
-        trace.append(Step(text, accumulation.place.path, accumulation.place.span))
+        trace.append(accumulation.place.as_step(text))
     return Finding(
         code="GA301",
         name="lightning-mean",

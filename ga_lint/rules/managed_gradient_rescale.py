@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
 from ga_lint.facts.model import LOOP_WORDS, FactorKind, FileFacts, Place, Scaling, Stack, Window
 from ga_lint.project import Project
 from ga_lint.rules.registry import rule
@@ -53,9 +53,9 @@ def _finding(window: Window, scaling: Scaling) -> Finding:
         effect=Effect(EffectKind.SCALE, "the scaling is skipped in silence, or the ranks drift apart"),
         scope=window.scope,
         trace=(
-            Step("gradients are added up here", window.backward.path, window.backward.span),
-            Step("scaled here", scaling.place.path, scaling.place.span),
-            Step("stepped here", window.optimizer_step.path, window.optimizer_step.span),
+            window.backward.as_step("gradients are added up here"),
+            scaling.place.as_step("scaled here"),
+            window.optimizer_step.as_step("stepped here"),
         ),
         fix_refusal="the factor belongs on the loss, before backward, where the window's count is not known yet",
     )

@@ -10,6 +10,7 @@ from ga_lint.facts.model import Answer, Factor, FactorKind, FileFacts, Level, Lo
 from ga_lint.project import Project
 from ga_lint.rules._fixes import match_fix, sum_fix
 from ga_lint.rules._loops import Loss, confidence, losses, trace
+from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 
 _COUNTS = (FactorKind.LOCAL_COUNT, FactorKind.WINDOW_COUNT, FactorKind.GLOBAL_COUNT)
@@ -66,7 +67,7 @@ def _other_positions(site: LossSite, counted: str, shifted: bool, ragged: Answer
     return None
 
 
-def _fix(loss: Loss, factor: Factor) -> tuple[FixRequest | None, str | None]:
+def _fix(loss: Loss, factor: Factor) -> Fix:
     """Count what the loss sums, where it is counted; what is counted in the loop itself, a window ahead."""
     site = loss.term.site
     if factor.kind in _COUNTS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import (
     FORWARD_WORDS,
     LOSS_FUNCTION_WORDS,
@@ -14,16 +14,13 @@ from ga_lint.facts.model import (
     FactorKind,
     FileFacts,
     Level,
-    LossFunction,
     LossTerm,
-    ModelForward,
-    Override,
     Place,
     Reduction,
     Returned,
 )
 from ga_lint.project import Project
-from ga_lint.rules._overrides import inside, returned_terms, trusts_count
+from ga_lint.rules._overrides import Followed, handed_count, inside, returned_terms
 from ga_lint.rules.registry import rule
 
 _ROWS = re.compile(r"\.size\(0\)|\.shape\[0\]|\blen\(|batch_size|\bbsz\b")
@@ -41,14 +38,10 @@ _COUNTED = re.compile(r"count|num|n_|tokens|items|valid|target|denom|total|norm"
     needles=(*LOSS_OVERRIDE_WORDS, *LOSS_FUNCTION_WORDS, *FORWARD_WORDS),
 )
 def mismatched_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]:
-    if project.trainer_passes_count is False:
-        return
-    overrides = [one for one in facts.overrides if one.method == "compute_loss" and trusts_count(one)]
-    followed: list[Override | LossFunction | ModelForward] = [*overrides, *facts.loss_functions, *facts.forwards]
-    for one in followed:
+    for one in handed_count(facts, project):
         reported: set[Place] = set()
         for returned, term in returned_terms(one):
-            division = next((f for f in term.factors_of(FactorKind.GLOBAL_COUNT) if f.power < 0), None)
+            division = term.count_division
             why = _mismatch(term) if division is not None else None
             if division is None or why is None or division.place in reported:
                 continue
@@ -61,7 +54,7 @@ def _mismatch(term: LossTerm) -> tuple[str, Confidence] | None:
     site = term.site
     if site.level is Level.SAMPLE and not site.per_row:
         return None  # one target for each sample: rows are what the Trainer counts
-    tokens = site.level is Level.TOKEN and (site.shifted or site.ragged or site.callee.endswith("own loss"))
+    tokens = site.level is Level.TOKEN and (site.shifted or site.ragged or site.is_models_own)
     known = Confidence.LIKELY if tokens else Confidence.POSSIBLE
     if site.reduction is Reduction.SUM and _POSITIONS.search(site.rescaled_by):
         return f"`{site.rescaled_by}` also counts positions that are no targets", known
@@ -84,7 +77,7 @@ def _mismatch(term: LossTerm) -> tuple[str, Confidence] | None:
     return "its own targets have divided it already", known
 
 
-def _fix(one: Override | LossFunction | ModelForward, term: LossTerm, division: Factor) -> FixRequest | None:
+def _fix(one: Followed, term: LossTerm, division: Factor) -> FixRequest | None:
     """Multiply by the targets of the mean, in the place of what is multiplied with now."""
     site, divisor = term.site, term.site.divisor
     if (
@@ -110,7 +103,7 @@ def _fix(one: Override | LossFunction | ModelForward, term: LossTerm, division: 
 
 
 def _finding(
-    one: Override | LossFunction | ModelForward,
+    one: Followed,
     returned: Returned,
     term: LossTerm,
     division: Factor,
@@ -136,9 +129,9 @@ def _finding(
         scope=one.scope,
         trace=(
             *term.site.via,
-            Step("the mean over this micro-batch's targets", reduced.path, reduced.span),
-            Step(f"divided by `{division.text}`", division.place.path, division.place.span),
-            Step("returned to the Trainer", returned.place.path, returned.place.span),
+            reduced.as_step("the mean over this micro-batch's targets"),
+            division.place.as_step(f"divided by `{division.text}`"),
+            returned.place.as_step("returned to the Trainer"),
         ),
         fix=fix,
         fix_refusal=None if fix else "sum the loss instead of averaging it, or multiply the mean by its targets",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.diagnostics import Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import (
     FORWARD_WORDS,
     LOSS_FUNCTION_WORDS,
@@ -46,7 +46,7 @@ def misplaced_rank_factor(facts: FileFacts, project: Project) -> Iterator[Findin
 
 def _rank_factor(term: LossTerm) -> Factor | None:
     """The multiplication by the number of ranks of a loss that the count divides."""
-    counted = term.site.counted or term.power_of(FactorKind.GLOBAL_COUNT) < 0
+    counted = term.uses_count
     if not counted or term.power_of(FactorKind.WORLD) <= 0:
         return None
     return next(factor for factor in term.factors_of(FactorKind.WORLD) if factor.power > 0)
@@ -74,8 +74,8 @@ def _finding(
         effect=effect_of(_usage(function), facts, project),
         scope=function.scope,
         trace=(
-            Step("the Trainer multiplies what this returns itself", function.name.path, function.name.span),
-            Step(f"multiplied by `{factor.text}`", factor.place.path, factor.place.span),
+            function.name.as_step("the Trainer multiplies what this returns itself"),
+            factor.place.as_step(f"multiplied by `{factor.text}`"),
         ),
         fix=fix if inside else None,
         fix_refusal=None if inside else "the factor stands in a helper that others may call",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Finding, Severity, Step
+from ga_lint.diagnostics import Finding, Severity
 from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, STEP_OVERRIDE_WORDS, FileFacts, Override
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
@@ -49,7 +49,7 @@ def _finding(override: Override, facts: FileFacts, project: Project) -> Finding:
         label="no parameter for the count",
         effect=effect_of(Usage(Site.OVERRIDE_WITHOUT_PARAMETER, Form.MEAN), facts, project),
         scope=override.scope,
-        trace=(Step(f"{override.cls} reaches {override.base}", override.name.path, override.name.span),),
+        trace=(override.name.as_step(f"{override.cls} reaches {override.base}"),),
         fix=fix,
         fix_refusal=refusal,
     )

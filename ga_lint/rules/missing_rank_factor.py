@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Effect, Finding, Severity, Step
+from ga_lint.diagnostics import Effect, Finding, Severity
 from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, FileFacts, LossTerm, Override, Place, Returned
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
@@ -55,9 +55,9 @@ def _finding(
         effect=effect,
         scope=override.scope,
         trace=(
-            Step(f"{override.cls} reaches {override.base}", override.name.path, override.name.span),
-            Step(by.how, by.place.path, by.place.span),
-            Step("returned without the rank factor that super() would apply", returned.place.path, returned.place.span),
+            override.name.as_step(f"{override.cls} reaches {override.base}"),
+            by.place.as_step(by.how),
+            returned.place.as_step("returned without the rank factor that super() would apply"),
         ),
         fix=fix,
         fix_refusal=refusal,

@@ -9,6 +9,7 @@ from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequ
 from ga_lint.facts.model import Answer, Factor, FactorKind, FileFacts, Idiom, Place, Reduction, Stack
 from ga_lint.project import Project
 from ga_lint.rules._loops import AVERAGING, WINDOW_COUNTS, Loss, confidence, losses, rank_confidence, trace
+from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 
 # A divisor that says it was counted over all ranks, where the counting itself is not in sight.
@@ -87,7 +88,7 @@ def _finding(loss: Loss, count: Factor, missing: list[str]) -> Finding:
     )
 
 
-def _fix(loss: Loss, missing: list[str]) -> tuple[FixRequest | None, str | None]:
+def _fix(loss: Loss, missing: list[str]) -> Fix:
     """Multiply what backward receives, or why not."""
     window = loss.window
     if window.backward.path != window.loop.path or window.backward != window.caller:

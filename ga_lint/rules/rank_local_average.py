@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
 from ga_lint.facts.model import LOCAL_AVERAGE, FileFacts, Place
 from ga_lint.project import Project
 from ga_lint.rules._average_fixes import average_fix
-from ga_lint.rules._overrides import Fix
+from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 
 
@@ -37,7 +37,7 @@ def _finding(place: Place, fix: Fix) -> Finding:
         label="counts on each rank alone",
         effect=Effect(EffectKind.WEIGHTS, "targets of ranks with few targets weigh more than others"),
         scope="",
-        trace=(Step("the count over all ranks is turned off", place.path, place.span),),
+        trace=(place.as_step("the count over all ranks is turned off"),),
         fix=fix[0],
         fix_refusal=fix[1],
     )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
 from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, STEP_OVERRIDE_WORDS, FileFacts, Override, Place
 from ga_lint.project import Project
-from ga_lint.rules._overrides import returned_terms, trusts_count, uses_count
+from ga_lint.rules._overrides import returned_terms, trusts_count
 from ga_lint.rules.registry import rule
 
 
@@ -26,7 +26,7 @@ def replaced_after_count(facts: FileFacts, project: Project) -> Iterator[Finding
         counted = (
             override.method == "_prepare_inputs"
             or any(call.forwards_count for call in override.super_calls)
-            or any(uses_count(term) for _, term in returned_terms(override))
+            or any(term.uses_count for _, term in returned_terms(override))
         )
         if counted and trusts_count(override) and not override.counts_itself:
             for place in override.replaced:
@@ -47,8 +47,8 @@ def _finding(override: Override, place: Place) -> Finding:
         effect=Effect(EffectKind.SCALE, "gradients are scaled by the new number of targets over the old", "targets"),
         scope=override.scope,
         trace=(
-            Step("the count that arrives here is of the labels in the batch", override.name.path, override.name.span),
-            Step("the labels are replaced", place.path, place.span),
+            override.name.as_step("the count that arrives here is of the labels in the batch"),
+            place.as_step("the labels are replaced"),
         ),
         fix_refusal="count the labels that are trained on: replace them in the collator, or override "
         "`get_batch_samples` and count there",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Finding, Severity, Step
+from ga_lint.diagnostics import Confidence, Finding, Severity
 from ga_lint.facts.model import Answer, Argument, Arguments, FileFacts
 from ga_lint.knowledge.trainer_law import Form, Site, Usage, outcome
 from ga_lint.project import Project
@@ -45,7 +45,7 @@ def _finding(facts: FileFacts, one: Arguments, smoothing: Argument, project: Pro
         scope="",
         trace=(
             *requirement_step(project, "transformers", smoothing.place),
-            Step(f"labels are smoothed by {smoothing.text}", smoothing.place.path, smoothing.place.span),
+            smoothing.place.as_step(f"labels are smoothed by {smoothing.text}"),
         ),
         fix_refusal="require transformers>=5.15, or smooth in a compute_loss_func that divides by the count",
     )

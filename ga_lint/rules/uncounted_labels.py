@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
 from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, Answer, FileFacts, Level, LossTerm, Override, Place, Returned
 from ga_lint.project import Project
 from ga_lint.rules._effects import WEIGHTS
-from ga_lint.rules._overrides import inside, receives_count, returned_terms, uses_count
+from ga_lint.rules._overrides import inside, receives_count, returned_terms
 from ga_lint.rules.registry import rule
 
 
@@ -40,7 +40,7 @@ def _finding(override: Override, returned: Returned, term: LossTerm, place: Plac
     key = term.site.labels_from
     # Who divides by the count expects one; a batch of batches has labels as a language model takes them. Others who
     # return a mean may know that there is none.
-    sure = key.endswith('["labels"]') or (uses_count(term) and term.site.level is Level.TOKEN)
+    sure = key.endswith('["labels"]') or (term.uses_count and term.site.level is Level.TOKEN)
     return Finding(
         code="GA220",
         name="uncounted-labels",
@@ -52,13 +52,9 @@ def _finding(override: Override, returned: Returned, term: LossTerm, place: Plac
         effect=Effect(EffectKind.WEIGHTS, WEIGHTS),
         scope=override.scope,
         trace=(
-            Step(
-                f"{override.cls} reaches {override.base}; the count is None here",
-                override.name.path,
-                override.name.span,
-            ),
-            Step(f"the loss is over `{key}`", term.site.call.path, term.site.call.span),
-            Step("returned to the Trainer, which divides it by the steps", returned.place.path, returned.place.span),
+            override.name.as_step(f"{override.cls} reaches {override.base}; the count is None here"),
+            term.site.call.as_step(f"the loss is over `{key}`"),
+            returned.place.as_step("returned to the Trainer, which divides it by the steps"),
         ),
         fix_refusal="rename the key to `labels` in the collator, or count it in `_get_num_items_in_batch`",
     )

@@ -8,7 +8,7 @@ from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequ
 from ga_lint.facts.model import LOOP_WORDS, Answer, FileFacts, Idiom, Level, Place, Raggedness, Window
 from ga_lint.project import Project
 from ga_lint.rules._fixes import length_fix, window_fix
-from ga_lint.rules._loops import Loss, confidence, is_plain, losses, steps_text, trace
+from ga_lint.rules._loops import Loss, confidence, is_plain, losses, steps_text, times_too_large, trace
 from ga_lint.rules._overrides import inside
 from ga_lint.rules.registry import rule
 
@@ -67,8 +67,6 @@ def _means_the_same(window: Window) -> bool:
 
 def _finding(loss: Loss, ragged: Raggedness) -> Finding:
     window = loss.window
-    steps = steps_text(window)
-    times = "as many times too large as there are micro-batches" if steps == "several" else f"{steps} times too large"
     # timid: an inner loop that is only known by its name may run over parts that are meant to be summed
     known = Confidence.LIKELY if window.idiom is Idiom.INNER_LOOP else Confidence.CERTAIN
     fix = _fix(loss, ragged)
@@ -77,10 +75,10 @@ def _finding(loss: Loss, ragged: Raggedness) -> Finding:
         name="undivided-accumulation",
         severity=Severity.ERROR,
         confidence=confidence(loss, known),
-        message=f"the means of {steps} micro-batches are added up and nobody divides by their number",
+        message=f"the means of {steps_text(window)} micro-batches are added up and nobody divides by their number",
         span=window.caller.span,
         label="added to the gradients undivided",
-        effect=Effect(EffectKind.SCALE, f"gradients are {times}", "GAS", window.steps_value),
+        effect=Effect(EffectKind.SCALE, f"gradients are {times_too_large(window)}", "GAS", window.steps_value),
         scope=window.scope,
         trace=trace(loss),
         fix=fix,

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity, Step
+from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity
 from ga_lint.facts.model import (
     ADDED_TERM,
     FORWARD_WORDS,
     LOSS_FUNCTION_WORDS,
     LOSS_OVERRIDE_WORDS,
     FileFacts,
-    LossFunction,
     LossTerm,
-    ModelForward,
     Override,
     Returned,
 )
 from ga_lint.project import Project
 from ga_lint.rules._effects import steps_of, too_large
 from ga_lint.rules._override_fixes import uneven_fix
-from ga_lint.rules._overrides import Fix, trusts_count, uneven_terms
+from ga_lint.rules._overrides import Followed, handed_count, uneven_terms
+from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 
 
@@ -32,22 +31,18 @@ from ga_lint.rules.registry import rule
     needles=(*LOSS_OVERRIDE_WORDS, *LOSS_FUNCTION_WORDS, *FORWARD_WORDS),
 )
 def uneven(facts: FileFacts, project: Project) -> Iterator[Finding]:
-    if project.trainer_passes_count is False:
-        return
-    overrides = [one for one in facts.overrides if one.method == "compute_loss" and trusts_count(one)]
-    followed: list[Override | LossFunction | ModelForward] = [*overrides, *facts.loss_functions, *facts.forwards]
-    for one in followed:
+    for one in handed_count(facts, project):
         for returned, term in uneven_terms(one):
             yield _finding(one, returned, term, _effect(one, facts), _fix(one, term, project))
 
 
-def _effect(one: Override | LossFunction | ModelForward, facts: FileFacts) -> Effect:
+def _effect(one: Followed, facts: FileFacts) -> Effect:
     by_ranks = not isinstance(one, Override)  # the Trainer multiplies what the others return
     message = f"this term's gradient is {too_large(steps_of(facts), by_ranks=by_ranks)}"
     return Effect(EffectKind.SCALE, message, "GAS*N" if by_ranks else "GAS", None if by_ranks else steps_of(facts))
 
 
-def _fix(one: Override | LossFunction | ModelForward, term: LossTerm, project: Project) -> Fix:
+def _fix(one: Followed, term: LossTerm, project: Project) -> Fix:
     if not isinstance(one, Override):
         return None, (
             "a term over tokens joins the sum, one over the whole forward is divided by the steps: which it is "
@@ -57,9 +52,7 @@ def _fix(one: Override | LossFunction | ModelForward, term: LossTerm, project: P
     return uneven_fix(one, term, [other for other in beside if other != term], project)
 
 
-def _finding(
-    one: Override | LossFunction | ModelForward, returned: Returned, term: LossTerm, effect: Effect, fix: Fix
-) -> Finding:
+def _finding(one: Followed, returned: Returned, term: LossTerm, effect: Effect, fix: Fix) -> Finding:
     reduced, added = term.site.reduced, term.site.callee == ADDED_TERM
     what = "comes in with every micro-batch" if added else "is a mean over the micro-batch"
     place = reduced if reduced.path == one.function.path else returned.place
@@ -75,8 +68,8 @@ def _finding(
         scope=one.scope,
         trace=(
             *term.site.via,
-            Step("comes in here" if added else "reduced to a mean here", reduced.path, reduced.span),
-            Step("returned in one sum with a term that uses the count", returned.place.path, returned.place.span),
+            reduced.as_step("comes in here" if added else "reduced to a mean here"),
+            returned.place.as_step("returned in one sum with a term that uses the count"),
         ),
         fix=fix[0],
         fix_refusal=fix[1],

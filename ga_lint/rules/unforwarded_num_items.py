@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
 from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, STEP_OVERRIDE_WORDS, UNKNOWN_BASE, FileFacts, Override, SuperCall
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
@@ -52,12 +52,8 @@ def _finding(override: Override, call: SuperCall, facts: FileFacts, project: Pro
         effect=_effect(call, facts, project),
         scope=override.scope,
         trace=(
-            Step(
-                f"{override.cls} reaches {override.base}; the count arrives here",
-                override.name.path,
-                override.name.span,
-            ),
-            Step("and is not handed on here", call.place.path, call.place.span),
+            override.name.as_step(f"{override.cls} reaches {override.base}; the count arrives here"),
+            call.place.as_step("and is not handed on here"),
         ),
         fix=fix,
         fix_refusal=refusal,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import (
     ALL_OFF,
     LOSS_FUNCTION_WORDS,
@@ -20,7 +20,8 @@ from ga_lint.facts.model import (
     Place,
 )
 from ga_lint.project import Project
-from ga_lint.rules._overrides import COUNT, Fix, inside, returned_terms, says
+from ga_lint.rules._overrides import COUNT, inside, returned_terms, says
+from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 
 
@@ -99,8 +100,8 @@ def _finding(one: Override | LossFunction, place: Place, project: Project) -> Fi
         effect=Effect(EffectKind.TYPE_ERROR, "the step stops with a TypeError where there is no count"),
         scope=one.scope,
         trace=(
-            Step("the count arrives here, or None", one.name.path, one.name.span),
-            Step("computed with, whether there is one or not", place.path, place.span),
+            one.name.as_step("the count arrives here, or None"),
+            place.as_step("computed with, whether there is one or not"),
         ),
         fix=fix,
         fix_refusal=refusal,

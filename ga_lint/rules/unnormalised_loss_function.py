@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
 from ga_lint.facts.model import (
     LOSS_FUNCTION_WORDS,
     FactorKind,
@@ -19,7 +19,8 @@ from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
 from ga_lint.rules._function_fixes import function_fix
-from ga_lint.rules._overrides import Fix, even_terms, is_plain_mean
+from ga_lint.rules._overrides import even_terms, is_plain_mean
+from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 
 _CRASH = Effect(EffectKind.TYPE_ERROR, "training stops with TypeError: unexpected keyword 'num_items_in_batch'")
@@ -90,9 +91,9 @@ def _finding(
     function: LossFunction, place: Place, terms: list[LossTerm], wrong: list[LossTerm], effect: Effect
 ) -> Finding:
     fix, refusal = _fix(function, place, wrong)
-    steps = [Step(_WHO[function.role], function.handed_over.path, function.handed_over.span)]
+    steps = [function.handed_over.as_step(_WHO[function.role])]
     for term in terms[:1]:
-        steps += [*term.site.via, Step("reduced to a mean here", term.site.reduced.path, term.site.reduced.span)]
+        steps += [*term.site.via, term.site.reduced.as_step("reduced to a mean here")]
     message = (
         f"`{function.called}` has no parameter for the count that it is called with"
         if effect is _CRASH

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity, Step
+from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity
 from ga_lint.facts.model import (
     LOSS_FUNCTION_WORDS,
     LOSS_OVERRIDE_WORDS,
+    Factor,
     FactorKind,
     FileFacts,
-    LossFunction,
     LossTerm,
-    ModelForward,
-    Override,
     Place,
     Reduction,
 )
 from ga_lint.project import Project
-from ga_lint.rules._overrides import returned_terms
+from ga_lint.rules._overrides import Followed, returned_terms
 from ga_lint.rules.registry import rule
 
 
@@ -33,23 +31,19 @@ def weighted_count(facts: FileFacts, project: Project) -> Iterator[Finding]:
     if project.trainer_passes_count is False:
         return
     overrides = [one for one in facts.overrides if not one.counts_itself]
-    followed: list[Override | LossFunction | ModelForward] = [*overrides, *facts.loss_functions, *facts.forwards]
+    followed: list[Followed] = [*overrides, *facts.loss_functions, *facts.forwards]
     for one in followed:
         seen: set[Place] = set()
         for _, term in returned_terms(one):
-            if _is_weighted(term) and term.site.call not in seen and term.site.call.path == facts.path:
-                seen.add(term.site.call)
-                yield _finding(one, term)
+            division, site = term.count_division, term.site
+            weighted = site.weighted and site.reduction is Reduction.SUM and term.power_of(FactorKind.GLOBAL_COUNT) < 0
+            if division is not None and weighted and site.call not in seen and site.call.path == facts.path:
+                seen.add(site.call)
+                yield _finding(one, term, division)
 
 
-def _is_weighted(term: LossTerm) -> bool:
-    summed = term.site.weighted and term.site.reduction is Reduction.SUM
-    return summed and term.power_of(FactorKind.GLOBAL_COUNT) < 0
-
-
-def _finding(one: Override | LossFunction | ModelForward, term: LossTerm) -> Finding:
+def _finding(one: Followed, term: LossTerm, division: Factor) -> Finding:
     call = term.site.call
-    division = next(f for f in term.factors_of(FactorKind.GLOBAL_COUNT) if f.power < 0)
     return Finding(
         code="GA216",
         name="weighted-count",
@@ -63,8 +57,8 @@ def _finding(one: Override | LossFunction | ModelForward, term: LossTerm) -> Fin
         ),
         scope=one.scope,
         trace=(
-            Step("summed with class weights", call.path, call.span),
-            Step(f"divided by `{division.text}`", division.place.path, division.place.span),
+            call.as_step("summed with class weights"),
+            division.place.as_step(f"divided by `{division.text}`"),
         ),
         fix_refusal="count the weights instead: `_get_num_items_in_batch` of the Trainer (since 4.57.1) may "
         "return the total weight of the window's targets over all ranks",

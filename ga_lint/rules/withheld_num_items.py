@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, Finding, Severity, Step
+from ga_lint.diagnostics import Confidence, Effect, Finding, Severity
 from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, Answer, FileFacts, LossTerm, Override
 from ga_lint.knowledge.trainer_law import Form, Outcome, Site, Usage, outcome
 from ga_lint.project import Project
@@ -62,7 +62,7 @@ def _finding(override: Override, counted: list[LossTerm], result: Outcome, effec
         label="divided by the count" if here == by.place else "it divides by the count",
         effect=effect,
         scope=override.scope,
-        trace=(*override.models, Step(by.how, by.place.path, by.place.span)),
+        trace=(*override.models, by.place.as_step(by.how)),
         fix=fix,
         fix_refusal=refusal,
     )

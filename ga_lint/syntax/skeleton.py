@@ -17,20 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from ga_lint.source import unremarked
+from ga_lint.syntax.stubs import MARGIN, Stub, members_at, stubs_of
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-_HEADER_END = re.compile(r":[ \t]*(?:#[^\n]*)?\n")
 _TABS = re.compile(r"^ *\t", re.MULTILINE)  # indentation that has no one width
 _FIRST_MEMBER = re.compile(r"\n( +)[^\s#]")
-_MARGIN = re.compile(r"^(?:(class|def|async def) |[^\s#)\]}])", re.MULTILINE)
 # `name = 8` and `name: int = 8` among the statements of a class, and what may go on as such on another line.
 _NUMBER_IN = {
     four: re.compile(rf"\n {indent}\w+ *(?::[^\n]*?)?(?:= *[-+]?[\d.(\\]|[\[({{\\,] *(?:#[^\n]*)?\n)")
     for four, indent in ((True, "{4}"), (False, "+"))
 }
-_PAIRS = ("()", "[]", "{}")
-_DOUBLE, _SINGLE = '"""', "'''"
 
 
 class BrokenSkeleton(Exception):
@@ -41,16 +38,6 @@ class BrokenSkeleton(Exception):
         self.path = path
 
 
-@dataclass(frozen=True, slots=True)
-class _Stub:
-    """Lines that look like one definition, and where its body was cut out."""
-
-    start: int  # offset in the text
-    end: int
-    row: int
-    colon: int  # offset behind the header's colon
-
-
 @dataclass(eq=False)
 class Skeleton:
     """One file's outline. Its lazy nodes hold on to it; it must not to them, since nobody collects circles here."""
@@ -58,21 +45,21 @@ class Skeleton:
     path: Path
     text: str
     names: dict[int, str] = field(default_factory=dict)  # qualified, by the id of each definition that was seen
-    stubs: dict[int, _Stub] = field(default_factory=dict)  # by the id of their nodes
+    stubs: dict[int, Stub] = field(default_factory=dict)  # by the id of their nodes
 
     def open_class(self, node: ast.ClassDef) -> list[ast.stmt]:
         """The class's statements, its methods as stubs."""
         stub = self.stubs[id(node)]
         first = _FIRST_MEMBER.search(self.text, stub.colon, stub.end)
-        members = _members(len(first[1])) if first else _MARGIN
-        for stubs in (list(_stubs(self.text, members, stub.colon, stub.end, self._row_of(stub))), []):
+        members = members_at(len(first[1])) if first else MARGIN
+        for stubs in (list(stubs_of(self.text, members, stub.colon, stub.end, self._row_of(stub))), []):
             body = self._opened(stub, stubs)
             if body is not None and self._adopt(body, stubs):
                 self._name(body, self.names[id(node)])
                 return body
         raise BrokenSkeleton(self.path)
 
-    def _opened(self, stub: _Stub, stubs: list[_Stub]) -> list[ast.stmt] | None:
+    def _opened(self, stub: Stub, stubs: list[Stub]) -> list[ast.stmt] | None:
         try:
             found = self._parsed("\n" * (stub.row - 1), stub.start, stub.end, stubs)
         except BrokenSkeleton:
@@ -94,7 +81,7 @@ class Skeleton:
         self._name(inner[0].body, self.names[id(node)])
         return inner[0]
 
-    def _parsed(self, pad: str, start: int, end: int, stubs: list[_Stub]) -> list[ast.stmt]:
+    def _parsed(self, pad: str, start: int, end: int, stubs: list[Stub]) -> list[ast.stmt]:
         """The statements of a part of the text, on the lines where they stand."""
         parts, at = [pad], start
         for stub in stubs:
@@ -107,7 +94,7 @@ class Skeleton:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise BrokenSkeleton(self.path) from None
 
-    def _adopt(self, body: list[ast.stmt], stubs: list[_Stub]) -> bool:
+    def _adopt(self, body: list[ast.stmt], stubs: list[Stub]) -> bool:
         """Make lazy nodes of all stubs; False where one is not the definition that it looked like."""
         by_row = {stub.row: stub for stub in stubs}
         for node in body:
@@ -134,11 +121,11 @@ class Skeleton:
             return True
         return _NUMBER_IN[len(first[1]) == 4].search(self.text, stub.colon, stub.end) is not None
 
-    def _row_of(self, stub: _Stub) -> int:
+    def _row_of(self, stub: Stub) -> int:
         """The row of the colon."""
         return stub.row + self.text.count("\n", stub.start, stub.colon)
 
-    def _is_stub(self, node: Definition, stub: _Stub) -> bool:
+    def _is_stub(self, node: Definition, stub: Stub) -> bool:
         match node.body:
             case [ast.Expr(value=ast.Constant(value=value)) as only] if value is ...:
                 row = self._row_of(stub)
@@ -159,7 +146,7 @@ def skeleton_of(text: str, path: Path) -> tuple[Skeleton, ast.Module] | None:
     if "\r" in text or "\f" in text or ("\t" in text and _TABS.search(text)):
         return None
     skeleton = Skeleton(path, text)
-    stubs = list(_stubs(text, _MARGIN, 0, len(text), 1))
+    stubs = list(stubs_of(text, MARGIN, 0, len(text), 1))
     try:
         body = skeleton._parsed("", 0, len(text), stubs)
     except BrokenSkeleton:
@@ -182,40 +169,6 @@ def definitions(body: list[ast.stmt]) -> Iterator[Definition]:
         for inner in ("handlers", "cases"):
             for part in getattr(statement, inner, ()):
                 yield from definitions(part.body)
-
-
-def _members(indent: int) -> re.Pattern[str]:
-    return re.compile(rf"^ {{{indent}}}(?:(def|async def) |[^\s#)\]}}])", re.MULTILINE)
-
-
-def _stubs(text: str, lines: re.Pattern[str], start: int, end: int, row: int) -> Iterator[_Stub]:
-    """What looks like definitions among the statements that begin on these lines."""
-    counted, kind, begun = start, "", start
-    for found in [*lines.finditer(text, start, end), None]:
-        if kind and (cut := _header_end(text[begun : (stop := found.start() if found else end)], 0)):
-            colon = begun + cut
-            if _is_closed(text[colon:stop]):
-                row += text.count("\n", counted, begun)
-                counted = begun
-                yield _Stub(begun, stop, row, colon)
-        if found is not None:
-            kind = found[1] or ""
-            begun = found.start(1) if kind else found.start()
-
-
-def _header_end(chunk: str, start: int) -> int:
-    """The offset behind the colon that ends a definition's header; 0 where it has a body on its line."""
-    for found in _HEADER_END.finditer(chunk, start):
-        header = chunk[: found.start()]
-        if all(header.count(pair[0]) == header.count(pair[1]) for pair in _PAIRS):
-            return found.start() + 1
-    return 0
-
-
-def _is_closed(body: str) -> bool:
-    """Is no string and no line left half behind when this is cut out?"""
-    even = body.count(_DOUBLE) % 2 == 0 and body.count(_SINGLE) % 2 == 0
-    return even and not body.rstrip().endswith("\\")
 
 
 def _whole(node: Any) -> Any:

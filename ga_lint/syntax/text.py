@@ -17,3 +17,11 @@ def text_of(node: ast.AST) -> str:
             text = ast.unparse(node)
         node._ga_lint_text = text  # type: ignore[attr-defined]
     return text
+
+
+def last_name(node: ast.expr) -> str:
+    """`Trainer` of `transformers.Trainer`; nothing for what is no name."""
+    match node:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""

@@ -14,11 +14,11 @@ from ga_lint.verify.model import Site, SiteKind
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 _Loop = ast.For | ast.While | ast.AsyncFor
 _COUNTS = frozenset({"num_items_in_batch", "num_items", "n_items"})
-_LABELS = re.compile(r"label|target|^(y|gold|tgt)$", re.I)
+_LABELS = re.compile(r"label|target|^(y|gold|tgt)$", re.IGNORECASE)
 _BACKWARD = frozenset({"backward", "manual_backward"})
 _DIVIDES = re.compile(r"accumulate_grad_batches|manual_backward")  # Lightning accumulates where it is told to
 _LOSSES = re.compile(r"loss_fct|loss_function\(|CrossEntropy|cross_entropy|nll_loss|NLLLoss|MSELoss")
-_ACCUMULATES = re.compile(r"accum|\bgas\b|micro_?(batch|step)|no_sync|boundary", re.I)
+_ACCUMULATES = re.compile(r"accum|\bgas\b|micro_?(batch|step)|no_sync|boundary", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

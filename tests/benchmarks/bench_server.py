@@ -36,7 +36,8 @@ class SftTrainer(Trainer):
         loss = F.cross_entropy(logits, targets, ignore_index=-100)
         return (loss, outputs) if return_outputs else loss
 """
-OTHERS = "\n\ndef evaluate_{0}(model, loader):\n    total = 0.0\n    for batch in loader:\n" + (
+OTHERS = (
+    "\n\ndef evaluate_{0}(model, loader):\n    total = 0.0\n    for batch in loader:\n"
     '        total += float(model(**batch).loss)\n        print(f"{{total:.3f}}")\n    return total\n'
 )
 

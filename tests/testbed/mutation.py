@@ -15,6 +15,8 @@ def mutants(text: str, seed: int, count: int) -> str:
     """`text` after `count` random mutations; always Python that parses, seldom Python that makes sense."""
     chance = random.Random(seed)
     tree = ast.parse(text)
+    if not tree.body:
+        return text
     for _ in range(count):
         chance.choice(_MUTATIONS)(tree, chance)
     return ast.unparse(ast.fix_missing_locations(tree)) + "\n"
@@ -58,7 +60,7 @@ def _wrap_statement(tree: ast.Module, chance: random.Random) -> None:
 
 def _function(name: str, body: list[ast.stmt]) -> ast.stmt:
     function = ast.parse(f"def {name}(): ...").body[0]  # its fields differ between releases of Python
-    cast(ast.FunctionDef, function).body = body
+    cast("ast.FunctionDef", function).body = body
     return function
 
 

@@ -120,8 +120,4 @@ def text_of(line: str | Line) -> str:
 
 def sources(data: bytes) -> list[str]:
     """The text of each code cell."""
-    found = []
-    for cell in json.loads(data)["cells"]:
-        if cell["cell_type"] == "code":
-            found.append("".join(cell["source"]))
-    return found
+    return ["".join(cell["source"]) for cell in json.loads(data)["cells"] if cell["cell_type"] == "code"]

@@ -128,7 +128,7 @@ class TinyLM(nn.Module):
 
     def forward(self, input_ids: Tensor, **_: Tensor) -> Tensor:
         hidden = self.embed(input_ids).cumsum(1)  # (batch, time, 16): each place sees those before it
-        return cast(Tensor, self.head(torch.tanh(self.mix(hidden))))
+        return cast("Tensor", self.head(torch.tanh(self.mix(hidden))))
 
 
 def tiny_config() -> Any:
@@ -146,7 +146,7 @@ def tiny_llama() -> nn.Module:
     from transformers import LlamaForCausalLM
 
     torch.manual_seed(1)
-    return cast(nn.Module, LlamaForCausalLM(tiny_config()).double())
+    return cast("nn.Module", LlamaForCausalLM(tiny_config()).double())
 
 
 def oracle(model: nn.Module, rows: Sequence[Batch], *, shifts: bool = True) -> Tensor:
@@ -181,7 +181,7 @@ def run_loop(train: Callable[..., object], rows: list[Batch]) -> list[Tensor]:
     state.GradientState._reset_state()
     model = TinyLM()
     optimizer = RecordingSGD(model)
-    train(model, DataLoader(cast(Any, rows), batch_size=1, collate_fn=collate), optimizer, STEPS)
+    train(model, DataLoader(cast("Any", rows), batch_size=1, collate_fn=collate), optimizer, STEPS)
     return optimizer.gradients
 
 

@@ -13,6 +13,7 @@ from ga_lint.facts.model.lightning import (
 )
 from ga_lint.facts.model.losses import (
     ADDED_TERM,
+    OWN_LOSS,
     SCALAR,
     Counted,
     Divisor,
@@ -64,6 +65,7 @@ __all__ = [
     "LOOP_WORDS",
     "LOSS_FUNCTION_WORDS",
     "LOSS_OVERRIDE_WORDS",
+    "OWN_LOSS",
     "SCALAR",
     "SETUP_WORDS",
     "STEP_OVERRIDE_WORDS",

@@ -10,6 +10,7 @@ from ga_lint.diagnostics import Confidence, Step
 from ga_lint.source import Span
 
 ADDED_TERM = "a term of its own"  # the callee of what is added to a loss and not known to be one
+OWN_LOSS = "own loss"  # how the callee ends where a model computes its loss itself: "self.model's own loss"
 SCALAR = "a scalar"  # what is counted where `numel()` of a loss is always 1
 
 
@@ -49,6 +50,10 @@ class Place:
 
     path: Path
     span: Span
+
+    def as_step(self, message: str) -> Step:
+        """What is to be said of it in a finding's trace."""
+        return Step(message, self.path, self.span)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,7 @@ class LossSite:
     `F.cross_entropy`, the `.mean()` or the division for masked means).
     """
 
-    callee: str  # "torch.nn.functional.cross_entropy", "the model's own loss"
+    callee: str  # "torch.nn.functional.cross_entropy", "self.model's own loss"
     reduction: Reduction
     level: Level
     call: Place
@@ -137,6 +142,11 @@ class LossSite:
     live: Counted | None = None  # what a mask picks that was multiplied in before it was summed
     collected: int = 0  # id of the loop over whose rounds it is gathered in a list or a total, before one backward
 
+    @property
+    def is_models_own(self) -> bool:
+        """Does a model compute it, from labels that it was called with?"""
+        return self.callee.endswith(OWN_LOSS)
+
 
 @dataclass(frozen=True, slots=True)
 class LossTerm:
@@ -150,3 +160,13 @@ class LossTerm:
 
     def power_of(self, kind: FactorKind) -> int:
         return sum(factor.power for factor in self.factors_of(kind))
+
+    @property
+    def count_division(self) -> Factor | None:
+        """Where the window's count over all ranks divides it, if it is seen to."""
+        return next((factor for factor in self.factors_of(FactorKind.GLOBAL_COUNT) if factor.power < 0), None)
+
+    @property
+    def uses_count(self) -> bool:
+        """Is it a sum that the window's count divides, here or in the callee?"""
+        return self.site.counted or self.power_of(FactorKind.GLOBAL_COUNT) < 0

@@ -51,6 +51,18 @@ class Module:
     scope: Scope = field(repr=False, hash=False)
 
 
+def argument_of(
+    positional: tuple[Value, ...], named: tuple[tuple[str, Value], ...], position: int | None, names: tuple[str, ...]
+) -> Value | None:
+    """The argument by any of its names, or by position; None when it was not passed."""
+    for name, value in named:
+        if name in names:
+            return value
+    if position is not None and position < len(positional):
+        return positional[position]
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
     """An object made by calling an External: `DataLoader(...)`, `Accelerator(...)`, `CrossEntropyLoss(...)`."""
@@ -62,12 +74,7 @@ class Built:
 
     def argument(self, position: int | None, *names: str) -> Value | None:
         """The argument by any of its names, or by position; None when it was not passed."""
-        for name, value in self.named:
-            if name in names:
-                return value
-        if position is not None and position < len(self.positional):
-            return self.positional[position]
-        return None
+        return argument_of(self.positional, self.named, position, names)
 
 
 @dataclass(frozen=True, slots=True)

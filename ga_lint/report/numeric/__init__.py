@@ -23,4 +23,4 @@ FORMATS: Mapping[str, str] = {
 
 def renderer(name: str) -> Render:
     """The function behind a format's name; only the module that is asked for is imported."""
-    return cast(Render, import_module(f"ga_lint.report.numeric.{name}").render)
+    return cast("Render", import_module(f"ga_lint.report.numeric.{name}").render)

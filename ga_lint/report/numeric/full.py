@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from ga_lint.outcome import plural
 from ga_lint.report.numeric.impact import impact_lines
 from ga_lint.report.numeric.model import NumericReport, SiteReport, place, withdrawal
-from ga_lint.report.text import plural, shown, width, wrapped
+from ga_lint.report.text import shown, width, wrapped
 from ga_lint.report.verdicts import described, elsewhere, numbers, rows
 from ga_lint.verify.model import Outcome, Run
 

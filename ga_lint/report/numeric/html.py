@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ga_lint import __version__
+from ga_lint.outcome import plural
 from ga_lint.report.numeric.html_pictures import impact_section, pictures
 from ga_lint.report.numeric.model import NumericReport, SiteImpact, SiteReport, diff, headline, place, withdrawal
 from ga_lint.report.numeric.svg import number, text
-from ga_lint.report.text import plural, shown_line
+from ga_lint.report.text import shown_line
 from ga_lint.report.verdicts import COMPARED
 from ga_lint.resources import page_url
 from ga_lint.verify.impact import Law

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+from ga_lint.outcome import plural
 from ga_lint.report.numeric.model import NumericReport, SiteImpact, place
-from ga_lint.report.text import plural, shown, wrapped
+from ga_lint.report.text import shown, wrapped
 from ga_lint.verify.impact import Impact, Weight
 
 _BEFORE_BARS = 33  # columns of the numbers of a row

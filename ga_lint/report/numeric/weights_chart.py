@@ -22,8 +22,10 @@ def of_weights(impact: Impact) -> str:
     x = Scale(impact.shortest, longest, _LEFT + 6, _RIGHT - 6, logarithmic=True)
     parts = [*_weights_axis(y), line(_LEFT, y(1.0), _RIGHT, y(1.0), "even")]
     parts.append(path([(x(count), y(weight)) for count, weight in impact.curve], "curve original"))
-    for each in impact.weights:
-        parts.append(mark(x(each.count), y(each.weight), "original", f"{each.count:,} targets weigh {each.weight:.3g}"))
+    parts += [
+        mark(x(each.count), y(each.weight), "original", f"{each.count:,} targets weigh {each.weight:.3g}")
+        for each in impact.weights
+    ]
     parts += _histogram(impact, x)
     floor = _BOTTOM + 20 + _BARS
     parts += [label(x(count), floor + 14, f"{count:,}", anchor="middle") for count in _ticks(impact.shortest, longest)]

@@ -17,7 +17,7 @@ from ga_lint.verify.worker.sources import Function, bindings, dotted, statements
 from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Unknown
 from ga_lint.verify.worker.tokens import Tokenizer
 
-_TEACHER = re.compile(r"teacher|oracle|ref_model|reference|old_model|base_model|frozen", re.I)
+_TEACHER = re.compile(r"teacher|oracle|ref_model|reference|old_model|base_model|frozen", re.IGNORECASE)
 _TOKENIZER = re.compile(r"^(\w+_)?(tokenizer|processing_class|processor)$")
 _STATE = re.compile(
     r"^(global|server|initial|init|reference|ref|old|base|anchor|pretrained)_(model_)?(state|params?|weights|state_dict|dict)$"

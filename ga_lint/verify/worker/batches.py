@@ -9,7 +9,6 @@ from typing import Any
 
 from ga_lint.verify.judge import IN_BATCH, NO_LABELS, OTHER_HEAD, PER_EXAMPLE
 from ga_lint.verify.worker import data
-from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.heads import HEAD_GUESSED, heads_of
 from ga_lint.verify.worker.llamas import tiny_llama
 from ga_lint.verify.worker.pairs import NONE, OPTIONAL, Pairs, pairs_of
@@ -17,10 +16,12 @@ from ga_lint.verify.worker.reached import reached
 from ga_lint.verify.worker.retrieval import TOLD, Encoder, is_retrieval
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stand_ins import NotVerifiable
+from ga_lint.verify.worker.subjects import Context
 
 # Whether the Trainer counts, and so whether it divides, hangs on the batch's labels; contrastive losses have none.
 _TALKS_OF_LABELS = re.compile(
-    r"label|vocab|input_ids|causal|language.?model|-100|logits|\bSFT|fine.?tun|\bLLM|instruct|ForSequence", re.I
+    r"label|vocab|input_ids|causal|language.?model|-100|logits|\bSFT|fine.?tun|\bLLM|instruct|ForSequence",
+    re.IGNORECASE,
 )
 _WITHOUT_LABELS = re.compile(r"Embed|Retriev|Rerank|BiEncoder|Biencoder|Contrast|SimCSE|Reward|DPO|KTO|PPO|GRPO|ORPO")
 _GIVES = {

@@ -10,7 +10,6 @@ from torch import nn
 
 from ga_lint.verify.worker import data, lightning
 from ga_lint.verify.worker.engines import Accelerate, Engine, Fabric
-from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.feeds import Feed, size_named
 from ga_lint.verify.worker.guesses import LIMITS, NEVER, AnyShapeLoss, drop_in, guess, reductions_of
 from ga_lint.verify.worker.layout import ONE_TENSOR
@@ -23,16 +22,19 @@ from ga_lint.verify.worker.sources import last
 from ga_lint.verify.worker.stack import Capture, Endless, Loader, Optimizer, Progress, Scaler, Scheduler, trange
 from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Quiet, Recorder
 from ga_lint.verify.worker.steps import ACCUMULATION
+from ga_lint.verify.worker.subjects import Context
 from ga_lint.verify.worker.tokens import Tokenizer
 
-_CONTEXT = re.compile(r"^(autocast|amp_ctx|ctx|context|type_ctx|\w*_ctx|\w*autocast\w*|\w*_context|ctx_\w+)$", re.I)
-_NOT_THE_STEPS = re.compile(r"loss|grads?$|ctx|context|metric|state|^is_|should|counter$|idx|cur|tokens", re.I)
+_CONTEXT = re.compile(
+    r"^(autocast|amp_ctx|ctx|context|type_ctx|\w*_ctx|\w*autocast\w*|\w*_context|ctx_\w+)$", re.IGNORECASE
+)
+_NOT_THE_STEPS = re.compile(r"loss|grads?$|ctx|context|metric|state|^is_|should|counter$|idx|cur|tokens", re.IGNORECASE)
 _MOVES = re.compile(
     r"^_?((move|send|copy|put|cast|batch|data|tensors?|inputs?)_)?(to|on)_(device|cuda|gpu|xpu)$|^cast_inputs$"
 )
-_OTHER_HEAD = re.compile(r"reward|critic|^rm_|_rm$|value_model|ranker|classifier|vae|unet|discriminator", re.I)
+_OTHER_HEAD = re.compile(r"reward|critic|^rm_|_rm$|value_model|ranker|classifier|vae|unet|discriminator", re.IGNORECASE)
 _OF_NUMBERS = frozenset({"item", "detach", "cpu", "to", "float", "append", "mean", "div_"})
-_LIMIT = re.compile(LIMITS, re.I)
+_LIMIT = re.compile(LIMITS, re.IGNORECASE)
 _OF_LIGHTNING = {
     LOADER_NAME: "loader",
     OPTIMIZER_NAME: "optimizer",
@@ -48,12 +50,17 @@ _OF_A_TRAINER = {
 }
 _BY_NAME = (  # for names that are not called: what they are when nothing else says so
     (LOADER, "loader"),
-    (re.compile(r"^(net|model|ddp_model|raw_model|base_model|unwrapped_model|actor(_module|_model)?)$", re.I), "model"),
-    (re.compile(r"^(optim|optimizer|opt)$", re.I), "optimizer"),
-    (re.compile(r"sched", re.I), "scheduler"),
-    (re.compile(r"scaler", re.I), "scaler"),
-    (re.compile(r"^accelerator$", re.I), "accelerator"),
-    (re.compile(r"^fabric$", re.I), "fabric"),
+    (
+        re.compile(
+            r"^(net|model|ddp_model|raw_model|base_model|unwrapped_model|actor(_module|_model)?)$", re.IGNORECASE
+        ),
+        "model",
+    ),
+    (re.compile(r"^(optim|optimizer|opt)$", re.IGNORECASE), "optimizer"),
+    (re.compile(r"sched", re.IGNORECASE), "scheduler"),
+    (re.compile(r"scaler", re.IGNORECASE), "scaler"),
+    (re.compile(r"^accelerator$", re.IGNORECASE), "accelerator"),
+    (re.compile(r"^fabric$", re.IGNORECASE), "fabric"),
 )
 
 

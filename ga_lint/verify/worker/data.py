@@ -179,7 +179,7 @@ _DERIVED = (
 
 
 # Of a preference the one answer is the batch itself, and the other one has other tokens of the same lengths.
-_PAIR = re.compile(r"(?:^|_)(?:(?P<kept>chosen|accepted|preferred)|rejected|reject|dispreferred)(?:_|$)", re.I)
+_PAIR = re.compile(r"(?:^|_)(?:(?P<kept>chosen|accepted|preferred)|rejected|reject|dispreferred)(?:_|$)", re.IGNORECASE)
 
 
 def derived(batch: Batch, key: object) -> torch.Tensor | None:
@@ -193,7 +193,11 @@ def derived(batch: Batch, key: object) -> torch.Tensor | None:
         Batch.apart = True
         base = batch if pair["kept"] else variant(batch, 1)
         return derived(base, _PAIR.sub(lambda m: "_" if m.start() and m.end() < len(key) else "", key) or "ids")
-    meaning = next((meaning for pattern, meaning in _DERIVED if re.search(pattern, key, re.I)), "")
+    meaning = next((meaning for pattern, meaning in _DERIVED if re.search(pattern, key, re.IGNORECASE)), "")
+    return _meant(batch, meaning)
+
+
+def _meant(batch: Batch, meaning: str) -> torch.Tensor | None:
     ids: torch.Tensor = batch["input_ids"]
     labels: torch.Tensor = batch.get("labels", ids)
     mask: torch.Tensor = batch["attention_mask"]

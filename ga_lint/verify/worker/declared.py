@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
-from ga_lint.verify.worker.sources import Module, dotted, last, module_file, project_root, read_module
+from ga_lint.verify.worker.sources import Module, dotted, is_none, last, module_file, project_root, read_module
 
 DEFAULT, CHOICE = "its declared default", "its first declared choice"
 NONE = "as its declaration says"  # None that stands for no collection and no text, not for a number to be found out
@@ -48,7 +48,7 @@ def optional(module: Module) -> frozenset[str]:
 
     One that is also calculated with where no such test stands around is needed there.
     """
-    tested = [n for n in ast.walk(module.tree) if isinstance(n, ast.Compare) and _is_none(n.comparators[0])]
+    tested = [n for n in ast.walk(module.tree) if isinstance(n, ast.Compare) and is_none(n.comparators[0])]
     tested = [n for n in tested if not isinstance(module.parents.get(id(n)), ast.Assert)]  # that is a demand
     names = {last(dotted(test.left)) for test in tested}
     for node in ast.walk(module.tree):  # `name = args.loss_name`, then `name is None`
@@ -91,10 +91,6 @@ def drawn(module: Module) -> frozenset[str]:
             if any(isinstance(s, ast.Call) and last(dotted(s.func)) in ("random", "rand", "uniform") for s in sides):
                 found |= {last(dotted(side)) for side in sides}
     return frozenset(found - {""})
-
-
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
 
 
 def _imports(module: Module) -> Iterator[tuple[str, int]]:

@@ -14,7 +14,7 @@ _WRAPPERS = (
 _LIBRARIES = {"accelerator": ("accelerate", "accelerat"), "fabric": ("Fabric", "fabric"), "engine": ("DeepSpeed", "")}
 _DISTRIBUTED = re.compile(r"\btorch\.distributed\b|from torch import distributed|\binit_process_group\b|\bdist\.all_")
 # `dist.all_reduce(p.grad)`, `average_gradients(model)`: the loop does what a wrapper would do.
-_BY_HAND = re.compile(r"all_reduce\([^)\n]*grad|(average|sync|all_?reduce|reduce)_?(model_)?grad\w*\(", re.I)
+_BY_HAND = re.compile(r"all_reduce\([^)\n]*grad|(average|sync|all_?reduce|reduce)_?(model_)?grad\w*\(", re.IGNORECASE)
 
 
 # FSDP that is told to divide by nothing: the count over all ranks is then the whole divisor.

@@ -31,12 +31,12 @@ _SIGNS = (
 def equal_counts(text: str) -> str | None:
     """Why all counts are equal, or None when they can differ or nothing is known."""
     for sign, unless, reason in _SIGNS:
-        if re.search(sign, text, re.M) and not unless.search(text):
+        if re.search(sign, text, re.MULTILINE) and not unless.search(text):
             return reason
     return None
 
 
-_SETS_APART = re.compile(r"label|mask|pad|ignore|-100|weight", re.I)
+_SETS_APART = re.compile(r"label|mask|pad|ignore|-100|weight", re.IGNORECASE)
 _IDS = frozenset({"input_ids", "ids", "tokens", "input", "text", "inputs"})
 
 

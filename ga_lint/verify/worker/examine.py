@@ -4,66 +4,31 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
-
-import torch
 
 from ga_lint.verify.job import RANKS, Answer, Job, Measurement
 from ga_lint.verify.judge import PER_EXAMPLE, SHORT_WINDOW, is_doubt
 from ga_lint.verify.model import ORIGINAL, SiteKind
 from ga_lint.verify.on_ranks import ON_RANKS
 from ga_lint.verify.thresholds import allowed_in, differs
-from ga_lint.verify.worker.adapter import Adapter, adapter_for
-from ga_lint.verify.worker.data import Batch
+from ga_lint.verify.worker.adapter import adapter_for
 from ga_lint.verify.worker.describe import describe
 from ga_lint.verify.worker.measure import Pair, compare, compare_pair
 from ga_lint.verify.worker.missing import known_text, missing
-from ga_lint.verify.worker.nested import Nested
-from ga_lint.verify.worker.neutral import NEUTRALISED, Steady, neutralise
+from ga_lint.verify.worker.neutral import NEUTRALISED
 from ga_lint.verify.worker.ranks import Ranks
 from ga_lint.verify.worker.sources import Module
-from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder
-from ga_lint.verify.worker.sweep import Swept, sweep
+from ga_lint.verify.worker.stand_ins import NotVerifiable
+from ga_lint.verify.worker.subjects import Context, Subject, WholeSubject, context_of, subject_of
+from ga_lint.verify.worker.sweep import sweep
 
 NO_SHORT_STEP = "the original takes one step for the short last window, the rewritten code none, or several"
 
 
-class Subject(Protocol):
-    """A piece of user code that can be run with and without accumulation."""
-
-    settings: tuple[str, ...]
-    raises: str | None  # the error that the original ends with as it stands
-    draws: bool  # whether it draws random numbers for its rows, as its first run has shown
-    equal: str | None  # why its micro-batches all hold the same number of targets
-
-    @property
-    def stack(self) -> str | None:
-        """What puts the code on several ranks, and who averages gradients there; None for a single process's."""
-        ...
-
-    def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair: ...
-
-
-class WholeSubject(Subject, Swept, Protocol):
-    """One that is run as it stands: also in one process, on any rows, with any accumulation steps."""
-
-
-@dataclass
-class Context:
-    """What every subject is made from."""
-
-    job: Job
-    dtype: torch.dtype
-    steady: Steady
-    recorder: Recorder = field(default_factory=Recorder)
-    adapter: Adapter | None = None
-
-
 def examine(job: Job) -> Answer:
     """Run one site; whatever keeps it from running is part of the answer."""
-    context = _context(job, job.device)
+    context = context_of(job, job.device)
     known_text(job.path, job.original)
     original: Subject
     try:
@@ -72,7 +37,7 @@ def examine(job: Job) -> Answer:
             context.recorder.assume(f"model and batches as {context.adapter.path.name} makes them")
         if job.sweep:
             return _swept(context)
-        original = _subject(context, job.original, job.row)
+        original = subject_of(context, job.original, job.row)
         equal = original.equal if job.ragged is None and job.rewritten is None else None
         if job.ragged is False:
             equal = "only the scale was asked for"
@@ -92,23 +57,16 @@ def examine(job: Job) -> Answer:
     return Answer(measurements, assumptions, raises=original.raises, dtype=job.dtype, equal=equal, stack=original.stack)
 
 
-def _context(job: Job, device: str) -> Context:
-    dtype = getattr(torch, job.dtype)
-    context = Context(job, dtype, neutralise(dtype, device))
-    Batch.unknown = lambda name, around: Nested(name, context.recorder, around)
-    return context
-
-
 def examine_together(job: Job, ranks: Ranks) -> Answer:
     """R4 by a process for each rank, of which this is one; nothing for a single process's code."""
-    context = _context(job, job.ranks_device)
+    context = context_of(job, job.ranks_device)
     try:
         context.adapter = adapter_for(job.path, job.adapter)
-        original = judged = _subject(context, job.original, job.row)
+        original = judged = subject_of(context, job.original, job.row)
         if original.stack is None or SiteKind(job.kind) is SiteKind.LOSS_FUNCTION:
             return Answer(dtype=job.dtype)
         if job.rewritten is not None:
-            judged = _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
+            judged = subject_of(context, job.rewritten, job.rewritten_row, order_of=job.original)
 
         def measured(name: str, subject: Subject, *, ragged: bool) -> Measurement:
             pair = subject.pair(ragged, subject.settings[0], ranks.count)
@@ -135,11 +93,11 @@ def _unbound(context: Context, why: str) -> Answer:
 def _swept(context: Context) -> Answer:
     """What the pictures of a report need; the rewrite is left out where it does not run."""
     job = context.job
-    original = _subject(context, job.original, job.row)
+    original = subject_of(context, job.original, job.row)
     rewritten: WholeSubject | None = None
     if job.rewritten is not None:
         with contextlib.suppress(Exception):  # the verdict has said why it does not run
-            rewritten = _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
+            rewritten = subject_of(context, job.rewritten, job.rewritten_row, order_of=job.original)
     found = sweep(original, rewritten, original.settings[0], job.seed, lambda error: describe(error, job))
     return Answer(sweep=found, dtype=job.dtype)
 
@@ -185,7 +143,7 @@ def _runs(context: Context, original: Subject, setting: str, ragged: bool) -> It
     rewritten: Subject | None = None
     if job.rewritten is not None and not is_doubt(setting):
         try:
-            rewritten = _subject(context, job.rewritten, job.rewritten_row, order_of=job.original)
+            rewritten = subject_of(context, job.rewritten, job.rewritten_row, order_of=job.original)
             after = rewritten.pair(ragged, setting)
         except Exception as error:  # noqa: BLE001 - as above
             yield Measurement("R2", setting, failure=f"the rewritten code fails: {describe(error, job)}")
@@ -236,19 +194,3 @@ def _compared(name: str, setting: str, pair: Pair) -> Iterator[Measurement]:
     yield compare_pair(name, setting, pair, pair.full)
     if pair.short is not None:
         yield compare_pair(name, SHORT_WINDOW, pair, [pair.short])
-
-
-def _subject(context: Context, text: str, row: int | None, order_of: str | None = None) -> WholeSubject:
-    module = Module(Path(context.job.path), text)
-    kind = SiteKind(context.job.kind)
-    if kind is SiteKind.TRAINER:
-        from ga_lint.verify.worker.trainer import TrainerSubject
-
-        return TrainerSubject(context, module, row)
-    if kind is SiteKind.LOSS_FUNCTION:
-        from ga_lint.verify.worker.loss_function import loss_subject
-
-        return loss_subject(context, module, row)
-    from ga_lint.verify.worker.loop import LoopSubject
-
-    return LoopSubject(context, module, row, Module(module.path, order_of) if order_of is not None else None)

@@ -17,22 +17,22 @@ from ga_lint.verify.worker.bookkeeping import without
 from ga_lint.verify.worker.bound import Bound, without_labels
 from ga_lint.verify.worker.data import Row
 from ga_lint.verify.worker.draws import OWN_DRAWS, Draws
-from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.feeds import Feed, Window
 from ga_lint.verify.worker.layout import ONE_TENSOR
 from ga_lint.verify.worker.lightning import LOSS_OF, loss_of
+from ga_lint.verify.worker.loader import Loader as Files
 from ga_lint.verify.worker.loop_self import SelfStandIn
 from ga_lint.verify.worker.loop_slice import Flatten
 from ga_lint.verify.worker.models import TinyModel
-from ga_lint.verify.worker.namespace import Loader as Files
 from ga_lint.verify.worker.namespace import Namespace
+from ga_lint.verify.worker.passages import with_passages
 from ga_lint.verify.worker.reading import Reading
 from ga_lint.verify.worker.slice_builtins import compiled
 from ga_lint.verify.worker.sources import project_root
 from ga_lint.verify.worker.stack import Capture
 from ga_lint.verify.worker.stand_ins import Finished, Unknown
 from ga_lint.verify.worker.steps import STEPS_NAME, ReplaceSteps
-from ga_lint.verify.worker.unpacking import with_passages
+from ga_lint.verify.worker.subjects import Context
 
 
 class Execution(Bound):

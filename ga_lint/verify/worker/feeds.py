@@ -19,8 +19,10 @@ from ga_lint.verify.worker.roles import unwrap_iterable
 from ga_lint.verify.worker.sources import Function, dotted, last
 
 _BACKWARD = ("backward", "manual_backward")
-_MICRO = re.compile(r"micro\w*(size|bs)|^mbs$|per_(gpu|device|rank)\w*(size|bs)|(size|bs)_per_(gpu|device|rank)", re.I)
-_WINDOW = re.compile(r"batch_size|^bs$|^bsz$", re.I)
+_MICRO = re.compile(
+    r"micro\w*(size|bs)|^mbs$|per_(gpu|device|rank)\w*(size|bs)|(size|bs)_per_(gpu|device|rank)", re.IGNORECASE
+)
+_WINDOW = re.compile(r"batch_size|^bs$|^bsz$", re.IGNORECASE)
 
 
 class Feed(Enum):

@@ -10,7 +10,8 @@ from typing import Any
 from transformers import Trainer
 
 from ga_lint.verify.worker.guesses import guess
-from ga_lint.verify.worker.namespace import Loader, Namespace
+from ga_lint.verify.worker.loader import Loader
+from ga_lint.verify.worker.namespace import Namespace
 from ga_lint.verify.worker.reached import ENTRIES, reached
 from ga_lint.verify.worker.signatures import LACKS_COUNT
 from ga_lint.verify.worker.sources import (
@@ -127,7 +128,7 @@ def _parameters(function: Function | None) -> set[str]:
 def _unknown_attribute(read: set[str], space: Namespace) -> Any:
     """`__getattr__` for what a base class that is not there would have set; only names that the user's classes read."""
 
-    def find(self: Any, name: str) -> object:
+    def find(_self: Any, name: str) -> object:
         if name.startswith("__") or name not in read:
             raise AttributeError(name)
         return space.stand_in(f"self.{name}")
@@ -137,7 +138,7 @@ def _unknown_attribute(read: set[str], space: Namespace) -> Any:
 
 def _without_count(override: Any, name: str) -> object:
     if name == "training_step":
-        return lambda self, model, inputs, num_items_in_batch=None: override(self, model, inputs)
+        return lambda self, model, inputs, *_, **__: override(self, model, inputs)
 
     def compute_loss(self: Any, model: Any, inputs: Any, return_outputs: bool = False, **_: object) -> Any:
         return override(self, model, inputs, return_outputs) if return_outputs else override(self, model, inputs)

@@ -39,7 +39,7 @@ LIMITS = (
     r"(steps?|iters|iterations|updates|iter|batches|tokens)$|train_iters|max_updates"
 )
 _CLIPPING = r"grad.*(clip|norm)|clip.*(grad|norm|value)|max_norm|^clip$|max_grad"
-_CLIPS = re.compile(_CLIPPING, re.I)
+_CLIPS = re.compile(_CLIPPING, re.IGNORECASE)
 # First match wins; matched against the last part of the dotted name.
 _QUIET: tuple[tuple[str, object], ...] = (  # harness values that nobody needs to hear about
     (r"^(device|dev|local_device|input_device|cuda_device)$|_device$", torch.device("cpu")),
@@ -74,26 +74,28 @@ _QUIET: tuple[tuple[str, object], ...] = (  # harness values that nobody needs t
     (r"batch_size|micro_batch|mbs$|^bs$", 1),
     (r"(seq|block|context|max)_?(len|length|size|seq_?len\w*)$", LONGEST),
 )
-_RANK = re.compile(r"(local_|global_|ddp_|dp_|node_)?rank$|process_index$", re.I)
+_RANK = re.compile(r"(local_|global_|ddp_|dp_|node_)?rank$|process_index$", re.IGNORECASE)
 _RANKS = re.compile(
     r"world_size|n_?gpus?$|num_gpus|num_processes|nproc|dp_size|(data_parallel|dp|ddp)_degree|^n(um)?_(ranks|replicas)$",
-    re.I,
+    re.IGNORECASE,
 )
 _FALSE = re.compile(
     r"^(use_|do_|is_|enable_|with_|if_|no_)?(fp16|bf16|amp|mixed_precision|half|compile|profile|profiler|wandb|debug|distributed"
     r"|ddp|multi_gpu|parallel|tracking|deepspeed|fsdp|gradient_checkpointing|checkpoint_activations|sync|resume|ema|tensorboard"
     r"|swanlab|moe|use_moe|eval|profiling|verbose)$|is_(main|master|rank|world|global|local)|^(main|master)_?(process|rank|proc)$|^master$"
     r"|overflow|skipped",
-    re.I,
+    re.IGNORECASE,
 )
 _STRENGTH = re.compile(
     r"(^|_)(alpha|beta|lambda|lmbda|gamma|mu|\w*weights?|coef\w*|\w*(?<!gene)ratio|temperature|tau|scale|margin|epsilon|eps|smoothing|\w*loss_factor)"
     r"(_|\d|$)",
-    re.I,
+    re.IGNORECASE,
 )
 _DROP_IN = re.compile(r"^([A-Z]\w*)?CrossEntropyLoss$")  # kernels with the interface of torch's: Fused..., Liger...
-_ARGUMENTS = re.compile(r"(^|\.)(\w*args|\w*config|\w*cfg|conf|hparams|hps?|opts?|options|flags)(\.\w+)+$", re.I)
-_QUIET_COMPILED = tuple((re.compile(pattern, re.I), value) for pattern, value in _QUIET)
+_ARGUMENTS = re.compile(
+    r"(^|\.)(\w*args|\w*config|\w*cfg|conf|hparams|hps?|opts?|options|flags)(\.\w+)+$", re.IGNORECASE
+)
+_QUIET_COMPILED = tuple((re.compile(pattern, re.IGNORECASE), value) for pattern, value in _QUIET)
 
 
 def reductions_of(name: str, module: Module) -> set[str]:

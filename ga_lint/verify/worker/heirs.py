@@ -14,7 +14,7 @@ from typing import Any
 from ga_lint.verify.worker.sources import Function, dotted, last, read_module
 
 _MOST_FILES = 400
-_OF_TOKENS = re.compile(r"SFT|Supervised|Pretrain|Language|Causal|(^|[a-z])LM([A-Z]|$)|Finetun", re.I)
+_OF_TOKENS = re.compile(r"SFT|Supervised|Pretrain|Language|Causal|(^|[a-z])LM([A-Z]|$)|Finetun", re.IGNORECASE)
 
 
 def is_abstract(method: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
@@ -36,7 +36,7 @@ def heir(space: Any, owner: ast.ClassDef, method: str) -> tuple[Any, ast.ClassDe
 
 
 def _heirs(space: Any, owner: ast.ClassDef, method: str) -> Iterator[tuple[Any, ast.ClassDef]]:
-    pattern = re.compile(rf"^\s*class\s+\w+\([^)]*\b{owner.name}\b", re.M)
+    pattern = re.compile(rf"^\s*class\s+\w+\([^)]*\b{owner.name}\b", re.MULTILINE)
     for path in _nearby(space.module.path, space.loader.root):
         is_own = path == space.module.path
         module = space.module if is_own else read_module(path) if _mentions(path, pattern) else None

@@ -62,7 +62,7 @@ _HELPERS: dict[str, Sequence[Callable[..., Any]]] = {"trl": _OF_TRL}
 
 def equipped(stand_in: Unknown, source: str, recorder: Recorder) -> Unknown:
     """The stand-in of a library's module, with those of its helpers that are known."""
-    for helper in _HELPERS.get(source.split(".")[0], ()):
+    for helper in _HELPERS.get(source.split(".", maxsplit=1)[0], ()):
         setattr(stand_in, helper.__name__, _told(helper, source, recorder))
     return stand_in
 

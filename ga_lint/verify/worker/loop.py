@@ -14,7 +14,6 @@ from ga_lint.verify.job import STEPS
 from ga_lint.verify.judge import PER_EXAMPLE
 from ga_lint.verify.worker import data
 from ga_lint.verify.worker.bookkeeping import failing_statement
-from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.execution import Execution
 from ga_lint.verify.worker.feeds import Feed, in_windows
 from ga_lint.verify.worker.heads import HEAD_GUESSED
@@ -26,6 +25,7 @@ from ga_lint.verify.worker.recognition import rows_seen
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stack import Captured
 from ga_lint.verify.worker.stand_ins import NotVerifiable
+from ga_lint.verify.worker.subjects import Context
 
 FULL_WINDOWS = 3
 MOST_LEFT_OUT = 12  # beyond this too little of the loop is left to speak of it

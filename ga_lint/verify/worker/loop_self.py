@@ -15,7 +15,7 @@ from ga_lint.verify.worker.callers import is_costly
 from ga_lint.verify.worker.declared import optional
 from ga_lint.verify.worker.heirs import heir, is_abstract
 from ga_lint.verify.worker.namespace import Namespace
-from ga_lint.verify.worker.sources import Function, dotted, last, statements
+from ga_lint.verify.worker.sources import Function, dotted, is_none, last, statements
 from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Unknown
 
 _SETUPS = ("__init__", "setup", "build", "__post_init__")
@@ -92,7 +92,7 @@ class SelfStandIn:
 
     def _from_setup(self, name: str, ancestry: tuple[tuple[Namespace, ast.ClassDef], ...]) -> object:
         """The value that `__init__` gives the attribute, where it can be computed."""
-        is_none = False
+        left_out = False
         for space, owner in ancestry:
             for expression in _of_class(owner, name):
                 with contextlib.suppress(Exception, NotVerifiable):  # the user's code may raise anything
@@ -112,11 +112,11 @@ class SelfStandIn:
                             continue
                         if value is not None and not isinstance(value, Unknown):
                             return value.double() if isinstance(value, nn.Module) else value
-                        is_none |= _is_none(expression) and name in optional(space.module)
-        is_none = is_none and not any(_sets_later(owner, name) for _, owner in ancestry)
-        if is_none:
+                        left_out |= is_none(expression) and name in optional(space.module)
+        left_out = left_out and not any(_sets_later(owner, name) for _, owner in ancestry)
+        if left_out:
             ancestry[0][0].loader.recorder.assume(f"`self.{name}` is None: the code asks whether it is")
-        return None if is_none else MISSING
+        return None if left_out else MISSING
 
 
 class _Computed:
@@ -129,10 +129,6 @@ def _of_class(owner: ast.ClassDef, name: str) -> Iterator[ast.expr]:
     for statement in owner.body:
         if isinstance(statement, ast.Assign) and any(dotted(target) == name for target in statement.targets):
             yield statement.value
-
-
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
 
 
 def _sets_later(owner: ast.ClassDef, name: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ga_lint.verify.worker.lightning import driver
-from ga_lint.verify.worker.sources import Function, Loop, Module, bound_names, dotted, last, statements
+from ga_lint.verify.worker.sources import Function, Loop, Module, bound_names, dotted, last, method_of, statements
 from ga_lint.verify.worker.stand_ins import NotVerifiable
 
 _BACKWARD = ("backward", "manual_backward")
@@ -66,16 +66,12 @@ def find_backward(module: Module, scope: str, row: int | None, order_of: tuple[M
 
 def _backwards(scope: ast.AST | None) -> Iterator[ast.Call]:
     if scope is not None:
-        found = [n for n in ast.walk(scope) if isinstance(n, ast.Call) and last(_method(n)) in _BACKWARD]
+        found = [n for n in ast.walk(scope) if isinstance(n, ast.Call) and last(method_of(n)) in _BACKWARD]
         yield from sorted(found, key=lambda call: (call.lineno, call.col_offset))
 
 
-def _method(call: ast.Call) -> str:
-    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
-
-
 def _steps(node: ast.AST) -> bool:
-    return any(isinstance(n, ast.Call) and _STEPS.search(_method(n)) for n in ast.walk(node))
+    return any(isinstance(n, ast.Call) and _STEPS.search(method_of(n)) for n in ast.walk(node))
 
 
 def _is_window(loop: ast.stmt, outer: Sequence[ast.stmt]) -> bool:

@@ -13,22 +13,22 @@ import torch
 from ga_lint.verify.job import STEPS
 from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT
 from ga_lint.verify.worker import data
-from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.guesses import guess
+from ga_lint.verify.worker.loader import Loader
 from ga_lint.verify.worker.measure import Gradient, Pair
 from ga_lint.verify.worker.model_forward import ForwardSubject
 from ga_lint.verify.worker.models import Output
-from ga_lint.verify.worker.namespace import Loader
 from ga_lint.verify.worker.ranks import Ranks
 from ga_lint.verify.worker.sources import Function, Module, project_root
 from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Unknown
+from ga_lint.verify.worker.subjects import Context
 
 WINDOWS = 2
 _COUNT = re.compile(r"^(num_items_in_batch|num_items|n_items|num_tokens)$")
 _SHIFTS = re.compile(r"\[\s*(?:\.\.\.|:)\s*,\s*1\s*:|shift")
 _OUTPUTS = re.compile(r"^(outputs?|model_outputs?|out)$")
-_LOGITS = re.compile(r"logit|^(preds?|predictions|x|input|y_pred|source|scores)$", re.I)
-_LABELS = re.compile(r"label|target|^(y|gold|tgt|y_true)$", re.I)
+_LOGITS = re.compile(r"logit|^(preds?|predictions|x|input|y_pred|source|scores)$", re.IGNORECASE)
+_LABELS = re.compile(r"label|target|^(y|gold|tgt|y_true)$", re.IGNORECASE)
 _WRONG_SHAPE = (RuntimeError, ValueError, IndexError, AssertionError, TypeError, AttributeError)
 
 

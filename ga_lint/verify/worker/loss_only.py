@@ -20,7 +20,6 @@ from ga_lint.verify.job import STEPS
 from ga_lint.verify.judge import LOSS_ONLY
 from ga_lint.verify.thresholds import DIFFERS, allowed_in
 from ga_lint.verify.worker import data
-from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.execution import Execution
 from ga_lint.verify.worker.loop_slice import find_backward
 from ga_lint.verify.worker.measure import Pair, compare_pair, is_finite, is_zero
@@ -29,6 +28,7 @@ from ga_lint.verify.worker.reading import Reading, read_loop
 from ga_lint.verify.worker.sources import Loop, Module, last
 from ga_lint.verify.worker.stack import Capture, Captured
 from ga_lint.verify.worker.stand_ins import NotVerifiable
+from ga_lint.verify.worker.subjects import Context
 
 _ACCUMULATES = frozenset({"engine", "accumulate", "no_sync", "no_backward_sync"})
 _TAKE = "__ga_take__"
@@ -36,7 +36,7 @@ WINDOWS = 3
 _CORRECTS = re.compile(
     r"num_items|\w*tokens?_?(count|total|sum|num)|(num|n|total|count|valid|global)\w*_tokens|\.grad\b|reduction\s*=\s*.sum|"
     r"\.(all_)?reduce\(|gather",
-    re.I,
+    re.IGNORECASE,
 )
 _STEPS_CALLS = ("step", "zero_grad", "backward", "manual_backward", "unscale_", "update")
 
@@ -65,7 +65,7 @@ class LossOnlySubject:
             raise NotVerifiable(f"needs the loop: {reading.equal}")
         context.recorder.assume(f"loss only: the loop around it was not run ({why})")
 
-    def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
+    def pair(self, ragged: bool, setting: str, _ranks: int = 1) -> Pair:
         rows = data.rows(ragged, self.context.job.seed)[: WINDOWS * STEPS]
         groups = [rows[start : start + STEPS] for start in range(0, len(rows), STEPS)]
         cut = self._run([[row] for row in rows], STEPS)

@@ -17,21 +17,22 @@ from torch import nn
 from ga_lint.verify.job import STEPS
 from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT
 from ga_lint.verify.worker import data
-from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.heads import head_of
+from ga_lint.verify.worker.loader import Loader
 from ga_lint.verify.worker.loop_self import SelfStandIn, ancestry, assigned
 from ga_lint.verify.worker.measure import Gradient, Pair, is_zero
 from ga_lint.verify.worker.models import Config
-from ga_lint.verify.worker.namespace import Loader, Namespace
+from ga_lint.verify.worker.namespace import Namespace
 from ga_lint.verify.worker.sources import Function, Module, dotted, project_root
 from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Unknown
+from ga_lint.verify.worker.subjects import Context
 
 WIDTH = 12
 WINDOWS = 2
 _SETUPS = ("__init__",)
-_OF_TOKENS = re.compile(r"lm_head|cls|predictions|vocab|proj_out|decoder|embed_out|generator", re.I)
-_OF_CLASSES = re.compile(r"classifier|score|out_proj|qa_outputs", re.I)
+_OF_TOKENS = re.compile(r"lm_head|cls|predictions|vocab|proj_out|decoder|embed_out|generator", re.IGNORECASE)
+_OF_CLASSES = re.compile(r"classifier|score|out_proj|qa_outputs", re.IGNORECASE)
 
 
 class ForwardSubject:
@@ -57,7 +58,7 @@ class ForwardSubject:
         self.settings: tuple[str, ...] = (COUNT_PASSED, NO_COUNT) if self.is_counted else (NO_COUNT,)
         self.named = names if method.args.kwarg is None else None  # None: it takes any
 
-    def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
+    def pair(self, ragged: bool, setting: str, _ranks: int = 1) -> Pair:
         return self.windows(data.rows(ragged, self.context.job.seed), STEPS, setting)
 
     def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:

@@ -9,14 +9,12 @@ import importlib
 import logging
 import posixpath
 import re
-import types
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ga_lint.verify.worker.callers import from_caller, is_costly, runs
 from ga_lint.verify.worker.definitions import ModuleView, prepared
 from ga_lint.verify.worker.library import equipped
+from ga_lint.verify.worker.passages import with_passages
 from ga_lint.verify.worker.slice_builtins import ALLOWED, BUILTINS, NAME, Os, compiled, installed_name, member
 from ga_lint.verify.worker.sources import (
     Function,
@@ -25,43 +23,14 @@ from ga_lint.verify.worker.sources import (
     bound_names,
     loaded_names,
     module_file,
-    read_module,
 )
-from ga_lint.verify.worker.stand_ins import MISSING, Guess, NotVerifiable, Quiet, Recorder, Unknown
-from ga_lint.verify.worker.unpacking import unpack, with_passages
+from ga_lint.verify.worker.stand_ins import MISSING, Guess, NotVerifiable, Quiet, Unknown
+from ga_lint.verify.worker.unpacking import unpack
+
+if TYPE_CHECKING:
+    from ga_lint.verify.worker.loader import Binder, Loader
 
 _KERNEL = re.compile(r"^(Fused|Liger|Flash|Triton)\w*Loss$")  # its own code runs on a GPU only
-Binder = Callable[[str], object]
-Rewriter = Callable[[ast.AST], Any]
-
-
-class Loader:
-    """The namespaces of one site's files; `base_for` says what replaces a base class that is not there."""
-
-    def __init__(self, root: Path, recorder: Recorder) -> None:
-        self.root = root
-        self.recorder = recorder
-        self.guess: Binder = lambda _: MISSING
-        self.base_for: Callable[[str], type | None] = lambda _: None
-        self.cut: Callable[[ast.ClassDef], ast.ClassDef] = lambda node: node
-        self.rewrite: Rewriter = lambda node: node
-        self.code: dict[tuple[int, bool], types.CodeType] = {}  # of functions; may be shared by all runs of one reading
-        self.calls: dict[int, Namespace] = {}  # the names where a call stands, so that each is evaluated once
-        self.passing: set[tuple[int, str]] = set()  # parameters that are being looked up at their callers
-        self._files: dict[Path, Namespace | None] = {}
-
-    def module_namespace(self, module: Module, bind: Binder | None = None, before: int | None = None) -> Namespace:
-        """The globals of the site's own file; `before`: as they are when this row is reached."""
-        found = module.top if before is None else bindings(module.tree.body, before)
-        space = Namespace(self, module, found, bind=bind)
-        self._files[module.path] = space
-        return space
-
-    def file(self, path: Path) -> Namespace | None:
-        if path not in self._files:
-            module = read_module(path)
-            self._files[path] = Namespace(self, module, module.top) if module is not None else None
-        return self._files[path]
 
 
 class Namespace(dict[str, object]):
@@ -215,10 +184,10 @@ class Namespace(dict[str, object]):
 
     def imported_module(self, source: str, level: int, guess: Guess | None = None) -> object:
         """A module that may be imported, a slice of one of the repository's own files, or a stand-in."""
-        if not level and source.split(".")[0] in ALLOWED:
+        if not level and source.split(".", maxsplit=1)[0] in ALLOWED:
             with contextlib.suppress(Exception):
                 return importlib.import_module(source)
-        if source.split(".")[0] == "os" and not level:
+        if source.split(".", maxsplit=1)[0] == "os" and not level:
             return posixpath if source == "os.path" else Os(self.loader.recorder)
         path = module_file(self.module.path, self.loader.root, source, level)
         space = self.loader.file(path) if path is not None else None

@@ -12,7 +12,7 @@ from ga_lint.verify.worker.loop_self import ancestry
 from ga_lint.verify.worker.namespace import Namespace
 from ga_lint.verify.worker.sources import Function, Module, dotted, last
 
-_OF_RELEASES = re.compile(r"^hasattr\(self|version", re.I)  # whether the installed Trainer knows the flag
+_OF_RELEASES = re.compile(r"^hasattr\(self|version", re.IGNORECASE)  # whether the installed Trainer knows the flag
 _FLAG = "model_accepts_loss_kwargs"
 
 

@@ -98,7 +98,7 @@ class Processes(Ranks):
             mine = work(self.rank)
         return self.exchange("the results", mine)
 
-    def exchange(self, what: str, value: Any) -> list[Any]:
+    def exchange(self, _what: str, value: Any) -> list[Any]:
         found: list[Any] = [None] * self.count
         with real_distributed():
             distributed.all_gather_object(found, value)

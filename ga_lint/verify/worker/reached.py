@@ -39,9 +39,7 @@ def family(module: Module, owner: ast.ClassDef) -> Iterator[ast.ClassDef]:
         seen.add(id(node))
         yield node
         for base in node.bases:
-            for statement in module.top.get(last(dotted(base)), []):
-                if isinstance(statement, ast.ClassDef):
-                    todo.append(statement)
+            todo += [one for one in module.top.get(last(dotted(base)), []) if isinstance(one, ast.ClassDef)]
 
 
 def _top_function(module: Module, name: str) -> Function | None:

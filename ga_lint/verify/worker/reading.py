@@ -20,7 +20,7 @@ from ga_lint.verify.worker.roles import infer, interface, usage
 from ga_lint.verify.worker.sources import Module, bindings, dotted, last
 from ga_lint.verify.worker.steps import steps_expressions
 
-_TOKENS = re.compile(r"vocab|token(?!iz|_type)|-100|causal|language.?model|gpt|llama|\blm\b", re.I)
+_TOKENS = re.compile(r"vocab|token(?!iz|_type)|-100|causal|language.?model|gpt|llama|\blm\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

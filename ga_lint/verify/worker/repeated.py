@@ -18,7 +18,7 @@ from ga_lint.verify.worker.stand_ins import NotVerifiable
 
 TOLD = "each window comes as one batch, once for each of its micro-batches, as its own loader and sampler say"
 _OF_WINDOWS = re.compile(r"batch_size\b[^,\n]*\*[^,\n]*(gradient_accumulation_steps|steps_per_generation)")
-_REPEATS = re.compile(r"repeat", re.I)
+_REPEATS = re.compile(r"repeat", re.IGNORECASE)
 _CUTS = re.compile(r"%\s*\w*(steps|window|buffer)|%\s*self\.args\.(gradient_accumulation_steps|steps_per_generation)")
 
 

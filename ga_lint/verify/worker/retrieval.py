@@ -23,7 +23,7 @@ from ga_lint.verify.worker.sources import Function
 from ga_lint.verify.worker.stand_ins import NotVerifiable
 
 TOLD = "the model is an encoder with a loss of its own, here a mean over examples; the batch has no labels at its top"
-_NAMES = re.compile(r"Embed|Retriev|Rerank|Bi-?Encoder|BiTrainer|Tevatron|Splade|DPR|Colbert", re.I)
+_NAMES = re.compile(r"Embed|Retriev|Rerank|Bi-?Encoder|BiTrainer|Tevatron|Splade|DPR|Colbert", re.IGNORECASE)
 _WIDTH = 12
 
 

@@ -9,22 +9,27 @@ from dataclasses import dataclass, field
 
 from ga_lint.verify.worker.sources import dotted, last
 
-MODEL = re.compile(r"model|^net$|network|^ddp|llm|transformer|^gpt|bert|decoder|^lm$|policy|student|teacher", re.I)
-LOADER = re.compile(r"loader|_dl$|^dl$|dataset|data_iter|iterator|^data$|batches|train_data|_iter$|_it$|^it$", re.I)
-LOSS = re.compile(r"criterion|loss_f|loss_func|^ce$|ce_loss|^crit|objective|loss_module|loss_fct", re.I)
-BATCH_FUNCTION = re.compile(
-    r"(get|next|sample|load|fetch)_batch(?!_?(metric|logp|loss|size|stat|log|acc|sampl|norm|score|len|num))", re.I
+MODEL = re.compile(
+    r"model|^net$|network|^ddp|llm|transformer|^gpt|bert|decoder|^lm$|policy|student|teacher", re.IGNORECASE
 )
-PROGRESS = re.compile(r"^t?qdm|progress|pbar|^trange", re.I)
-_OPTIMIZER = re.compile(r"optim|^opt$|_opt$|^opt_|^optims?$", re.I)
-_SCHEDULER = re.compile(r"sched|^lr_", re.I)
+LOADER = re.compile(
+    r"loader|_dl$|^dl$|dataset|data_iter|iterator|^data$|batches|train_data|_iter$|_it$|^it$", re.IGNORECASE
+)
+LOSS = re.compile(r"criterion|loss_f|loss_func|^ce$|ce_loss|^crit|objective|loss_module|loss_fct", re.IGNORECASE)
+BATCH_FUNCTION = re.compile(
+    r"(get|next|sample|load|fetch)_batch(?!_?(metric|logp|loss|size|stat|log|acc|sampl|norm|score|len|num))",
+    re.IGNORECASE,
+)
+PROGRESS = re.compile(r"^t?qdm|progress|pbar|^trange", re.IGNORECASE)
+_OPTIMIZER = re.compile(r"optim|^opt$|_opt$|^opt_|^optims?$", re.IGNORECASE)
+_SCHEDULER = re.compile(r"sched|^lr_", re.IGNORECASE)
 _NOT_A_FORWARD = re.compile(
     r"save|load|eval|unwrap|get_|set_|prepare|log|build|create|len|generate|valid|test|count|param|wrap|sync|check|step|grad|train_|loss",
-    re.I,
+    re.IGNORECASE,
 )
 _UNWRAPS = re.compile(r"^_?unwrap(ped)?(_model)?$|^de_?parallel$")  # some descend as long as there is a `module`
-_TEACHER = re.compile(r"teacher|ref_model|reference|frozen", re.I)
-WRAPS = re.compile(r"share|window|prefetch", re.I)  # generators and classes of the user's around a loader
+_TEACHER = re.compile(r"teacher|ref_model|reference|frozen", re.IGNORECASE)
+WRAPS = re.compile(r"share|window|prefetch", re.IGNORECASE)  # generators and classes of the user's around a loader
 _ITERATORS = (
     "enumerate",
     "iter",

@@ -56,7 +56,7 @@ def _import(
     name: str, scope: Importer, _: object = None, wanted: Sequence[str] | None = None, level: int = 0
 ) -> object:
     """`__import__` for the imports that stand inside functions."""
-    return scope.imported_module(name if wanted or level else name.split(".")[0], level)
+    return scope.imported_module(name if wanted or level else name.split(".", maxsplit=1)[0], level)
 
 
 class Os:

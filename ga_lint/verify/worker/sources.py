@@ -163,6 +163,15 @@ def last(name: str | None) -> str:
     return (name or "").rsplit(".", 1)[-1]
 
 
+def method_of(call: ast.Call) -> str:
+    """The name of the method that is called, if it is one."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else ""
+
+
+def is_none(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
+
+
 def loaded_names(node: ast.AST) -> set[str]:
     return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
 

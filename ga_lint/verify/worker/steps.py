@@ -4,56 +4,26 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ga_lint.verify.worker.sources import dotted, last
 
 STEPS_NAME = "__ga_steps__"
 ACCUMULATION = re.compile(
-    r"accum|^gas$|micro_?steps|num_micro|update_freq|acc_?steps|acc_?iter|grad_acc|gradient_acc", re.I
+    r"accum|^gas$|micro_?steps|num_micro|update_freq|acc_?steps|acc_?iter|grad_acc|gradient_acc", re.IGNORECASE
 )
-_OTHER_PERIODS = re.compile(r"log|save|eval|print|report|epoch|valid|disp|world|tokens?$|count|total|warm", re.I)
+_OTHER_PERIODS = re.compile(
+    r"log|save|eval|print|report|epoch|valid|disp|world|tokens?$|count|total|warm", re.IGNORECASE
+)
 
 
 def steps_expressions(nodes: Sequence[ast.AST], loop: ast.AST) -> list[ast.expr]:
     """The expressions that hold the accumulation steps: `% A`, `/ A`, `range(A)`; those with a telling name first."""
     uses: dict[str, tuple[ast.expr, set[str]]] = {}
-
-    def add(expression: ast.expr, use: str) -> None:
-        while (
-            isinstance(expression, ast.Call)
-            and last(dotted(expression.func)) in ("int", "float", "max")
-            and expression.args
-        ):
-            expression = expression.args[0]
-        if isinstance(expression, ast.Constant) and not (
-            isinstance(expression.value, int | float) and expression.value > 1
-        ):
-            return
-        uses.setdefault(ast.dump(expression), (expression, set()))[1].add(use)
-
-    for root in nodes:
-        for node in ast.walk(root):
-            match node:
-                case ast.BinOp(op=ast.Mod(), left=left, right=right) if not isinstance(
-                    left, ast.Constant | ast.JoinedStr
-                ):
-                    add(right, "gate")
-                case ast.BinOp(op=ast.Div(), right=right):
-                    add(right, "divisor")
-                case ast.AugAssign(op=ast.Div(), value=value):
-                    add(value, "divisor")
-                case ast.Compare(comparators=[right], ops=[ast.Eq() | ast.GtE()]):
-                    add(right, "compared")
-                case ast.Call(func=ast.Attribute(attr="div" | "div_"), args=[value, *_]):
-                    add(value, "divisor")
-                case ast.Call(func=ast.Name(id="range" | "with_target_share" | "islice"), args=[_, *_]) if (
-                    node is not loop
-                ):
-                    if not _is_stride(node):
-                        add(node.args[-1], "gate")
-                case ast.Call(func=ast.Attribute(attr="islice"), args=[_, _]):
-                    add(node.args[-1], "gate")
+    for expression, use in _uses(nodes, loop):
+        inner = _inner(expression)
+        if not isinstance(inner, ast.Constant) or (isinstance(inner.value, int | float) and inner.value > 1):
+            uses.setdefault(ast.dump(inner), (inner, set()))[1].add(use)
     named = [e for e, _ in uses.values() if _has_telling_name(e)]
     if named:
         return named
@@ -63,6 +33,43 @@ def steps_expressions(nodes: Sequence[ast.AST], loop: ast.AST) -> list[ast.expr]
     gates = [e for e, found in uses.values() if "gate" in found and not _OTHER_PERIODS.search(ast.unparse(e))]
     both = [e for e in gates if "divisor" in uses[ast.dump(e)][1]]
     return both or gates[:1]
+
+
+def _uses(nodes: Sequence[ast.AST], loop: ast.AST) -> Iterator[tuple[ast.expr, str]]:
+    """What stands where the steps do: in a gate, under a division, beside a counter."""
+    for root in nodes:
+        for node in ast.walk(root):
+            match node:
+                case ast.BinOp(op=ast.Mod(), left=left, right=right) if not isinstance(
+                    left, ast.Constant | ast.JoinedStr
+                ):
+                    yield right, "gate"
+                case ast.BinOp(op=ast.Div(), right=right):
+                    yield right, "divisor"
+                case ast.AugAssign(op=ast.Div(), value=value):
+                    yield value, "divisor"
+                case ast.Compare(comparators=[right], ops=[ast.Eq() | ast.GtE()]):
+                    yield right, "compared"
+                case ast.Call(func=ast.Attribute(attr="div" | "div_"), args=[value, *_]):
+                    yield value, "divisor"
+                case ast.Call(func=ast.Name(id="range" | "with_target_share" | "islice"), args=[_, *_]) if (
+                    node is not loop
+                ):
+                    if not _is_stride(node):
+                        yield node.args[-1], "gate"
+                case ast.Call(func=ast.Attribute(attr="islice"), args=[_, _]):
+                    yield node.args[-1], "gate"
+
+
+def _inner(expression: ast.expr) -> ast.expr:
+    """`n` of `max(int(n), 1)`."""
+    while (
+        isinstance(expression, ast.Call)
+        and last(dotted(expression.func)) in ("int", "float", "max")
+        and expression.args
+    ):
+        expression = expression.args[0]
+    return expression
 
 
 def _is_stride(call: ast.AST) -> bool:

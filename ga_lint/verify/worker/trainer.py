@@ -21,7 +21,6 @@ from ga_lint.verify.worker import data
 from ga_lint.verify.worker.attributes import set_attributes
 from ga_lint.verify.worker.batches import Batches
 from ga_lint.verify.worker.engines import start_accelerate
-from ga_lint.verify.worker.examine import Context
 from ga_lint.verify.worker.graft import Graft, with_class
 from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.llamas import tiny_llama
@@ -32,6 +31,7 @@ from ga_lint.verify.worker.repeated import TOLD as REPEATED
 from ga_lint.verify.worker.repeated import repeated, repeats_windows
 from ga_lint.verify.worker.sources import Module
 from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Recorder, Unknown
+from ga_lint.verify.worker.subjects import Context
 from ga_lint.verify.worker.tokens import Tokenizer
 
 WINDOWS = 2  # optimizer steps of each run: a loss that keeps state between steps shows in the second
@@ -127,20 +127,10 @@ class TrainerSubject:
         head = self.batches.head(setting)
         model = self.batches.model(setting)
         windows: list[Gradient] = []
-        optimizer = _Recording(model, windows)
         start_accelerate()
-        batch = len(rows) // WINDOWS // steps // count()
-        arguments = _arguments(batch, steps, self.module, self.context.recorder)
-        trainer = Trainer(
-            model=model,
-            args=arguments,
-            train_dataset=_Rows(rows),
-            data_collator=lambda chosen: self.batches.collate(chosen, setting),
-            optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)),
-        )
+        trainer = self._plain_trainer(model, rows, steps, setting, windows)
         accepts = setting not in (NO_COUNT, OPTED_OUT) and not _OPTS_OUT.search(self.module.text)
         trainer.model_accepts_loss_kwargs = accepts
-        trainer._get_train_sampler = lambda *_: None  # type: ignore[method-assign]  # the rows in order
         graft = Graft(self.owner, self.module, self.recorder)
         trainer = with_class(trainer, graft.made())
         for name in ("processing_class", "tokenizer"):
@@ -164,6 +154,22 @@ class TrainerSubject:
             raise NotVerifiable("needs a loss that reaches the model: its gradient is zero")
         return windows
 
+    def _plain_trainer(
+        self, model: torch.nn.Module, rows: Sequence[data.Row], steps: int, setting: str, windows: list[Gradient]
+    ) -> Trainer:
+        """transformers' own Trainer, which takes the rows in order and notes the gradient of each window."""
+        optimizer = _Recording(model, windows)
+        batch = len(rows) // WINDOWS // steps // count()
+        trainer = Trainer(
+            model=model,
+            args=_arguments(batch, steps, self.module, self.context.recorder),
+            train_dataset=_Rows(rows),
+            data_collator=lambda chosen: self.batches.collate(chosen, setting),
+            optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)),
+        )
+        trainer._get_train_sampler = lambda *_: None  # type: ignore[method-assign]
+        return trainer
+
     def _second_model(self, name: str, head: str) -> object:
         self.context.recorder.assume(f"`{name}` is a second tiny model")
         return tiny_llama(head, self.context.dtype, self.context.job.seed + 9).eval()
@@ -186,7 +192,7 @@ class _Recording(torch.optim.SGD):
         super().__init__(model.parameters(), lr=0.0)
         self._model, self._windows = model, windows
 
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]  # noqa: ARG002 - as optimizers have it
         self._windows.append(snapshot(self._model))
         if len(self._windows) == WINDOWS:
             raise Finished

@@ -1,0 +1,10 @@
+"""What does a rule say of a rewrite? A request with its targets and options, or the reason why there is none."""
+
+from __future__ import annotations
+
+from ga_lint.diagnostics import FixRequest
+from ga_lint.source import Span
+
+Targets = list[tuple[str, Span]]
+Options = list[tuple[str, str]]
+Fix = tuple[FixRequest | None, str | None]  # the request, or the reason why there is none
