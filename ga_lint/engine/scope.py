@@ -14,7 +14,7 @@ from ga_lint.engine.patterns import refuse_bad_in
 from ga_lint.engine.prefilter import Prefilter
 from ga_lint.engine.select import refuse_unknown, selected
 from ga_lint.errors import UsageError
-from ga_lint.project import Project
+from ga_lint.project import Project, Trees
 
 if TYPE_CHECKING:
     from ga_lint.knowledge import ProjectRow
@@ -42,6 +42,7 @@ class Scopes:
 
     def __init__(self) -> None:
         self._scopes: dict[Config, Scope] = {}
+        self._trees = Trees()
         self._projects: dict[tuple[Path, str | None, Path | None], Project] = {}
 
     def of(self, config: Config) -> Scope:
@@ -51,7 +52,7 @@ class Scopes:
             refuse_bad_in(config)
             key = (config.root, config.transformers_version, config.source if config.knowledge else None)
             if key not in self._projects:
-                self._projects[key] = Project(config.root, config.transformers_version, _rows(config))
+                self._projects[key] = Project(config.root, config.transformers_version, _rows(config), self._trees)
             self._scopes[config] = Scope(config, self._projects[key])
         return self._scopes[config]
 

@@ -8,13 +8,12 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from ga_lint.errors import SourceError
 from ga_lint.knowledge import Knowledge, ProjectRow, load, with_rows
 from ga_lint.project.definitions import DESCRIBED, Definitions
 from ga_lint.project.required import Required
-from ga_lint.source import read_source
+from ga_lint.project.trees import Trees
 from ga_lint.syntax.bindings import Binding, ImportedName, ModuleBindings, bindings_of
-from ga_lint.syntax.parsed import ParsedFile, ParseFailure, parse
+from ga_lint.syntax.parsed import ParsedFile
 from ga_lint.trail import EVERYTHING, note, note_path, remembered
 
 MAX_TEXTS = 4_000  # a bound on what is searched for a word; a project of one training run has hundreds
@@ -22,22 +21,23 @@ _TEXTS = (".py", ".yaml", ".yml")
 _FOREIGN = frozenset({"site-packages", "node_modules", "venv", "build", "dist"})
 
 
-MAX_FILES = 32  # trees kept at a time; a file and all that it leads to are far fewer
-
-
 class Project(Required):
     """The files of one repository, parsed on demand and once. No code outside `root` is read.
 
     `rows`: what the project says about its own callables, as knowledge rows by name; those are not looked into.
+    `trees`: those that it shares with the other projects of a run.
     """
 
     def __init__(
-        self, root: Path, transformers_version: str | None = None, rows: Mapping[str, ProjectRow] | None = None
+        self,
+        root: Path,
+        transformers_version: str | None = None,
+        rows: Mapping[str, ProjectRow] | None = None,
+        trees: Trees | None = None,
     ) -> None:
         super().__init__(root.resolve(), transformers_version)
         self._rows = dict(rows or {})
-        self._files: dict[Path, ParsedFile | None] = {}
-        self._whole: set[Path] = set()  # files of which the outline does not say how they go on
+        self._trees = Trees() if trees is None else trees
         self._resolved: dict[Path, Path] = {}
         self._mentions: dict[bytes, tuple[Path, ...]] = {}
         self._modules: dict[tuple[Path, str, int], tuple[Path | None, frozenset[str]]] = {}
@@ -69,35 +69,16 @@ class Project(Required):
     def add(self, parsed: ParsedFile) -> None:
         """Make a file that is already parsed known under its path (an editor's unsaved text, for one)."""
         self._definitions.added(parsed)
-        self._keep(self._resolve(parsed.path), parsed)
+        self._trees.keep(self._resolve(parsed.path), parsed)
 
     def file(self, path: Path) -> ParsedFile | None:
         """The parsed file, or None when it is missing or is not Python."""
         note_path(path)
-        key = self._resolve(path)
-        if key in self._files:
-            self._files[key] = found = self._files.pop(key)  # the one that was used last
-            return found
-        try:
-            parsed = parse(read_source(path), lazily=key not in self._whole)
-        except (SourceError, ParseFailure):
-            parsed = None
-        self._keep(key, parsed)
-        return parsed
+        return self._trees.read(self._resolve(path), path)
 
     def read_whole(self, path: Path) -> None:
         """Parse this file wholly from now on: one of its bodies was not what its lines look like."""
-        key = self._resolve(path)
-        self._whole.add(key)
-        self._files.pop(key, None)
-
-    def _keep(self, key: Path, parsed: ParsedFile | None) -> None:
-        """Remember a file, and forget the one that was not used for longest when there are too many."""
-        self._files.pop(key, None)
-        self._files[key] = parsed
-        if len(self._files) > MAX_FILES:
-            oldest = next(iter(self._files))
-            del self._files[oldest]
+        self._trees.read_whole(self._resolve(path))
 
     def bindings(self, parsed: ParsedFile) -> ModuleBindings:
         """The file's module-level names."""
