@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from ga_lint.config import Config
 from ga_lint.diagnostics import EffectKind, Finding
+from ga_lint.engine.check_file import check_source
+from ga_lint.engine.scope import Scope
+from ga_lint.project import Project
+from ga_lint.source import decode
 from testbed.fixtures import check, diagnostics
 
 HEAD = """import torch.nn.functional as F
@@ -117,3 +122,25 @@ def test_a_release_that_differs_is_named(tmp_path: Path) -> None:
     assert effect.message.endswith("(transformers 5.2.0-5.5.3)")
     old = finding("GA206", FUNCTION + EIGHT, tmp_path, "transformers==4.53.3").effect
     assert old.message.startswith("gradients are 8 times too large") and old.factor == "GAS"  # no factor of the ranks
+
+
+SMOOTHED = """
+def main(model, data):
+    args = TrainingArguments("out", gradient_accumulation_steps=8, label_smoothing_factor=0.1)
+    Trainer(model=model, args=args, train_dataset=data).train()
+"""
+
+
+@pytest.mark.parametrize(
+    ("configured", "said"),
+    [
+        ("5.12.1", "judged against transformers 5.12.1, as configured"),
+        (None, "`transformers==5.12.1` is required"),
+    ],
+)
+def test_the_trace_says_who_names_the_release(configured: str | None, said: str, tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text("transformers==5.12.1")
+    source = decode(tmp_path / "train.py", (HEAD + SMOOTHED).encode())
+    scope = Scope(Config(root=tmp_path), Project(tmp_path, configured))
+    [found] = [one.finding for one in diagnostics(check_source(source, scope)) if one.finding.code == "GA402"]
+    assert found.trace[0].message == said

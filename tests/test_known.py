@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from testbed.fixtures import FIXTURES
 from testbed.shell import BROKEN, HIT, Ran, ga_lint, write
 
 FUNCTION = HIT[HIT.index("def ") :]
+UNSURE = (FIXTURES / "GA108-constant-partial-window" / "ok_images.py").read_text()  # what is merely possible
 TWICE = HIT.replace("            loss /= cfg.accum  # expect: GA103\n", "            loss /= cfg.accum\n" * 2)
 
 
@@ -75,6 +77,14 @@ class TestBaseline:
         ran = check(folder, "--error-stale-baseline")
         assert ran.code == 2
         assert "stale:" not in ran.err
+
+    def test_only_what_would_be_shown_is_judged(self, tmp_path: Path) -> None:
+        write(tmp_path, {"a.py": UNSURE})
+        check(tmp_path, "--update-baseline", "--min-confidence", "possible")
+        assert '"possible"' in (tmp_path / "known.json").read_text()
+        write(tmp_path, {"a.py": "x = 1\n"})
+        assert check(tmp_path, "--error-stale-baseline").code == 0
+        assert check(tmp_path, "--error-stale-baseline", "--min-confidence", "possible").code == 1
 
     def test_an_update_keeps_what_was_not_looked_at(self, folder: Path) -> None:
         write(folder, {"src/other.py": BROKEN})

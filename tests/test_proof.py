@@ -88,12 +88,20 @@ def test_a_lost_comment() -> None:
 def test_another_line_than_meant() -> None:
     after = GOOD.replace("return loss", "return  loss")
     assert reason(after, row(3), check=clean) == "the rewrite would also change line 5"
+    after = GOOD.replace("backward(loss", "backward( loss")
+    assert reason(after, row(3), check=clean) == "the rewrite would also change line 4"
 
 
 def test_another_line_end_than_meant() -> None:
     before = TWICE.replace("\n", "\r\n")
     after = GOOD.replace("\n", "\r\n").replace("return loss\r\n", "return loss\n")
     assert reason(after, row(3), before=before, check=clean) == "the rewrite would also change line 5"
+
+
+def test_another_line_end_than_meant_where_the_last_line_has_none() -> None:
+    before = TWICE.rstrip("\n").replace("\n", "\r\n")
+    after = GOOD.rstrip("\n").replace("\n", "\r\n").replace("steps)\r\n", "steps)\n")
+    assert reason(after, row(3), before=before, check=clean) == "the rewrite would also change line 4"
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -120,6 +128,9 @@ class TestLastLine:
         before, after = self.texts(end, GOOD.replace("return loss", "return  loss"))
         with pytest.raises(FixNotApplicable, match="would also change line 5"):
             self.proved(before, after)
+        longer = self.texts(end, GOOD.replace("return loss", "return  loss") + "\n\ndef other():\n    pass")[1]
+        with pytest.raises(FixNotApplicable, match="would also change line 5"):
+            self.proved(before, longer)
 
     def test_a_line_that_had_an_end_keeps_it(self, end: str) -> None:
         closed = source_of(TWICE.replace("\n", end))
@@ -157,6 +168,7 @@ COLLISIONS = {
         "    share = 1\n    return torch",
     ),
     "a builtin": ("def train(loss, steps):\n    return max(loss, 1)\n", "    max = 1\n    return max"),
+    "what an import would bind": ("def train(loss, steps):\n    return math.e\n", "    import math\n    return math"),
 }
 
 
@@ -167,6 +179,18 @@ def test_a_name_that_meant_something_else(before: str, new: str) -> None:
     after = before.replace(f"    return {last}", new, 1)
     assert after != before
     assert "is in use already" in reason(after, before=before, check=clean)
+
+
+def test_a_parameter_would_mean_something_else() -> None:
+    before = "scale = 2\n\ndef other(loss):\n    return loss * scale\n\n" + TWICE
+    after = before.replace("def other(loss)", "def other(loss, scale)")
+    assert reason(after, row(3), before=before, check=clean) == "the name scale is in use already"
+
+
+def test_an_attribute_of_a_class_is_not_what_its_methods_read() -> None:
+    """They read the builtin, which a name of the module's would hide."""
+    before = "class Window:\n    max = 8\n\n    def cap(self, n):\n        return max(n, 1)\n\n" + TWICE
+    assert reason("max = 9\n" + before, before=before, check=clean) == "the name max is in use already"
 
 
 def test_a_name_of_its_own_in_each_function_collides_with_nothing() -> None:
@@ -207,6 +231,9 @@ def test_two_functions_of_one_name_are_two_scopes() -> None:
     assert prove(source, Rewrite(after, (row(4),)), found[0], found, clean).text == after
     second = before.replace("    return share", "    share = 1\n    return share", 1)
     assert reason(second, before=before, check=clean) == "the name share is in use already"
+    before = "share = 2\n\n" + twin.format("share") + twin.format("loss") + TWICE
+    first = before.replace("    return share", "    share = 1\n    return share", 1)
+    assert reason(first, before=before, check=clean) == "the name share is in use already"
 
 
 def test_a_finding_that_stays() -> None:
@@ -349,6 +376,8 @@ def test_a_name_that_means_nothing_is_refused() -> None:
     assert "count would mean nothing" in reason(
         GOOD.replace("loss / steps", "loss / count"), row(3), row(4), check=clean
     )
+    top = "print(count)\n"
+    assert "count would mean nothing" in reason(top + GOOD, row(1), row(3), check=clean)
     known = TWICE.replace("def train", "count = 2\n\n\ndef train")
     source, found = source_of(known), double_divisions(source_of(known))
     after = GOOD.replace("def train", "count = 2\n\n\ndef train").replace("loss / steps", "loss / count")

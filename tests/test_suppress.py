@@ -70,6 +70,13 @@ class TestPlaces:
         text = PLAIN.replace("    loss", "    # ga-lint: ignore[GA101] equal lengths\n    # more words\n\n    loss")
         assert settled(text, finding("GA101", 5)) == []
 
+    def test_the_next_statement_alone(self) -> None:
+        text = "# ga-lint: ignore[GA101]\na = 1\nb = 2\n"
+        assert settled(text, finding("GA101", 2), finding("GA101", 3)) == ["GA101:3"]
+
+    def test_a_noqa_speaks_for_its_own_line(self) -> None:
+        assert "GA101:2" in settled("# noqa: GA101\na = 1\n", finding("GA101", 2))
+
     def test_other_statements_are_not_meant(self) -> None:
         text = PLAIN.replace("return loss", "return loss  # ga-lint: ignore[GA101]")
         assert settled(text, finding("GA101", 2)) == ["GA101:2", "GA002:5 suppresses nothing: GA101"]
@@ -93,6 +100,17 @@ class TestPlaces:
         text = "a = 1\n# ga-lint: disable[GA1]\nb = 2\n# ga-lint: enable[GA101]\nc = 3\n"
         found = [finding("GA101", row) for row in (1, 3, 5)] + [finding("GA103", 5)]
         assert settled(text, *found) == ["GA101:1", "GA101:5"]
+
+    def test_a_block_begins_with_the_row_of_its_comment(self) -> None:
+        assert settled("a = 1  # ga-lint: disable[GA101]\n", finding("GA101", 1)) == []
+
+    def test_two_comments_can_be_in_force_at_once(self) -> None:
+        text = "# ga-lint: disable[GA101]\n# ga-lint: disable[GA1]\na = 1\n"
+        assert settled(text, finding("GA101", 3)) == []
+
+    def test_an_enable_ends_no_file_ignore(self) -> None:
+        text = "# ga-lint: file-ignore[GA101]\na = 1\n# ga-lint: enable[GA101]\nb = 2\n"
+        assert settled(text, finding("GA101", 4)) == []
 
     def test_whole_file(self) -> None:
         text = "a = 1\nb = 2  # ga-lint: file-ignore[GA101]\n"
@@ -119,6 +137,7 @@ class TestWords:
             "# noqa",
             "# NoQA: E501,GA101",
             "# noqa:GA101 E501",
+            "# noqa: ga101",
             "# words # noqa: GA101 because",
         ],
     )
@@ -151,6 +170,7 @@ class TestUnused:
             ("# ga-lint: file-ignore[GA1]", "suppresses nothing: GA1"),
             ("# noqa: GA101", "suppresses nothing: GA101"),
             ("# ga-lint: ignore[GA999]", "no rule is called GA999"),
+            ("# ga-lint: ignore[GA998, GA999]", "no rule is called GA998, GA999"),
             ("# ga-lint: ignroe[GA101]", "'ignroe' is no directive; did you mean 'ignore'?"),
             ("# ga-lint: noqa", "'noqa' is no directive; known are ignore, disable, enable, file-ignore"),
         ],
@@ -161,6 +181,12 @@ class TestUnused:
     def test_one_of_two_codes(self) -> None:
         text = "a = 1  # ga-lint: ignore[GA101, GA103]\n"
         assert settled(text, finding("GA101", 1)) == ["GA002:1 suppresses nothing: GA103"]
+
+    def test_a_bare_comment_that_silences_something(self) -> None:
+        assert settled("a = 1  # ga-lint: ignore\n", finding("GA101", 1)) == []
+
+    def test_what_tells_of_unused_comments_can_be_silenced_itself(self) -> None:
+        assert settled("a = 1  # ga-lint: ignore[GA002]\n") == []
 
     def test_only_for_rules_that_ran(self) -> None:
         assert settled("a = 1  # ga-lint: ignore[GA103]\n", select=("GA101", "GA002")) == []

@@ -93,15 +93,15 @@ def _unbound(source: SourceFile) -> frozenset[str]:
     """What is read as a global that the module does not bind."""
     module = symtable.symtable(source.text, str(source.path), "exec")
     read: set[str] = set()
-    bound = {"__file__", "__name__", "__doc__", *dir(builtins)}
+    bound = {"__file__", *dir(builtins)}
 
     def walk(table: symtable.SymbolTable) -> None:
         top = table is module
         for symbol in table.get_symbols():
             name = symbol.get_name()
-            if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace():
+            if symbol.is_assigned() or symbol.is_imported():
                 bound.update([name] if top or symbol.is_declared_global() else [])
-            if symbol.is_referenced() and (top or symbol.is_global()):
+            if symbol.is_referenced() and symbol.is_global():
                 read.add(name)
         for child in table.get_children():
             walk(child)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 
 from ga_lint.diagnostics import Step
@@ -20,6 +22,7 @@ from ga_lint.facts.values import (
     Symbol,
     Tensor,
     TensorKind,
+    Unknown,
     Value,
 )
 
@@ -46,6 +49,9 @@ def scaled(loss: Loss, by: Value, power: int, text: str, place: Place) -> Loss:
         for factor, own_text, own_power in by.factors:
             loss = scaled(loss, factor, power * own_power, own_text, place)
         return loss
+    written = by.text if isinstance(by, Symbol) else text
+    if isinstance(by, Symbol | Unknown) and WORLD_NAME.search(written) and (parts := _written_factors(written)):
+        return scaled(loss, Product(parts), power, text, place)  # `steps * world_size` is two factors
     return Loss(tuple(_scaled_term(term, by, power, text, place) for term in loss.terms))
 
 
@@ -61,6 +67,31 @@ def _scaled_term(term: LossTerm, by: Value, power: int, text: str, place: Place)
     if isinstance(by, Count) and by.per_rank:
         term = replace(term, factors=(*term.factors, Factor(FactorKind.WORLD, -power, text, place)))
     return term
+
+
+def _written_factors(text: str) -> tuple[tuple[Value, str, int], ...]:
+    """The factors of a product as it is written; none where it is something else."""
+    try:
+        node = ast.parse(text, mode="eval").body
+    except SyntaxError:
+        return ()
+    match node:
+        case ast.BinOp(op=ast.Mult() | ast.Div()):
+            return tuple(_factors_in(node, 1))
+    return ()
+
+
+def _factors_in(node: ast.expr, power: int) -> Iterator[tuple[Value, str, int]]:
+    match node:
+        case ast.BinOp(left=left, op=ast.Mult() | ast.Div() as operator, right=right):
+            yield from _factors_in(left, power)
+            yield from _factors_in(right, power if isinstance(operator, ast.Mult) else -power)
+        case ast.Constant(value=int() | float() as number):
+            yield Const(number), f"{number:g}", power
+        case ast.Name() | ast.Attribute() | ast.Call() | ast.Subscript():
+            yield Symbol(text := ast.unparse(node)), text, power
+        case _:
+            yield UNKNOWN, ast.unparse(node), power
 
 
 def collected(value: Value, loop: int) -> Value:

@@ -179,8 +179,10 @@ def apply(call: Call, callee: Value) -> Value:
             row = run.knowledge.losses.get(name)
             if row is not None:
                 return losses.loss_of(call, row, callee)
-            inside = [one for part in callee.positional[:1] for one in alternatives(part) if isinstance(one, Model)]
-            return choice([apply(call, network) for network in inside]) if inside else _by_name(call)
+            parts = callee.positional[:1] or tuple(value for key, value in callee.named if key in ("module", "model"))
+            inside = [one for part in parts for one in alternatives(part) if isinstance(one, Model | Instance)]
+            value = choice([apply(call, network) for network in inside]) if inside else UNKNOWN
+            return _by_name(call) if isinstance(value, Unknown) else value
         case Model():
             return _own_output(call, callee) or own_losses.output_of(call, callee)
         case Elements() | Loss():

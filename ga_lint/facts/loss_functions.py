@@ -131,8 +131,7 @@ def _role_of(registry: ast.expr) -> LossRole:
 
 def _is_heads_loss(node: FunctionNode) -> bool:
     """`def ForCausalLMLoss(logits, labels, vocab_size, **kwargs)`."""
-    names = parameter_names(node)
-    return bool(_HEADS_LOSS.match(node.name)) and "labels" in names and node.args.kwarg is not None
+    return bool(_HEADS_LOSS.match(node.name)) and node.args.kwarg is not None
 
 
 def _functions(run: Interpreter, parsed: ParsedFile, handed: _Handed) -> Iterator[Function]:

@@ -41,10 +41,15 @@ def _written(tree: Tree, function: cst.FunctionDef, whole: cst.CSTNode, factor: 
     """Where the other number stands: in the operation itself, or where a share of the count was computed before."""
     places = [whole, *(node for node in tree.inside(function.body, cst.BinaryOperation) if COUNT in names_in(node))]
     for place in places:
-        found = [node for node in tree.expressions_in(place) if tree.code(node) == factor]
+        found = [node for node in tree.expressions_in(place) if _unquoted(tree.code(node)) == _unquoted(factor)]
         if len(found) == 1:
             return found[0]
     raise FixNotApplicable(f"where `{factor}` is multiplied is not known")
+
+
+def _unquoted(text: str) -> str:
+    """The facts write every string in single quotes."""
+    return text.replace('"', "'")
 
 
 def _refuse_rebound(tree: Tree, function: cst.FunctionDef, divisor: str) -> None:

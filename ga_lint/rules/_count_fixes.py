@@ -7,6 +7,7 @@ from ga_lint.facts.model import Divisor, Level, LossSite, LossTerm, Override
 from ga_lint.rules._overrides import (
     inside,
     mean_role,
+    other_labels,
     other_targets,
 )
 from ga_lint.rules._requests import Fix, Options, Targets
@@ -48,8 +49,8 @@ def _refusal(override: Override, sites: list[LossSite], counted: list[LossSite])
             return other
         if site.constructor is not None and site.constructor.path != override.function.path:
             return "the loss object is built in another file"
-        if site.labels_from and site.labels_from != "labels" and not site.masked:
-            return f"the targets are made of `{site.labels_from}`, and the Trainer counts `labels`"
+        if (origin := other_labels(site)) is not None:
+            return origin
     for site in sites:
         if site in counted:
             continue

@@ -101,6 +101,8 @@ def _refusal(loss: Loss, divisor: Factor | None = None) -> str | None:
     window, site = loss.window, loss.term.site
     if window.stack is Stack.DEEPSPEED and not _is_engines_own(loss):
         return "the DeepSpeed engine divides and steps by its own configuration"
+    if window.stack in (Stack.RAW, Stack.DDP, Stack.FSDP) and window.driver not in _ADDS_UP:
+        return f"what `{window.driver}.backward` makes of several ranks is not known"
     if window.added_up and window.idiom is not Idiom.INNER_LOOP:
         return "the losses are gathered round by round: their targets have to be counted, and cleared, beside them"
     if window.cleared is not None:
@@ -146,8 +148,6 @@ def _share_of_window(loss: Loss, targets: Targets, division: Place | None, count
     elif window.stack is Stack.DEEPSPEED:
         steps = f"{window.driver}.{STEPS}()"
         stack = [("stack", "deepspeed"), ("engine", window.driver)]
-    elif window.stack is Stack.RAW and window.driver not in _ADDS_UP:
-        return None, f"what `{window.driver}.backward` makes of several ranks is not known"
     else:
         targets.append(("step", window.optimizer_step.span))
         stack = [("stack", "distributed" if window.stack in _AVERAGES else "plain")]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.facts.model import Divisor, FactorKind, LossFunction, LossSite, LossTerm
-from ga_lint.rules._overrides import inside, mean_role, other_targets
+from ga_lint.rules._overrides import inside, mean_role, other_labels, other_targets
 from ga_lint.rules._requests import Fix, Targets
 
 _COEFFICIENTS = (FactorKind.CONSTANT, FactorKind.OTHER)
@@ -56,9 +56,7 @@ def _refusal(function: LossFunction, term: LossTerm) -> str | None:
             return "the loss is reduced in a helper, and what its mean divides by cannot be written here"
     if site.constructor is not None and site.call == site.reduced and not inside(site.constructor, function.function):
         return "the loss object is built elsewhere, so its reduction cannot be chosen here"
-    if site.labels_from not in ("", "labels") and not site.masked:
-        return f"the targets are made of `{site.labels_from}`, and the Trainer counts `labels`"
-    return other_targets(site)
+    return other_labels(site) or other_targets(site)
 
 
 def _of_paths(function: LossFunction, sites: list[LossSite]) -> str | None:

@@ -154,6 +154,14 @@ def mean_role(site: LossSite) -> str:
     return "picked" if not site.averaged_over and _picks_targets(site) else "mean"
 
 
+def other_labels(site: LossSite) -> str | None:
+    """Why the targets of a loss call may be none of the Trainer's; where a mask picks them, it says which they are."""
+    if site.labels_from == "labels" or site.masked:
+        return None
+    origin = f"made of `{site.labels_from}`" if site.labels_from else "of unknown origin"
+    return f"the targets are {origin}, and the Trainer counts `labels`"
+
+
 def other_targets(site: LossSite) -> str | None:
     """Why the targets that the mean is over may not be those that the Trainer counts: labels other than -100."""
     if site.depth and site.labels_remade:

@@ -88,7 +88,11 @@ def _fix(one: Followed, term: LossTerm, division: Factor) -> FixRequest | None:
         or not inside(division.place, one.function)
     ):
         return None
-    other = next((f for f in term.factors if f.power > 0 and f.kind is FactorKind.OTHER), None)
+    others = [factor for factor in term.factors if factor.kind is FactorKind.OTHER]
+    wrong = [one for one in others if one.power > 0 and (_ROWS.search(one.text) or _POSITIONS.search(one.text))]
+    if len(wrong) > 1 or any(one.power < 0 for one in others):
+        return None  # what else divides it would divide it still
+    other = wrong[0] if wrong else None  # the weight of a term stays
     if site.rescaled_by:
         place, factor = site.reduced, site.rescaled_as
     elif other is not None:

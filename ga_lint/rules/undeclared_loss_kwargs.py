@@ -42,7 +42,7 @@ def _finding(forward: ModelForward, means: list[tuple[Place, LossTerm]], effect:
         code="GA208",
         name="undeclared-loss-kwargs",
         severity=Severity.WARNING,
-        confidence=confidence if unseen and not says(forward, False) else Confidence.POSSIBLE,
+        confidence=Confidence.POSSIBLE if says(forward, False) else confidence,
         message=f"`{forward.cls}` {why}, so the Trainer passes no count and averages the means of its micro-batches",
         span=place.span,
         label="reduced to a mean here",
