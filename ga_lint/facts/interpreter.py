@@ -126,6 +126,7 @@ class Interpreter:
             frame.loops, frame.contexts = caller.loops, caller.contexts
             frame.guards = caller.guards + state.guards
             frame.via = caller.via
+        frame.inherited = len(frame.loops)
         local = State(environment(self, function, arguments, called=caller is not None))
         inner.names = local.env
         self.entered.add(id(node))

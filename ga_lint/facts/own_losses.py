@@ -99,7 +99,8 @@ def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
     targets = [one for one in whole if one.kind is TensorKind.LABELS]
     source = labels if isinstance(labels, Tensor) else next(iter((*targets, *whole)), None)
     count = next((one for _, one in call.named if _holds_count(one)), call.argument(None, COUNT))
-    has_loss = labels is not None or any(name == "**" for name, _ in call.named) or bool(call.positional)
+    inner = call.frame.name.endswith("forward") and call.receiver_text == "self"  # a layer, if it gets no targets
+    has_loss = labels is not None or any(name == "**" for name, _ in call.named) or bool(call.positional and not inner)
     if not has_loss:
         return Output(model, UNKNOWN, UNKNOWN)
     site = LossSite(

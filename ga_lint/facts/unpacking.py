@@ -36,8 +36,11 @@ _LOSS_WORD = re.compile(r"(^|_)loss$", re.IGNORECASE)
 def unpacked(run: Interpreter, frame: Frame, value: Value, targets: list[ast.expr]) -> list[Value]:
     """The values that several targets get."""
     match value:
-        case Items(values=values) if len(values) == len(targets):
-            return [_named_part(one, target) for one, target in zip(values, targets, strict=True)]
+        case Items(values=values) if len(values) <= len(
+            targets
+        ):  # `(loss,) + outputs[2:]`: of the others little is known
+            known = [_named_part(one, target) for one, target in zip(values, targets, strict=False)]
+            return [*known, *[UNKNOWN] * (len(targets) - len(values))]
         case Tensor():
             return [_part(value, text_of(target), index) for index, target in enumerate(targets)]
         case Table(entries=entries) if len(entries) == len(targets):
