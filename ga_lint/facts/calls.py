@@ -24,7 +24,6 @@ from ga_lint.facts.values import (
     Items,
     Loss,
     Model,
-    Output,
     Symbol,
     Table,
     Tensor,
@@ -33,7 +32,6 @@ from ga_lint.facts.values import (
     alternatives,
     choice,
     is_missing_count,
-    matters,
 )
 from ga_lint.facts.values.program import argument_of
 from ga_lint.syntax.text import text_of
@@ -206,14 +204,7 @@ def _own_output(call: Call, model: Model) -> Value | None:
     if model.inner is None:
         return None
     value = call.run.call(call.frame, model.inner, call.positional, call.named, call.state, call.node)
-    return value if matters(value) or any(map(_tells_of_loss, alternatives(value))) else None
-
-
-def _tells_of_loss(value: Value) -> bool:
-    """An output with a loss in it, or what a head of a library's own returned."""
-    if isinstance(value, Table):
-        return any(matters(one) for _, one in value.entries)
-    return isinstance(value, Output) and matters(value.loss)
+    return own_losses.of_network(value) if any(map(own_losses.tells_of_loss, alternatives(value))) else None
 
 
 def _by_name(call: Call) -> Value:

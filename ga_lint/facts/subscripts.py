@@ -78,7 +78,7 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
         case Output(), _:
             return _sliced(Tensor(TensorKind.LOGITS, "logits"), node, key)
         case Many(element=element), _:
-            return base if isinstance(node.slice, ast.Slice) else element
+            return base if isinstance(node.slice, ast.Slice) else _one_of(element, key, node)
         case (Tensor(kind=TensorKind.BATCH | TensorKind.OTHER), Const(value=str() as name)):
             return entry(base, name)
         case Tensor(), _:
@@ -95,6 +95,16 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
             return guess if guess.kind is not TensorKind.OTHER else Symbol(text)
         case _:
             return UNKNOWN
+
+
+def _one_of(element: Value, key: Value, node: ast.Subscript) -> Value:
+    """`batch[3]`, where `batch` is a tuple of tensors: the loop would write it so too."""
+    if isinstance(element, Choice):
+        return choice([_one_of(one, key, node) for one in element.values])
+    if not isinstance(element, Tensor) or not element.origin:
+        return element
+    same = isinstance(key, Const) and isinstance(key.value, int) and text_of(node.value) == element.origin
+    return replace(element, origin=text_of(node) if same else "")
 
 
 def _is_class(value: Value) -> bool:

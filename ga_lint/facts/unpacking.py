@@ -67,6 +67,19 @@ def spread(function: Function, positional: tuple[Value, ...], node: ast.Call) ->
     return (*positional[:-1], *(_part(batch, name, index) for index, name in enumerate(names)))
 
 
+def spread_by_name(function: Function, named: tuple[tuple[str, Value], ...]) -> dict[str, Value]:
+    """The arguments of `f(**batch)`: targets, masks, and what has no default, are parts of the batch."""
+    batch = next((value for name, value in named if name == "**"), UNKNOWN)
+    if not isinstance(batch, Tensor) or batch.kind is not TensorKind.BATCH:
+        return {}
+    parameters = function.node.args
+    plain = [one.arg for one in (*parameters.posonlyargs, *parameters.args)][function.bound is not None :]
+    needed = set(plain[: len(plain) - len(parameters.defaults)])
+    parts = {name: entry(batch, name) for name in (*plain, *(one.arg for one in parameters.kwonlyargs))}
+    known = (TensorKind.LABELS, TensorKind.MASK)
+    return {name: part for name, part in parts.items() if name in needed or part.kind in known}
+
+
 def _with_loss(loss: Value, targets: list[ast.expr]) -> list[Value]:
     """What a model returns, as it is unpacked: the loss first, unless another name alone says that it is one."""
     named = [index for index, target in enumerate(targets) if _LOSS_WORD.search(text_of(target))]
