@@ -18,7 +18,7 @@ from ga_lint.syntax.parsed import ParsedFile
 from ga_lint.syntax.text import last_name
 
 SETTING = "accumulate_grad_batches"
-_IN_YAML = re.compile(rf"^[ \t]*{SETTING}[ \t]*:[ \t]*(\d+)", re.MULTILINE)
+_IN_YAML = re.compile(rf"^[ \t]*{SETTING}[ \t]*:[ \t]*(\d+|\$\{{.+\}})", re.MULTILINE)  # a number, or computed
 _LIBRARY = re.compile(rb"\b(?:import|from)\s+(?:lightning|pytorch_lightning)\b")
 
 
@@ -121,7 +121,8 @@ def _in_yaml(text: str, path: Path) -> Iterator[_Setting]:
         row = text.count("\n", 0, found.start(1)) + 1
         column = found.start(1) - (text.rfind("\n", 0, found.start(1)) + 1) + 1
         span = Span(Position(row, column), Position(row, column + len(found.group(1))))
-        yield _Setting(Place(path, span), found.group(1), float(found.group(1)))
+        number = float(found.group(1)) if found.group(1).isdecimal() else None
+        yield _Setting(Place(path, span), found.group(1), number)
 
 
 def _builds_trainer(parsed: ParsedFile) -> bool:

@@ -69,6 +69,13 @@ def named(value: Value, target: ast.expr) -> Value:
     return value
 
 
+def forget_parts(state: State, target: ast.expr) -> None:
+    """What was put into the last round's object is not in this round's: `p.requires_grad = False` of another `p`."""
+    for name in [node.id for node in ast.walk(target) if isinstance(node, ast.Name)]:
+        for text in [text for text in state.env if text.startswith((f"{name}.", f"{name}["))]:
+            del state.env[text]
+
+
 def _is_nameless_batch(value: Value) -> bool:
     """A micro-batch that no loop's head has named: `batch = next(batches)`."""
     match value:
@@ -137,7 +144,7 @@ def _augment(run: Interpreter, frame: Frame, state: State, node: ast.AugAssign) 
     old = run.evaluate(frame, state, node.target)
     right = run.evaluate(frame, state, node.value)
     if isinstance(node.op, ast.Add) and isinstance(right, Count) and frame.loops and not isinstance(old, Loss):
-        if right.scale in (Scale.MICRO_BATCH, Scale.RUNNING) and text not in frame.loops[-1].assigned:
+        if right.scale in (Scale.MICRO_BATCH, Scale.RUNNING) and _goes_on(frame, state, text):
             right = replace(right, scale=Scale.RUNNING, loop=frame.loops[-1].id, text=text)
         state.env[text] = right
         return
@@ -146,10 +153,16 @@ def _augment(run: Interpreter, frame: Frame, state: State, node: ast.AugAssign) 
         return
     as_binary = ast.copy_location(ast.BinOp(node.target, node.op, node.value), node)
     value = _without_gradient(frame, run.evaluate(frame, state, as_binary))
-    goes_on = bool(frame.loops) and text not in frame.loops[-1].assigned and not isinstance(old, Loss)
-    if goes_on and isinstance(node.op, ast.Add):
+    if isinstance(node.op, ast.Add) and not isinstance(old, Loss) and _goes_on(frame, state, text):
         value = algebra.collected(value, frame.loops[-1].id)
     state.env[text] = value
+
+
+def _goes_on(frame: Frame, state: State, text: str) -> bool:
+    """Does the running loop's next round go on with it? A helper's own name is new in each call."""
+    if not frame.loops or text in frame.loops[-1].assigned:
+        return False
+    return len(frame.loops) > frame.inherited or text not in state.env or not text.isidentifier()
 
 
 def _without_gradient(frame: Frame, value: Value) -> Value:

@@ -32,7 +32,6 @@ from ga_lint.facts.values import (
     alternatives,
     choice,
     is_missing_count,
-    matters,
 )
 from ga_lint.facts.values.program import argument_of
 from ga_lint.syntax.text import text_of
@@ -45,6 +44,7 @@ _MODEL_NAMES = frozenset(
     "gpt llm lm transformer base_model decoder".split()
 )
 _MODEL_INPUTS = frozenset("input_ids inputs_embeds attention_mask input_features pixel_values".split())
+_LOADS = ("from_pretrained", "from_config", "_from_config")
 _LOSS_ENDS = ("_loss_fn", "_loss_fct", "_loss_func", "criterion")
 _LOSS_NAMES = ("criterion", "loss_fn", "loss_fct", "loss_func", "loss_function", "ce_loss", "xent")
 
@@ -151,6 +151,8 @@ def _method(call: Call, receiver: Value) -> Value:
             return choice([*networks])  # an adapter that is loaded onto them
     if call.method in ("forward", "__call__") and isinstance(receiver, Model):
         return apply(call, receiver)
+    if isinstance(receiver, Class) and call.method in _LOADS and call.run.names.method(receiver, call.method) is None:
+        return objects.loaded(call.run, receiver, call.positional, call.named)
     callee = call.run.evaluate(call.frame, call.state, call.node.func)
     return choice([apply(call, one) for one in alternatives(callee)])
 
@@ -204,7 +206,7 @@ def _own_output(call: Call, model: Model) -> Value | None:
     if model.inner is None:
         return None
     value = call.run.call(call.frame, model.inner, call.positional, call.named, call.state, call.node)
-    return value if matters(value) else None
+    return own_losses.of_network(value) if any(map(own_losses.tells_of_loss, alternatives(value))) else None
 
 
 def _by_name(call: Call) -> Value:

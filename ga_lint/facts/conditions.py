@@ -50,6 +50,10 @@ def truth(run: Interpreter, frame: Frame, state: State, test: ast.expr, value: V
                 return isinstance(operator, ast.IsNot)
         case ast.Call(args=[one, *_]) if isinstance(run.evaluate(frame, state, one), Const) and _asks_for_tensor(test):
             return False
+        case ast.Compare(
+            left=ast.Constant(value=str() as key), ops=[ast.In() | ast.NotIn() as operator], comparators=[held]
+        ) if isinstance(table := run.evaluate(frame, state, held), Table) and key in dict(table.entries):
+            return isinstance(operator, ast.In)
         case ast.Compare(left=ast.Constant(value="labels"), ops=[ast.In() | ast.NotIn() as operator]):
             return isinstance(operator, ast.In)
         case ast.BoolOp(op=operator, values=operands):

@@ -6,7 +6,19 @@ import ast
 from typing import TYPE_CHECKING
 
 from ga_lint.facts.events import EventKind, Guard
-from ga_lint.facts.values import UNKNOWN, Built, Const, Elements, Instance, Loss, Model, Output, Product, Value
+from ga_lint.facts.values import (
+    UNKNOWN,
+    Built,
+    Const,
+    Elements,
+    External,
+    Instance,
+    Loss,
+    Model,
+    Output,
+    Product,
+    Value,
+)
 from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
@@ -23,7 +35,8 @@ _OPTIMIZER_WORDS = ("optim", "opt", "adam", "sgd")
 def record_call(call: Call, receiver: Value) -> Value | None:
     """Record the call if it does something to gradients; its value, or None if it is another call."""
     method = call.method
-    if isinstance(receiver, Instance) and call.run.names.method(receiver.cls, method) is not None:
+    own = isinstance(receiver, Instance) and call.run.names.method(receiver.cls, method) is not None
+    if own and not (method == "step" and _is_optimizer(call.run, receiver)):
         return None  # the project's own method of that name
     if isinstance(receiver, Output) and method == "backward":
         receiver = receiver.first
@@ -41,6 +54,12 @@ def record_call(call: Call, receiver: Value) -> Value | None:
         record_scaling(call.run, call.frame, call.state, call.node, call.node.args[0], power)
         return UNKNOWN
     return None
+
+
+def _is_optimizer(run: Interpreter, receiver: Value) -> bool:
+    """Is it an object of an optimizer class that the project has written itself?"""
+    bases = run.names.ancestry(receiver.cls) if isinstance(receiver, Instance) else ()
+    return any(isinstance(base, External) and base.name.startswith("torch.optim") for base in bases)
 
 
 def record_scaler(call: Call) -> bool:
@@ -108,6 +127,7 @@ def _step(call: Call, receiver: Value) -> Value | None:
         or (isinstance(receiver, Built) and ".optim" in receiver.name)
         or (last.endswith("scaler") and bool(passed))
         or isinstance(receiver, Model)
+        or _is_optimizer(call.run, receiver)
         or last in ("model", "engine", "model_engine", "ds_engine", "fabric")
         or any("optim" in name for name in passed)
     )

@@ -18,7 +18,7 @@ from ga_lint.facts.handed import handed_back
 from ga_lint.facts.model import Place
 from ga_lint.facts.paths import MAX_DEPTH, Frame, State, joined
 from ga_lint.facts.scopes import Names, Scope
-from ga_lint.facts.unpacking import spread
+from ga_lint.facts.unpacking import spread, spread_by_name
 from ga_lint.facts.values import (
     UNKNOWN,
     Const,
@@ -126,6 +126,7 @@ class Interpreter:
             frame.loops, frame.contexts = caller.loops, caller.contexts
             frame.guards = caller.guards + state.guards
             frame.via = caller.via
+        frame.inherited = len(frame.loops)
         local = State(environment(self, function, arguments, called=caller is not None))
         inner.names = local.env
         self.entered.add(id(node))
@@ -179,6 +180,7 @@ class Interpreter:
         if not isinstance(callee, Function):
             return UNKNOWN
         arguments = bind(callee, spread(callee, positional, node) if node else positional, named)
+        arguments = {**spread_by_name(callee, named), **arguments}
         outer_via = frame.via
         if node is not None:
             frame.via = (*frame.via, self.place(frame, node))

@@ -108,6 +108,10 @@ def _made(call: Call, name: str, last: str) -> Value:
     place = run.place(call.frame, call.node)
     if name.endswith("deepspeed.initialize"):
         return engines.engine(call)
+    if name.endswith("amp.initialize") and call.positional:  # apex gives back what it is handed
+        return Items(call.positional) if len(call.positional) > 1 else call.positional[0]
+    if name.endswith("amp.scale_loss") and call.positional:  # and undoes its scale before the step
+        return call.positional[0]
     if last == "partial" and call.positional:
         return _partial(call)
     known = run.knowledge.collators.get(name) or run.knowledge.drivers.get(name) or run.knowledge.trainers.get(name)

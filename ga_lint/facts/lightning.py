@@ -139,10 +139,8 @@ def _loader(run: Interpreter, parsed: ParsedFile, cls: Class) -> Value | None:
 
 
 def _returned(value: Value, place: Place) -> Iterator[Returned]:
-    for one in alternatives(value):
-        if isinstance(one, Table):
-            one = one.get("loss")
-        if isinstance(one, Output):
-            one = one.first
-        if isinstance(one, Loss):
-            yield Returned(place, one.terms)
+    for whole in alternatives(value):
+        for one in alternatives(whole.get("loss") if isinstance(whole, Table) else whole):
+            loss = one.first if isinstance(one, Output) else one
+            if isinstance(loss, Loss):
+                yield Returned(place, loss.terms)

@@ -27,6 +27,7 @@ def follow_for(run: Interpreter, frame: Frame, state: State, node: ast.For | ast
     element = element_of(run, frame, source, node.target)
     if not _is_entries(node.iter):
         element = assignments.named(element, node.target)
+    assignments.forget_parts(state, node.target)
     assignments.assign(run, frame, state, node.target, element)
     return _loop(run, frame, state, node, source, rounds, text)
 

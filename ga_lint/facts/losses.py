@@ -93,7 +93,12 @@ def _site(
     return LossSite(
         row.name,
         Reduction.NONE,
-        _level(row, tensors, ignored=ignore is not None),
+        _level(
+            row,
+            tensors,
+            _has_positions(call.argument_node(0, "input")) or _is_padded(labels),
+            ignored=ignore is not None,
+        ),
         place,
         place,
         Confidence.CERTAIN,
@@ -114,14 +119,29 @@ def _site(
     )
 
 
-def _level(row: LossRow, tensors: list[Tensor], *, ignored: bool) -> Level:
+def _level(row: LossRow, tensors: list[Tensor], positions: bool, *, ignored: bool) -> Level:
     """What its elements are: as the knowledge says, else as the shapes of what it is given tell."""
     if any(tensor.per_sample for tensor in tensors):
         return Level.SAMPLE
-    if row.level == "shape" and any(tensor.shifted or tensor.flat for tensor in tensors):
+    if row.level == "shape" and (positions or any(tensor.shifted or tensor.flat for tensor in tensors)):
         return Level.TOKEN
     known = {"token": Level.TOKEN, "sample": Level.SAMPLE}.get(row.level, Level.UNKNOWN)
     return Level.TOKEN if ignored and known is Level.UNKNOWN else known  # a whole sample is never ignored
+
+
+def _has_positions(logits: ast.expr | None) -> bool:
+    """`logits.transpose(1, 2)`: the classes are put before an axis of positions, each with a target of its own."""
+    match logits:
+        case ast.Call(func=ast.Attribute(attr="transpose" | "swapaxes"), args=[one, two]):
+            return {text_of(one), text_of(two)} in ({"1", "2"}, {"-1", "-2"}, {"1", "-1"})
+        case ast.Call(func=ast.Attribute(attr="permute"), args=axes):
+            return [text_of(axis) for axis in axes] == ["0", "2", "1"]
+    return False
+
+
+def _is_padded(labels: Value | None) -> bool:
+    """Rows that are padded hold many targets each."""
+    return isinstance(labels, Tensor) and labels.kind is TensorKind.LABELS and bool(labels.ragged)
 
 
 def _divisor(site: LossSite, row: LossRow) -> Divisor | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.facts.calling import bind, environment
+from ga_lint.facts.model import Level
 from ga_lint.facts.paths import MAX_DEPTH, Frame, State
 from ga_lint.facts.scopes import Scope
 from ga_lint.facts.values import (
@@ -14,10 +16,12 @@ from ga_lint.facts.values import (
     External,
     Function,
     Instance,
+    Model,
     Super,
     Symbol,
     Unknown,
     Value,
+    alternatives,
     choice,
 )
 from ga_lint.syntax.parsed import FunctionNode
@@ -33,6 +37,16 @@ def instance(
     """An object of a project class; `__init__` is run when an attribute is asked for."""
     run.arguments.setdefault(id(cls.node), (positional, named))
     return Instance(cls)
+
+
+def loaded(run: Interpreter, cls: Class, positional: tuple[Value, ...], named: tuple[tuple[str, Value], ...]) -> Value:
+    """`Class.from_pretrained(path, ...)`: a network, its own where the class has a forward, else its library's."""
+    heads = (one.name for base in run.names.ancestry(cls) for one in alternatives(base) if isinstance(one, External))
+    head = next((name for name in heads if run.knowledge.head_level(name)), None)
+    if run.names.method(cls, "forward") is not None:
+        return Model(inner=instance(run, cls, (UNKNOWN, *positional[1:]), named))
+    level = run.knowledge.head_level(head) if head else None
+    return UNKNOWN if head is None or level is None else Model(Level(level), head, run.knowledge.head_shifts(head))
 
 
 def _learn_attributes(run: Interpreter, frame: Frame, cls: Class) -> None:
@@ -82,8 +96,10 @@ def attribute(run: Interpreter, frame: Frame, cls: Class, owner: Instance, name:
         method = Function(node, run.names.scope_of(holder), owner)
         if any(text_of(d).rpartition(".")[2] in ("property", "cached_property") for d in node.decorator_list):
             return run.call(frame, method, (), ())
-        static = any(text_of(decorator) == "staticmethod" for decorator in node.decorator_list)
-        return Function(node, method.scope) if static else method
+        decorators = {text_of(decorator) for decorator in node.decorator_list}
+        if "classmethod" in decorators:
+            return replace(method, bound=cls)
+        return Function(node, method.scope) if "staticmethod" in decorators else method
     _learn_attributes(run, frame, cls)
     if (id(cls.node), name) in run.heap:
         return run.heap[id(cls.node), name]
@@ -125,7 +141,8 @@ def class_attribute(run: Interpreter, cls: Class, name: str) -> Value:
     found = run.names.method(cls, name)
     if found is not None:
         holder, node = found
-        return Function(node, run.names.scope_of(holder))
+        bound = cls if any(text_of(decorator) == "classmethod" for decorator in node.decorator_list) else None
+        return Function(node, run.names.scope_of(holder), bound)
     for ancestor in run.names.ancestry(cls):
         if not isinstance(ancestor, Class):
             continue

@@ -29,6 +29,7 @@ from ga_lint.facts.values import (
     alternatives,
     choice,
     is_missing_count,
+    matters,
 )
 from ga_lint.syntax.text import text_of
 
@@ -132,6 +133,8 @@ def _of_counts(node: ast.BinOp, left: Value, right: Value) -> Value | None:
 
 def _of_tensors(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, right: Value) -> Value:
     match node.op, left, right:
+        case ast.Add(), Items(values=first), _ if isinstance(node.left, ast.Tuple) and any(map(matters, first)):
+            return Items((*first, *right.values)) if isinstance(right, Items) else left  # `(loss,) + outputs[2:]`
         case ast.Mult(), Tensor(kind=TensorKind.MASK), Tensor(kind=TensorKind.LOGITS | TensorKind.LOG_PROBS):
             return right
         case ast.Mult(), Tensor(kind=TensorKind.LOGITS | TensorKind.LOG_PROBS), Tensor(kind=TensorKind.MASK):

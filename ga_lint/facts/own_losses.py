@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Confidence
@@ -21,6 +22,7 @@ from ga_lint.facts.values import (
     TensorKind,
     Value,
     choice,
+    matters,
 )
 from ga_lint.syntax.text import text_of
 
@@ -99,7 +101,8 @@ def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
     targets = [one for one in whole if one.kind is TensorKind.LABELS]
     source = labels if isinstance(labels, Tensor) else next(iter((*targets, *whole)), None)
     count = next((one for _, one in call.named if _holds_count(one)), call.argument(None, COUNT))
-    has_loss = labels is not None or any(name == "**" for name, _ in call.named) or bool(call.positional)
+    inner = call.frame.name.endswith("forward") and call.receiver_text == "self"  # a layer, if it gets no targets
+    has_loss = labels is not None or any(name == "**" for name, _ in call.named) or bool(call.positional and not inner)
     if not has_loss:
         return Output(model, UNKNOWN, UNKNOWN)
     site = LossSite(
@@ -133,3 +136,29 @@ def _holds_count(value: Value | None) -> bool:
         case Table(entries=entries):
             return any(isinstance(one, Count) and one.is_trainers for _, one in entries)
     return False
+
+
+def tells_of_loss(value: Value) -> bool:
+    """A loss, an output with one in it, or what a head of a library's own returned."""
+    if isinstance(value, Table):
+        return any(matters(one) for _, one in value.entries)
+    return matters(value) or (isinstance(value, Output) and matters(value.loss))
+
+
+def of_network(value: Value) -> Value:
+    """What a language model's forward returned: the targets that it shifts are the batch's, as with any model's own."""
+    match value:
+        case Loss(terms=terms):
+            return Loss(tuple(replace(term, site=_with_targets(term.site)) for term in terms))
+        case Items(values=values):
+            return Items(tuple(map(of_network, values)))
+        case Choice(values=values):
+            return Choice(tuple(map(of_network, values)))
+        case Table(entries=entries):
+            return replace(value, entries=tuple((key, of_network(one)) for key, one in entries))
+    return value
+
+
+def _with_targets(site: LossSite) -> LossSite:
+    shifts = site.level is Level.TOKEN and site.shifted is True and site.ignore_index is not None
+    return replace(site, named_labels=site.named_labels or shifts)

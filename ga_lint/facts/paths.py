@@ -36,6 +36,7 @@ class Frame:
     running: bool = True  # statements run in this scope; False: one expression is looked at from outside
     depth: int = 0
     loops: tuple[Loop, ...] = ()
+    inherited: int = 0  # how many of them run around the call
     contexts: tuple[Context, ...] = ()
     guards: tuple[Guard, ...] = ()  # of the caller
     via: tuple[Place, ...] = ()

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
 from ga_lint.diagnostics import Confidence, Step
@@ -14,8 +15,8 @@ from ga_lint.facts.model import Answer, Level, LossSite, LossTerm, Raggedness, S
 from ga_lint.knowledge import Knowledge
 from ga_lint.project import Project
 from ga_lint.syntax.bindings import imported_names
-from ga_lint.syntax.parsed import ParsedFile
-from ga_lint.syntax.text import last_name
+from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+from ga_lint.syntax.text import last_name, text_of
 
 _WRAPPERS = {
     "DistributedDataParallel": Stack.DDP,
@@ -26,7 +27,8 @@ _WRAPPERS = {
 }
 _EQUAL_BLOCKS = re.compile(r"group_texts|block_size|ConstantLengthDataset|packing", re.IGNORECASE)
 _TOKEN_STREAM = re.compile(r"memmap|block_size|\bB\s*\*\s*T\b|seq_len(gth)?\s*\+\s*1")
-_DATA_MODULE = re.compile(r"data|collat|preprocess|loader", re.IGNORECASE)
+_DATA_MODULE = re.compile(r"data|collat|preprocess|loader|examples?_to_features", re.IGNORECASE)
+_EVALUATES = re.compile(r"^_*(val|valid|validat|eval|test|predict|generat|infer)", re.IGNORECASE)
 _PADDING_WORDS = ("longest", "max_length", True)
 
 
@@ -50,24 +52,26 @@ class FileSigns:
     @cached_property
     def strong(self) -> tuple[Step, ...]:
         """-100, padding collators, padded sequences: targets that do not count, somewhere in this file."""
-        steps: list[Step] = []
-        for node in self._parsed.walked:
-            text = _sign(node)
-            if text is not None:
-                steps.append(Step(text, self._parsed.path, self._parsed.span_of(node)))
-        return tuple(steps[:2])
+        return tuple(islice(_signs(self._parsed), 2))
 
     @cached_property
     def imported(self) -> tuple[Step, ...]:
         """The same signs in the project's data modules that this file imports."""
         steps: list[Step] = []
         for parsed in self._data_modules():
-            for node in parsed.walked:
-                text = _sign(node)
-                if text is not None and not text.startswith("the tokenizer"):
-                    steps.append(Step(text, parsed.path, parsed.span_of(node)))
-                    break
+            steps += islice((step for step in _signs(parsed) if not step.message.startswith("the tokenizer")), 1)
         return tuple(steps[:2])
+
+    @cached_property
+    def tags(self) -> tuple[Step, ...]:
+        """A head that tags tokens: what is padded, or goes on with a word, has no tag."""
+        for node in self._parsed.walked:
+            if isinstance(node, ast.alias | ast.Name | ast.Attribute):
+                name = node.name if isinstance(node, ast.alias) else last_name(node)
+                if name.endswith("ForTokenClassification"):
+                    text = f"`{name}` counts no padding"
+                    return (Step(text, self._parsed.path, self._parsed.span_of(node)),)
+        return ()
 
     def _data_modules(self) -> Iterator[ParsedFile]:
         for statement in self._parsed.walked:
@@ -92,6 +96,8 @@ class FileSigns:
     def level(self) -> Level:
         """The level of the heads that the file names, where they agree."""
         levels = {self._knowledge.head_level(name) for name in self._names if self._knowledge.head_level(name)}
+        if not levels and any(_tests_labels(node) for node in self._parsed.walked):
+            return Level.TOKEN
         return Level(levels.pop()) if len(levels) == 1 else Level.UNKNOWN
 
     def with_level(self, window: Window) -> Window:
@@ -147,7 +153,26 @@ def raggedness_of(site: LossSite, signs: FileSigns) -> Raggedness:
         return Raggedness(Answer.YES, Confidence.LIKELY, signs.strong)
     if site.named_labels and site.level is Level.TOKEN and signs.imported and not signs.equal:
         return Raggedness(Answer.YES, Confidence.LIKELY, signs.imported)
+    if site.callee.endswith("own loss") and site.level is Level.TOKEN and signs.tags and not signs.equal:
+        return Raggedness(Answer.YES, Confidence.LIKELY, signs.tags)
     return Raggedness(Answer.UNKNOWN, Confidence.POSSIBLE)
+
+
+def _signs(parsed: ParsedFile) -> Iterator[Step]:
+    """Every sign in a file but those in functions that only evaluate: they pad for themselves."""
+    apart: list[tuple[int, int]] | None = None
+    for node in parsed.walked:
+        text = _sign(node)
+        if text is not None:
+            if apart is None:
+                apart = [
+                    (one.lineno, one.end_lineno or one.lineno)
+                    for one in parsed.walked
+                    if isinstance(one, FunctionNode) and _EVALUATES.match(one.name)
+                ]
+            span = parsed.span_of(node)
+            if not any(first <= span.start.row <= last for first, last in apart):
+                yield Step(text, parsed.path, span)
 
 
 def _sign(node: ast.AST) -> str | None:
@@ -159,3 +184,11 @@ def _sign(node: ast.AST) -> str | None:
         case ast.keyword(arg="padding", value=ast.Constant(value=value)) if value in _PADDING_WORDS:
             return "the tokenizer pads"
     return None
+
+
+def _tests_labels(node: ast.AST) -> bool:
+    """`batch["labels"] != -100`: some of a sample's targets do not count, so it has many."""
+    match node:
+        case ast.Compare(left=left, comparators=[ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=100))]):
+            return "label" in text_of(left).lower()
+    return False

@@ -15,8 +15,10 @@ from ga_lint.facts.values import (
     UNKNOWN,
     Built,
     Choice,
+    Class,
     Const,
     Elements,
+    External,
     Instance,
     Items,
     Loss,
@@ -64,12 +66,19 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
             return base.first
         case Items(values=values), Const(value=int() as index) if -len(values) <= index < len(values):
             return values[index]
+        case Items(values=values), _ if isinstance(node.slice, ast.Slice) and (part := _part(node.slice)) is not None:
+            return Items(values[part])
+        case Output(), _ if isinstance(node.slice, ast.Slice) and _part(node.slice) == slice(None, 2):
+            read_loss(run, frame, base, node)
+            return Items((base.first, Tensor(TensorKind.LOGITS, "logits")))
         case Table(), Const(value=str() as name):
             return base.get(name)
+        case Table(entries=entries), (Unknown() | Symbol()) if all(_is_class(one) for _, one in entries):
+            return choice([one for _, one in entries] or [base.rest])
         case Output(), _:
             return _sliced(Tensor(TensorKind.LOGITS, "logits"), node, key)
         case Many(element=element), _:
-            return base if isinstance(node.slice, ast.Slice) else element
+            return base if isinstance(node.slice, ast.Slice) else _one_of(element, key, node)
         case (Tensor(kind=TensorKind.BATCH | TensorKind.OTHER), Const(value=str() as name)):
             return entry(base, name)
         case Tensor(), _:
@@ -86,6 +95,31 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
             return guess if guess.kind is not TensorKind.OTHER else Symbol(text)
         case _:
             return UNKNOWN
+
+
+def _one_of(element: Value, key: Value, node: ast.Subscript) -> Value:
+    """`batch[3]`, where `batch` is a tuple of tensors: the loop would write it so too."""
+    if isinstance(element, Choice):
+        return choice([_one_of(one, key, node) for one in element.values])
+    if not isinstance(element, Tensor) or not element.origin:
+        return element
+    same = isinstance(key, Const) and isinstance(key.value, int) and text_of(node.value) == element.origin
+    return replace(element, origin=text_of(node) if same else "")
+
+
+def _is_class(value: Value) -> bool:
+    """What a registry holds under the name of a kind of model: classes, or several that belong together."""
+    return all(isinstance(one, Class | External) for one in (value.values if isinstance(value, Items) else (value,)))
+
+
+def _part(node: ast.Slice) -> slice | None:
+    """`[:2]`, `[1:]`: where both ends are numbers or left out."""
+    bounds = [
+        None if one is None else one.value if isinstance(one, ast.Constant) else ... for one in (node.lower, node.upper)
+    ]
+    if node.step is not None or not all(one is None or isinstance(one, int) for one in bounds):
+        return None
+    return slice(*bounds)
 
 
 def _picked(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast.Subscript) -> Tensor | None:

@@ -25,6 +25,7 @@ from ga_lint.facts.values import (
     Value,
     alternatives,
 )
+from ga_lint.syntax.parsed import FunctionNode
 from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
@@ -71,10 +72,13 @@ def super_call(call: Call) -> Value:
     position = (2 if method == "training_step" else 3) + by_name
     count = call.argument(position, COUNT)
     unpacked = [value for name, value in call.named if name == "**"]
-    passes_rest = bool(unpacked) or any(isinstance(argument, ast.Starred) for argument in call.node.args)
+    starred = any(isinstance(argument, ast.Starred) for argument in call.node.args)
+    passes_rest = bool(unpacked) or (starred and not (method == "compute_loss" and _takes_keywords(call.frame.node)))
     forwarded = isinstance(count, Count) or (count is not None and count != Const(None)) or passes_rest
+    keywords = {keyword.arg for keyword in call.node.keywords}
+    unpacks = Const(None in keywords and COUNT not in keywords)
     call.run.record(
-        EventKind.SUPER_CALL, call.frame, call.state, call.node, Const(forwarded), call.node, UNKNOWN, method
+        EventKind.SUPER_CALL, call.frame, call.state, call.node, Const(forwarded), call.node, unpacks, method
     )
     callee = call.run.evaluate(call.frame, call.state, call.node.func)
     if isinstance(callee, Function):
@@ -82,6 +86,11 @@ def super_call(call: Call) -> Value:
     if method == "training_step":
         return UNKNOWN
     return own_losses.loss_of_super(call, forwarded)
+
+
+def _takes_keywords(node: ast.AST) -> bool:
+    """`def compute_loss(self, *args, **kwargs)`: the count comes by its name, and so is never among `*args`."""
+    return isinstance(node, FunctionNode) and node.args.kwarg is not None
 
 
 def original_call(call: Call, name: str) -> Value:

@@ -147,7 +147,7 @@ def _function(run: Interpreter, cls: Class, method: FunctionNode, patch: Patch |
 
 def _super_calls(events: Iterable[Event]) -> tuple[SuperCall, ...]:
     return tuple(
-        SuperCall(event.driver_text, event.place, event.value == Const(True))
+        SuperCall(event.driver_text, event.place, event.value == Const(True), event.driver == Const(True))
         for event in events
         if event.kind is EventKind.SUPER_CALL
     )

@@ -36,8 +36,11 @@ _LOSS_WORD = re.compile(r"(^|_)loss$", re.IGNORECASE)
 def unpacked(run: Interpreter, frame: Frame, value: Value, targets: list[ast.expr]) -> list[Value]:
     """The values that several targets get."""
     match value:
-        case Items(values=values) if len(values) == len(targets):
-            return [_named_part(one, target) for one, target in zip(values, targets, strict=True)]
+        case Items(values=values) if len(values) <= len(
+            targets
+        ):  # `(loss,) + outputs[2:]`: of the others little is known
+            known = [_named_part(one, target) for one, target in zip(values, targets, strict=False)]
+            return [*known, *[UNKNOWN] * (len(targets) - len(values))]
         case Tensor():
             return [_part(value, text_of(target), index) for index, target in enumerate(targets)]
         case Table(entries=entries) if len(entries) == len(targets):
@@ -62,6 +65,19 @@ def spread(function: Function, positional: tuple[Value, ...], node: ast.Call) ->
         return positional
     names = positional_names(function.node)[function.bound is not None :][len(positional) - 1 :]
     return (*positional[:-1], *(_part(batch, name, index) for index, name in enumerate(names)))
+
+
+def spread_by_name(function: Function, named: tuple[tuple[str, Value], ...]) -> dict[str, Value]:
+    """The arguments of `f(**batch)`: targets, masks, and what has no default, are parts of the batch."""
+    batch = next((value for name, value in named if name == "**"), UNKNOWN)
+    if not isinstance(batch, Tensor) or batch.kind is not TensorKind.BATCH:
+        return {}
+    parameters = function.node.args
+    plain = [one.arg for one in (*parameters.posonlyargs, *parameters.args)][function.bound is not None :]
+    needed = set(plain[: len(plain) - len(parameters.defaults)])
+    parts = {name: entry(batch, name) for name in (*plain, *(one.arg for one in parameters.kwonlyargs))}
+    known = (TensorKind.LABELS, TensorKind.MASK)
+    return {name: part for name, part in parts.items() if name in needed or part.kind in known}
 
 
 def _with_loss(loss: Value, targets: list[ast.expr]) -> list[Value]:

@@ -24,6 +24,7 @@ from ga_lint.facts.model import (
 _SHARE = re.compile(
     r"share|weight|frac|portion|token|count|num_items|valid|n_items|numel|\blen\(.*/|/.*batch_size", re.IGNORECASE
 )
+_COEFFICIENT = re.compile(r"loss_?weight$", re.IGNORECASE)  # of one term among several, where it is a number
 STEPS_WORD = re.compile(r"(^|[._])steps$", re.IGNORECASE)
 _WINDOW_NAME = re.compile(r"accum|micro|window|chunk|gas\b|grad", re.IGNORECASE)
 
@@ -118,6 +119,8 @@ def is_steps(factor: Factor, window: Window) -> bool:
 
 
 def _is_share(factor: Factor) -> bool:
+    if factor.value is not None and _COEFFICIENT.search(factor.text):
+        return False
     return factor.kind is FactorKind.OTHER and factor.power > 0 and bool(_SHARE.search(factor.text))
 
 

@@ -87,6 +87,8 @@ def forward_fix(override: Override, call: SuperCall, project: Project) -> Fix:
     """Hand the count on. That a term super() knows nothing of is then divided by the steps is a choice."""
     if gathered_call(override, call):
         return None, GATHERED
+    if call.unpacks:
+        return None, "the call passes keyword arguments on already"
     tier = FixTier.UNSAFE if _adds_terms(override) else FixTier.SAFE
     request = FixRequest("forward-count", tier, "forward the count", (("call", call.place.span),))
     return for_release(request, project), None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity
-from ga_lint.facts.model import LOOP_WORDS, Answer, Factor, FileFacts, Place
+from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
+from ga_lint.facts.model import LOOP_WORDS, Answer, Factor, FileFacts, Place, Reduction
 from ga_lint.project import Project
-from ga_lint.rules._loops import Loss, confidence, losses, steps_text, trace
+from ga_lint.rules._loops import Loss, confidence, is_plain, losses, steps_text, trace
 from ga_lint.rules.registry import rule
 
 
@@ -30,7 +30,12 @@ def double_division(facts: FileFacts, project: Project) -> Iterator[Finding]:
 def _divided_again(loss: Loss) -> bool:
     if loss.is_counted:  # the window's count has normalised it already; only the stack's own division is owed
         return loss.divisions > 0
-    return loss.is_mean and loss.divisions >= 2
+    return (loss.is_mean or is_of_unknown_reduction(loss)) and loss.divisions >= 2
+
+
+def is_of_unknown_reduction(loss: Loss) -> bool:
+    """A criterion that is only known by its name: whatever it returns, the steps divide it once too often."""
+    return loss.term.site.reduction is Reduction.UNKNOWN and is_plain(loss)
 
 
 def _finding(loss: Loss, second: Factor) -> Finding:
@@ -47,7 +52,7 @@ def _finding(loss: Loss, second: Factor) -> Finding:
         code="GA103",
         name="double-division",
         severity=Severity.ERROR,
-        confidence=confidence(loss),
+        confidence=max(confidence(loss), Confidence.LIKELY) if is_of_unknown_reduction(loss) else confidence(loss),
         message=f"the loss is divided by `{second.text}`, and {other}",
         span=loss.place.span,
         label="divided a second time" if window.library.answer is not Answer.YES else "divided by hand",

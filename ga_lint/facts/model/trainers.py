@@ -27,6 +27,7 @@ class SuperCall:
     method: str
     place: Place
     forwards_count: bool
+    unpacks: bool = False  # it passes `**kwargs` on
 
 
 @dataclass(frozen=True, slots=True)
