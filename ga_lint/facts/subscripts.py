@@ -73,8 +73,8 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
             return Items((base.first, Tensor(TensorKind.LOGITS, "logits")))
         case Table(), Const(value=str() as name):
             return base.get(name)
-        case Table(entries=entries), (Unknown() | Symbol()) if all(_is_class(one) for _, one in entries):
-            return choice([one for _, one in entries] or [base.rest])
+        case Table(entries=entries), (Unknown() | Symbol()) if entries and all(_is_class(one) for _, one in entries):
+            return choice([one for _, one in entries])
         case Output(), _:
             return _sliced(Tensor(TensorKind.LOGITS, "logits"), node, key)
         case Many(element=element), _:
