@@ -8,9 +8,23 @@ from __future__ import annotations
 
 import re
 
-from ga_lint.facts.values import Function, Table, Tensor, Value, matters
+from ga_lint.facts.values import (
+    Built,
+    Class,
+    Const,
+    External,
+    Function,
+    Instance,
+    Model,
+    Module,
+    Symbol,
+    Unknown,
+    Value,
+    alternatives,
+)
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 
+_PLAIN = (Unknown, Const, Symbol, External, Module, Class, Instance, Built, Model)
 _DEFINITION = re.compile(r"^([ \t]*)(?:async[ \t]+)?(def|class)[ \t]+(\w+)", re.MULTILINE)
 _CALL = re.compile(r"(\w+)[ \t]*\(")
 # What events are made of.
@@ -27,13 +41,11 @@ _LEADING = re.compile(
 
 def is_idle(function: Function, arguments: tuple[Value, ...]) -> bool:
     """Is there nothing to see in this call, but for what it returns?"""
-    if not isinstance(function.node, FunctionNode) or any(map(_is_trained_on, arguments)):
+    if not isinstance(function.node, FunctionNode):
         return False
+    if not all(isinstance(one, _PLAIN) for value in arguments for one in alternatives(value)):
+        return False  # a batch, a loss, or a function that runs backward in there
     return function.node.name not in _busy_names(function.scope.parsed)
-
-
-def _is_trained_on(value: Value) -> bool:
-    return matters(value) or isinstance(value, Tensor | Table)
 
 
 def _busy_names(parsed: ParsedFile) -> frozenset[str]:
