@@ -347,3 +347,9 @@ def test_the_hook_takes_what_the_release_passes(requirement: str, parameters: st
     path.write_text(HEAD + LOGGED + TAIL)
     (tmp_path / "requirements.txt").write_text(requirement + "\n")
     assert f"def on_before_optimizer_step({parameters}):" in fix(Fixture(path, tmp_path))
+
+
+@pytest.mark.parametrize("requirement", ["pytorch-lightning==1.2.10", "pytorch-lightning<1.4"])
+def test_a_release_without_the_hook_is_left_alone(requirement: str, tmp_path: Path) -> None:
+    (tmp_path / "requirements.txt").write_text(requirement + "\n")
+    assert "before 1.4 has no hook" in refusal_of(LOGGED, tmp_path)

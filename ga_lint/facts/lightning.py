@@ -67,10 +67,16 @@ def lightning_steps(run: Interpreter, parsed: ParsedFile, project: Project) -> t
                 accumulation,
                 wrapped=tuple(event.value_place for event in returns if _is_wrapped(event.value)),
                 inherits_hook=hook is not None and hook[0].node is not cls.node,
+                logs_by_returning=any(_logs(one) for event in returns for one in alternatives(event.value)),
                 mentions_deepspeed=_mentions_deepspeed(parsed, accumulation, project),
             )
         )
     return tuple(found)
+
+
+def _logs(value: Value) -> bool:
+    """`return {"loss": loss, "log": {...}}`: what a release before 1.0 logs."""
+    return isinstance(value, Table) and not {"log", "progress_bar"}.isdisjoint(key for key, _ in value.entries)
 
 
 def _is_wrapped(value: Value) -> bool:

@@ -77,12 +77,22 @@ class Required:
     @property
     def lightning_passes_index(self) -> bool:
         """May its Lightning be one that tells optimizer hooks which optimizer it is? Those before 2.0 did."""
+        return any(release < (2,) for release in self._lightning(("1.9.5", "2.0.0")))
+
+    @property
+    def lightning_has_hook(self) -> bool:
+        """May its Lightning call `on_before_optimizer_step`? Those before 1.4 do not know it."""
+        releases = self._lightning(("1.3.8", "1.4.0", "2.0.0"))
+        return not releases or any(release >= (1, 4) for release in releases)
+
+    def _lightning(self, versions: tuple[str, ...]) -> list[tuple[int, ...]]:
+        """Those of these releases, and of the requirement's own, that the project admits."""
         from ga_lint.knowledge.releases import release_of
         from ga_lint.project.releases import admitted
 
         found = [self.requirement(name) for name in ("lightning", "pytorch-lightning")]
         said = [one.specifier for one in found if one is not None and one.specifier]
-        return any(release_of(version) < (2,) for each in said for version in admitted(each, ("1.9.5", "2.0.0")))
+        return [release_of(version) for each in said for version in admitted(each, versions)]
 
     @property
     def trainer_passes_count(self) -> bool | None:

@@ -16,6 +16,8 @@ def lightning_fix(step: LightningStep, project: Project) -> Fix:
     """A request for the count in `training_step` and the hook that divides by it."""
     terms = [returned.terms or () for returned in step.returns]
     refusal = _refusal(step, terms)
+    if step.logs_by_returning or not project.lightning_has_hook:
+        refusal = "a Lightning before 1.4 has no hook before the optimizer's step"
     if refusal is not None:
         return None, refusal
     term = terms[0][0]

@@ -31,6 +31,7 @@ class LightningStep:
     accumulation: Accumulation
     wrapped: tuple[Place, ...] = ()  # returns of a dictionary or a model's output that holds the loss
     inherits_hook: bool = False  # a base class of the project has the hook before the optimizer's step
+    logs_by_returning: bool = False  # a return holds "log" or "progress_bar", which Lightning read before 1.0
     mentions_deepspeed: bool = False  # this file, or the one that sets the accumulation, speaks of DeepSpeed
 
 
