@@ -55,6 +55,9 @@ ONLY_IN = {
 }
 
 
+LONGEST_FILE, LONGEST_FUNCTION = 250, 40  # lines; what would be longer has a seam
+
+
 def modules() -> Iterator[tuple[str, ast.Module]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
@@ -120,3 +123,12 @@ def test_importing_the_package_imports_nothing() -> None:
     code = "import sys, ga_lint; print([name for name in sys.modules if name.startswith('ga_lint.')])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_what_is_read_at_one_go_is_short() -> None:
+    for name, tree in modules():
+        ends = [node.end_lineno or 0 for node in tree.body]
+        assert max(ends, default=0) <= LONGEST_FILE, name
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                assert (node.end_lineno or 0) - node.lineno < LONGEST_FUNCTION, f"{name}: {node.name}"

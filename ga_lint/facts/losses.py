@@ -6,7 +6,7 @@ import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ga_lint.diagnostics import Confidence, Step
+from ga_lint.diagnostics import Confidence
 from ga_lint.facts.model import Divisor, Level, LossSite, LossTerm, Place, Reduction
 from ga_lint.facts.values import (
     Built,
@@ -80,25 +80,21 @@ def _site(
     ignore = built.argument(None, "ignore_index") if built else call.argument(None, "ignore_index")
     target = labels if isinstance(labels, Tensor) else None
     named = target is not None and target.kind is TensorKind.LABELS and target.from_batch
-    ragged = target.ragged if target else ()
     if ignore is None:
         ignore_text = str(row.ignore_index) if row.ignore_index else None
     else:
         ignore_text = _ignored_text(ignore, call, built)
+    ragged = target.ragged if target else ()
     # timid: a network's own number may never occur in what it is given; a tokenizer's padding id does
     given = named or not call.frame.name.endswith("forward") or isinstance(ignore, Symbol)
     if ignore is not None and _is_padding(ignore) and given:
-        ragged = (*ragged, Step(f"targets equal to `{ignore_text}` do not count", place.path, place.span))
+        ragged = (*ragged, place.as_step(f"targets equal to `{ignore_text}` do not count"))
+    positions = _has_positions(call.argument_node(0, "input")) or _is_padded(labels)
     node = call.argument_node(row.labels, "target", "labels", "targets")
     return LossSite(
         row.name,
         Reduction.NONE,
-        _level(
-            row,
-            tensors,
-            _has_positions(call.argument_node(0, "input")) or _is_padded(labels),
-            ignored=ignore is not None,
-        ),
+        _level(row, tensors, positions, ignored=ignore is not None),
         place,
         place,
         Confidence.CERTAIN,

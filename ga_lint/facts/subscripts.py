@@ -51,7 +51,7 @@ _POSITION = re.compile(r"(^|[._])(pos|position|idx|index)$")  # one of them; `sl
 
 def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast.Subscript) -> Value:
     """`base[key]`."""
-    picked = _picked(run, frame, base, key, node)
+    picked = _picked(run, frame, base, key, node) or _some(run, frame, base, node)
     if picked is not None:
         return picked
     match base, key:
@@ -66,11 +66,6 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
             return base.first
         case Items(values=values), Const(value=int() as index) if -len(values) <= index < len(values):
             return values[index]
-        case Items(values=values), _ if isinstance(node.slice, ast.Slice) and (part := _part(node.slice)) is not None:
-            return Items(values[part])
-        case Output(), _ if isinstance(node.slice, ast.Slice) and _part(node.slice) == slice(None, 2):
-            read_loss(run, frame, base, node)
-            return Items((base.first, Tensor(TensorKind.LOGITS, "logits")))
         case Table(), Const(value=str() as name):
             return base.get(name)
         case Table(entries=entries), (Unknown() | Symbol()) if entries and all(_is_class(one) for _, one in entries):
@@ -78,7 +73,7 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
         case Output(), _:
             return _sliced(Tensor(TensorKind.LOGITS, "logits"), node, key)
         case Many(element=element), _:
-            return base if isinstance(node.slice, ast.Slice) else _one_of(element, key, node)
+            return _one_of(element, key, node)
         case (Tensor(kind=TensorKind.BATCH | TensorKind.OTHER), Const(value=str() as name)):
             return entry(base, name)
         case Tensor(), _:
@@ -90,11 +85,33 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
         case ((Unknown() | Symbol()), Items()) if _is_one_position(node, key):
             return Tensor(TensorKind.OTHER, text_of(node), per_sample=True)
         case ((Unknown() | Symbol() | Built() | Instance()), Const(value=str() as name)):
-            text = f"{base.text}.{name}" if isinstance(base, Symbol) else text_of(node)
-            guess = entry(Tensor(TensorKind.OTHER), name)
-            return guess if guess.kind is not TensorKind.OTHER else Symbol(text)
+            return _by_key(base, name, node)
         case _:
             return UNKNOWN
+
+
+def _by_key(base: Value, name: str, node: ast.Subscript) -> Value:
+    """`sample["labels"]`, of which only the key is known."""
+    guess = entry(Tensor(TensorKind.OTHER), name)
+    if guess.kind is not TensorKind.OTHER:
+        return guess
+    return Symbol(f"{base.text}.{name}" if isinstance(base, Symbol) else text_of(node))
+
+
+def _some(run: Interpreter, frame: Frame, base: Value, node: ast.Subscript) -> Value | None:
+    """`outputs[:2]`, `batch[1:]`: several parts of something."""
+    if not isinstance(node.slice, ast.Slice):
+        return None
+    part = _part(node.slice)
+    match base:
+        case Items(values=values) if part is not None:
+            return Items(values[part])
+        case Output() if part == slice(None, 2):
+            read_loss(run, frame, base, node)
+            return Items((base.first, Tensor(TensorKind.LOGITS, "logits")))
+        case Many():
+            return base
+    return None
 
 
 def _one_of(element: Value, key: Value, node: ast.Subscript) -> Value:
