@@ -14,11 +14,14 @@ from pathlib import Path
 import pytest
 
 from ga_lint.config import Config
+from ga_lint.engine import propose
+from ga_lint.engine.check_file import check_source
 from ga_lint.engine.fix import Policy, fix_bytes
 from ga_lint.engine.fix_file import Answer, Judgement, Trial
 from ga_lint.engine.scope import Scope
-from ga_lint.outcome import Found
+from ga_lint.outcome import FileOutcome, Found
 from ga_lint.project import Project
+from ga_lint.source import SourceFile
 from testbed.fixtures import FIXTURES, ROOT
 from testbed.shell import HIT, ga_lint, write
 
@@ -54,6 +57,23 @@ def test_what_is_left_has_the_numeric_checks_word(judgement: Judgement, tmp_path
     assert left.verified == judgement.value
     assert "it said so" in (left.finding.fix_refusal or "")
     assert bool(left.edits) is (judgement is Judgement.UNKNOWN)  # a refuted rewrite is offered to nobody
+
+
+def test_each_text_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text that a rewrite leaves is the next one's beginning, and what is left in the end."""
+    looked: list[str] = []
+
+    def look(source: SourceFile, scope: Scope) -> FileOutcome:
+        looked.append(source.text)
+        return check_source(source, scope)
+
+    monkeypatch.setattr(propose, "check_source", look)
+    two = UNSAFE + "\n\n" + UNSAFE.replace("def train", "def train_again")
+    scope = Scope(Config(root=tmp_path), Project(tmp_path))
+    _, rewriting = fix_bytes(tmp_path / "a.py", two.encode(), scope, Policy(unsafe=True, write=False))
+    assert rewriting is not None
+    assert len(rewriting.applied) == 2
+    assert len(looked) == len(set(looked)) == 2  # the first text was looked at before
 
 
 @dataclass(frozen=True)
