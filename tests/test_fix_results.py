@@ -59,8 +59,9 @@ def test_what_is_left_has_the_numeric_checks_word(judgement: Judgement, tmp_path
     assert bool(left.edits) is (judgement is Judgement.UNKNOWN)  # a refuted rewrite is offered to nobody
 
 
-def test_each_text_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The text that a rewrite leaves is the next one's beginning, and what is left in the end."""
+@pytest.mark.parametrize("judgement", Judgement)
+def test_each_text_is_looked_at_once(judgement: Judgement, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The text that a rewrite leaves is the next one's beginning; without one the beginning stays what it was."""
     looked: list[str] = []
 
     def look(source: SourceFile, scope: Scope) -> FileOutcome:
@@ -70,10 +71,11 @@ def test_each_text_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(propose, "check_source", look)
     two = UNSAFE + "\n\n" + UNSAFE.replace("def train", "def train_again")
     scope = Scope(Config(root=tmp_path), Project(tmp_path))
-    _, rewriting = fix_bytes(tmp_path / "a.py", two.encode(), scope, Policy(unsafe=True, write=False))
+    policy = Policy(unsafe=True, confirm=lambda _: Answer(judgement), write=False)
+    _, rewriting = fix_bytes(tmp_path / "a.py", two.encode(), scope, policy)
     assert rewriting is not None
-    assert len(rewriting.applied) == 2
-    assert len(looked) == len(set(looked)) == 2  # the first text was looked at before
+    assert len(rewriting.applied) == (0 if judgement is Judgement.REFUTED else 2)
+    assert len(looked) == len({two, *looked}) - 1 == 2  # the first text was looked at before
 
 
 @dataclass(frozen=True)
