@@ -1,0 +1,45 @@
+"""Is what a run holds in memory bounded, whatever number of projects it goes through?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ga_lint.config import Config
+from ga_lint.engine.scope import Scopes
+from ga_lint.project import trees
+from ga_lint.syntax.bindings import ImportedName
+from testbed.shell import write
+
+PROJECTS = 3
+MODULES = trees.MAX_FILES - 2
+
+
+def test_the_projects_of_a_run_share_the_trees_they_keep(tmp_path: Path) -> None:
+    scopes = Scopes()
+    for number in range(PROJECTS):
+        root = tmp_path / f"project_{number}"
+        write(root, {f"module_{index}.py": f"x = {index}\n" for index in range(MODULES)})
+        project = scopes.of(Config(root=root)).project
+        for index in range(MODULES):
+            assert project.imported(root / "train.py", ImportedName(f"module_{index}", 0, None)) is not None
+    assert len(scopes._trees._files) == trees.MAX_FILES
+
+
+def test_the_files_that_are_used_stay(tmp_path: Path) -> None:
+    names = [f"module_{index}.py" for index in range(trees.MAX_FILES + 1)]
+    write(tmp_path, dict.fromkeys(names, "x = 1\n"))
+    store = trees.Trees()
+    first = store.read(tmp_path / names[0], tmp_path / names[0])
+    for name in names[1:]:
+        store.read(tmp_path / name, tmp_path / name)
+        assert store.read(tmp_path / names[0], tmp_path / names[0]) is first
+    assert store.read(tmp_path / names[1], tmp_path / names[1]) is not None
+    assert len(store._files) == trees.MAX_FILES
+
+
+def test_what_is_no_python_is_known_as_such(tmp_path: Path) -> None:
+    write(tmp_path, {"broken.py": "def f(:\n"})
+    store = trees.Trees()
+    assert store.read(tmp_path / "broken.py", tmp_path / "broken.py") is None
+    write(tmp_path, {"broken.py": "x = 1\n"})
+    assert store.read(tmp_path / "broken.py", tmp_path / "broken.py") is None  # each file is read once in a run
