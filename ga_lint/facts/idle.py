@@ -45,21 +45,21 @@ def is_idle(function: Function, arguments: tuple[Value, ...]) -> bool:
         return False
     if not all(isinstance(one, _PLAIN) for value in arguments for one in alternatives(value)):
         return False  # a batch, a loss, or a function that runs backward in there
-    return function.node.name not in _busy_names(function.scope.parsed)
+    return function.node.name in _idle_names(function.scope.parsed)
 
 
-def _busy_names(parsed: ParsedFile) -> frozenset[str]:
-    """The functions of a file that may do something, by name alone; kept on its tree."""
-    busy: frozenset[str] | None = parsed.tree.__dict__.get("_ga_lint_busy")
-    if busy is None:
+def _idle_names(parsed: ParsedFile) -> frozenset[str]:
+    """The functions of a file that do nothing, by name alone; kept on its tree."""
+    idle: frozenset[str] | None = parsed.tree.__dict__.get("_ga_lint_idle")
+    if idle is None:
         texts = _texts(parsed.source.text)
         calls = {name: {called for text in found for called in _CALL.findall(text)} for name, found in texts.items()}
         told = {name for name, found in texts.items() if any(map(_TELLING.search, found))}
         told |= {name for name, called in calls.items() if any(map(_LEADING.search, called - texts.keys()))}
         while more := {name for name, called in calls.items() if not called.isdisjoint(told)} - told:
             told |= more
-        busy = parsed.tree._ga_lint_busy = frozenset(told)  # type: ignore[attr-defined]
-    return busy
+        idle = parsed.tree._ga_lint_idle = frozenset(texts.keys() - told)  # type: ignore[attr-defined]
+    return idle
 
 
 def _texts(text: str) -> dict[str, list[str]]:
@@ -72,8 +72,9 @@ def _texts(text: str) -> dict[str, list[str]]:
         while around and len(around[-1][1].expandtabs()) >= depth:
             ended = around.pop()
             end = len(text) if definition is None else definition.start()
-            if ended[2] == "def" and ended[3] != "__init__":  # what making an object does to gradients is not kept
-                texts.setdefault(ended[3], []).append(text[ended.start() : end])
+            if ended[2] == "def":
+                body = "" if ended[3] == "__init__" else text[ended.start() : end]  # what that does is not kept
+                texts.setdefault(ended[3], []).append(body)
         if definition is not None:
             around.append(definition)
     return texts
