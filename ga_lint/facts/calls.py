@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from ga_lint.facts import gradients, library, losses, objects, own_losses, tensors, trainer_calls
 from ga_lint.facts.events import EventKind
-from ga_lint.facts.idle import is_idle
 from ga_lint.facts.model import Level
 from ga_lint.facts.paths import Frame, State
 from ga_lint.facts.remade import after_method
@@ -67,10 +66,6 @@ class Call:
     @property
     def receiver_text(self) -> str:
         return text_of(self.node.func.value) if isinstance(self.node.func, ast.Attribute) else ""
-
-    @property
-    def arguments(self) -> tuple[Value, ...]:
-        return (*self.positional, *(value for _, value in self.named))
 
     def argument(self, position: int | None, *names: str) -> Value | None:
         """The argument by any of its names, or by position; None when it was not passed."""
@@ -167,8 +162,6 @@ def apply(call: Call, callee: Value) -> Value:
     match callee:
         case Symbol(text=name) | External(name=name) if name.endswith(".compute_loss"):
             return trainer_calls.original_call(call, name)
-        case Function() if call.node is frame.unused and is_idle(callee, call.arguments):
-            return UNKNOWN
         case Function():
             return run.call(frame, callee, call.positional, call.named, call.state, call.node)
         case Class():

@@ -40,7 +40,6 @@ class Frame:
     contexts: tuple[Context, ...] = ()
     guards: tuple[Guard, ...] = ()  # of the caller
     via: tuple[Place, ...] = ()
-    unused: ast.expr | None = None  # the expression that is evaluated for what it does alone
     returned: list[Value] = field(default_factory=list)
     yielded: list[Value] = field(default_factory=list)
     broken: list[State] = field(default_factory=list)

@@ -35,7 +35,6 @@ def execute_statement(run: Interpreter, frame: Frame, state: State, node: ast.st
         case ast.Assign() | ast.AnnAssign() | ast.AugAssign():
             assignments.follow(run, frame, state, node)
         case ast.Expr():
-            frame.unused = node.value
             run.evaluate(frame, state, node.value)
         case ast.Return():
             _return(run, frame, state, node)
