@@ -8,6 +8,8 @@ from pathlib import Path
 
 from ga_lint.resources import ISSUES_URL
 
+_SAID = 200  # characters of an exception's own text
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -19,10 +21,22 @@ class Fault:
     @classmethod
     def of(cls, stage: str, error: Exception) -> Fault:
         """The fault of a stage: a rule's name, "reading the facts", "rewriting"."""
+        _pass_on_interrupt(error)
         if isinstance(error, RecursionError):
             return cls("nested too deeply to be analysed; exclude it", internal=False)
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(frame.filename).name}:{frame.lineno}"
-        what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        said = " ".join(str(error).split())
+        said = said if len(said) <= _SAID else f"{said[:_SAID]}..."  # LibCST puts whole trees into its KeyErrors
+        what = f"{type(error).__name__}: {said}" if said else type(error).__name__
         text = f"internal error in {stage} ({what}, at {where}); please report it with this file: {ISSUES_URL}"
         return cls(text, internal=True)
+
+
+def _pass_on_interrupt(error: BaseException) -> None:
+    """End the run if this exception only hides Ctrl-C: code that tidies up after it may raise another one instead."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        cause = cause.__context__

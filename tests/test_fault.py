@@ -1,0 +1,45 @@
+"""Is an exception told so that a user can report it, and does Ctrl-C end the run whatever became of it?"""
+
+from __future__ import annotations
+
+import libcst as cst
+import pytest
+from libcst.metadata import MetadataWrapper, PositionProvider
+
+from ga_lint.engine.fault import Fault
+
+
+def test_it_says_what_broke_and_where() -> None:
+    with pytest.raises(KeyError) as caught:
+        {}["count"]
+    fault = Fault.of("GA101", caught.value)
+    assert fault.internal
+    assert "internal error in GA101 (KeyError: 'count', at test_fault.py:" in fault.text
+
+
+def test_a_long_text_is_one_line_and_cut() -> None:
+    tree = cst.parse_module("if loss:\n" + "    loss = loss / 4\n" * 20)
+    assert len(str(KeyError(tree))) > 10_000
+    with pytest.raises(KeyError) as caught:
+        {}[tree]
+    text = Fault.of("rewriting", caught.value).text
+    assert len(text) < 500
+    assert "\n" not in text
+
+
+def test_code_nested_too_deeply_is_not_our_fault() -> None:
+    assert not Fault.of("rewriting", RecursionError()).internal
+
+
+def test_what_hides_an_interrupt_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LibCST's `finally` looks up what it had not yet written when Ctrl-C came, and raises a KeyError."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cst.Integer, "_codegen_impl", interrupted)
+    tree = cst.parse_module("while loss:\n    loss = loss / 4\n    loss.backward()\n")
+    with pytest.raises(KeyError) as caught:
+        MetadataWrapper(tree).resolve(PositionProvider)
+    with pytest.raises(KeyboardInterrupt):
+        Fault.of("rewriting", caught.value)
