@@ -7,9 +7,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ga_lint.diagnostics import Step
 from ga_lint.facts.model import SCALAR, Factor, FactorKind, Level, LossSite, LossTerm, Place, Reduction
-from ga_lint.facts.remade import targets_of
 from ga_lint.facts.values import (
     UNKNOWN,
     Const,
@@ -20,8 +18,6 @@ from ga_lint.facts.values import (
     Product,
     Scale,
     Symbol,
-    Tensor,
-    TensorKind,
     Unknown,
     Value,
 )
@@ -34,7 +30,6 @@ STEPS_NAME = re.compile(
 WORLD_NAME = re.compile(
     r"world_?size|num_processes|num_gpus?|n_gpus?|dp_size|get_world_size|num_replicas", re.IGNORECASE
 )
-_POLICY = re.compile(r"advantage|(^|_|\.)adv\b|reward|ratio\b", re.IGNORECASE)
 _COUNT_KIND = {
     Scale.MICRO_BATCH: FactorKind.LOCAL_COUNT,
     Scale.RUNNING: FactorKind.RUNNING_COUNT,
@@ -207,40 +202,3 @@ def along_axis(elements: Elements, axis: int | None, reduction: Reduction, place
     if elements.site.level is Level.SAMPLE or axis == 0:
         return reduced(elements, reduction, place)
     return replace(elements, site=replace(elements.site, level=Level.SAMPLE))
-
-
-def masked(elements: Elements, mask: Value, text: str, place: Place, *, picked: bool = False) -> Elements:
-    """Elements times a mask: those outside do not count, and are not there any more where it picked the others."""
-    if elements.site.level is Level.SAMPLE:
-        return elements
-    evidence = Step(f"positions outside `{text}` do not count", place.path, place.span)
-    inherited = mask.ragged if isinstance(mask, Tensor) else ()
-    level = Level.TOKEN if elements.site.level is Level.UNKNOWN else elements.site.level
-    site = replace(
-        elements.site,
-        policy=elements.site.policy or bool(_POLICY.search(text)),
-        masked=True,
-        level=level,
-        shifted=elements.site.shifted or (isinstance(mask, Tensor) and mask.shifted) or None,
-        ragged=(*elements.site.ragged, *inherited, evidence),
-        mask_from=mask.origin if isinstance(mask, Tensor) else "",
-        targets=targets_of(mask) if picked else None,
-        live=targets_of(mask) if not elements.site.masked else None,
-    )
-    return replace(elements, site=site)
-
-
-def weighed(elements: Elements, by: Value, text: str) -> Elements:
-    """Elements times something that is no mask; advantages and ratios make them a policy's objective."""
-    if _POLICY.search(text):
-        return replace(elements, site=replace(elements.site, policy=True))
-    if isinstance(by, Const | Count | Product):
-        return elements
-    return replace(elements, site=replace(elements.site, weighed=True))
-
-
-def is_mask(value: Value, text: str) -> bool:
-    """Is this what a loss is multiplied with so that some positions do not count?"""
-    if isinstance(value, Tensor):
-        return value.kind is TensorKind.MASK
-    return isinstance(value, type(UNKNOWN) | Symbol) and "mask" in text.lower()

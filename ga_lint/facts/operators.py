@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
-from ga_lint.facts import added_terms, algebra, raw_losses
+from ga_lint.facts import added_terms, algebra, masks, raw_losses
 from ga_lint.facts.paths import Frame, State
 from ga_lint.facts.values import (
     UNKNOWN,
@@ -88,14 +88,14 @@ def _of_elements(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, r
     match node.op, left, right:
         case ((ast.Mult() | ast.Div()), Elements(), _):
             text = text_of(node.right)
-            if algebra.is_mask(right, text):
-                return algebra.masked(left, right, text, place)
+            if masks.is_mask(right, text):
+                return masks.masked(left, right, text, place)
             power = 1 if isinstance(node.op, ast.Mult) else -1
-            return algebra.weighed(algebra.each_scaled(left, right, power, text, place), right, text)
+            return masks.weighed(algebra.each_scaled(left, right, power, text, place), right, text)
         case ast.Mult(), _, Elements():
-            if algebra.is_mask(left, text_of(node.left)):
-                return algebra.masked(right, left, text_of(node.left), place)
-            return algebra.weighed(right, left, text_of(node.left))
+            if masks.is_mask(left, text_of(node.left)):
+                return masks.masked(right, left, text_of(node.left), place)
+            return masks.weighed(right, left, text_of(node.left))
         case _, Elements(), _:
             return left
         case _, _, Elements():

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
-from ga_lint.facts import algebra
+from ga_lint.facts import masks
 from ga_lint.facts.elements import entry
 from ga_lint.facts.remade import targets_of
 from ga_lint.facts.values import (
@@ -79,7 +79,7 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
         case Tensor(), _:
             return _sliced(base, node, key)
         case Elements(), Tensor(kind=TensorKind.MASK):
-            return algebra.masked(base, key, text_of(node.slice), run.place(frame, node), picked=True)
+            return masks.masked(base, key, text_of(node.slice), run.place(frame, node), picked=True)
         case Elements(), _:
             return base
         case ((Unknown() | Symbol()), Items()) if _is_one_position(node, key):

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
-from ga_lint.facts import algebra, containers, losses, raw_losses
+from ga_lint.facts import algebra, containers, losses, masks, raw_losses
 from ga_lint.facts.elements import entry, is_ignore_index
 from ga_lint.facts.model import SCALAR, Divisor, Level, Place, Reduction
 from ga_lint.facts.remade import as_written, change_in_place, mask_of, targets_of
@@ -113,10 +113,10 @@ def _elements_method(call: Call, elements: Elements, name: str) -> Value:
         return reduce(call, elements, name, call.argument(0, "dim", "axis"))
     if name in ("mul", "mul_", "masked_select", "masked_fill", "masked_fill_") and call.positional:
         text = text_of(call.node.args[0])
-        if algebra.is_mask(call.positional[0], text):
+        if masks.is_mask(call.positional[0], text):
             if "fill" in name:  # what the mask selects is what does not count
                 text = text[1:] if text.startswith("~") else f"not {text}"
-            return algebra.masked(elements, call.positional[0], text, call.run.place(call.frame, call.node))
+            return masks.masked(elements, call.positional[0], text, call.run.place(call.frame, call.node))
     return elements
 
 
@@ -159,6 +159,8 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
         return raw_losses.distance(call.run, call.frame, call.node, tensor)
     if name in ("items", "values"):
         return Many(Items((UNKNOWN, tensor)) if name == "items" else tensor, tensor)
+    if name == "sum" and masks.are_weights(tensor, call.receiver_text):
+        return _whole_sum(call)
     if name in ("sum", "count_nonzero") and tensor.kind is TensorKind.MASK:
         axis = call.argument(0, "dim", "axis")
         per_sample = isinstance(axis, Const) and isinstance(axis.value, int) and axis.value != 0
@@ -211,15 +213,24 @@ def _flattened(call: Call, tensor: Tensor) -> Tensor:
     return replace(tensor, flat=tensor.flat or (many and tensor.kind is not TensorKind.LABELS))
 
 
+def _whole_sum(call: Call) -> Value:
+    """`weights.sum()`: what stands for the count of this micro-batch; the sums of single rows do not."""
+    if call.argument(0, "dim", "axis") is not None:
+        return UNKNOWN
+    return sum_of_weights(call, call.receiver_text)
+
+
+def sum_of_weights(call: Call, weights: str) -> Count:
+    """The same, however the sum is written."""
+    text, place = text_of(call.node), call.run.place(call.frame, call.node)
+    return Count(weights, Scale.MICRO_BATCH, text=text, depth=len(call.frame.loops), place=place)
+
+
 def _unknown_method(call: Call, name: str) -> Value | None:
     """Masks and counts that are only known by their names."""
     receiver = call.receiver_text
-    if name == "sum" and "mask" in receiver.lower():
-        axis = call.argument(0, "dim", "axis")
-        if axis is not None:
-            return UNKNOWN
-        text, place = text_of(call.node), call.run.place(call.frame, call.node)
-        return Count(receiver, Scale.MICRO_BATCH, text=text, depth=len(call.frame.loops), place=place)
+    if name == "sum" and ("mask" in receiver.lower() or masks.are_weights(UNKNOWN, receiver)):
+        return _whole_sum(call)
     if name in ("to", "cuda", "contiguous", "float", "long", "clone", "view", "reshape"):
         guess = replace(entry(Tensor(TensorKind.OTHER), receiver.rpartition(".")[2]), from_batch=False)
         if guess.kind is not TensorKind.OTHER:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Step
-from ga_lint.facts import algebra, losses, raw_losses, tensors
+from ga_lint.facts import algebra, losses, masks, raw_losses, tensors
 from ga_lint.facts.elements import is_ignore_index
 from ga_lint.facts.remade import as_written, mask_of
 from ga_lint.facts.values import (
@@ -56,6 +56,8 @@ def _put_together(call: Call, last: str, first: Value) -> Value | None:
             return first.element
         case "sum" | "count_nonzero" if isinstance(first, Tensor) and first.kind is TensorKind.MASK:
             return tensors.count_of(call, first)
+        case "sum" if len(call.node.args) == 1 and masks.are_weights(first, text := text_of(call.node.args[0])):
+            return tensors.sum_of_weights(call, text)
         case "sum" | "mean" if isinstance(first, Loss | Count):
             return first
         case "div" if isinstance(first, Loss) and len(call.positional) > 1:

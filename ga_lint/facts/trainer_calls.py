@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Confidence
-from ga_lint.facts import calls, objects, own_losses
+from ga_lint.facts import calls, losses, objects, own_losses
 from ga_lint.facts.events import EventKind
-from ga_lint.facts.model import Level
+from ga_lint.facts.model import TRAINERS_SMOOTHER, Level
 from ga_lint.facts.values import (
     COUNT,
     UNKNOWN,
@@ -18,6 +19,7 @@ from ga_lint.facts.values import (
     External,
     Function,
     Instance,
+    Loss,
     Model,
     Super,
     Symbol,
@@ -46,12 +48,24 @@ def by_method(call: Call, receiver: Value) -> Value | None:
                 return own_losses.output_of(call, Model(Level(call.run.knowledge.head_level(head)), head))
         case Instance(cls=cls), "compute_loss" if is_trainers(call, cls):
             return own_losses.loss_of_super(call, isinstance(call.argument(3, COUNT), Count))
+        case Instance(cls=cls), "label_smoother" if _is_inherited(call, cls):
+            return _smoothed(call)
         case Instance(cls=cls), "loss_function" if is_heads(call, cls):
             return own_losses.loss_of_head(call, Level(call.run.knowledge.head_level(cls.node.name) or "unknown"))
         case ((Model() | Symbol()), "loss_function") if _asks_network(call, receiver):
             level = receiver.level if isinstance(receiver, Model) else Level.UNKNOWN
             return own_losses.loss_of_head(call, level, Confidence.LIKELY)
     return None
+
+
+def _smoothed(call: Call) -> Value:
+    """`self.label_smoother(outputs, labels)` of a Trainer; what it counts of shifted labels is not written here."""
+    if any(keyword.arg is None for keyword in call.node.keywords):
+        return UNKNOWN  # timid: the count may be in there where the release of transformers takes it
+    value = losses.loss_of(call, call.run.knowledge.losses.rows[TRAINERS_SMOOTHER])
+    if call.argument(2, "shift_labels") in (None, Const(False)) or not isinstance(value, Loss):
+        return value
+    return Loss(tuple(replace(term, site=replace(term.site, divisor=None)) for term in value.terms))
 
 
 def is_super_call(node: ast.Call) -> bool:
@@ -135,5 +149,10 @@ def is_heads(call: Call, cls: Class) -> bool:
     found = call.run.names.method(cls, "loss_function")
     if found is not None:
         return found[0].node.name == "PreTrainedModel"
-    own = objects.attribute(call.run, call.frame, cls, Instance(cls), "loss_function", "self.loss_function")
+    return _is_inherited(call, cls)
+
+
+def _is_inherited(call: Call, cls: Class) -> bool:
+    """Is this attribute none that the project sets?"""
+    own = objects.attribute(call.run, call.frame, cls, Instance(cls), call.method, text_of(call.node.func))
     return isinstance(own, Symbol | Unknown | External)

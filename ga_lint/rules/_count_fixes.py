@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ga_lint.diagnostics import FixRequest, FixTier
-from ga_lint.facts.model import Divisor, Level, LossSite, LossTerm, Override
+from ga_lint.facts.model import TRAINERS_SMOOTHER, Divisor, Level, LossSite, LossTerm, Override
 from ga_lint.rules._overrides import (
     inside,
     mean_role,
@@ -20,7 +20,7 @@ def count_fix(override: Override, terms: list[LossTerm]) -> Fix:
     """Divide each mean's sum by the count: where it is taken, or where a helper hands it back."""
     sites = list(dict.fromkeys(term.site for term in terms))
     counted = [site for site in sites if len(sites) == 1 or is_over_labels(site)]
-    own = [site for site in counted if inside(site.reduced, override.function)]
+    own = [site for site in counted if inside(site.reduced, override.function) and not _is_trainers_own(site)]
     handed = [site for site in counted if site not in own and site.divisor is not None and site.divisor.text]
     refusal = _refusal(override, sites, [*own, *handed])
     if refusal is not None:
@@ -71,6 +71,11 @@ def _unsteady(override: Override, sites: list[LossSite], handed: list[LossSite])
         if any(site.divisor and site.divisor.place in calls and site not in sites for site in found):
             return "what the helper returns is not always a mean over its targets"
     return None
+
+
+def _is_trainers_own(site: LossSite) -> bool:
+    """The Trainer's smoother: built by the Trainer, it is handed the labels and hands back their mean."""
+    return site.callee == TRAINERS_SMOOTHER and site.constructor is None
 
 
 def is_over_labels(site: LossSite) -> bool:

@@ -117,6 +117,7 @@ class LossFunction:
 
 
 SUPERS_LOSS = "super().compute_loss"  # the callee of the Trainer's own loss in an override
+TRAINERS_SMOOTHER = "transformers.trainer_pt_utils.LabelSmoother"  # of `self.label_smoother(...)` in an override
 HEADS_LOSS = "the head's loss_function"  # the callee of `self.loss_function(...)` in a model of transformers
 # A file without any of these computes no loss in a forward.
 FORWARD_NEEDS = (b"def forward(", b"labels")  # a forward that computes a loss has both, and one of these:

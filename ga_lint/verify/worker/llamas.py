@@ -62,6 +62,8 @@ def tiny_llama(head: str, dtype: torch.dtype, seed: int) -> Any:
         "span": LlamaForQuestionAnswering,
     }
     model = classes.get(head, _with_values() if head == "value" else LlamaForCausalLM)(LlamaConfig(**options))
+    if head == "unshifted":
+        model.loss_type = "ForMaskedLM"  # it neither shifts the labels nor has the Trainer count them shifted
     for parameter in model.parameters():
         parameter.data = parameter.data.to(dtype)
     model.config.pad_token_id = PAD

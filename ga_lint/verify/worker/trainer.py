@@ -13,6 +13,7 @@ from typing import Any
 import torch
 import transformers
 from transformers import Trainer, TrainingArguments
+from transformers.trainer_pt_utils import LabelSmoother
 from transformers.utils import logging as transformers_logging
 
 from ga_lint.verify.job import STEPS
@@ -37,6 +38,7 @@ from ga_lint.verify.worker.tokens import Tokenizer
 WINDOWS = 2  # optimizer steps of each run: a loss that keeps state between steps shows in the second
 
 _OWN_COUNT = re.compile(r"average_tokens_across_devices\s*=\s*False")
+_SMOOTHS = re.compile(r"\bself\.label_smoother\(")
 _OPTS_OUT = re.compile(r"\baccepts_loss_kwargs\s*=\s*False")  # on the model, wherever the file builds it
 
 
@@ -139,6 +141,9 @@ class TrainerSubject:
         self.raises = graft.raises
         with setting_up():
             set_attributes(trainer, self.owner, graft.space, lambda name: self._second_model(name, head))
+        if trainer.label_smoother is None and _SMOOTHS.search(ast.unparse(self.owner)):
+            self.recorder.assume("labels are smoothed by 0.1, since the Trainer's smoother is called")
+            trainer.label_smoother = LabelSmoother(epsilon=0.1)
         if self.opted_out is not OptOut.NO:
             trainer.model_accepts_loss_kwargs = accepts and self.opted_out is OptOut.MAYBE
         if self.repeats:
