@@ -29,7 +29,7 @@ _EQUAL_BLOCKS = re.compile(r"group_texts|block_size|ConstantLengthDataset|packin
 _TOKEN_STREAM = re.compile(r"memmap|block_size|\bB\s*\*\s*T\b|seq_len(gth)?\s*\+\s*1")
 _DATA_MODULE = re.compile(r"data|collat|preprocess|loader|examples?_to_features", re.IGNORECASE)
 _EVALUATES = re.compile(r"^_*(val|valid|validat|eval|test|predict|generat|infer)", re.IGNORECASE)
-_PADDING_WORDS = ("longest", "max_length", True)
+_PADDING_WORDS = ("longest", True)  # padded to one length, unmasked labels are as many in each row
 
 
 class FileSigns:
