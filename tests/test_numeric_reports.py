@@ -12,7 +12,7 @@ import pytest
 from junitparser import Failure, JUnitXml
 from junitparser import Skipped as SkippedCase
 
-from ga_lint.cli.confirm import is_cleared
+from ga_lint.cli.judged import is_cleared
 from ga_lint.outcome import Report
 from ga_lint.report.numeric import FORMATS, renderer
 from ga_lint.report.numeric.json import site_object

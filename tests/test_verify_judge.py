@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ga_lint.api import check_source
-from ga_lint.cli.confirm import as_judged
+from ga_lint.cli.judged import as_judged
 from ga_lint.report.verdicts import numbers
 from ga_lint.verify import site_at
 from ga_lint.verify.job import Answer, Measurement

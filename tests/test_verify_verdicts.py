@@ -52,7 +52,7 @@ def test_right_rewrite_is_confirmed(verifier: Verifier, name: str) -> None:
     assert run_of(verdict, "R1").relative_error > 0.3
     assert run_of(verdict, "R2").relative_error < 1e-12
     assert run_of(verdict, "R3").relative_error < 1e-12
-    if name not in ("loop_plain", "loop_own_loss"):  # a single process's
+    if name not in ("loop_plain", "loop_own_loss", "loop_literal_steps"):  # a single process's
         assert run_of(verdict, "R4").relative_error < 1e-12
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.common import below_workspace, end, finder_of, paths_of
-from ga_lint.cli.confirm import as_judged, in_cell, is_cleared, of_project, site_of
+from ga_lint.cli.confirm import in_cell, of_project, site_of
 from ga_lint.cli.impact import Impacts, stated_law, training_of
+from ga_lint.cli.judged import as_judged, is_cleared
 from ga_lint.cli.numeric import settings_of
 from ga_lint.cli.numeric_output import numeric_outputs, write_numeric
 from ga_lint.diagnostics import Diagnostic, Finding

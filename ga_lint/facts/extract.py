@@ -33,7 +33,7 @@ from ga_lint.facts.raggedness import FileSigns, raggedness_of
 from ga_lint.facts.roots import loop_roots, run_roots
 from ga_lint.facts.setups import arguments_of, setups_of
 from ga_lint.facts.trainers import overrides_of
-from ga_lint.facts.window_signs import BOUNDARY_SETTER, REDUCTION_SETTER, divided_after
+from ga_lint.facts.window_signs import BOUNDARY_SETTER, REDUCTION_SETTER, divided_after, may_be_wrapped
 from ga_lint.facts.windows import windows_of
 from ga_lint.knowledge import Knowledge
 from ga_lint.project import Project
@@ -98,6 +98,7 @@ def _signed(windows: Sequence[Window], parsed: ParsedFile) -> tuple[Window, ...]
             sets_reduction=sets_reduction,
             sets_boundary=sets_boundary,
             mentions_deepspeed=mentions_deepspeed,
+            may_be_wrapped=may_be_wrapped(data),
         )
         for window in windows
     )

@@ -11,6 +11,8 @@ def counting_of(site: LossSite) -> Options | str:
     """How the targets of one micro-batch are counted, in the names of the loop's head; else the reason why not."""
     if site.masked or site.averaged_over:
         return of_targets(site)
+    if site.call != site.reduced and not site.is_models_own:
+        return "the mean is over all positions, those that are no targets too"
     if site.labels_remade:
         return "some targets are masked, cut off or replaced in the loop, after they would be counted"
     if not site.labels_from:

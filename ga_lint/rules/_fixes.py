@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ga_lint.diagnostics import FixRequest, FixTier
-from ga_lint.facts.model import Answer, Factor, FactorKind, Idiom, LossSite, Place, Stack
+from ga_lint.facts.model import Answer, Factor, FactorKind, Idiom, LossSite, Place, Stack, Window
 from ga_lint.rules._counting import counting_of, counting_written_out
 from ga_lint.rules._loops import Loss, in_loop
 from ga_lint.rules._requests import Fix, Options, Targets
@@ -129,6 +129,11 @@ def _refusal(loss: Loss, divisor: Factor | None = None) -> str | None:
     return None
 
 
+def _is_averaged(window: Window) -> bool:
+    """May several ranks run this, whose gradients are averaged?"""
+    return window.stack in _AVERAGES or (window.stack is Stack.RAW and window.may_be_wrapped)
+
+
 def _is_engines_own(loss: Loss) -> bool:
     """Does the engine alone divide and say where a window ends?"""
     window = loss.window
@@ -150,7 +155,7 @@ def _share_of_window(loss: Loss, targets: Targets, division: Place | None, count
         stack = [("stack", "deepspeed"), ("engine", window.driver)]
     else:
         targets.append(("step", window.optimizer_step.span))
-        stack = [("stack", "distributed" if window.stack in _AVERAGES else "plain")]
+        stack = [("stack", "distributed" if _is_averaged(window) else "plain")]
     if not steps:
         return None, "the number of micro-batches is not written down in the loop"
     summary = "weight each micro-batch by its share of the window's targets"
@@ -171,7 +176,7 @@ def _sum_over_count(loss: Loss, targets: Targets, division: Place | None, counti
             targets.append(("constructor", site.constructor.span))
     if window.fetch is not None:
         targets.append(("fetch", window.fetch.span))
-    stack = "distributed" if window.stack in _AVERAGES else "plain"
+    stack = "distributed" if _is_averaged(window) else "plain"
     summary = "count the window's targets first and divide the sum by that"
     options = (("stack", stack), *counting)
     return FixRequest("window-sum", FixTier.UNSAFE, summary, tuple(targets), options), None
@@ -182,7 +187,7 @@ def _gathered(loss: Loss, division: Place | None, counting: Options) -> Fix:
     window, site = loss.window, loss.term.site
     if division is None:
         return None, "the division by the number of micro-batches is not in sight"
-    if window.stack is not Stack.RAW:  # not proved there
+    if window.stack is not Stack.RAW or window.may_be_wrapped:  # not proved there
         return None, "the gathered losses have one backward, and their stack divides or averages besides"
     if not _is_cross_entropy(site) or not in_loop(site.call, window):
         return None, "the losses that are gathered are computed elsewhere, so their sums are not at hand"

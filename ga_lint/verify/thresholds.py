@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ga_lint.verify.job import Measurement
+from ga_lint.verify.model import Run
 
 DIFFERS = 1e-2  # the smallest real error on this data is 0.07; bfloat16 noise reaches 1.1e-2 and decides nothing
 AGREES = {
@@ -27,6 +28,6 @@ def between(run: Measurement) -> str:
     return f"{run.name}: relative error {run.relative_error:.2g} is neither noise nor a clear difference"
 
 
-def has_right_direction(run: Measurement) -> bool:
+def has_right_direction(run: Measurement | Run) -> bool:
     """Whether the two gradients differ by a factor at most."""
     return math.sqrt(max(0.0, run.relative_error**2 - (run.scale - 1) ** 2)) <= DIFFERS * abs(run.scale)

@@ -102,6 +102,7 @@ class Window:
     added_up: bool = False  # the losses of a window are added up, and backward runs once
     steps_by_engine: bool = False  # what runs backward is what steps: `engine.backward(loss)`, `engine.step()`
     mentions_deepspeed: bool = False  # the file speaks of DeepSpeed, which would own the gradients
+    may_be_wrapped: bool = False  # the file speaks of ranks, and nothing in it averages their gradients
     sets_reduction: bool = False  # the file itself says how gradients are put together over the ranks
     sets_boundary: bool = False  # the file tells the DeepSpeed engine itself where a window ends
 

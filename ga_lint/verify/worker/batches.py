@@ -9,12 +9,12 @@ from typing import Any
 
 from ga_lint.verify.judge import IN_BATCH, NO_LABELS, OTHER_HEAD, PER_EXAMPLE
 from ga_lint.verify.worker import data
-from ga_lint.verify.worker.heads import HEAD_GUESSED, heads_of
+from ga_lint.verify.worker.heads import HEAD_GUESSED, UNSHIFTED_GUESSED, heads_of, shifts_nothing
 from ga_lint.verify.worker.llamas import tiny_llama
 from ga_lint.verify.worker.pairs import NONE, OPTIONAL, Pairs, pairs_of
 from ga_lint.verify.worker.reached import reached
 from ga_lint.verify.worker.retrieval import TOLD, Encoder, is_retrieval
-from ga_lint.verify.worker.sources import Module
+from ga_lint.verify.worker.sources import Function, Module
 from ga_lint.verify.worker.stand_ins import NotVerifiable
 from ga_lint.verify.worker.subjects import Context
 
@@ -43,7 +43,7 @@ class Batches:
         if context.adapter is None and self._pairs is None and not self._is_retrieval:
             _require_labels(module, owner)
         self._keys = sorted(_batch_keys(owner))
-        self._main_head = self._named_head()
+        self._main_head = self._named_head(functions)
         self._ignore = data.PAD if any(map(_ignores_pads, ast.walk(owner))) else data.IGNORE
 
     @property
@@ -79,7 +79,7 @@ class Batches:
             return batch
         return data.add_derived(batch, self._keys)
 
-    def _named_head(self) -> str:
+    def _named_head(self, functions: Sequence[Function]) -> str:
         if self._context.adapter is not None:
             return "causal"
         if self._is_retrieval:
@@ -90,9 +90,10 @@ class Batches:
         if self._pairs is not None:
             return self._head_of_pairs(self._pairs, heads)
         if not heads:
-            self._context.recorder.assume(HEAD_GUESSED)
+            unshifted = shifts_nothing("\n".join(map(ast.unparse, functions)))
+            self._context.recorder.assume(UNSHIFTED_GUESSED if unshifted else HEAD_GUESSED)
             self.doubts.append(PER_EXAMPLE)
-            return "causal"
+            return "unshifted" if unshifted else "causal"
         self.doubts += [f"{OTHER_HEAD}{head}" for head in heads[1:]]
         return heads[0]
 

@@ -7,6 +7,7 @@ import re
 from ga_lint.verify.worker.stand_ins import NotVerifiable
 
 HEAD_GUESSED = "the model is a causal language model: the file names no head"
+UNSHIFTED_GUESSED = "the model's labels are not shifted: the file names no head, and its own loss shifts none"
 _HEADS = re.compile(r"\b(\w*?)For(\w+)\b")
 _HEAD_OF = {
     "CausalLM": "causal",
@@ -21,6 +22,11 @@ _HEAD_OF = {
     "MultipleChoice": "sequence",
     "QuestionAnswering": "span",
 }
+_OWN_LOSS = re.compile(
+    r"cross_entropy|CrossEntropyLoss|nll_loss|log_softmax|criterion|loss_f(n|ct|unc)|label_smoother|LabelSmoother"
+)
+_MODELS_LOSS = re.compile(r"\.loss\b|\[.loss.\]|\.get\(.loss.|outputs?\[0\]|super\(.*\)\.(compute_loss|training_step)")
+_SHIFT = re.compile(r"shift|\.roll\(|(\.\.\.|:), (1:|:-1)")  # as `ast.unparse` writes it
 # Heads whose loss is neither one over tokens nor that of a classifier of token sequences. No tiny model stands in.
 _OTHER_HEAD = re.compile(
     r"\w*(?:Image|Video|Audio|Frame|Vision)\w*(?:Classification|Modeling)|\w*(?:Segmentation|Detection|Estimation)|CTC|XVector"
@@ -35,6 +41,12 @@ _ENCODER_DECODER = re.compile(
 def head_of(text: str) -> str | None:
     """causal, unshifted (token-level), token, sequence or span: the head that the file names most, None without one."""
     return next(iter(heads_of(text)), None)
+
+
+def shifts_nothing(loss: str) -> bool:
+    """Whether this code computes the loss by itself, over labels as they come."""
+    own = _OWN_LOSS.search(loss) is not None and _MODELS_LOSS.search(loss) is None
+    return own and _SHIFT.search(loss) is None
 
 
 def heads_of(text: str) -> list[str]:

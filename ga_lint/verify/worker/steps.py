@@ -98,6 +98,10 @@ def _has_telling_name(expression: ast.expr) -> bool:
     )
 
 
+# What is handed a loader and the steps: a rewrite's class, and what cuts an iterator into windows.
+_CUTS_WINDOWS = re.compile(r"islice|batched|chunked|With(TargetShare|WindowTargets)\w*")
+
+
 class ReplaceSteps(ast.NodeTransformer):
     """Puts the harness's number of steps where the user's stands."""
 
@@ -121,8 +125,19 @@ class ReplaceSteps(ast.NodeTransformer):
                 node.right = _steps_name(node.right)
             case ast.AugAssign(op=ast.Div(), value=ast.Constant(value=value)) if value in self.literals:
                 node.value = _steps_name(node.value)
-            case ast.Call(func=ast.Name(id="range"), args=[ast.Constant(value=value)]) if value in self.literals:
+            case ast.Call(func=ast.Name(id="range" | "min"), args=[ast.Constant(value=value), *_]) if (
+                value in self.literals
+            ):
                 node.args[0] = _steps_name(node.args[0])
+            case ast.Call(func=func, args=[_, ast.Constant(value=value), *_]) if value in self.literals:
+                if _CUTS_WINDOWS.fullmatch(last(dotted(func) or "")):
+                    node.args[1] = _steps_name(node.args[1])
+            case ast.BinOp(
+                left=ast.BinOp(op=ast.FloorDiv(), right=ast.Constant(value=value)) as windows,
+                op=ast.Mult(),
+                right=ast.Constant(value=same),
+            ) if value == same and value in self.literals:  # `index // 8 * 8`: the micro-batches of whole windows
+                windows.right, node.right = _steps_name(windows.right), _steps_name(node.right)
 
 
 def _steps_name(node: ast.expr) -> ast.Name:
