@@ -128,6 +128,7 @@ def _override(
         loss_reads=reads,
         local_average=any(local_averages_of(parsed)),
         own_step=_has_own_step(run, cls),
+        own_loop=_has_own_loop(run, cls),
         backwards=tuple(map(_handed_over, _backwards(events))),
         backwards_elsewhere=tuple(returned_as(event.value_place, event.value) for event in helped),
         replaced=tuple(dict.fromkeys(replaced)),
@@ -207,6 +208,16 @@ def _arguments(method: FunctionNode, method_name: str, *, bound: bool) -> dict[s
     if method.args.vararg is not None and len(names) < 4 and method_name == "training_step":
         values[method.args.vararg.arg] = Items((count,))
     return values
+
+
+def _has_own_loop(run: Interpreter, cls: Class) -> bool:
+    """Is `training_step` only called by a `train` of the project's own, in its own way?"""
+    for name in ("train", "_inner_training_loop"):
+        found = run.names.method(cls, name)
+        if found is not None:
+            text = ast.unparse(found[1])
+            return "self.training_step(" in text and not re.search(rf"super\(.*?\)\.{name}\b", text)
+    return False
 
 
 def _has_own_step(run: Interpreter, cls: Class) -> bool:
