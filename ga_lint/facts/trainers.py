@@ -212,12 +212,11 @@ def _arguments(method: FunctionNode, method_name: str, *, bound: bool) -> dict[s
 
 def _has_own_loop(run: Interpreter, cls: Class) -> bool:
     """Is `training_step` only called by a `train` of the project's own, in its own way?"""
-    for name in ("train", "_inner_training_loop"):
-        found = run.names.method(cls, name)
-        if found is not None:
-            text = ast.unparse(found[1])
-            return "self.training_step(" in text and not re.search(rf"super\(.*?\)\.{name}\b", text)
-    return False
+    found = run.names.method(cls, "train")
+    if found is None:
+        return False
+    text = ast.unparse(found[1])
+    return "self.training_step(" in text and not re.search(r"super\(.*?\)\.train\b", text)
 
 
 def _has_own_step(run: Interpreter, cls: Class) -> bool:
