@@ -12,6 +12,7 @@ from ga_lint.facts.model import SCALAR, Divisor, Level, Place, Reduction
 from ga_lint.facts.remade import as_written, change_in_place, mask_of, targets_of
 from ga_lint.facts.values import (
     UNKNOWN,
+    Built,
     Const,
     Count,
     Elements,
@@ -53,7 +54,7 @@ _CLASSES = ("num_labels", "num_classes", "n_classes", "nclass", "num_class")
 def method(call: Call, receiver: Value) -> Value | None:
     """The value of a method of a tensor, a loss, a count or a batch; None when it is not one of theirs."""
     name = call.method
-    if isinstance(receiver, Model | Instance) and name in _SAME_OBJECT:
+    if isinstance(receiver, Model | Instance | Built) and name in _SAME_OBJECT:
         return receiver
     if name == "scale" and call.positional:  # GradScaler undoes it before the step
         return call.positional[0]
