@@ -164,9 +164,8 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
         return _whole_sum(call)
     if name in ("sum", "count_nonzero") and tensor.kind is TensorKind.MASK:
         axis = call.argument(0, "dim", "axis")
-        per_sample = isinstance(axis, Const) and isinstance(axis.value, int) and axis.value != 0
-        if per_sample:
-            return UNKNOWN
+        if isinstance(axis, Const) and isinstance(axis.value, int) and axis.value != 0:
+            return UNKNOWN  # one count for each sample
         return count_of(call, tensor)
     if name == "numel":
         what, depth = f"{call.receiver_text}.numel()", len(call.frame.loops)
