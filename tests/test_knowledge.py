@@ -150,7 +150,7 @@ def test_trainer(row: TrainerRow) -> None:
 @pytest.mark.parametrize("row", KNOWLEDGE.drivers.rows.values(), ids=lambda row: row.name)
 def test_driver(row: DriverRow) -> None:
     options = parameters(installed(row))
-    assert {row.steps, row.plugin} - {None} <= set(options)
+    assert {row.steps, row.plugin, row.engine_plugin} - {None} <= set(options)
     assert (row.divides == "steps") == (row.steps is not None)
 
 

@@ -93,6 +93,9 @@ def _settings(parsed: ParsedFile) -> Iterator[_Setting]:
                 for key, value in zip(keys, values, strict=True):
                     if isinstance(key, ast.Constant) and key.value == SETTING:
                         yield from _setting(parsed, key, value)
+            case ast.Assign(targets=[ast.Attribute(attr="accumulate_grad_batches") as target], value=value):
+                if not isinstance(target.value, ast.Name) or target.value.id != "self":  # that is a module's own note
+                    yield from _setting(parsed, node, value)
             case ast.Call(func=func, args=[ast.Dict(values=values), *_]) if last_name(func).endswith(
                 "AccumulationScheduler"
             ):

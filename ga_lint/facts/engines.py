@@ -6,7 +6,19 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ga_lint.facts.values import UNKNOWN, Const, Instance, Items, Model, Symbol, Table, Value, alternatives, choice
+from ga_lint.facts.values import (
+    UNKNOWN,
+    Built,
+    Const,
+    Instance,
+    Items,
+    Model,
+    Symbol,
+    Table,
+    Value,
+    alternatives,
+    choice,
+)
 from ga_lint.trail import note_path
 
 if TYPE_CHECKING:
@@ -26,7 +38,17 @@ def engine(call: Call) -> Value:
         inner = one if isinstance(one, Instance) else one.inner if isinstance(one, Model) else None
         known = one if isinstance(one, Model) else Model()
         engines.append(Model(known.level, known.head, known.shifts, True, inner, steps))
-    return Items((choice(engines), UNKNOWN, UNKNOWN, UNKNOWN))
+    return Items((choice(engines), UNKNOWN, _loader(call), UNKNOWN))
+
+
+def _loader(call: Call) -> Value:
+    """The loader that it makes of `training_data=`."""
+    rows = call.argument(4, "training_data")
+    if rows is None or rows == Const(None):
+        return UNKNOWN
+    collate = call.argument(9, "collate_fn")
+    named = (("collate_fn", collate),) if collate is not None else ()
+    return Built("torch.utils.data.DataLoader", (rows,), named, call.run.place(call.frame, call.node))
 
 
 def _steps_of(call: Call) -> Value | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ga_lint.facts.accumulation import deepspeed_trainers
+from ga_lint.facts.callers import with_callers
 from ga_lint.facts.counted_labels import local_averages_of
 from ga_lint.facts.forwards import forwards_of, has_forwards
 from ga_lint.facts.gradients import MANUAL
@@ -20,8 +21,10 @@ from ga_lint.facts.model import (
     LOSS_OVERRIDE_WORDS,
     SETUP_WORDS,
     STEP_OVERRIDE_WORDS,
+    Answer,
     Arguments,
     FileFacts,
+    Level,
     LightningStep,
     LossFunction,
     ModelForward,
@@ -59,8 +62,9 @@ def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFa
     windows: tuple[Window, ...] = ()
     if any(word in parsed.source.data for word in LOOP_WORDS):
         run_loops(run, parsed)
-        own = windows_of(run, signs.wrapper)
-        windows = _signed([signs.with_level(one) for one in own if one.loop.path == parsed.path], parsed)
+        own = [one for one in windows_of(run, signs.wrapper) if one.loop.path == parsed.path]
+        found = with_callers(run, parsed, own, lambda window: _is_decided(window, signs), signs.wrapper)
+        windows = _signed([signs.with_level(one) for one in found], parsed)
     steps: tuple[LightningStep, ...] = ()
     if b"def training_step" in parsed.source.data:
         steps = tuple(_levelled(step, signs) for step in lightning_steps(run, parsed, project))
@@ -85,6 +89,13 @@ def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFa
         local_averages=tuple(local_averages_of(parsed)) if LOCAL_AVERAGE in parsed.source.data else (),
         raggedness={site: raggedness_of(site, signs) for site in dict.fromkeys(term.site for term in terms)},
     )
+
+
+def _is_decided(window: Window, signs: FileSigns) -> bool:
+    """Is a loss in it whose tokens are known to differ in number, or are known not to?"""
+    sites = [term.site for terms in signs.with_level(window).losses for term in terms]
+    known = [site for site in sites if site.level is not Level.UNKNOWN]
+    return any(raggedness_of(site, signs).answer is not Answer.UNKNOWN for site in known)
 
 
 def _signed(windows: Sequence[Window], parsed: ParsedFile) -> tuple[Window, ...]:

@@ -21,6 +21,7 @@ from ga_lint.facts.values import COUNT, Class, Function, Instance, Table, Tensor
 from ga_lint.syntax.bindings import ImportedName
 from ga_lint.syntax.parameters import parameter_names
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+from ga_lint.syntax.text import last_name
 from ga_lint.syntax.walk import walk
 
 _HEAD = re.compile(r"PreTrainedModel$|LMHeadModel$|For[A-Z][A-Za-z]+$|GenericFor")
@@ -170,8 +171,26 @@ def _forward(
         returns=returns,
         declared=_declared(run, parsed, cls) if any(map(_has_mean, returns)) else (),
         confidence=kind[1],
-        level=Level(run.knowledge.head_level(cls.node.name) or "unknown"),
+        level=_level(run, cls, method),
     )
+
+
+def _level(run: Interpreter, cls: Class, method: FunctionNode) -> Level:
+    """What one target is for: as the class's name says, else as a forward shows that gives a sample one answer."""
+    known = run.knowledge.head_level(cls.node.name)
+    if known is not None:
+        return Level(known)
+    return Level.SAMPLE if any(_is_of_samples(node) for s in method.body for node in walk(s)) else Level.UNKNOWN
+
+
+def _is_of_samples(node: ast.AST) -> bool:
+    """`num_labels == 1`, a regression of whole samples; `hidden[torch.arange(n), position]`, one position of each."""
+    match node:
+        case ast.Compare(left=left, ops=[ast.Eq()], comparators=[ast.Constant(value=1)]):
+            return last_name(left) == "num_labels"
+        case ast.Subscript(slice=ast.Tuple(elts=[ast.Call(func=func), _])):
+            return last_name(func) == "arange"
+    return False
 
 
 def _has_mean(returned: Returned) -> bool:

@@ -24,8 +24,10 @@ from ga_lint.facts.values import (
     alternatives,
     choice,
 )
+from ga_lint.syntax.parameters import positional_names
 from ga_lint.syntax.parsed import FunctionNode
 from ga_lint.syntax.text import text_of
+from ga_lint.syntax.walk import walk
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
@@ -153,6 +155,18 @@ def class_attribute(run: Interpreter, cls: Class, name: str) -> Value:
                 case ast.AnnAssign(target=ast.Name(id=target), value=ast.expr() as value) if target == name:
                     return run.module_expression(value, ancestor.scope)
     return UNKNOWN
+
+
+def passed_on(run: Interpreter, cls: Class, positional: tuple[Value, ...]) -> Value:
+    """`L2Wrap.apply(loss, logits)`: the argument that an autograd function of the project's own returns as it is."""
+    found = run.names.method(cls, "forward")
+    if found is None:
+        return UNKNOWN
+    given = dict(zip(positional_names(found[1])[1:], positional, strict=False))  # the first is the context
+    returned = [node.value for node in walk(found[1]) if isinstance(node, ast.Return)]
+    names = {value.id if isinstance(value, ast.Name) else "" for value in returned}
+    bound = {node.id for node in walk(found[1]) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return given.get(names.pop(), UNKNOWN) if len(names) == 1 and not names & bound else UNKNOWN
 
 
 def super_value(frame: Frame) -> Value:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ga_lint.diagnostics import Confidence
-from ga_lint.facts.model import HEADS_LOSS, OWN_LOSS, SUPERS_LOSS, Level, LossSite, LossTerm, Reduction
+from ga_lint.diagnostics import Confidence, Step
+from ga_lint.facts.model import HEADS_LOSS, OWN_LOSS, SUPERS_LOSS, Level, LossSite, LossTerm, Place, Reduction
 from ga_lint.facts.values import (
     COUNT,
     UNKNOWN,
@@ -117,7 +117,7 @@ def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
         labels_from=_labels_text(source, labels is not None),
         labels_remade=source is not None and source.remade,
         shifted=model.shifts,
-        ragged=source.ragged if source else (),
+        ragged=_uncounted(model, source, place),
         equal=source.equal if source else (),
         counted=_holds_count(count),
         scope=call.frame.name,
@@ -126,6 +126,14 @@ def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
     )
     loss = Loss((LossTerm(site),))
     return Output(model, loss, loss)
+
+
+def _uncounted(model: Model, source: Tensor | None, place: Place) -> tuple[Step, ...]:
+    """Targets that do not count: as the labels say, else what a head that tags tokens makes of its padding."""
+    if source is not None and (source.ragged or source.equal):
+        return source.ragged
+    tagger = next((part for part in (model.head or "").split(".") if part.endswith("ForTokenClassification")), None)
+    return (place.as_step(f"`{tagger}` counts no padding"),) if tagger else ()
 
 
 def _holds_count(value: Value | None) -> bool:

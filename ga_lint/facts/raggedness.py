@@ -143,7 +143,10 @@ def raggedness_of(site: LossSite, signs: FileSigns) -> Raggedness:
     if site.equal:
         return Raggedness(Answer.NO, Confidence.CERTAIN, site.equal)
     # timid: an ignore index in a model's forward, or beside targets cut from a token stream, may never occur
-    in_loop = site.call.path == signs.path and not site.scope.endswith("forward") and not signs.blocks
+    in_forward = site.scope.endswith("forward")
+    if in_forward and signs.blocks:
+        return Raggedness(Answer.UNKNOWN, Confidence.POSSIBLE)
+    in_loop = site.call.path == signs.path and not in_forward and not signs.blocks
     if site.explicit_ignore and (site.named_labels or in_loop):
         text = f"targets equal to `{site.ignore_index}` do not count"
         return Raggedness(Answer.YES, Confidence.LIKELY, (Step(text, site.call.path, site.call.span),))

@@ -7,7 +7,7 @@ import builtins
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from ga_lint.facts.values import UNKNOWN, Class, External, Function, Module, Value, choice
+from ga_lint.facts.values import UNKNOWN, Class, External, Function, Module, Value, alternatives, choice
 from ga_lint.project import Project
 from ga_lint.syntax.bindings import Binding, ImportedName
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
@@ -145,10 +145,20 @@ class Names:
             return
         self._busy.add(key)
         try:
-            bases = [self._evaluate(base, cls.scope) for base in cls.node.bases]
+            bases = [self._base(base, cls.scope) for base in cls.node.bases]
         finally:
             self._busy.discard(key)
         yield from bases
+
+    def _base(self, node: ast.expr, scope: Scope) -> Value:
+        """A base, or the generic class in `BaseModule[WordMetric]`."""
+        value = self._evaluate(node, scope)
+        if isinstance(node, ast.Subscript) and not any(
+            isinstance(one, Class | External) for one in alternatives(value)
+        ):
+            generic = self._evaluate(node.value, scope)
+            return generic if any(isinstance(one, Class | External) for one in alternatives(generic)) else value
+        return value
 
     def ancestry(self, cls: Class) -> Iterator[Value]:
         """The class, then every base that can be reached, nearest first: project classes and Externals."""

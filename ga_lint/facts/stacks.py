@@ -7,6 +7,7 @@ from ga_lint.facts.gradients import MANUAL
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import Answer, Idiom, LibraryDivision, Stack
 from ga_lint.facts.values import UNKNOWN, Built, Choice, Const, Model, Symbol, Value, alternatives
+from ga_lint.knowledge.model import DriverRow
 
 _STACKS = {
     "accelerate": Stack.ACCELERATE,
@@ -39,10 +40,10 @@ def stack_and_division(run: Interpreter, backward: Event, idiom: Idiom) -> tuple
             row = run.knowledge.drivers.get(driver.name)
             if row is None:
                 continue
-            stack = _STACKS[row.stack]
+            stack = Stack.DEEPSPEED if _holds_engine(driver, row) else _STACKS[row.stack]
             if row.divides != "steps":
                 return stack, LibraryDivision(Answer.NO)
-            return stack, _accelerator_division(driver, row.steps or "", row.plugin or "")
+            return stack, _accelerator_division(driver, row)
     if backward.driver_text == MANUAL:
         return Stack.LIGHTNING, LibraryDivision(Answer.NO)
     name = backward.driver_text.rpartition(".")[2].lower()
@@ -59,6 +60,17 @@ def stack_and_division(run: Interpreter, backward: Event, idiom: Idiom) -> tuple
     return Stack.RAW, LibraryDivision(Answer.NO if known else Answer.UNKNOWN, by=f"{backward.driver_text}.backward")
 
 
+def holds_engine(run: Interpreter, backward: Event) -> bool:
+    """Is an accelerator told to run a DeepSpeed engine, which clears the gradients when it steps, and only then?"""
+    built = [one for one in alternatives(backward.driver) if isinstance(one, Built)]
+    rows = [(one, run.knowledge.drivers.get(one.name)) for one in built]
+    return any(row is not None and _holds_engine(one, row) for one, row in rows)
+
+
+def _holds_engine(driver: Built, row: DriverRow) -> bool:
+    return row.engine_plugin is not None and driver.argument(None, row.engine_plugin) not in (None, Const(None))
+
+
 def _engine_division(driver: Model) -> LibraryDivision:
     if driver.steps == Const(1):
         return LibraryDivision(Answer.NO, by="the DeepSpeed engine")
@@ -67,16 +79,24 @@ def _engine_division(driver: Model) -> LibraryDivision:
     return LibraryDivision(Answer.YES, text, value, by)
 
 
-def _accelerator_division(driver: Built, steps: str, plugin: str) -> LibraryDivision:
-    given = driver.argument(None, steps)
-    if given is None:
-        plugged = driver.argument(None, plugin)
-        if isinstance(plugged, Built):
-            given = plugged.argument(0, "num_steps")
+def _accelerator_division(driver: Built, row: DriverRow) -> LibraryDivision:
+    engine = _plugged(driver, row.engine_plugin)
+    given = engine.argument(1, row.steps or "") if engine else None  # the engine's own number goes first
+    given = given or driver.argument(None, row.steps or "")
+    plugin = _plugged(driver, row.plugin)
+    if given is None and plugin is not None:
+        given = plugin.argument(0, "num_steps")
     if given is None and any(name == "**" for name, _ in driver.named):
         return LibraryDivision(Answer.UNKNOWN, by="Accelerator(**...)", place=driver.place)
     if given is None or given == Const(1):
         return LibraryDivision(Answer.NO, place=driver.place)
     text, value = steps_of(given)
     by = f"Accelerator(gradient_accumulation_steps={text or '...'})"
+    if engine is not None:
+        by = f"the DeepSpeed engine ({text or 'several'} steps in its plugin)"
     return LibraryDivision(Answer.YES, text, value, by, driver.place)
+
+
+def _plugged(driver: Built, name: str | None) -> Built | None:
+    found = driver.argument(None, name) if name else None
+    return found if isinstance(found, Built) else None

@@ -12,6 +12,7 @@ from ga_lint.facts.model import SCALAR, Divisor, Level, Place, Reduction
 from ga_lint.facts.remade import as_written, change_in_place, mask_of, targets_of
 from ga_lint.facts.values import (
     UNKNOWN,
+    Built,
     Const,
     Count,
     Elements,
@@ -53,7 +54,7 @@ _CLASSES = ("num_labels", "num_classes", "n_classes", "nclass", "num_class")
 def method(call: Call, receiver: Value) -> Value | None:
     """The value of a method of a tensor, a loss, a count or a batch; None when it is not one of theirs."""
     name = call.method
-    if isinstance(receiver, Model | Instance) and name in _SAME_OBJECT:
+    if isinstance(receiver, Model | Instance | Built) and name in _SAME_OBJECT:
         return receiver
     if name == "scale" and call.positional:  # GradScaler undoes it before the step
         return call.positional[0]
@@ -163,9 +164,8 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
         return _whole_sum(call)
     if name in ("sum", "count_nonzero") and tensor.kind is TensorKind.MASK:
         axis = call.argument(0, "dim", "axis")
-        per_sample = isinstance(axis, Const) and isinstance(axis.value, int) and axis.value != 0
-        if per_sample:
-            return UNKNOWN
+        if isinstance(axis, Const) and isinstance(axis.value, int) and axis.value != 0:
+            return UNKNOWN  # one count for each sample
         return count_of(call, tensor)
     if name == "numel":
         what, depth = f"{call.receiver_text}.numel()", len(call.frame.loops)

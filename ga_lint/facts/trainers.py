@@ -109,7 +109,6 @@ def _override(
     helped = [event for event in _backwards(run.events[before:]) if event not in events]
     reads = tuple(run.loss_reads)
     calls = _super_calls(events)
-    replaced = prepared_labels(run, cls) if name == PREPARES else replaced_labels(parsed, method)
     accepting = accepts_count(run, cls) if _may_be_wrong(returns, calls) else None
     return Override(
         cls=cls.node.name,
@@ -128,15 +127,22 @@ def _override(
         loss_reads=reads,
         local_average=any(local_averages_of(parsed)),
         own_step=_has_own_step(run, cls),
+        own_loop=_has_own_loop(run, cls),
         backwards=tuple(map(_handed_over, _backwards(events))),
         backwards_elsewhere=tuple(returned_as(event.value_place, event.value) for event in helped),
-        replaced=tuple(dict.fromkeys(replaced)),
+        replaced=_replaced(run, cls, method, name),
         counts_itself=any(run.names.method(cls, name) for name in ("_get_num_items_in_batch", "get_batch_samples")),
         unguarded=unguarded_uses(run, function, arguments, returns),
         steps_by_itself=_steps_by_itself(method),
         accepted=accepting.answer if accepting else Answer.UNKNOWN,
         models=accepting.steps if accepting else (),
     )
+
+
+def _replaced(run: Interpreter, cls: Class, method: FunctionNode, name: str) -> tuple[Place, ...]:
+    """Where labels are put in the place of those that were counted."""
+    places = prepared_labels(run, cls) if name == PREPARES else replaced_labels(cls.scope.parsed, method)
+    return tuple(dict.fromkeys(places))
 
 
 def _function(run: Interpreter, cls: Class, method: FunctionNode, patch: Patch | None) -> Function:
@@ -207,6 +213,15 @@ def _arguments(method: FunctionNode, method_name: str, *, bound: bool) -> dict[s
     if method.args.vararg is not None and len(names) < 4 and method_name == "training_step":
         values[method.args.vararg.arg] = Items((count,))
     return values
+
+
+def _has_own_loop(run: Interpreter, cls: Class) -> bool:
+    """Is `training_step` only called by a `train` of the project's own, in its own way?"""
+    found = run.names.method(cls, "train")
+    if found is None:
+        return False
+    text = ast.unparse(found[1])
+    return "self.training_step(" in text and not re.search(r"super\(.*?\)\.train\b", text)
 
 
 def _has_own_step(run: Interpreter, cls: Class) -> bool:

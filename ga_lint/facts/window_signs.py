@@ -70,12 +70,18 @@ def cleared_before(backward: Event, step: Event, events: Sequence[Event]) -> Pla
 
 def cleared_inside(backward: Event, events: Sequence[Event]) -> Place | None:
     """Where `accumulate()` clears the gradients before backward: when it lets through, on a window's last round."""
+    stepped = [one for one in events if one.kind is EventKind.STEP and one.loops == backward.loops]
     for event in events:
         inside = Context.ACCUMULATE in event.contexts and Context.ACCUMULATE in backward.contexts
         if event.kind is not EventKind.ZERO_GRAD or not inside or event.scope != backward.scope:
             continue
         first = event.place.span < backward.place.span and event.loops == backward.loops
-        if first and set(event.guards) <= set(backward.guards):
+        # Behind a step of its own it is the other network's turn that ends here: `disc.step(); disc.zero_grad()`.
+        behind = any(
+            one.driver_text == event.driver_text and one.place.span < event.place.span and one.scope == event.scope
+            for one in stepped
+        )
+        if first and not behind and set(event.guards) <= set(backward.guards):
             return event.place
     return None
 

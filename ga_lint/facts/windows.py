@@ -9,7 +9,7 @@ from typing import NamedTuple
 from ga_lint.facts.events import Context, Event, EventKind, Guard
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import Answer, Idiom, LibraryDivision, LossTerm, Place, Stack, Window
-from ga_lint.facts.stacks import stack_and_division, steps_of
+from ga_lint.facts.stacks import holds_engine, stack_and_division, steps_of
 from ga_lint.facts.values import (
     UNKNOWN,
     Boundary,
@@ -220,7 +220,7 @@ def _stack(
 
 def _cleared(run: Interpreter, backward: Event, step: Event, idiom: Idiom) -> Place | None:
     if idiom is Idiom.ACCUMULATE:
-        return cleared_inside(backward, run.events)
+        return None if holds_engine(run, backward) else cleared_inside(backward, run.events)
     return cleared_before(backward, step, run.events) if idiom is Idiom.GATE else None
 
 

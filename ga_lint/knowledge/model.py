@@ -111,6 +111,7 @@ class DriverRow:
     source: str
     steps: str | None = None
     plugin: str | None = None
+    engine_plugin: str | None = None  # of a DeepSpeed engine inside, whose steps go before the others
 
 
 ProjectRow = LossRow | TrainerRow | CollatorRow  # what a project can say about its own names

@@ -61,6 +61,8 @@ def _refusal(step: LightningStep, terms: list[tuple[LossTerm, ...]]) -> str | No
         return "whether it is a mean over tokens is not known"
     if any(factor.power < 0 for each in terms for factor in each[0].factors):
         return "the loss is divided by hand as well"
+    if any(factor.text.endswith(".apply") for each in terms for factor in each[0].factors):
+        return "the loss goes through a function with gradients of its own"
     return None
 
 

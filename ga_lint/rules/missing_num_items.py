@@ -32,8 +32,8 @@ def missing_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]:
 
 
 def _spared(override: Override) -> bool:
-    """Only a `training_step` of the project's own calls this `compute_loss`, and in its own way."""
-    return override.own_step and override.method == "compute_loss"
+    """Only the project's own code calls this method, and in its own way."""
+    return override.own_step if override.method == "compute_loss" else override.own_loop
 
 
 def _finding(override: Override, facts: FileFacts, project: Project) -> Finding:

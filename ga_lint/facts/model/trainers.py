@@ -70,6 +70,7 @@ class Override:
     loss_reads: tuple[tuple[Place, Place], ...] = ()  # (the model call, where the loss is read from its output)
     local_average: bool = False  # the file turns average_tokens_across_devices off
     own_step: bool = False  # only a `training_step` of the project's own calls it
+    own_loop: bool = False  # a `train` of the project's own calls `training_step`
     backwards: tuple[Returned, ...] = ()  # what its own calls of backward are handed
     backwards_elsewhere: tuple[Returned, ...] = ()  # the same in functions that it calls, nested ones included
     replaced: tuple[Place, ...] = ()  # where it puts other labels into the batch

@@ -1,0 +1,91 @@
+"""From where is a loop called whose own file does not tell what it trains? `train_one_epoch(model, loader)`, there."""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.model import Stack, Window
+from ga_lint.facts.roots import loop_roots, roots_of, run_roots
+from ga_lint.facts.values import Class, Function, alternatives
+from ga_lint.facts.windows import windows_of
+from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+from ga_lint.syntax.text import last_name
+
+MAX_HOMES = 3  # files that are followed into one loop, the nearest first: a script for each stage of a training
+_MAX_CANDIDATES = 40  # files that speak of it; of more, the name is one of everybody's
+
+Decided = Callable[[Window], bool]
+
+
+def with_callers(
+    run: Interpreter, parsed: ParsedFile, own: Sequence[Window], decided: Decided, distributed: Stack | None
+) -> list[Window]:
+    """The file's windows; those that are not decided by the file itself as its callers in other files make them."""
+    doubtful = [window for window in own if not decided(window)]
+    if not doubtful:
+        return list(own)
+    with Interpreter(run.project, run.knowledge) as wider:
+        _follow(wider, parsed, doubtful)
+        found = [window for window in windows_of(wider, distributed) if window.loop.path == parsed.path]
+    told = {window.loop for window in found if decided(window)}
+    kept = [window for window in own if window.loop not in told or window not in doubtful]
+    sure = {window.loop for window in kept}
+    return kept + [window for window in found if window.loop in told - sure]
+
+
+def _follow(run: Interpreter, parsed: ParsedFile, windows: Sequence[Window]) -> None:
+    """Follow the functions of other files that lead into these loops."""
+    spans = [window.loop.span for window in windows]
+    for node in loop_roots(parsed).functions:
+        if not any(parsed.span_of(node).contains(span) for span in spans):
+            continue
+        owner = next((one for one in parsed.find(ast.ClassDef) if node in one.body), None)
+        for home, called in _homes(run, parsed, owner or node):
+            run_roots(run, home, roots_of(home, called))
+
+
+def _homes(
+    run: Interpreter, parsed: ParsedFile, node: ast.ClassDef | FunctionNode
+) -> Iterator[tuple[ParsedFile, set[str]]]:
+    """The files that call the function, or build the class or one that extends it, and by which names."""
+    paths = [path for path in run.project.mentioning(node.name.encode()) if path.suffix == ".py"]
+    if len(paths) > _MAX_CANDIDATES:
+        return
+    left = MAX_HOMES
+    for path in sorted(paths, key=lambda path: -_shared(path, parsed.path)):
+        home = run.project.file(path)
+        if left == 0 or home is None or home is parsed:
+            continue
+        scope = run.names.module(home)
+        names = {node.name, *(_heirs(home, node.name) if isinstance(node, ast.ClassDef) else ())}
+        calls = [call for call in home.find(ast.Call) if last_name(call.func) in names]
+        called = {
+            last_name(call.func)
+            for call in calls
+            for one in alternatives(run.module_expression(call.func, scope))
+            if _is_of(run, one, node)
+        }
+        if called:
+            left -= 1
+            yield home, called
+
+
+def _is_of(run: Interpreter, value: object, node: ast.ClassDef | FunctionNode) -> bool:
+    if isinstance(value, Class):
+        return any(isinstance(one, Class) and one.node is node for one in run.names.ancestry(value))
+    return isinstance(value, Function) and value.node is node
+
+
+def _heirs(home: ParsedFile, name: str) -> Iterator[str]:
+    for one in home.tree.body:
+        if isinstance(one, ast.ClassDef) and any(last_name(base) == name for base in one.bases):
+            yield one.name
+
+
+def _shared(one: Path, other: Path) -> int:
+    """How many folders lead to both."""
+    return len(Path(os.path.commonpath([os.path.abspath(one), os.path.abspath(other)])).parts)
