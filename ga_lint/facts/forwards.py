@@ -64,7 +64,7 @@ def _assigned(run: Interpreter, parsed: ParsedFile) -> Iterator[ModelForward]:
         seen.add(id(patch.node))
         owner = ast.unparse(patch.owner).rpartition(".")[2]
         if _HEAD.search(owner) or _from_transformers(run, parsed):
-            node = ast.ClassDef(owner, [patch.owner] if owner[:1].isupper() else [], [], [patch.node], [])
+            node = ast.ClassDef(owner, [patch.owner], [], [patch.node], [])
             run.made.append(node)
             cls = Class(ast.copy_location(node, patch.node), patch.scope)
             yield _forward(run, parsed, cls, patch.node, (owner, Confidence.LIKELY), patch.function.scope)

@@ -140,7 +140,7 @@ def is_trainers(call: Call, cls: Class) -> bool:
 def _asks_network(call: Call, receiver: Value) -> bool:
     """`model.loss_function(logits, labels, vocab_size)` from outside of the model: that many are its alone."""
     named = isinstance(receiver, Symbol) and receiver.text.rpartition(".")[2].endswith("model")
-    takes_sizes = len(call.positional) >= 3 or call.argument(2, "vocab_size") is not None
+    takes_sizes = call.argument(2, "vocab_size") is not None
     return takes_sizes and (named or isinstance(receiver, Model))
 
 

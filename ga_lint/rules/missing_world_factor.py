@@ -91,7 +91,7 @@ def _finding(loss: Loss, count: Factor, missing: list[str]) -> Finding:
 def _fix(loss: Loss, missing: list[str]) -> Fix:
     """Multiply what backward receives, or why not."""
     window = loss.window
-    if window.backward.path != window.loop.path or window.backward != window.caller:
+    if window.backward.path != window.loop.path:
         return None, "backward runs in another function than the loop"
     if window.added_up or any(len(terms) > 1 for terms in window.losses):
         return None, "the loss has several terms, and each needs a factor of its own"
