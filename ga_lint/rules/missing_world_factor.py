@@ -30,7 +30,7 @@ def missing_world_factor(facts: FileFacts, project: Project) -> Iterator[Finding
         if loss.window.stack not in AVERAGING or count is None or loss.window.rescaled or loss.term.site.counted:
             continue
         missing = _missing(loss, count)
-        if missing and count.place not in reported and count.place.path == facts.path:
+        if missing and count.place not in reported:
             reported.add(count.place)
             yield _finding(loss, count, missing)
 
@@ -78,11 +78,11 @@ def _finding(loss: Loss, count: Factor, missing: list[str]) -> Finding:
         message=f"the loss is divided by `{count.text}`, a count of the whole window, and "
         f"{' and '.join(who[one] for one in missing)}: it has to be multiplied by "
         f"{' and '.join(what[one] for one in missing)}",
-        span=count.place.span,
+        span=loss.pointed_at(count.place).span,
         label="divided by the whole count",
         effect=Effect(EffectKind.SCALE, f"gradients are scaled by {factor}", factor),
         scope=window.scope,
-        trace=trace(loss),
+        trace=trace(loss, loss.elsewhere(count)),
         fix=fix,
         fix_refusal=refusal,
     )

@@ -28,8 +28,7 @@ def rank_local_count(facts: FileFacts, project: Project) -> Iterator[Finding]:
         if count is None or ragged.answer is Answer.NO or count.place in reported:
             continue
         reported.add(count.place)
-        if count.place.path == facts.path:
-            yield _finding(loss, count, trace(loss, ragged.evidence))
+        yield _finding(loss, count, trace(loss, (*ragged.evidence, *loss.elsewhere(count))))
 
 
 def _local_count(loss: Loss) -> Factor | None:
@@ -51,7 +50,7 @@ def _finding(loss: Loss, count: Factor, steps: tuple[Step, ...]) -> Finding:
         confidence=confidence(loss, rank_confidence(loss.window)),
         message=f"`{count.text}` counts this rank's targets alone, and {loss.window.stack.value} averages the "
         "gradients over ranks that can hold different numbers of them",
-        span=count.place.span,
+        span=loss.pointed_at(count.place).span,
         label="counted on this rank alone",
         effect=Effect(EffectKind.WEIGHTS, "tokens on ranks with few targets weigh more than those on ranks with many"),
         scope=loss.window.scope,
