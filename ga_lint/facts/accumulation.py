@@ -99,8 +99,7 @@ def _settings(parsed: ParsedFile) -> Iterator[_Setting]:
                     yield from _setting(parsed, value, value)
     default = parsed.numbers.get(SETTING)
     if default is not None and default > 1:
-        start = Position(1, 1)
-        yield _Setting(Place(parsed.path, Span(start, start)), SETTING, default)
+        yield _Setting(Place(parsed.path, parsed.span_of(parsed.defaults[SETTING])), SETTING, default)
 
 
 def _setting(parsed: ParsedFile, node: ast.AST, value: ast.expr) -> Iterator[_Setting]:

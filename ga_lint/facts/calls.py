@@ -120,7 +120,7 @@ def evaluate_call(run: Interpreter, frame: Frame, state: State, node: ast.Call) 
 def _merged(value: Value) -> Value:
     """Several dictionaries that it may be, as one that says for each key what it may hold."""
     tables = [one for one in alternatives(value) if isinstance(one, Table)]
-    if len(tables) < 2 or len(tables) < len(list(alternatives(value))):
+    if not tables or len(tables) < len(list(alternatives(value))):
         return value
     keys = {key: None for table in tables for key, _ in table.entries}
     return Table(tuple((key, choice([table.get(key) for table in tables])) for key in keys), tables[0].rest)

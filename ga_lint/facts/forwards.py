@@ -179,12 +179,9 @@ def _has_mean(returned: Returned) -> bool:
 
 
 def _arguments(method: FunctionNode) -> dict[str, Value]:
-    values: dict[str, Value] = {}
-    for name in parameter_names(method):
-        guess = entry(Tensor(TensorKind.OTHER), name)
-        if guess.kind in (TensorKind.LABELS, TensorKind.MASK) and name == "labels":
-            values[name] = guess
-    if COUNT in parameter_names(method):
+    names = parameter_names(method)
+    values: dict[str, Value] = {"labels": entry(Tensor(TensorKind.OTHER), "labels")} if "labels" in names else {}
+    if COUNT in names:
         values[COUNT] = TRAINERS_COUNT
     elif method.args.kwarg is not None:
         values[method.args.kwarg.arg] = Table(((COUNT, TRAINERS_COUNT),))
