@@ -103,8 +103,6 @@ def evaluate_call(run: Interpreter, frame: Frame, state: State, node: ast.Call) 
     call = Call(run, frame, state, node, tuple(positional), tuple(named))
     if isinstance(node.func, ast.Name) and node.func.id == "super":
         return objects.super_value(frame)
-    if trainer_calls.is_super_call(node):
-        return trainer_calls.super_call(call)
     if isinstance(node.func, ast.Attribute):
         receiver = run.evaluate(frame, state, node.func.value)
         if is_missing_count(receiver):

@@ -171,7 +171,7 @@ def _attribute_of(run: Interpreter, frame: Frame, base: Value, node: ast.Attribu
             return entry(base, name)
         case Model() if name == "module":
             return base
-        case Tensor(kind=kind) if name == "data" and kind is not TensorKind.BATCH:
+        case Tensor() if name == "data":
             return base
         case Model(inner=Instance(cls=cls) as inner):
             return objects.attribute(run, frame, cls, inner, name, text)
