@@ -776,6 +776,96 @@ REFUSED = {
         PLACES,
         "next(numbers), which cannot be computed a second time",
     ),
+    "an else branch": (
+        loop(HEAD, BODY, FLUSH) + "\n        else:\n            log(step)\n",
+        PLACES,
+        "has an else branch",
+    ),
+    "a micro-batch that is no name": (
+        loop("for step, state.batch in enumerate(loader):", BODY, FLUSH),
+        PLACES,
+        "does not bind its micro-batch to plain names",
+    ),
+    "a pair that is taken apart later": (
+        loop("for pair in enumerate(loader):", "            step, batch = pair\n" + BODY, FLUSH),
+        PLACES | {"loop": "for pair in"},
+        "does not unpack what enumerate yields",
+    ),
+    "loader iterated behind loops and functions of its own": (
+        loop(
+            HEAD,
+            BODY
+            + """
+            for name in names:
+                if name in frozen:
+                    continue
+            while busy():
+                wait()
+
+            def first():
+                return next(iter(loader))
+
+            log(list(loader))""",
+            FLUSH,
+        ),
+        PLACES,
+        "a second time in the loop body (line 21)",
+    ),
+    "stepped in an inner loop": (
+        loop(HEAD, BODY, FLUSH).replace("optimizer.step()", "for one in optimizers:\n                    one.step()"),
+        PLACES | {"step": "one.step()"},
+        "outside the loop or in an inner one",
+    ),
+    "stepped behind the loop": (
+        loop(HEAD, BODY, FLUSH).replace("optimizer.step()", "log(step)") + "\n        optimizer.step()\n",
+        PLACES,
+        "the optimizer steps outside the loop",
+    ),
+    "stepped after every micro-batch": (
+        loop(HEAD, BODY + "\n            optimizer.step()", FLUSH).replace("                optimizer.step()", ""),
+        PLACES,
+        "steps after every micro-batch",
+    ),
+    "nothing left over on the first batch": (
+        loop(HEAD, BODY, "not step % steps"),
+        PLACES,
+        "counted from the first batch",
+    ),
+    "steps under a name that nobody sets": (
+        loop(HEAD, BODY, "(step + 1) % every == 0"),
+        PLACES,
+        "the condition for the optimizer step reads every",
+    ),
+    "counted up twice": (
+        loop(HEAD, f"{BODY}\n            seen += 1\n            seen += 1", "seen % steps == 0", "        seen = 0\n"),
+        PLACES,
+        "seen is counted up in several places",
+    ),
+    "started on a condition": (
+        loop(
+            HEAD,
+            f"{BODY}\n            seen += 1",
+            "seen % steps == 0",
+            "        seen = 0\n        if epoch:\n            seen = 3\n",
+        ),
+        PLACES,
+        "where seen starts is not known",
+    ),
+    "two counts that go on": (
+        loop(
+            HEAD,
+            f"{BODY}\n            seen += 1\n            done += 1",
+            "seen % steps == 0 or done % steps == 0",
+            "        seen = model.seen\n        done = model.done\n",
+        ),
+        PLACES,
+        "waits for counts from done + 1 and seen + 1",
+    ),
+    "taken away in place": (
+        loop(HEAD, SUM.replace("loss = loss", "loss -= outputs.aux_loss\n            loss = loss"), FLUSH),
+        PLACES | {"division": "loss / steps"},
+        "sum of terms on line 11",
+    ),
     "steps change": (
         loop("for step, batch in enumerate(loader):", BODY + "\n            steps = schedule(step)", FLUSH),
         PLACES,

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from ga_lint.engine.baseline import read_baseline, write_baseline
+from ga_lint.errors import UsageError
 from testbed.fixtures import FIXTURES
 from testbed.shell import BROKEN, HIT, Ran, ga_lint, write
 
 FUNCTION = HIT[HIT.index("def ") :]
 UNSURE = (FIXTURES / "GA108-constant-partial-window" / "ok_images.py").read_text()  # what is merely possible
 TWICE = HIT.replace("            loss /= cfg.accum  # expect: GA103\n", "            loss /= cfg.accum\n" * 2)
+
+ENTRY = dict.fromkeys(("path", "code", "scope", "message", "fingerprint"), "") | {"confidence": "certain"}
 
 
 def check(folder: Path, *words: str) -> Ran:
@@ -121,6 +125,29 @@ class TestBaseline:
         after = (folder / "src" / "hit.py").read_text()
         assert after.startswith(HIT)
         assert after.count("/= cfg.accum") == 1
+
+    def test_one_without_entries_can_be_written_and_read(self, tmp_path: Path) -> None:
+        write_baseline(tmp_path / "known.json", [])
+        assert read_baseline(tmp_path / "known.json") == ()
+        assert json.loads((tmp_path / "known.json").read_text()) == {"version": 1, "findings": []}
+
+    def test_it_cannot_be_written(self, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match=r"known\.json: cannot be written: No such file or directory"):
+            write_baseline(tmp_path / "gone" / "known.json", [])
+
+    @pytest.mark.parametrize(
+        ("document", "reason"),
+        [
+            (["version"], "no version"),
+            ({"findings": []}, "no version"),
+            ({"version": 1, "findings": [7]}, "finding 1 must have path, code, scope"),
+            ({"version": 1, "findings": [ENTRY, {**ENTRY, "scope": None}]}, "finding 2 has a wrong value"),
+        ],
+    )
+    def test_a_damaged_one_says_where(self, document: object, reason: str, tmp_path: Path) -> None:
+        write(tmp_path, {"known.json": json.dumps(document)})
+        with pytest.raises(UsageError, match=reason):
+            read_baseline(tmp_path / "known.json")
 
     @pytest.mark.parametrize("flag", ["--update-baseline", "--prune-baseline", "--error-stale-baseline"])
     def test_the_file_must_be_named(self, flag: str, tmp_path: Path) -> None:

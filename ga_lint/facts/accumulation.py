@@ -48,11 +48,10 @@ def _elsewhere(parsed: ParsedFile, project: Project) -> list[_Setting]:
     """The settings of other files, the nearest first: a repository can hold many small projects."""
     found: list[_Setting] = []
     for path in project.mentioning(SETTING.encode()):
-        other = project.file(path) if path.suffix == ".py" else None
-        if other is not None and other is not parsed:
-            found.extend(_settings(other))
-        elif path.suffix != ".py":
+        if path.suffix != ".py":
             found.extend(_in_yaml(path.read_text(encoding="utf-8", errors="replace"), path))
+        elif (other := project.file(path)) is not None and other is not parsed:
+            found.extend(_settings(other))
     return sorted(found, key=lambda setting: -_shared(setting.place.path, parsed.path))
 
 
@@ -103,8 +102,7 @@ def _settings(parsed: ParsedFile) -> Iterator[_Setting]:
                     yield from _setting(parsed, value, value)
     default = parsed.numbers.get(SETTING)
     if default is not None and default > 1:
-        start = Position(1, 1)
-        yield _Setting(Place(parsed.path, Span(start, start)), SETTING, default)
+        yield _Setting(Place(parsed.path, parsed.span_of(parsed.defaults[SETTING])), SETTING, default)
 
 
 def _setting(parsed: ParsedFile, node: ast.AST, value: ast.expr) -> Iterator[_Setting]:

@@ -54,8 +54,6 @@ def of_builtin(call: Call, name: str) -> Value | None:
             return first if call.positional else Table(tuple((k, v) for k, v in call.named if k != "**"))
         case "getattr":
             return _getattr(call)
-        case "isinstance" | "hasattr":
-            return UNKNOWN
     if name in TRANSPARENT:
         return first
     if name in torch_calls.NUMBERS:

@@ -73,7 +73,7 @@ def environment(
         else:
             values[parameter.arg] = UNKNOWN
     for parameter, default_node in zip(parameters.kwonlyargs, parameters.kw_defaults, strict=True):
-        known = _default(run, parameter.arg, default_node, function.scope, called) if default_node else UNKNOWN
+        known = _default(run, parameter.arg, default_node, function.scope, called)
         values[parameter.arg] = arguments.get(parameter.arg, known)
     for rest in (parameters.vararg, parameters.kwarg):
         if rest is not None:
@@ -81,8 +81,8 @@ def environment(
     return values
 
 
-def _default(run: Interpreter, name: str, node: ast.expr, scope: Scope, called: bool) -> Value:
-    value = run.module_expression(node, scope)
+def _default(run: Interpreter, name: str, node: ast.expr | None, scope: Scope, called: bool) -> Value:
+    value = run.module_expression(node, scope) if node is not None else UNKNOWN
     if called or not isinstance(value, Const):
         return value
     number = value.value

@@ -103,8 +103,6 @@ def evaluate_call(run: Interpreter, frame: Frame, state: State, node: ast.Call) 
     call = Call(run, frame, state, node, tuple(positional), tuple(named))
     if isinstance(node.func, ast.Name) and node.func.id == "super":
         return objects.super_value(frame)
-    if trainer_calls.is_super_call(node):
-        return trainer_calls.super_call(call)
     if isinstance(node.func, ast.Attribute):
         receiver = run.evaluate(frame, state, node.func.value)
         if is_missing_count(receiver):
@@ -120,7 +118,7 @@ def evaluate_call(run: Interpreter, frame: Frame, state: State, node: ast.Call) 
 def _merged(value: Value) -> Value:
     """Several dictionaries that it may be, as one that says for each key what it may hold."""
     tables = [one for one in alternatives(value) if isinstance(one, Table)]
-    if len(tables) < 2 or len(tables) < len(list(alternatives(value))):
+    if not tables or len(tables) < len(list(alternatives(value))):
         return value
     keys = {key: None for table in tables for key, _ in table.entries}
     return Table(tuple((key, choice([table.get(key) for table in tables])) for key in keys), tables[0].rest)

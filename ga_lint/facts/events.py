@@ -25,7 +25,6 @@ class Context(enum.Enum):
     """A `with` block that changes what backward does."""
 
     ACCUMULATE = "accumulate"
-    NO_SYNC = "no_sync"
     NO_GRAD = "no_grad"
 
 

@@ -171,13 +171,12 @@ def _attribute_of(run: Interpreter, frame: Frame, base: Value, node: ast.Attribu
             return entry(base, name)
         case Model() if name == "module":
             return base
-        case Tensor(kind=kind) if name == "data" and kind is not TensorKind.BATCH:
+        case Tensor() if name == "data":
             return base
         case Model(inner=Instance(cls=cls) as inner):
             return objects.attribute(run, frame, cls, inner, name, text)
-        case Built():
-            given = base.argument(None, name)
-            return given if given is not None else Symbol(text, frame.scope.parsed.numbers.get(name))
+        case Built() if (given := base.argument(None, name)) is not None:
+            return given
         case Model() | Elements() | Loss() | Count() | Items() | Many() | Const():
             return UNKNOWN
         case Symbol(text=owner):

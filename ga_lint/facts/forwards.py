@@ -65,7 +65,7 @@ def _assigned(run: Interpreter, parsed: ParsedFile) -> Iterator[ModelForward]:
         seen.add(id(patch.node))
         owner = ast.unparse(patch.owner).rpartition(".")[2]
         if _HEAD.search(owner) or _from_transformers(run, parsed):
-            node = ast.ClassDef(owner, [patch.owner] if owner[:1].isupper() else [], [], [patch.node], [])
+            node = ast.ClassDef(owner, [patch.owner], [], [patch.node], [])
             run.made.append(node)
             cls = Class(ast.copy_location(node, patch.node), patch.scope)
             yield _forward(run, parsed, cls, patch.node, (owner, Confidence.LIKELY), patch.function.scope)
@@ -198,12 +198,9 @@ def _has_mean(returned: Returned) -> bool:
 
 
 def _arguments(method: FunctionNode) -> dict[str, Value]:
-    values: dict[str, Value] = {}
-    for name in parameter_names(method):
-        guess = entry(Tensor(TensorKind.OTHER), name)
-        if guess.kind in (TensorKind.LABELS, TensorKind.MASK) and name == "labels":
-            values[name] = guess
-    if COUNT in parameter_names(method):
+    names = parameter_names(method)
+    values: dict[str, Value] = {"labels": entry(Tensor(TensorKind.OTHER), "labels")} if "labels" in names else {}
+    if COUNT in names:
         values[COUNT] = TRAINERS_COUNT
     elif method.args.kwarg is not None:
         values[method.args.kwarg.arg] = Table(((COUNT, TRAINERS_COUNT),))

@@ -106,7 +106,7 @@ class _Words:
         parameters = parameter_names(self._function.node)
         for name, values in _assignments(self._function.node).items():
             changed = [value for value in values if not _leaves_alone(value, name)]
-            if not changed and name in parameters:
+            if not changed:
                 continue
             only = changed[0] if len(changed) == 1 else None
             if only is None or not is_repeatable(only):

@@ -104,8 +104,6 @@ def _without_count(value: Value) -> Value:
             return NO_COUNT
         case Table(entries=entries):
             return Table(tuple((name, _without_count(one)) for name, one in entries), value.rest)
-        case Items(values=values):
-            return Items(tuple(map(_without_count, values)))
     return value
 
 

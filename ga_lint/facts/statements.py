@@ -158,8 +158,6 @@ def _context(text: str) -> Context | None:
     called = text.partition("(")[0].rpartition(".")[2]
     if called == "accumulate":
         return Context.ACCUMULATE
-    if called in ("no_sync", "no_backward_sync"):
-        return Context.NO_SYNC
     return Context.NO_GRAD if called in ("no_grad", "inference_mode") else None
 
 

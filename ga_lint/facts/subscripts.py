@@ -59,8 +59,8 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
             return choice([subscript(run, frame, one, key, node) for one in values])
         case Output(), Const(value=str() as name):
             return output_attribute(run, frame, base, name, node)
-        case Built(), Const(value=str() as name) if base.argument(None, name) is not None:
-            return base.argument(None, name) or UNKNOWN
+        case Built(), Const(value=str() as name) if (given := base.argument(None, name)) is not None:
+            return given
         case Output(), Const(value=0):
             read_loss(run, frame, base, node)
             return base.first

@@ -36,11 +36,6 @@ from ga_lint.syntax.text import text_of
 if TYPE_CHECKING:
     from ga_lint.facts.calls import Call
 
-_KEEPS = frozenset(
-    "to cuda cpu contiguous float double half bfloat16 long int bool type type_as clone detach_ requires_grad_ clamp "
-    "clamp_min clamp_ clamp_min_ nan_to_num expand squeeze unsqueeze pow abs neg exp log sqrt masked_select gather "
-    "scale".split()
-)
 _DETACHES = frozenset("detach item tolist cpu numpy".split())
 _SAME_OBJECT = frozenset("to cuda cpu train eval half float bfloat16 requires_grad_ compile".split())
 _SHAPES = frozenset("view reshape flatten transpose permute contiguous float log_softmax softmax squeeze to".split())
@@ -186,8 +181,6 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
         return losses.log_probs(call)
     if name == "size" or name == "dim":
         return UNKNOWN
-    if name in _KEEPS or name in ("long", "detach", "pin_memory", "index_select"):
-        return tensor
     if name in ("sum", "mean", "max", "argmax", "item", "tolist", "any", "all"):
         return UNKNOWN
     return tensor

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from ga_lint.facts.calls import Call
     from ga_lint.facts.interpreter import Interpreter
 
-OVERRIDDEN = ("compute_loss", "training_step")
-
 
 def by_method(call: Call, receiver: Value) -> Value | None:
     """What a method of transformers' own gives, where the receiver leads to one."""
@@ -66,16 +64,6 @@ def _smoothed(call: Call) -> Value:
     if call.argument(2, "shift_labels") in (None, Const(False)) or not isinstance(value, Loss):
         return value
     return Loss(tuple(replace(term, site=replace(term.site, divisor=None)) for term in value.terms))
-
-
-def is_super_call(node: ast.Call) -> bool:
-    """`super().compute_loss(...)`, or the base class's method by name: `Trainer.compute_loss(self, ...)`."""
-    if not isinstance(node.func, ast.Attribute) or node.func.attr not in OVERRIDDEN:
-        return False
-    owner = node.func.value
-    if isinstance(owner, ast.Call) and isinstance(owner.func, ast.Name) and owner.func.id == "super":
-        return True
-    return bool(node.args) and isinstance(node.args[0], ast.Name) and node.args[0].id == "self"
 
 
 def super_call(call: Call) -> Value:
@@ -140,7 +128,7 @@ def is_trainers(call: Call, cls: Class) -> bool:
 def _asks_network(call: Call, receiver: Value) -> bool:
     """`model.loss_function(logits, labels, vocab_size)` from outside of the model: that many are its alone."""
     named = isinstance(receiver, Symbol) and receiver.text.rpartition(".")[2].endswith("model")
-    takes_sizes = len(call.positional) >= 3 or call.argument(2, "vocab_size") is not None
+    takes_sizes = call.argument(2, "vocab_size") is not None
     return takes_sizes and (named or isinstance(receiver, Model))
 
 

@@ -9,12 +9,11 @@ from ga_lint.rules._requests import Fix, Targets
 
 def delegate_fix(override: Override, terms: list[LossTerm]) -> Fix:
     sites = {term.site for term in terms}
-    reads = dict(override.loss_reads)
     if len(sites) > 1:
         return None, "the model is called more than once"
     site = sites.pop()
     places = [read.span for call, read in override.loss_reads if call == site.call]
-    if not places or site.call not in reads:
+    if not places:
         return None, "where the loss is read from the model's output could not be followed"
     targets: Targets = [("call", site.call.span), *(("loss", span) for span in places)]
     return FixRequest("delegate-loss", FixTier.UNSAFE, "let super() compute the loss", tuple(targets)), None

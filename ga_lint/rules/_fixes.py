@@ -111,7 +111,7 @@ def _refusal(loss: Loss, divisor: Factor | None = None) -> str | None:
         return "the gradients are scaled by hand after backward"
     if window.stack is Stack.LIGHTNING:
         return "the loop over batches is Lightning's own"
-    if window.backward.path != window.loop.path or window.backward != window.caller:
+    if window.backward.path != window.loop.path:
         return "backward runs in another function than the loop"
     if any(f.place.path != window.loop.path for f in loss.by_user):
         return "the loss is divided in another file than the loop"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ga_lint.diagnostics import FixRequest, FixTier, Step
 from ga_lint.facts.model import Level, LossTerm, ModelForward, Place
-from ga_lint.rules._overrides import is_plain_mean, other_targets, returned_terms
+from ga_lint.rules._overrides import inside, is_plain_mean, other_targets, returned_terms
 from ga_lint.source import Span
 
 
@@ -14,9 +14,7 @@ def means_of(forward: ModelForward) -> Iterator[tuple[Place, LossTerm]]:
     """Each mean that the forward returns, with the place to point at: its reduction, else the return."""
     seen: set[Place] = set()
     for returned, term in returned_terms(forward):
-        here = term.site.reduced
-        place = here if here.path == forward.function.path and forward.function.span.contains(here.span) else None
-        place = place or returned.place
+        place = term.site.reduced if inside(term.site.reduced, forward.function) else returned.place
         counted = any(other.site.counted or not is_plain_mean(other) for other in returned.terms or ())
         if is_plain_mean(term) and not counted and place not in seen:
             seen.add(place)

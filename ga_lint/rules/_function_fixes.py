@@ -65,7 +65,7 @@ def _of_paths(function: LossFunction, sites: list[LossSite]) -> str | None:
         if returned.partly:
             return f"what line {returned.place.span.start.row} returns could not be followed on every path"
         for terms in returned.sums:
-            beside = [term for term in terms if term.site not in sites and not term.uses_count]
+            beside = [term for term in terms if term.site not in sites]
             if beside and len(beside) < len(terms):
                 row = beside[0].site.reduced.span.start.row
                 return f"the loss is added to a term on line {row} whose divisor is not known"

@@ -70,6 +70,15 @@ class Loss:
         here = [f.place for f in self.by_user if f.place.path == self.window.loop.path]
         return here[-1] if here else self.window.caller
 
+    def pointed_at(self, place: Place) -> Place:
+        """The same for one division: that of a helper in another file is shown where this file's loop needs it."""
+        return place if place.path == self.window.loop.path else self.window.caller
+
+    def elsewhere(self, division: Factor) -> tuple[Step, ...]:
+        """What a trace says of a division that cannot be pointed at."""
+        here = division.place.path == self.window.loop.path
+        return () if here else (division.place.as_step(f"divided by `{division.text}`"),)
+
 
 WINDOW_COUNTS = (FactorKind.WINDOW_COUNT, FactorKind.GLOBAL_COUNT)
 _COUNTS = (FactorKind.LOCAL_COUNT, FactorKind.RUNNING_COUNT, *WINDOW_COUNTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 from ga_lint.diagnostics import Step
 from ga_lint.facts.model import (
@@ -136,6 +137,14 @@ def loss_trace(override: Override, term: LossTerm, returned: Returned) -> tuple[
         returned.place.as_step("returned to the Trainer, which does not divide it again"),
     ]
     return tuple(steps)
+
+
+def shown_at(path: Path, followed: Followed, *places: Place) -> Place:
+    """The first of these that stands in the file itself; else its name there, or where it is handed over."""
+    known = [*places, followed.name]
+    if isinstance(followed, LossFunction):
+        known.append(followed.handed_over)
+    return next(place for place in known if place.path == path)
 
 
 def inside(place: Place, function: Place) -> bool:

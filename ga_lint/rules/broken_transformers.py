@@ -28,11 +28,10 @@ _HITS = {
 )
 def broken_transformers(facts: FileFacts, project: Project) -> Iterator[Finding]:
     accumulating = [one for one in facts.arguments if one.accumulates is not Answer.NO]
-    rows = project.releases if accumulating else ()
-    if rows and all(row.fault for row in rows):
+    if accumulating and all(row.fault for row in project.releases):
         for one in accumulating:
             if one.steps is not None:
-                yield _finding(facts, one, one.steps, rows[-1], project)
+                yield _finding(facts, one, one.steps, project.release, project)
 
 
 def _confidence(facts: FileFacts, one: Arguments, row: ReleaseRow, project: Project) -> Confidence:

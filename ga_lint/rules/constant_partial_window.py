@@ -33,8 +33,6 @@ def constant_partial_window(facts: FileFacts, project: Project) -> Iterator[Find
         if division.place in reported or "len(" in division.text or division.text != window.steps:
             continue
         reported.add(division.place)
-        if division.place.path != facts.path:
-            continue
         # timid: how short the last window is, is not known; for losses over samples most code takes it for granted
         known = Confidence.LIKELY if loss.term.site.level is Level.TOKEN else Confidence.POSSIBLE
         fix, refusal = length_fix(loss, division.place)
@@ -45,7 +43,7 @@ def constant_partial_window(facts: FileFacts, project: Project) -> Iterator[Find
             confidence=confidence(loss, known),
             message=f"the step at the loader's end divides by `{division.text}` too, also where fewer micro-batches "
             "are left for it",
-            span=division.place.span,
+            span=loss.pointed_at(division.place).span,
             label="divided by the full steps",
             effect=Effect(EffectKind.SCALE, "the last step of an epoch is too small by window / GAS", "window/GAS"),
             scope=window.scope,

@@ -21,12 +21,12 @@ from ga_lint.rules.registry import rule
     needles=SETUP_WORDS,
 )
 def deepspeed_ignores_scale(facts: FileFacts, project: Project) -> Iterator[Finding]:
-    accumulating = [one for one in facts.arguments if one.accumulates is not Answer.NO and one.deepspeed is not None]
-    engine = project.engine if accumulating else None
+    accumulating = [one for one in facts.arguments if one.accumulates is not Answer.NO]
+    handed = [(one, one.deepspeed) for one in accumulating if one.deepspeed is not None]
+    engine = project.engine if handed else None
     if engine is not None:
-        for one in accumulating:
-            if one.deepspeed is not None:
-                yield _finding(facts, one, one.deepspeed, engine, project)
+        for one, given in handed:
+            yield _finding(facts, one, given, engine, project)
 
 
 def _finding(facts: FileFacts, one: Arguments, given: Argument, engine: EngineRow, project: Project) -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Finding, FixRequest, FixTier, Severity
+from ga_lint.diagnostics import Confidence, Effect, Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import (
     LOSS_FUNCTION_WORDS,
     LOSS_OVERRIDE_WORDS,
@@ -18,7 +18,7 @@ from ga_lint.facts.model import (
 )
 from ga_lint.project import Project
 from ga_lint.rules._effects import by_steps
-from ga_lint.rules._overrides import returned_terms, says
+from ga_lint.rules._overrides import inside, returned_terms, says, shown_at
 from ga_lint.rules.registry import rule
 
 _OPTED_OUT = "model_accepts_loss_kwargs is set to False"
@@ -39,14 +39,17 @@ def division_by_steps(facts: FileFacts, project: Project) -> Iterator[Finding]:
     followed: list[Override | LossFunction] = [*overrides, *facts.loss_functions]
     for one in followed:
         seen: set[Place] = set()
-        for _, term in returned_terms(one):
+        for returned, term in returned_terms(one):
             division = next((f for f in term.factors_of(FactorKind.STEPS) if f.power < 0), None)
-            if division is None or division.place in seen or division.place.path != facts.path:
+            if division is None or division.place in seen:
                 continue
             other = _other_division(one, term, division)
             if other is not None:
                 seen.add(division.place)
-                yield _finding(one, term, division, other, facts)
+                here = shown_at(facts.path, one, division.place, returned.place)
+                yield _finding(
+                    one, min(one.confidence, term.site.confidence), division, other, here, by_steps(-1, facts)
+                )
 
 
 def _other_division(one: Override | LossFunction, term: LossTerm, division: Factor) -> str | None:
@@ -60,23 +63,25 @@ def _other_division(one: Override | LossFunction, term: LossTerm, division: Fact
     return None
 
 
-def _finding(one: Override | LossFunction, term: LossTerm, division: Factor, other: str, facts: FileFacts) -> Finding:
-    inside = one.function.span.contains(division.place.span)
+def _finding(
+    one: Override | LossFunction, known: Confidence, division: Factor, other: str, here: Place, effect: Effect
+) -> Finding:
+    owned = here == division.place and inside(division.place, one.function)
     fix = FixRequest("drop-division", FixTier.UNSAFE, "drop the division", (("division", division.place.span),))
     return Finding(
         code="GA209",
         name="division-by-steps",
         severity=Severity.ERROR,
-        confidence=min(one.confidence, term.site.confidence, Confidence.CERTAIN),
+        confidence=known,
         message=f"the loss is divided by `{division.text}`, and {other}",
-        span=division.place.span,
+        span=here.span,
         label="divided by the steps",
-        effect=by_steps(-1, facts),
+        effect=effect,
         scope=one.scope,
         trace=(
             one.name.as_step(other),
             division.place.as_step(f"divided by `{division.text}`"),
         ),
-        fix=fix if inside else None,
-        fix_refusal=None if inside else "the division stands in a helper that others may call",
+        fix=fix if owned else None,
+        fix_refusal=None if owned else "the division stands in a helper that others may call",
     )

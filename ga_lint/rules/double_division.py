@@ -52,7 +52,7 @@ def _finding(loss: Loss, second: Factor) -> Finding:
         code="GA103",
         name="double-division",
         severity=Severity.ERROR,
-        confidence=max(confidence(loss), Confidence.LIKELY) if is_of_unknown_reduction(loss) else confidence(loss),
+        confidence=max(confidence(loss), Confidence.LIKELY),  # whatever a criterion of that name returns
         message=f"the loss is divided by `{second.text}`, and {other}",
         span=loss.place.span,
         label="divided a second time" if window.library.answer is not Answer.YES else "divided by hand",

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import LOOP_WORDS, Answer, FileFacts, Idiom, Place, Stack, Window
 from ga_lint.project import Project
+from ga_lint.rules._loops import in_loop
 from ga_lint.rules.registry import rule
 
 
@@ -98,11 +99,11 @@ def _engine(window: Window) -> Finding:
 
 def _told(window: Window) -> FixRequest | None:
     """Tell the engine, where it is known to have no steps of its own and the gate stands in the loop."""
-    gate, loop = window.gate, window.loop
+    gate = window.gate
     configured = window.library.answer is Answer.NO  # with 1, by a configuration in sight
-    if not configured or gate is None or gate.path != loop.path or not loop.span.contains(gate.span):
+    if not configured or gate is None or not in_loop(gate, window):
         return None
-    if window.caller != window.backward or window.backward.path != loop.path:
+    if window.backward.path != window.loop.path:
         return None
     targets = (("backward", window.backward.span), ("gate", gate.span))
     summary = "tell the engine where the window ends"

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Effect, Finding, FixRequest, FixTier, Severity, Step
-from ga_lint.facts.model import FileFacts, Override
+from ga_lint.facts.model import FileFacts, Override, Place
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
 from ga_lint.rules._overrides import SUPER, returned_terms, says
 from ga_lint.rules.registry import rule
-from ga_lint.source import Span
 
 
 @rule(
@@ -30,26 +29,26 @@ def half_opt_out(facts: FileFacts, project: Project) -> Iterator[Finding]:
             continue
         if any(step.message.endswith("accepts_loss_kwargs is set to False") for step in override.opted_out):
             continue
-        calls = [call for call in override.super_calls if call.method == "compute_loss"]
-        if calls and any(term.site.callee == SUPER for _, term in returned_terms(override)):
+        call = next((term.site.call for _, term in returned_terms(override) if term.site.callee == SUPER), None)
+        if call is not None:
             usage = Usage(Site.SUPER_WITH_COUNT, Form.MEAN, scaled=False, ranks=True)
-            yield _finding(override, flag, calls[0].place.span, effect_of(usage, facts, project))
+            yield _finding(override, flag, call, effect_of(usage, facts, project))
 
 
-def _finding(override: Override, flag: Step, span: Span, effect: Effect) -> Finding:
+def _finding(override: Override, flag: Step, call: Place, effect: Effect) -> Finding:
     return Finding(
         code="GA210",
         name="half-opt-out",
         severity=Severity.ERROR,
         confidence=override.confidence,
         message="the class says that its loss is a mean, and super() multiplies it by the number of ranks all the same",
-        span=span,
+        span=(call if call.path == override.name.path else override.name).span,
         label="multiplied by the number of ranks in there",
         effect=effect,
         scope=override.scope,
         trace=(
             flag,
-            Step("the Trainer multiplies by the number of ranks wherever a count is passed", override.name.path, span),
+            call.as_step("the Trainer multiplies by the number of ranks wherever a count is passed"),
         ),
         fix=FixRequest(
             "opt-out",

@@ -29,8 +29,7 @@ def lightning_double_division(facts: FileFacts, project: Project) -> Iterator[Fi
                 for factor in term.factors:
                     if factor.power < 0 and _is_setting(factor, step) and factor.place not in seen:
                         seen.add(factor.place)
-                        if factor.place.path == facts.path:
-                            yield _by_hand(step, factor)
+                        yield _by_hand(step, factor, returned.place)
     for trainer in facts.deepspeed_trainers:
         yield _by_engine(trainer)
 
@@ -41,7 +40,8 @@ def _is_setting(factor: Factor, step: LightningStep) -> bool:
     return factor.kind is FactorKind.STEPS or _SETTING in factor.text or same
 
 
-def _by_hand(step: LightningStep, factor: Factor) -> Finding:
+def _by_hand(step: LightningStep, factor: Factor, returned: Place) -> Finding:
+    here = factor.place.path == returned.path
     # timid: a divisor with a name of its own may be another number than the Trainer's
     named = _SETTING in factor.text
     confidence = Confidence.CERTAIN if named else min(step.accumulation.confidence, Confidence.LIKELY)
@@ -55,7 +55,7 @@ def _by_hand(step: LightningStep, factor: Factor) -> Finding:
         severity=Severity.ERROR,
         confidence=confidence,
         message=f"the loss is divided by `{factor.text}`, and Lightning divides what `training_step` returns again",
-        span=factor.place.span,
+        span=(factor.place if here else returned).span,
         label="divided by hand",
         effect=_effect(step.accumulation.steps_value),
         scope=step.scope,
@@ -65,7 +65,10 @@ def _by_hand(step: LightningStep, factor: Factor) -> Finding:
             FixTier.SAFE,
             "drop the division by hand",
             targets=(("division", factor.place.span),),
-        ),
+        )
+        if here
+        else None,
+        fix_refusal=None if here else "the division stands in a helper that others may call",
     )
 
 

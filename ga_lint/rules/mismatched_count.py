@@ -31,7 +31,7 @@ def mismatched_count(facts: FileFacts, project: Project) -> Iterator[Finding]:
         ragged = facts.raggedness_of(loss.term.site)
         for factor in loss.term.factors:
             why = _mismatch(loss, factor, ragged.answer)
-            if why is None or factor.place in reported or factor.place.path != facts.path:
+            if why is None or factor.place in reported:
                 continue
             reported.add(factor.place)
             yield _finding(loss, factor, *why)
@@ -92,11 +92,11 @@ def _finding(loss: Loss, factor: Factor, why: str, known: Confidence) -> Finding
         severity=Severity.ERROR,
         confidence=confidence(loss, known),
         message=f"the loss is divided by `{factor.text}`: that counts {why}",
-        span=factor.place.span,
+        span=loss.pointed_at(factor.place).span,
         label="another count than the loss's",
         effect=Effect(EffectKind.SCALE, "gradients are scaled by targets / count", "targets/count"),
         scope=loss.window.scope,
-        trace=trace(loss),
+        trace=trace(loss, loss.elsewhere(factor)),
         fix=fix,
         fix_refusal=refusal,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Finding, FixRequest, FixTier, Severity
+from ga_lint.diagnostics import Effect, Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import (
     FORWARD_WORDS,
     LOSS_FUNCTION_WORDS,
@@ -20,7 +20,7 @@ from ga_lint.facts.model import (
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
-from ga_lint.rules._overrides import returned_terms
+from ga_lint.rules._overrides import inside, returned_terms, shown_at
 from ga_lint.rules.registry import rule
 
 
@@ -37,11 +37,12 @@ def misplaced_rank_factor(facts: FileFacts, project: Project) -> Iterator[Findin
     functions: list[LossFunction | ModelForward] = [*facts.loss_functions, *facts.forwards]
     for function in functions:
         seen: set[Place] = set()
-        for _, term in returned_terms(function):
+        for returned, term in returned_terms(function):
             factor = _rank_factor(term)
-            if factor is not None and factor.place not in seen and factor.place.path == facts.path:
+            if factor is not None and factor.place not in seen:
                 seen.add(factor.place)
-                yield _finding(function, term, factor, facts, project)
+                here = shown_at(facts.path, function, factor.place, returned.place)
+                yield _finding(function, term, factor, here, effect_of(_usage(function), facts, project))
 
 
 def _rank_factor(term: LossTerm) -> Factor | None:
@@ -58,9 +59,9 @@ def _usage(function: LossFunction | ModelForward) -> Usage:
 
 
 def _finding(
-    function: LossFunction | ModelForward, term: LossTerm, factor: Factor, facts: FileFacts, project: Project
+    function: LossFunction | ModelForward, term: LossTerm, factor: Factor, here: Place, effect: Effect
 ) -> Finding:
-    inside = function.function.span.contains(factor.place.span) and function.function.path == factor.place.path
+    owned = here == factor.place and inside(factor.place, function.function)
     targets = (("product", factor.place.span),)
     fix = FixRequest("drop-factor", FixTier.SAFE, "drop the factor", targets, (("factor", factor.text),))
     return Finding(
@@ -69,14 +70,14 @@ def _finding(
         severity=Severity.ERROR,
         confidence=min(function.confidence, term.site.confidence),
         message="the loss is multiplied by the number of ranks here, and the Trainer multiplies what comes back again",
-        span=factor.place.span,
+        span=here.span,
         label="multiplied by the number of ranks",
-        effect=effect_of(_usage(function), facts, project),
+        effect=effect,
         scope=function.scope,
         trace=(
             function.name.as_step("the Trainer multiplies what this returns itself"),
             factor.place.as_step(f"multiplied by `{factor.text}`"),
         ),
-        fix=fix if inside else None,
-        fix_refusal=None if inside else "the factor stands in a helper that others may call",
+        fix=fix if owned else None,
+        fix_refusal=None if owned else "the factor stands in a helper that others may call",
     )

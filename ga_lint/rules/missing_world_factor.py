@@ -30,7 +30,7 @@ def missing_world_factor(facts: FileFacts, project: Project) -> Iterator[Finding
         if loss.window.stack not in AVERAGING or count is None or loss.window.rescaled or loss.term.site.counted:
             continue
         missing = _missing(loss, count)
-        if missing and count.place not in reported and count.place.path == facts.path:
+        if missing and count.place not in reported:
             reported.add(count.place)
             yield _finding(loss, count, missing)
 
@@ -78,11 +78,11 @@ def _finding(loss: Loss, count: Factor, missing: list[str]) -> Finding:
         message=f"the loss is divided by `{count.text}`, a count of the whole window, and "
         f"{' and '.join(who[one] for one in missing)}: it has to be multiplied by "
         f"{' and '.join(what[one] for one in missing)}",
-        span=count.place.span,
+        span=loss.pointed_at(count.place).span,
         label="divided by the whole count",
         effect=Effect(EffectKind.SCALE, f"gradients are scaled by {factor}", factor),
         scope=window.scope,
-        trace=trace(loss),
+        trace=trace(loss, loss.elsewhere(count)),
         fix=fix,
         fix_refusal=refusal,
     )
@@ -91,7 +91,7 @@ def _finding(loss: Loss, count: Factor, missing: list[str]) -> Finding:
 def _fix(loss: Loss, missing: list[str]) -> Fix:
     """Multiply what backward receives, or why not."""
     window = loss.window
-    if window.backward.path != window.loop.path or window.backward != window.caller:
+    if window.backward.path != window.loop.path:
         return None, "backward runs in another function than the loop"
     if window.added_up or any(len(terms) > 1 for terms in window.losses):
         return None, "the loss has several terms, and each needs a factor of its own"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
 from ga_lint.facts.model import Answer, Factor, FactorKind, FileFacts, Idiom, Place, Reduction, Stack
 from ga_lint.project import Project
-from ga_lint.rules._loops import AVERAGING, Loss, confidence, losses, rank_confidence, trace
+from ga_lint.rules._loops import AVERAGING, Loss, confidence, in_loop, losses, rank_confidence, trace
 from ga_lint.rules.registry import rule
 
 
@@ -28,8 +28,7 @@ def rank_local_count(facts: FileFacts, project: Project) -> Iterator[Finding]:
         if count is None or ragged.answer is Answer.NO or count.place in reported:
             continue
         reported.add(count.place)
-        if count.place.path == facts.path:
-            yield _finding(loss, count, trace(loss, ragged.evidence))
+        yield _finding(loss, count, trace(loss, (*ragged.evidence, *loss.elsewhere(count))))
 
 
 def _local_count(loss: Loss) -> Factor | None:
@@ -51,7 +50,7 @@ def _finding(loss: Loss, count: Factor, steps: tuple[Step, ...]) -> Finding:
         confidence=confidence(loss, rank_confidence(loss.window)),
         message=f"`{count.text}` counts this rank's targets alone, and {loss.window.stack.value} averages the "
         "gradients over ranks that can hold different numbers of them",
-        span=count.place.span,
+        span=loss.pointed_at(count.place).span,
         label="counted on this rank alone",
         effect=Effect(EffectKind.WEIGHTS, "tokens on ranks with few targets weigh more than those on ranks with many"),
         scope=loss.window.scope,
@@ -67,8 +66,7 @@ def _finding(loss: Loss, count: Factor, steps: tuple[Step, ...]) -> Finding:
 def _fix(loss: Loss, count: Factor) -> FixRequest | None:
     """The mean of the ranks' counts in place of this rank's, where the loss itself is divided in the loop."""
     window = loss.window
-    inside = count.place.path == window.loop.path and window.loop.span.contains(count.place.span)
-    if not inside or count not in loss.term.factors or window.idiom is Idiom.ACCUMULATE:
+    if not in_loop(count.place, window) or count not in loss.term.factors or window.idiom is Idiom.ACCUMULATE:
         return None  # accumulate() sees the loader's end before the last window, which is drawn ahead, has run
     targets = (("loop", window.loop.span), ("division", count.place.span))
     return FixRequest("count-over-ranks", FixTier.UNSAFE, "divide by the mean of the ranks' counts", targets)

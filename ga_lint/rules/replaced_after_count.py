@@ -30,7 +30,7 @@ def replaced_after_count(facts: FileFacts, project: Project) -> Iterator[Finding
         )
         if counted and trusts_count(override) and not override.counts_itself:
             for place in override.replaced:
-                if place not in reported and place.path == facts.path:
+                if place not in reported:
                     reported.add(place)
                     yield _finding(override, place)
 

@@ -16,7 +16,7 @@ from ga_lint.facts.model import (
     Reduction,
 )
 from ga_lint.project import Project
-from ga_lint.rules._overrides import Followed, returned_terms
+from ga_lint.rules._overrides import Followed, returned_terms, shown_at
 from ga_lint.rules.registry import rule
 
 
@@ -34,15 +34,16 @@ def weighted_count(facts: FileFacts, project: Project) -> Iterator[Finding]:
     followed: list[Followed] = [*overrides, *facts.loss_functions, *facts.forwards]
     for one in followed:
         seen: set[Place] = set()
-        for _, term in returned_terms(one):
+        for returned, term in returned_terms(one):
             division, site = term.count_division, term.site
             weighted = site.weighted and site.reduction is Reduction.SUM and term.power_of(FactorKind.GLOBAL_COUNT) < 0
-            if division is not None and weighted and site.call not in seen and site.call.path == facts.path:
+            if division is not None and weighted and site.call not in seen:
                 seen.add(site.call)
-                yield _finding(one, term, division)
+                here = shown_at(facts.path, one, site.call, division.place, returned.place)
+                yield _finding(one, term, division, here)
 
 
-def _finding(one: Followed, term: LossTerm, division: Factor) -> Finding:
+def _finding(one: Followed, term: LossTerm, division: Factor, here: Place) -> Finding:
     call = term.site.call
     return Finding(
         code="GA216",
@@ -50,7 +51,7 @@ def _finding(one: Followed, term: LossTerm, division: Factor) -> Finding:
         severity=Severity.ERROR,
         confidence=min(one.confidence, term.site.confidence),
         message="a sum with class weights is divided by the number of targets; its mean divides by their weights",
-        span=call.span,
+        span=here.span,
         label="weighted by class and summed here",
         effect=Effect(
             EffectKind.SCALE, "gradients are the mean weight of the targets times what they should be", "weight"

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from ga_lint.errors import SourceError
 from ga_lint.source import Position, SourceFile, Span, unremarked
-from ga_lint.syntax.numbers import numeric_defaults
+from ga_lint.syntax.numbers import number_of, numeric_defaults
 from ga_lint.syntax.skeleton import FunctionNode as FunctionNode
 from ga_lint.syntax.skeleton import Skeleton, complete, definitions, skeleton_of
 from ga_lint.syntax.walk import in_order, walk
@@ -97,6 +97,11 @@ class ParsedFile:
     @cached_property
     def numbers(self) -> dict[str, float]:
         """The numbers that command-line options and configuration fields default to, by name."""
+        return {name: number for name, node in self.defaults.items() if (number := number_of(node)) is not None}
+
+    @cached_property
+    def defaults(self) -> dict[str, ast.expr]:
+        """Where those numbers are written."""
         calls = self.find(ast.Call) if b"add_argument" in self.source.data else ()
         classes = (node for node in self.tree.body if isinstance(node, ast.ClassDef))
         if (skeleton := self.skeleton) is not None:

@@ -33,7 +33,8 @@ The row of a finding is the row on which its primary location starts:
     GA401-GA403   the argument that sets the steps, the smoothing or the engine
     GA302         the division; for a DeepSpeed strategy the argument that sets the number
 
-When backward runs in a function of another file, the call that leads there takes its place.
+When backward runs in a function of another file, the call that leads there takes its place. What a helper of another
+file divides or multiplies is shown at the loop's backward, or at the `return` that hands it on.
 """
 
 from __future__ import annotations
