@@ -117,7 +117,8 @@ def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
         labels_from=_labels_text(source, labels is not None),
         labels_remade=source is not None and source.remade,
         shifted=model.shifts,
-        ragged=_uncounted(model, source, place),
+        ragged=source.ragged if source else (),
+        tags=_tags(model, place),
         equal=source.equal if source else (),
         counted=_holds_count(count),
         scope=call.frame.name,
@@ -128,10 +129,8 @@ def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
     return Output(model, loss, loss)
 
 
-def _uncounted(model: Model, source: Tensor | None, place: Place) -> tuple[Step, ...]:
-    """Targets that do not count: as the labels say, else what a head that tags tokens makes of its padding."""
-    if source is not None and (source.ragged or source.equal):
-        return source.ragged
+def _tags(model: Model, place: Place) -> tuple[Step, ...]:
+    """A head that tags tokens counts none of its padding."""
     tagger = next((part for part in (model.head or "").split(".") if part.endswith("ForTokenClassification")), None)
     return (place.as_step(f"`{tagger}` counts no padding"),) if tagger else ()
 

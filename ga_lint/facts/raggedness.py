@@ -156,8 +156,9 @@ def raggedness_of(site: LossSite, signs: FileSigns) -> Raggedness:
         return Raggedness(Answer.YES, Confidence.LIKELY, signs.strong)
     if site.named_labels and site.level is Level.TOKEN and signs.imported and not signs.equal:
         return Raggedness(Answer.YES, Confidence.LIKELY, signs.imported)
-    if site.callee.endswith("own loss") and site.level is Level.TOKEN and signs.tags and not signs.equal:
-        return Raggedness(Answer.YES, Confidence.LIKELY, signs.tags)
+    tags = site.tags or (signs.tags if site.is_models_own and site.level is Level.TOKEN else ())
+    if tags and not signs.equal:
+        return Raggedness(Answer.YES, Confidence.LIKELY, tags)
     return Raggedness(Answer.UNKNOWN, Confidence.POSSIBLE)
 
 
