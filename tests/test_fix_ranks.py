@@ -427,6 +427,9 @@ def on_two_ranks() -> dict[str, list[torch.Tensor]]:
             ranked.fix_resumed().replace("(loader, steps, done)", "(loader, steps, 0)"),
             shard,
         ),
+        "tried": (ranked.TRIED, shard),
+        "tried fixed": (ranked.fix_tried(), shard),
+        "tried with a count of its own rank": (ranked.fix_tried().replace("if ranks > 1", "if ranks > 2"), shard),
         "divided late": (ranked.LATE, equal_shard),
         "divided late fixed": (ranked.fix_late(), equal_shard),
         "divided late, by the ranks too": (ranked.fix_late().replace("/= steps", "/= steps * 2"), equal_shard),
@@ -450,7 +453,7 @@ COUNTS = ["a count of one rank", "a count of all ranks", "a count of all process
 MATCHED = ["positions", "so far", "so far under accelerate"]
 
 
-@pytest.mark.parametrize("name", ["DDP", "endless", "list", "accelerate", *COUNTS, *MATCHED])
+@pytest.mark.parametrize("name", ["DDP", "endless", "tried", "list", "accelerate", *COUNTS, *MATCHED])
 def test_two_ranks_equal_the_full_batch(name: str) -> None:
     seen = on_two_ranks()
     assert worst(seen[name], expected(COUNT)) > FAR
@@ -460,6 +463,7 @@ def test_two_ranks_equal_the_full_batch(name: str) -> None:
 def test_a_count_that_matches_on_one_rank_alone_would_be_seen() -> None:
     for wrong in (
         "positions, the first too",
+        "tried with a count of its own rank",
         "so far with a count of its own rank",
         "so far under accelerate, not times the ranks",
     ):

@@ -176,8 +176,10 @@ def _sum_over_count(loss: Loss, targets: Targets, division: Place | None, counti
             targets.append(("constructor", site.constructor.span))
     if window.fetch is not None:
         targets.append(("fetch", window.fetch.span))
+    if window.optimizer_step.path == window.loop.path:
+        targets += [("backward", window.backward.span), ("step", window.optimizer_step.span)]
     stack = "distributed" if _is_averaged(window) else "plain"
-    summary = "count the window's targets first and divide the sum by that"
+    summary = "divide by the targets of the whole window"
     options = (("stack", stack), *counting)
     return FixRequest("window-sum", FixTier.UNSAFE, summary, tuple(targets), options), None
 

@@ -24,7 +24,7 @@ def double_division(facts: FileFacts, project: Project) -> Iterator[Finding]:
         if not loss.by_user or loss.place in reported or not _divided_again(loss):
             continue
         if loss.window.gates_engine and loss.window.idiom is Idiom.GATE:
-            continue  # GA109; the engine counts the gate's steps, so that its window is one of steps * steps
+            continue  # GA109: the engine counts the gate's steps, not backwards; what is owed follows from its cure
         reported.add(loss.place)
         yield _finding(loss, loss.by_user[-1])
 
