@@ -206,8 +206,8 @@ def fix_ddp(stack: str = "distributed", text: str = DDP) -> str:
     return rewritten(text, "window-share", options, **places)
 
 
-def fix_endless(stack: str = "distributed") -> str:
-    options = {"stack": stack, "steps": "steps", "labels": 'batch["labels"]', "shifted": "yes"}
+def fix_endless() -> str:
+    options = {"stack": "distributed", "steps": "steps", "labels": 'batch["labels"]', "shifted": "yes"}
     places = {"division": "loss / steps", "backward": "(loss / steps).backward()", "step": "optimizer.step()"}
     return rewritten(ENDLESS, "window-gradients", options, loop="while seen", **places)
 
@@ -374,7 +374,7 @@ def on_two_ranks() -> dict[str, list[torch.Tensor]]:
         "DDP with a count of its own rank": (fix_ddp("plain"), shard),
         "endless": (ENDLESS, shard),
         "endless fixed": (fix_endless(), shard),
-        "endless with a count of its own rank": (fix_endless("plain"), shard),
+        "endless with a count of its own rank": (fix_endless().replace("if ranks > 1", "if ranks > 2"), shard),
         "list": (WINDOW_LIST, shard),
         "list fixed": (fix_window_list(), shard),
         "accelerate": (ACCELERATE, whole),
