@@ -492,7 +492,63 @@ def train(model, loader, optimizer, steps, epochs):
         short=False,
         prepare=lambda batches: [(b["input_ids"], b["labels"]) for b in batches],
     ),
+    "a counted inner loop over tuples that are moved": Form(
+        """import torch.nn.functional as F
+
+
+def train(model, loader, optimizer, steps, epochs):
+    batches = iter(loader)
+    for it in range(3):
+        for _ in range(steps):
+            x, y = next(batches)
+            x, y = x.to("cpu"), y.to("cpu")
+            loss = F.cross_entropy(model(x).logits.transpose(1, 2), y) / steps
+            loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+""",
+        {
+            "loop": "for _ in",
+            "fetch": "x, y = next(batches)",
+            "division": "F.cross_entropy(model(x).logits.transpose(1, 2), y) / steps",
+            "call": "F.cross_entropy(model(x).logits.transpose(1, 2), y)",
+            "handed": "F.cross_entropy(model(x).logits.transpose(1, 2), y)",
+        },
+        fixer="window-sum",
+        options={"stack": "plain", "labels": "y"},
+        shifts=False,
+        short=False,
+        prepare=lambda batches: [(b["input_ids"], b["labels"]) for b in batches],
+    ),
+    "targets made in the loop": Form(
+        loop(
+            HEAD,
+            """            targets = batch["targets"].masked_fill(batch["drop"], -100)[:, 1:]
+            logits = model(batch["input_ids"]).logits[:, :-1]
+            loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten()) / steps
+            loss.backward()""",
+            FLUSH,
+        ),
+        {
+            "loop": "for step,",
+            "division": "F.cross_entropy(logits.flatten(0, 1), targets.flatten()) / steps",
+            "handed": "F.cross_entropy(logits.flatten(0, 1), targets.flatten())",
+            "step": "optimizer.step()",
+        },
+        options={"stack": "plain", "steps": "steps", "labels": "targets"},
+        prepare=lambda batches: [
+            {"input_ids": b["input_ids"], "targets": b["labels"].clamp(min=0), "drop": b["labels"] == IGNORED}
+            for b in batches
+        ],
+    ),
 }
+
+
+def test_a_count_of_what_the_loop_drops_would_be_seen() -> None:
+    form = FORMS["targets made in the loop"]
+    fixed = rewritten(form.text, form.fixer, form.options, **form.places)
+    assert (mask := '.masked_fill(batch["drop"], -100)[:, 1:] !=') in fixed
+    assert error(fixed.replace(mask, "[:, 1:] !="), form) > FAR
 
 
 def run(text: str, form: Form) -> list[torch.Tensor]:

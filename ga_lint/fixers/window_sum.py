@@ -87,6 +87,8 @@ def _is_collectable(target: Target, loop: cst.For) -> bool:
     tree = target.tree
     if not tree.code(loop.iter).startswith("range("):
         return True
+    if not isinstance(loop.iter, cst.Call) or len(loop.iter.args) != 1:
+        return False
     for span in target.spans("fetch"):
         fetch = tree.find(span, cst.Assign)
         first = loop.body.body[0] is tree.statement_of(fetch)
