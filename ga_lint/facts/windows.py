@@ -102,9 +102,7 @@ def _in_same_loop(backward: Event, steps: list[Event]) -> Shape | None:
         return None
     for step in steps:
         guard = _boundary(step.guards, backward.guards)
-        if guard is not None and isinstance(guard.test, Boundary):
-            if _stepped_otherwise(guard, steps):
-                return None
+        if guard is not None and isinstance(guard.test, Boundary) and not _stepped_otherwise(guard, steps):
             return Shape(step, Idiom.GATE, guard.test.steps, guard.place)
         if accumulates or any("sync_gradients" in guard.text and guard.outcome for guard in step.guards):
             return Shape(step, Idiom.ACCUMULATE, UNKNOWN, None)
