@@ -39,6 +39,8 @@ def window_sum(target: Target, edits: Edits) -> None:
     if loop not in tree.around(division.whole):
         raise FixNotApplicable("the loss is divided outside the loop over the window")
     if not _is_collectable(target, loop):
+        if not target.spans("step"):  # the optimizer steps in another file
+            raise FixNotApplicable("the micro-batch is not drawn first, so its window cannot be collected")
         window_gradients(target, edits)
         return
     refuse_sums(tree, loop.body, division.left)
