@@ -144,6 +144,12 @@ class Diagnostic:
         return self.in_module or self.finding
 
     @property
+    def rewrite(self) -> FixRequest | None:
+        """A rewrite that was refused is none, unless `fix` only left it to the user: then it has edits."""
+        refused = self.finding.fix_refusal is not None and not self.edits
+        return None if refused else self.finding.fix
+
+    @property
     def rows_above(self) -> int:
         """How many rows of the file's text stand above the part of it that the finding counts its rows in."""
         return self.stated.span.start.row - self.finding.span.start.row

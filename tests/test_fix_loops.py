@@ -88,6 +88,31 @@ ENDLESS_PLACES = {
 }
 
 
+TRIED = """import torch
+
+
+def train(model, loader, optimizer, steps, epochs):
+    batches = iter(loader)
+    for update in range(-(-len(loader) // steps)):
+        for _ in range(steps):
+            try:
+                batch = next(batches)
+            except StopIteration:
+                break
+            outputs = model(**batch)
+            (outputs.loss / steps).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1e9)
+        optimizer.step()
+        optimizer.zero_grad()
+"""
+TRIED_PLACES = {
+    "loop": "for _",
+    "division": "outputs.loss / steps",
+    "backward": "(outputs.loss / steps).backward()",
+    "step": "optimizer.step()",
+}
+
+
 def resumed(text: str, done: int = 2) -> str:
     """The loop goes on after `done` micro-batches, which left a window begun."""
     return text.replace("epochs):", f"epochs, done={done}):", 1)
@@ -219,6 +244,15 @@ FORMS = SUMMED | {
         ),
         ENDLESS_PLACES | {"loop": "for seen"},
         fixer="window-gradients",
+    ),
+    "drawn in a try": Form(TRIED, TRIED_PLACES, fixer="window-sum"),
+    "drawn in a try, divided on a line of its own": Form(
+        TRIED.replace(
+            "            (outputs.loss / steps).backward()\n",
+            "            loss = outputs.loss / steps\n            loss.backward()\n            print(outputs.loss)\n",
+        ),
+        TRIED_PLACES | {"backward": "loss.backward()"},
+        fixer="window-sum",
     ),
     "enumerate, flushed": Form(loop("for step, batch in enumerate(loader):", BODY, FLUSH), PLACES),
     "short window carried into the next epoch": Form(
@@ -458,7 +492,63 @@ def train(model, loader, optimizer, steps, epochs):
         short=False,
         prepare=lambda batches: [(b["input_ids"], b["labels"]) for b in batches],
     ),
+    "a counted inner loop over tuples that are moved": Form(
+        """import torch.nn.functional as F
+
+
+def train(model, loader, optimizer, steps, epochs):
+    batches = iter(loader)
+    for it in range(3):
+        for _ in range(steps):
+            x, y = next(batches)
+            x, y = x.to("cpu"), y.to("cpu")
+            loss = F.cross_entropy(model(x).logits.transpose(1, 2), y) / steps
+            loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+""",
+        {
+            "loop": "for _ in",
+            "fetch": "x, y = next(batches)",
+            "division": "F.cross_entropy(model(x).logits.transpose(1, 2), y) / steps",
+            "call": "F.cross_entropy(model(x).logits.transpose(1, 2), y)",
+            "handed": "F.cross_entropy(model(x).logits.transpose(1, 2), y)",
+        },
+        fixer="window-sum",
+        options={"stack": "plain", "labels": "y"},
+        shifts=False,
+        short=False,
+        prepare=lambda batches: [(b["input_ids"], b["labels"]) for b in batches],
+    ),
+    "targets made in the loop": Form(
+        loop(
+            HEAD,
+            """            targets = batch["targets"].masked_fill(batch["drop"], -100)[:, 1:]
+            logits = model(batch["input_ids"]).logits[:, :-1]
+            loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten()) / steps
+            loss.backward()""",
+            FLUSH,
+        ),
+        {
+            "loop": "for step,",
+            "division": "F.cross_entropy(logits.flatten(0, 1), targets.flatten()) / steps",
+            "handed": "F.cross_entropy(logits.flatten(0, 1), targets.flatten())",
+            "step": "optimizer.step()",
+        },
+        options={"stack": "plain", "steps": "steps", "labels": "targets"},
+        prepare=lambda batches: [
+            {"input_ids": b["input_ids"], "targets": b["labels"].clamp(min=0), "drop": b["labels"] == IGNORED}
+            for b in batches
+        ],
+    ),
 }
+
+
+def test_a_count_of_what_the_loop_drops_would_be_seen() -> None:
+    form = FORMS["targets made in the loop"]
+    fixed = rewritten(form.text, form.fixer, form.options, **form.places)
+    assert (mask := '.masked_fill(batch["drop"], -100)[:, 1:] !=') in fixed
+    assert error(fixed.replace(mask, "[:, 1:] !="), form) > FAR
 
 
 def run(text: str, form: Form) -> list[torch.Tensor]:
@@ -494,6 +584,22 @@ WRONG = {
 @pytest.mark.parametrize(("old", "new"), WRONG.values(), ids=WRONG)
 def test_a_wrong_rewrite_would_be_seen(old: str, new: str) -> None:
     form = FORMS["enumerate, flushed"]
+    fixed = rewritten(form.text, form.fixer, form.options, **form.places)
+    assert old in fixed
+    assert error(fixed.replace(old, new), form) > FAR
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("[..., 1:]", ""),
+        ("scale = 1 /", "scale = 1 / steps /"),
+        ("            window_targets += targets_here\n", "            window_targets = targets_here\n"),
+        ("        window_targets = 0\n", "        window_targets = 0 if update == 0 else window_targets\n"),
+    ],
+)
+def test_gradients_over_another_number_would_be_seen(old: str, new: str) -> None:
+    form = FORMS["drawn in a try"]
     fixed = rewritten(form.text, form.fixer, form.options, **form.places)
     assert old in fixed
     assert error(fixed.replace(old, new), form) > FAR
@@ -872,6 +978,48 @@ REFUSED = {
         "steps changes",
     ),
 }
+
+
+_CLIP = "        torch.nn.utils.clip_grad_norm_(model.parameters(), 1e9)\n"
+_BACKWARD = "            (outputs.loss / steps).backward()\n"
+SUMS_REFUSED = {
+    "clipped every time": (
+        TRIED.replace(_CLIP, "").replace(_BACKWARD, f"{_BACKWARD}    {_CLIP}"),
+        "gradients are read on line 14",
+    ),
+    "never cleared": (TRIED.replace("        optimizer.zero_grad()\n", ""), "cleared is not in sight"),
+    "another backward": (
+        TRIED.replace("        for _ in", "        penalty(model).backward()\n        for _ in"),
+        "of another backward, on line 7",
+    ),
+    "another optimizer": (
+        TRIED.replace("        optimizer.zero", "        model.optimizer.step()\n        optimizer.zero"),
+        "model.optimizer steps too",
+    ),
+    "stepped inside": (
+        TRIED.replace("        optimizer.step()\n", "").replace(_CLIP, "            optimizer.step()\n"),
+        "gradients that are left from its last round",
+    ),
+    "logged as it is divided": (
+        TRIED.replace(
+            _BACKWARD,
+            "            loss = outputs.loss / steps\n            loss.backward()\n            print(loss.item())\n",
+        ),
+        "loss is read on line 15",
+    ),
+    "under horovod": (
+        TRIED.replace("import torch\n", "import torch\nimport horovod.torch as hvd\n"),
+        "puts gradients of several ranks together",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "reason"), SUMS_REFUSED.values(), ids=SUMS_REFUSED)
+def test_gradients_that_are_not_complete_or_read_before_are_left(text: str, reason: str) -> None:
+    places = TRIED_PLACES
+    if "outputs.loss / steps).b" not in text:
+        places = places | {"backward": "loss.backward()"}
+    assert reason in refusal(text, "window-sum", dict(PLAIN), **places)
 
 
 @pytest.mark.parametrize(("text", "places", "reason"), REFUSED.values(), ids=REFUSED)

@@ -206,8 +206,8 @@ def fix_ddp(stack: str = "distributed", text: str = DDP) -> str:
     return rewritten(text, "window-share", options, **places)
 
 
-def fix_endless(stack: str = "distributed") -> str:
-    options = {"stack": stack, "steps": "steps", "labels": 'batch["labels"]', "shifted": "yes"}
+def fix_endless() -> str:
+    options = {"stack": "distributed", "steps": "steps", "labels": 'batch["labels"]', "shifted": "yes"}
     places = {"division": "loss / steps", "backward": "(loss / steps).backward()", "step": "optimizer.step()"}
     return rewritten(ENDLESS, "window-gradients", options, loop="while seen", **places)
 
@@ -374,7 +374,7 @@ def on_two_ranks() -> dict[str, list[torch.Tensor]]:
         "DDP with a count of its own rank": (fix_ddp("plain"), shard),
         "endless": (ENDLESS, shard),
         "endless fixed": (fix_endless(), shard),
-        "endless with a count of its own rank": (fix_endless("plain"), shard),
+        "endless with a count of its own rank": (fix_endless().replace("if ranks > 1", "if ranks > 2"), shard),
         "list": (WINDOW_LIST, shard),
         "list fixed": (fix_window_list(), shard),
         "accelerate": (ACCELERATE, whole),
@@ -427,6 +427,9 @@ def on_two_ranks() -> dict[str, list[torch.Tensor]]:
             ranked.fix_resumed().replace("(loader, steps, done)", "(loader, steps, 0)"),
             shard,
         ),
+        "tried": (ranked.TRIED, shard),
+        "tried fixed": (ranked.fix_tried(), shard),
+        "tried with a count of its own rank": (ranked.fix_tried().replace("if ranks > 1", "if ranks > 2"), shard),
         "divided late": (ranked.LATE, equal_shard),
         "divided late fixed": (ranked.fix_late(), equal_shard),
         "divided late, by the ranks too": (ranked.fix_late().replace("/= steps", "/= steps * 2"), equal_shard),
@@ -450,7 +453,7 @@ COUNTS = ["a count of one rank", "a count of all ranks", "a count of all process
 MATCHED = ["positions", "so far", "so far under accelerate"]
 
 
-@pytest.mark.parametrize("name", ["DDP", "endless", "list", "accelerate", *COUNTS, *MATCHED])
+@pytest.mark.parametrize("name", ["DDP", "endless", "tried", "list", "accelerate", *COUNTS, *MATCHED])
 def test_two_ranks_equal_the_full_batch(name: str) -> None:
     seen = on_two_ranks()
     assert worst(seen[name], expected(COUNT)) > FAR
@@ -460,6 +463,7 @@ def test_two_ranks_equal_the_full_batch(name: str) -> None:
 def test_a_count_that_matches_on_one_rank_alone_would_be_seen() -> None:
     for wrong in (
         "positions, the first too",
+        "tried with a count of its own rank",
         "so far with a count of its own rank",
         "so far under accelerate, not times the ranks",
     ):

@@ -98,16 +98,19 @@ def test_the_worker_shares_nothing_but_its_job() -> None:
 _CHECK = """
 import sys
 from ga_lint.cli.main import main
-code = main(["check", "hit.py"])
+code = main(["check", *WORDS])
 loaded = [name for name in ("libcst", "torch", "transformers", "accelerate", "typer", "pydantic", "rich", "argparse",
                             "pathspec", "tomllib", "difflib", "multiprocessing") if name in sys.modules]
 sys.exit(f"loaded: {loaded}" if loaded != EXPECTED else 0 if code == 1 else "nothing found")
 """
 
 
-def test_check_imports_nothing_heavy(tmp_path: Path) -> None:
-    """The knowledge tables are TOML; nothing else is on the way."""
-    write(tmp_path, {"hit.py": HIT, "run.py": _CHECK.replace("EXPECTED", "['tomllib']")})
+@pytest.mark.parametrize("words", [["clean.py"], ["hit.py", "--output-format", "concise"]], ids=["clean", "concise"])
+def test_check_imports_nothing_heavy(tmp_path: Path, words: list[str]) -> None:
+    """The knowledge tables are TOML; nothing else is on the way, but where a rewrite is spoken of."""
+    text = _CHECK.replace("EXPECTED", "['tomllib']").replace("WORDS", repr(words))
+    text = text.replace("code == 1", f"code == {int(words[0] == 'hit.py')}")
+    write(tmp_path, {"hit.py": HIT, "clean.py": HIT.replace(".backward(", ".sum("), "run.py": text})
     done = subprocess.run(
         [sys.executable, "run.py"],
         cwd=tmp_path,

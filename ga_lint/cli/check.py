@@ -12,7 +12,7 @@ from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.common import below_workspace, end, finder_of, paths_of, told_outcomes
 from ga_lint.cli.known import KnownFindings
-from ga_lint.cli.output import outputs_of, wants_edits, write_outputs
+from ga_lint.cli.output import outputs_of, promises_rewrites, wants_edits, write_outputs
 from ga_lint.config import ConfigFinder, project_root
 from ga_lint.diagnostics import Severity
 from ga_lint.engine.run import PROPOSED, check, check_text, finishing, visit_files, visit_text
@@ -62,11 +62,13 @@ def _report(arguments: Arguments, finder: ConfigFinder, known: KnownFindings) ->
             raise UsageError("`-` reads stdin and stands alone; give the paths in a second run")
         data = sys.stdin.buffer.read()
         finish = finishing(edits=edits, known=known.reasons, data=data)
-        return check_text(Path(arguments.text("stdin_filename") or "-"), data, finder, finish)
+        path = Path(arguments.text("stdin_filename") or "-")
+        return check_text(path, data, finder, finish, plan=promises_rewrites(arguments))
     finish, jobs = finishing(edits=edits, known=known.reasons), _jobs(arguments)
     force, paths, cache = arguments.switch("force_exclude"), paths_of(arguments), _cache(arguments)
     with console.ProgressBar("Checking") as progress:
-        return check(paths, finder, finish, force_exclude=force, progress=progress, jobs=jobs, cache=cache)
+        plan = promises_rewrites(arguments)
+        return check(paths, finder, finish, force_exclude=force, progress=progress, jobs=jobs, cache=cache, plan=plan)
 
 
 def _jobs(arguments: Arguments) -> int:

@@ -12,7 +12,7 @@ from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.common import Ci, ci, writable
 from ga_lint.errors import UsageError
 from ga_lint.outcome import Report, plural
-from ga_lint.report import EDITED, FORMATS, renderer
+from ga_lint.report import EDITED, FORMATS, PROMISING, renderer
 
 _SUMMARY = "GITHUB_STEP_SUMMARY"
 
@@ -28,8 +28,18 @@ def outputs_of(arguments: Arguments, formats: Collection[str] = FORMATS) -> list
 
 def wants_edits(arguments: Arguments) -> bool:
     """Whether a format holds the text of the rewrites; to work it out takes longer than the whole check."""
-    names = {arguments.text("output_format"), *(name for name, _ in outputs_of(arguments))}
-    return not EDITED.isdisjoint(names)
+    return not EDITED.isdisjoint(_formats(arguments))
+
+
+def promises_rewrites(arguments: Arguments) -> bool:
+    """Whether a format says which findings have a rewrite."""
+    return not arguments.switch("statistics") and not PROMISING.isdisjoint(_formats(arguments))
+
+
+def _formats(arguments: Arguments) -> set[str]:
+    """Those that are written: on a terminal, and in a CI, `full` is one of them."""
+    given = arguments.text("output_format")
+    return {"full" if given in (None, "auto") else given, *(name for name, _ in outputs_of(arguments))}
 
 
 def write_outputs(report: Report, arguments: Arguments) -> list[str]:

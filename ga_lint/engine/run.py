@@ -14,6 +14,7 @@ from ga_lint.config import ConfigError, ConfigFinder
 from ga_lint.engine.discover import Discovered, Target, discover
 from ga_lint.engine.known import Known, known_among, without
 from ga_lint.engine.look import Look, Looker
+from ga_lint.engine.promises import planned
 from ga_lint.errors import SourceError
 from ga_lint.outcome import Failed, FileOutcome, Found, Report
 from ga_lint.source import read_bytes
@@ -96,8 +97,12 @@ def check(
     progress: Progress | None = None,
     jobs: int = 1,
     cache: Cache | None = None,
+    plan: bool = False,
 ) -> Report:
-    """Check every Python file below the paths, by as many processes as it pays to have; `finish` has the last word."""
+    """Check every Python file below the paths, by as many processes as it pays to have.
+
+    `finish` has the last word on each; `plan`: where few rewrites are spoken of, only of those that can be had.
+    """
     with collector_paused():
         found = discover(paths, finder, force_exclude=force_exclude)
         looker = Looker(_is_small(found))
@@ -110,14 +115,16 @@ def check(
             cache.keep(targets, looker, fresh)
         done = iter([known[index] if index in known else fresh[index].outcome for index in range(len(targets))])
 
-        def outcomes() -> Iterator[FileOutcome]:
+        def outcomes() -> Iterator[tuple[FileOutcome, Scope | None]]:
             for item in found:
-                outcome = next(done) if isinstance(item, Target) else item
-                if finish is not None and isinstance(item, Target) and outcome.path == item.path:
-                    outcome = finish(outcome, looker.scopes.of(item.config))
-                yield outcome
+                outcome, scope = (next(done) if isinstance(item, Target) else item), None
+                asked = finish is not None or (plan and isinstance(outcome, Found))
+                if asked and isinstance(item, Target) and outcome.path == item.path:
+                    scope = looker.scopes.of(item.config)
+                    outcome = finish(outcome, scope) if finish is not None else outcome
+                yield outcome, scope
 
-        return _report(outcomes())
+        return _report(planned(list(outcomes())) if plan else (outcome for outcome, _ in outcomes()))
 
 
 def _looks(targets: Sequence[Target], looker: Looker, jobs: int, progress: Progress | None) -> Mapping[int, Look]:
@@ -134,13 +141,16 @@ def _looks(targets: Sequence[Target], looker: Looker, jobs: int, progress: Progr
     return looks
 
 
-def check_text(path: Path, data: bytes, finder: ConfigFinder, finish: Finish | None = None) -> Report:
+def check_text(
+    path: Path, data: bytes, finder: ConfigFinder, finish: Finish | None = None, *, plan: bool = False
+) -> Report:
     """Check one text under the path that it would have."""
     from ga_lint.engine.check_file import check_bytes
 
     def visit(path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
         outcome = check_bytes(path, data, scope, named=named)
-        return finish(outcome, scope) if finish is not None else outcome
+        outcome = finish(outcome, scope) if finish is not None else outcome
+        return planned([(outcome, scope)], data)[0] if plan else outcome
 
     return visit_text(path, data, finder, visit)
 

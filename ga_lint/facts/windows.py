@@ -102,7 +102,7 @@ def _in_same_loop(backward: Event, steps: list[Event]) -> Shape | None:
         return None
     for step in steps:
         guard = _boundary(step.guards, backward.guards)
-        if guard is not None and isinstance(guard.test, Boundary):
+        if guard is not None and isinstance(guard.test, Boundary) and not _stepped_otherwise(guard, steps):
             return Shape(step, Idiom.GATE, guard.test.steps, guard.place)
         if accumulates or any("sync_gradients" in guard.text and guard.outcome for guard in step.guards):
             return Shape(step, Idiom.ACCUMULATE, UNKNOWN, None)
@@ -133,6 +133,13 @@ def _stepped_at_once(backward: Event, steps: list[Event]) -> bool:
         return False
     first = min(following, key=lambda step: step.place.span)
     return set(first.guards) <= set(backward.guards) and not _is_engine(first.driver)
+
+
+def _stepped_otherwise(gate: Guard, steps: Sequence[Event]) -> bool:
+    """Does an optimizer step on the other branch too? Then some parameters are stepped more often than every window."""
+    return any(
+        guard.place == gate.place and guard.outcome is not gate.outcome for step in steps for guard in step.guards
+    )
 
 
 def _boundary(guards: Iterable[Guard], outer: Sequence[Guard]) -> Guard | None:

@@ -58,6 +58,17 @@ def division_of(node: cst.CSTNode) -> Division:
     raise FixNotApplicable("the division is written in a form that is not known here")
 
 
+def divided_name(tree: Tree, division: Division) -> str | None:
+    """The name of what was divided, where it has one from then on."""
+    match tree.statement_of(division.whole).body[0]:
+        case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))]):
+            return name
+        case cst.AugAssign(target=cst.Name(value=name)):
+            return name
+        case _:
+            return dotted(division.left) if division.in_place else None
+
+
 _METHODS = frozenset({"div", "div_", "true_divide", "true_divide_", "divide", "divide_"})
 _FUNCTIONS = frozenset({"div", "true_divide", "divide"})
 

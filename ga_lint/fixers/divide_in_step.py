@@ -48,10 +48,9 @@ def divide_in_step(target: Target, edits: Edits) -> None:
         scale_backward(edits, backward, "/", steps)
         _tell_engine(edits, backward, owner)
         return
-    division = f"{value.value} = {value.value} / {steps}\n"
-    if _by_accelerator(tree, owner, backward):
-        division = f"if not {owner}.is_deepspeed_enabled:  # its engine divides by itself\n    {division}"
-    edits.insert_before(first, division)
+    edits.insert_before(first, f"{value.value} = {value.value} / {steps}\n")
+    for each in _backwards(tree, function):
+        _tell_engine(edits, each, owner)  # not only there: what is returned, and logged, is divided under DeepSpeed too
     _leave_returns_undivided(edits, function, value.value)
 
 

@@ -1,9 +1,9 @@
 """A loop draws micro-batches without end: divide the gradients once the window's targets are known (GA101, GA102).
 
-Places: `loop`, the `while`, or the `for` over a range; `backward` and `step`, the calls; `division`, the
-`loss / steps`, where somebody divides by hand. Options: `stack`, "plain" or "distributed"; `loss`, "sum" where the loss
-is one, and `division` divides it by another number than the window's targets, `divisor`; and how targets are counted
-(see `counting`), in names that the loop's body binds.
+Places: `loop`, the `while`, or the `for` over a range, which may be the window's own; `backward` and `step`, the calls;
+`division`, the `loss / steps`, where somebody divides by hand. Options: `stack`, "plain" or "distributed"; `loss`,
+"sum" where the loss is one, and `division` divides it by another number than the window's targets, `divisor`; and how
+targets are counted (see `counting`), in names that the loop's body binds.
 
 Each mean times its own count is a sum; before the optimizer steps, the sum over the window becomes a mean. Nothing has
 to look ahead, and the count lives as long as the gradients do.
@@ -11,20 +11,25 @@ to look ahead, and the count lives as long as the gradients do.
 
 from __future__ import annotations
 
+import re
+
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import division_of, replace_division
 from ga_lint.fixers.counters import drop_count
 from ga_lint.fixers.counting import count_text
-from ga_lint.fixers.divide_by_steps import scale_backward
+from ga_lint.fixers.divide_by_steps import loss_of, scale_backward
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.imports import distributed_module
 from ga_lint.fixers.names import fresh_name, names_in
+from ga_lint.fixers.reads import behind_window, refuse_early_reads, refuse_read_again
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.terms import refuse_sums
-from ga_lint.fixers.tree import Block, Statement, Tree
+from ga_lint.fixers.tree import Block, Statement, Tree, dotted
 
+_RANKS = re.compile(r"distributed|fsdp|DataParallel|world_size|local_rank", re.IGNORECASE)
+_OTHERS = re.compile(r"horovod|hvd\.|byteps|smdistributed|xm\.", re.IGNORECASE)
 _COMMENT = "# the sum over the window's targets becomes their mean"
 
 
@@ -33,18 +38,28 @@ def window_gradients(target: Target, edits: Edits) -> None:
     tree = target.tree
     loop = _loop(target)
     backward = tree.find(target.span("backward"), cst.Call)
-    if tree.enclosing(loop, cst.For, cst.While) is not None:
-        raise FixNotApplicable("the loop starts again with gradients that are left from its last round")
     line = tree.statement_of(backward)
     scaled = _scaled(target, line)
     _refuse_unbound(tree, loop, scaled, target)
     step = tree.statement_of(tree.find(target.span("step"), cst.Call))
-    if loop not in tree.around(step) or tree.block_of(step) is tree.block_of(line):
+    inner = loop not in tree.around(step)
+    if inner:
+        complete = behind_window(tree, loop, backward, step)
+    elif tree.enclosing(loop, cst.For, cst.While) is not None:
+        raise FixNotApplicable("the loop starts again with gradients that are left from its last round")
+    elif tree.block_of(step) is tree.block_of(line):
         raise FixNotApplicable("the optimizer does not step under a condition of the loop")
+    else:
+        complete = _first_use(tree, step)
+    if (other := _OTHERS.search(tree.source.text)) is not None:
+        raise FixNotApplicable(f"how {other.group().rstrip('.')} puts gradients of several ranks together is not known")
+    refuse_early_reads(tree, loop, complete, _optimizer(tree, target))
+    if target.spans("division"):
+        refuse_read_again(tree, loop, target.division(), backward)
     total = fresh_name(tree, loop, "window_targets", "targets_in_window")
     count = fresh_name(tree, loop, "targets_here", "micro_batch_targets")
     edits.insert_before(loop, f"{total} = 0\n")
-    edits.insert_before(scaled, f"{count} = {count_text(target)}\n{total} += {count}\n")
+    edits.insert_before(scaled, f"{count} = {_count(target, backward)}\n{total} += {count}\n")
     if target.spans("division"):
         division = target.division()
         if target.option_or("loss", "mean") == "sum":
@@ -53,7 +68,20 @@ def window_gradients(target: Target, edits: Edits) -> None:
             replace_division(edits, division, count)
     else:
         scale_backward(edits, backward, "*", count)
-    edits.insert_before(_first_use(tree, step), _division(target, edits, _optimizer(tree, target), total, loop))
+    again = "" if inner else f"{total} = 0\n"
+    edits.insert_before(complete, _division(target, edits, _optimizer(tree, target), total, loop) + again)
+
+
+def _count(target: Target, backward: cst.Call) -> str:
+    """The count, where the ranks can add it up: the micro-batch may be on the CPU still, and the loss is not."""
+    text = count_text(target)
+    if not _has_ranks(target):
+        return text
+    loss = target.division().left if target.spans("division") else loss_of(backward)
+    name = dotted(loss)
+    if name is None:
+        raise FixNotApplicable("the loss has no name, so on which device it is cannot be asked")
+    return f"{text}.to({name}.device)"
 
 
 def _loop(target: Target) -> cst.While | cst.For:
@@ -106,22 +134,31 @@ def _optimizer(tree: Tree, target: Target) -> str:
 
 
 def _division(target: Target, edits: Edits, optimizer: str, total: str, loop: cst.CSTNode) -> str:
-    reduced = ""
-    if target.option("stack") == "distributed":
+    tree = target.tree
+    reduced, numerator, comment = "", "1", ""
+    if _has_ranks(target):
         distributed = distributed_module(edits)
+        numerator = fresh_name(tree, loop, "ranks", "rank_count")
+        comment = "  # gradients are averaged over ranks"
         reduced = (
-            f"if {distributed}.is_initialized():\n"
+            f"{numerator} = {distributed}.get_world_size() if {distributed}.is_initialized() else 1\n"
+            f"if {numerator} > 1:\n"
             f"    {distributed}.all_reduce({total})\n"
-            f"    {total} /= {distributed}.get_world_size()  # gradients are averaged over ranks\n"
         )
-    group = fresh_name(target.tree, loop, "group", "parameter_group")
-    parameter = fresh_name(target.tree, loop, "parameter", "weight")
+    scale = fresh_name(tree, loop, "scale", "gradient_scale")
+    group = fresh_name(tree, loop, "group", "parameter_group")
+    parameter = fresh_name(tree, loop, "parameter", "weight")
     return (
         f"{_COMMENT}\n"
         f"{reduced}"
+        f"{scale} = {numerator} / max(float({total}), 1){comment}\n"
         f"for {group} in {optimizer}.param_groups:\n"
         f'    for {parameter} in {group}["params"]:\n'
         f"        if {parameter}.grad is not None:\n"
-        f"            {parameter}.grad /= {total}.clamp(min=1)\n"
-        f"{total} = 0\n"
+        f"            {parameter}.grad *= {scale}\n"
     )
+
+
+def _has_ranks(target: Target) -> bool:
+    """Can there be several? Each would divide the same gradients by another number, and their parameters would part."""
+    return target.option("stack") == "distributed" or bool(_RANKS.search(target.tree.source.text))

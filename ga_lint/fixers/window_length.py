@@ -15,7 +15,7 @@ import ast
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
-from ga_lint.fixers.arithmetic import Division, factor_text
+from ga_lint.fixers.arithmetic import Division, divided_name, factor_text
 from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.divide_by_steps import scale_backward
 from ga_lint.fixers.edits import Edits
@@ -120,7 +120,7 @@ def _refuse_other_windows(target: Target, header: Header, step: cst.Call, steps:
 
 def _multiplied_again(tree: Tree, loop: cst.For, division: Division) -> list[cst.BaseExpression]:
     """The steps in `loss.item() * steps`, where what was divided is taken back for a log line."""
-    divided = _divided_name(tree, division)
+    divided = divided_name(tree, division)
     steps, end = tree.code(division.right), tree.span_of(tree.statement_of(division.whole)).end
     found: list[cst.BaseExpression] = []
     for product in tree.inside(loop.body, cst.BinaryOperation):
@@ -131,16 +131,6 @@ def _multiplied_again(tree: Tree, loop: cst.For, division: Division) -> list[cst
                 found.append(side)
                 break
     return found
-
-
-def _divided_name(tree: Tree, division: Division) -> str | None:
-    match tree.statement_of(division.whole).body[0]:
-        case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))]):
-            return name
-        case cst.AugAssign(target=cst.Name(value=name)):
-            return name
-        case _:
-            return dotted(division.left) if division.in_place else None
 
 
 def _line(tree: Tree, loop: cst.For, whole: cst.CSTNode, logged: list[cst.BaseExpression]) -> Statement:

@@ -2,7 +2,8 @@
 
 Places: `loop`, the inner `for` over one window; `division`, the `loss / steps`; `call`, the cross-entropy call, if it
 is in the loop (`constructor`: where its object was built); `fetch`, the statement that draws a micro-batch, first in
-the body of a counted loop (`for _ in range(steps)`); none where the loop runs over a list.
+the body of a counted loop (`for _ in range(steps)`); none where the loop runs over a list. `backward` and `step`, the
+calls: where micro-batches are drawn in a way that cannot be collected before, it is handed over to `window_gradients`.
 Options: `stack`, "plain" or "distributed"; `loss`, "sum" where the loss is a sum already, and `division` divides it by
 another number than the window's targets; and how targets are counted (see `counting`), in the names that the loop or
 `fetch` binds.
@@ -27,6 +28,7 @@ from ga_lint.fixers.reduction import reduce_call
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.terms import refuse_sums
 from ga_lint.fixers.tree import Tree
+from ga_lint.fixers.window_gradients import window_gradients
 
 
 @fixer("window-sum")
@@ -36,6 +38,11 @@ def window_sum(target: Target, edits: Edits) -> None:
     division = target.division()
     if loop not in tree.around(division.whole):
         raise FixNotApplicable("the loss is divided outside the loop over the window")
+    if not _is_collectable(target, loop):
+        if not target.spans("step"):  # the optimizer steps in another file
+            raise FixNotApplicable("the micro-batch is not drawn first, so its window cannot be collected")
+        window_gradients(target, edits)
+        return
     refuse_sums(tree, loop.body, division.left)
     header, window = _window(target, edits, loop)
     refuse_unsound_body(tree, header, tree.span_of(division.whole), window)
@@ -66,8 +73,6 @@ def _window(target: Target, edits: Edits, loop: cst.For) -> tuple[Header, str]:
     fetch = tree.find(fetches[0], cst.Assign)
     line = tree.statement_of(fetch)
     counter, steps = _counted(tree, loop)
-    if loop.body.body[0] is not line or len(fetch.targets) != 1 or counter in names_in(fetch.value):
-        raise FixNotApplicable("the micro-batch is not drawn first, so its window cannot be collected")
     window = fresh_name(tree, loop, "window", "micro_batches")
     bound = fetch.targets[0].target
     text = tree.code(bound)
@@ -77,6 +82,20 @@ def _window(target: Target, edits: Edits, loop: cst.For) -> tuple[Header, str]:
     pair = f"({text})" if isinstance(bound, cst.Tuple) and not bound.lpar else text
     edits.change(loop.target, lambda _: tree.parse_expression(text if counter == "_" else f"{counter}, {pair}"))
     return Header(loop, fetch.value, bound, None, "0", frozenset(), False), window
+
+
+def _is_collectable(target: Target, loop: cst.For) -> bool:
+    """Can the micro-batches be drawn before the loop over them runs, or are they there already?"""
+    tree = target.tree
+    if not tree.code(loop.iter).startswith("range("):
+        return True
+    if not isinstance(loop.iter, cst.Call) or len(loop.iter.args) != 1:
+        return False
+    for span in target.spans("fetch"):
+        fetch = tree.find(span, cst.Assign)
+        first = loop.body.body[0] is tree.statement_of(fetch)
+        return first and len(fetch.targets) == 1 and _counted(tree, loop)[0] not in names_in(fetch.value)
+    return False
 
 
 def _counted(tree: Tree, loop: cst.For) -> tuple[str, str]:

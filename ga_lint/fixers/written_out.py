@@ -37,7 +37,7 @@ class _Lines:
     """The lines of a loop's body that surely run before a call."""
 
     def __init__(self, tree: Tree, header: Header, call: cst.Call) -> None:
-        self.tree, self.body = tree, header.loop.body
+        self.tree, self.body, self.drawn = tree, header.loop.body, header.target
         self.around = set(map(id, tree.around(call)))
         self.head = _names(_parsed(header.target_text(tree)))
 
@@ -77,6 +77,8 @@ class _Lines:
         found: list[tuple[cst.Assign, cst.BaseExpression | None]] = []
         for node in self.tree.inside(self.body, cst.Assign):
             for each in node.targets:
+                if each.target is self.drawn:  # the micro-batch as it comes
+                    continue
                 match each.target, node.value:
                     case cst.Name(value=bound), value if bound == name:
                         found.append((node, value))

@@ -27,6 +27,7 @@ FORMATS: Mapping[str, str] = {
 }
 # These hold the text of each rewrite, as ruff's do; it costs about 20 ms a finding, which no other format pays.
 EDITED = frozenset({"json", "json-lines", "sarif", "rdjson"})
+PROMISING = frozenset({"full", "github"})  # these say that there is one
 
 
 def renderer(name: str) -> Render:

@@ -59,7 +59,7 @@ def _place(step: Step, diagnostic: Diagnostic) -> str:
 
 
 def _fix(diagnostic: Diagnostic) -> Iterator[str]:
-    fix, refusal = diagnostic.finding.fix, diagnostic.finding.fix_refusal
+    fix, refusal = diagnostic.rewrite, diagnostic.finding.fix_refusal
     if fix is not None:
         command = {
             FixTier.SAFE: " - `ga-lint fix`",
@@ -74,10 +74,11 @@ def _fix(diagnostic: Diagnostic) -> Iterator[str]:
 def _total(report: Report) -> str:
     severities = Counter(diagnostic.finding.severity for diagnostic in report.diagnostics)
     counts = ", ".join(plural(severities[s], s.value) for s in Severity if s in severities)
-    tiers = Counter(d.finding.fix.tier for d in report.diagnostics if d.finding.fix is not None)
+    tiers = Counter(fix.tier for d in report.diagnostics if (fix := d.rewrite) is not None)
     line = f"Found {plural(len(report.diagnostics), 'finding')} ({counts})."
+    can = "can rewrite" if all(d.edits for d in report.diagnostics if d.rewrite) else "can try to rewrite"
     if safe := tiers[FixTier.SAFE]:
-        line += f" `ga-lint fix` can rewrite {safe:,}."
+        line += f" `ga-lint fix` {can} {safe:,}."
     if unsafe := tiers[FixTier.UNSAFE]:
-        line += f" `ga-lint fix --unsafe-fixes` can rewrite {unsafe:,}{' more' if safe else ''}."
+        line += f" `ga-lint fix --unsafe-fixes` {can} {unsafe:,}{' more' if safe else ''}."
     return line

@@ -45,8 +45,8 @@ def _annotation(diagnostic: Diagnostic, level: str, below: str) -> str:
         properties |= {"col": str(start.column), "endColumn": str(end.column)}
     properties["title"] = f"ga-lint {finding.code} [{finding.name}]"
     message = f"{in_cell(diagnostic)}{finding.message}\neffect: {finding.effect.message}"
-    if finding.fix is not None:
-        message += f"\nfix ({finding.fix.tier.value}): {finding.fix.summary}"
+    if (fix := diagnostic.rewrite) is not None:
+        message += f"\nfix ({fix.tier.value}): {fix.summary}"
     return command(level, properties, message)
 
 

@@ -47,9 +47,8 @@ def finding_object(diagnostic: Diagnostic) -> Json:
 
 
 def _fix(diagnostic: Diagnostic) -> Json:
-    """A rewrite that was refused is none, unless `fix` only left it to the user: then it has edits."""
-    fix, refusal = diagnostic.finding.fix, diagnostic.finding.fix_refusal
-    if fix is None or (refusal is not None and not diagnostic.edits):
+    fix = diagnostic.rewrite
+    if fix is None:
         return None
     edits: list[Json] = [_edit(edit) for edit in diagnostic.edits]
     return {"applicability": fix.tier.value, "edits": edits, "message": fix.summary}

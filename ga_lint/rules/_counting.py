@@ -32,6 +32,7 @@ def counting_written_out(loss: Loss, targets: Targets) -> Options | str:
     site = loss.term.site
     counting = counting_of(site)
     plain = not (site.masked or site.averaged_over or site.is_models_own)
+    plain = plain and (site.call == site.reduced or site.reduction is not Reduction.MEAN)  # a mean over targets alone
     if not isinstance(counting, str) or not site.labels_remade or not plain or not site.labels:
         return counting
     if not in_loop(site.call, loss.window) or (site.explicit_ignore and site.ignore_index is None):

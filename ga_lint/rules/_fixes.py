@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.facts.model import Answer, Factor, FactorKind, Idiom, LossSite, Place, Stack, Window
-from ga_lint.rules._counting import counting_of, counting_written_out
+from ga_lint.rules._counting import counting_written_out
 from ga_lint.rules._loops import Loss, in_loop
 from ga_lint.rules._requests import Fix, Options, Targets
 
@@ -23,11 +23,11 @@ def window_fix(loss: Loss) -> Fix:
     refusal = _refusal(loss)
     if refusal is not None:
         return None, refusal
-    window, site = loss.window, loss.term.site
-    counting = counting_of(site)
+    window = loss.window
+    targets: Targets = [("loop", window.loop.span)]
+    counting = counting_written_out(loss, targets)
     if isinstance(counting, str):
         return None, counting
-    targets: Targets = [("loop", window.loop.span)]
     division = loss.by_user[-1].place if loss.by_user else None
     if window.added_up:
         return _gathered(loss, division, counting)
@@ -176,8 +176,10 @@ def _sum_over_count(loss: Loss, targets: Targets, division: Place | None, counti
             targets.append(("constructor", site.constructor.span))
     if window.fetch is not None:
         targets.append(("fetch", window.fetch.span))
+    if window.optimizer_step.path == window.loop.path:
+        targets += [("backward", window.backward.span), ("step", window.optimizer_step.span)]
     stack = "distributed" if _is_averaged(window) else "plain"
-    summary = "count the window's targets first and divide the sum by that"
+    summary = "divide by the targets of the whole window"
     options = (("stack", stack), *counting)
     return FixRequest("window-sum", FixTier.UNSAFE, summary, tuple(targets), options), None
 

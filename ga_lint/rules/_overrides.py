@@ -181,6 +181,9 @@ def other_targets(site: LossSite) -> str | None:
         return f"the mean is over `{site.averaged_over}`, which may be another number than the Trainer's count"
     if site.ignore_index and not _IGNORED.fullmatch(site.ignore_index):
         return f"the loss ignores `{site.ignore_index}`, and the Trainer counts labels other than -100"
-    if site.labels and _SELECTED.search(site.labels) and not _picks_targets(site):
+    selected = bool(site.labels and _SELECTED.search(site.labels))
+    # Where a mask says which of them are targets, what stands in the others' places is nobody's target.
+    remade = site.labels_remade and site.call == site.reduced and not site.masked
+    if (selected or remade) and not _picks_targets(site):
         return "only some of the labels are targets, and the Trainer counts them all"
     return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
-from ga_lint.facts.model import LOOP_WORDS, Answer, Factor, FileFacts, Place, Reduction
+from ga_lint.facts.model import LOOP_WORDS, Answer, Factor, FileFacts, Idiom, Place, Reduction
 from ga_lint.project import Project
 from ga_lint.rules._loops import Loss, confidence, is_plain, losses, steps_text, trace
 from ga_lint.rules.registry import rule
@@ -23,6 +23,8 @@ def double_division(facts: FileFacts, project: Project) -> Iterator[Finding]:
     for loss in losses(facts):
         if not loss.by_user or loss.place in reported or not _divided_again(loss):
             continue
+        if loss.window.gates_engine and loss.window.idiom is Idiom.GATE:
+            continue  # GA109: the engine counts the gate's steps, not backwards; what is owed follows from its cure
         reported.add(loss.place)
         yield _finding(loss, loss.by_user[-1])
 

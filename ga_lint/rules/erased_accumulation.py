@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
-from ga_lint.facts.model import LOOP_WORDS, Answer, FileFacts, Idiom, Place, Stack, Window
+from ga_lint.facts.model import LOOP_WORDS, Answer, FileFacts, Idiom, Place, Window
 from ga_lint.project import Project
 from ga_lint.rules._loops import in_loop
 from ga_lint.rules.registry import rule
@@ -26,7 +26,7 @@ def erased_accumulation(facts: FileFacts, project: Project) -> Iterator[Finding]
         if window.cleared is not None and window.cleared.path == facts.path:
             reported.add(window.backward)
             yield _cleared(window, window.cleared)
-        elif _is_stepped_by_a_gate_of_its_own(window) and window.backward.path == facts.path:
+        elif window.gates_engine and window.backward.path == facts.path:
             reported.add(window.backward)
             yield _engine(window)
 
@@ -35,11 +35,6 @@ def _accumulates(window: Window) -> bool:
     """A gate, or an `accumulate()` that is not known to have one step."""
     managed = window.idiom is Idiom.ACCUMULATE and window.library.answer is Answer.YES
     return window.idiom is Idiom.GATE or managed
-
-
-def _is_stepped_by_a_gate_of_its_own(window: Window) -> bool:
-    """The engine is not told of the window, and takes each backward for the last of one."""
-    return window.stack is Stack.DEEPSPEED and not window.sets_boundary and window.steps_by_engine
 
 
 def _cleared(window: Window, place: Place) -> Finding:

@@ -10,7 +10,10 @@ from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
 from ga_lint.rules._forwards import count_fix, means_of, says, trace_of
+from ga_lint.rules._overrides import other_targets
 from ga_lint.rules.registry import rule
+
+_OTHER_FORM = "the loss has another form than one cross-entropy that is reduced in this forward"
 
 
 @rule(
@@ -50,5 +53,5 @@ def _finding(forward: ModelForward, means: list[tuple[Place, LossTerm]], effect:
         scope=forward.scope,
         trace=trace_of(forward, term, why),
         fix=fix,
-        fix_refusal=None if fix else "the loss has another form than one cross-entropy that is reduced in this forward",
+        fix_refusal=None if fix else other_targets(term.site) or _OTHER_FORM,
     )

@@ -38,6 +38,21 @@ LATE = (
             optimizer.zero_grad()
 """
 )
+TRIED = (
+    HEAD.format(more="")
+    + """    batches = iter(loader)
+    for update in range(len(loader) // steps + 1):
+        for _ in range(steps):
+            try:
+                batch = next(batches)
+            except StopIteration:
+                break
+            out = model(**batch)
+            (out.loss / steps).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+"""
+)
 RESUMED_SUM = RESUMED.replace(
     "        loss = model(**batch).loss / steps\n",
     "        out = model(**batch)\n        loss = (out.loss + 0.5 * out.aux_loss) / steps\n",
@@ -68,6 +83,12 @@ def fix_resumed(stack: str = "distributed") -> str:
 def fix_resumed_sum() -> str:
     division = "(out.loss + 0.5 * out.aux_loss) / steps"
     return rewritten(RESUMED_SUM, "window-share", _SHARED, loop="for step,", division=division, **_STEP)
+
+
+def fix_tried() -> str:
+    """The rule takes it for a loop of one process: that there are ranks is said elsewhere in the file."""
+    places = {"division": "out.loss / steps", "backward": "(out.loss / steps).backward()", **_STEP}
+    return rewritten(TRIED, "window-sum", _SHARED | {"stack": "plain"}, loop="for _ in", **places)
 
 
 def fix_late() -> str:

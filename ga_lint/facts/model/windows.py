@@ -111,4 +111,9 @@ class Window:
         """Are gradients multiplied or divided after backward?"""
         return bool(self.scalings)
 
+    @property
+    def gates_engine(self) -> bool:
+        """Is a DeepSpeed engine stepped once for several backwards, of which it takes each for the last of a window?"""
+        return self.stack is Stack.DEEPSPEED and not self.sets_boundary and self.steps_by_engine
+
     traced_steps: str = ""  # what `steps` was computed from, where the gate names it otherwise

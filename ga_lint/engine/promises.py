@@ -1,0 +1,52 @@
+"""Can the rewrites be had that a readable report speaks of? Only planning them tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ga_lint.errors import SourceError
+from ga_lint.outcome import FileOutcome, Found
+from ga_lint.source import read_bytes
+
+if TYPE_CHECKING:
+    from ga_lint.engine.scope import Scope
+
+FEW = 16  # rewrites in a run: 0.2 s for LibCST, then 20 ms each in a script and 0.3 s in a file of 2,000 lines
+
+
+def planned(outcomes: Sequence[tuple[FileOutcome, Scope | None]], data: bytes | None = None) -> list[FileOutcome]:
+    """The outcomes with the edits of each rewrite, or with what is in its way; as they are where these are many.
+
+    `data`: the text, where it is not what the disk has.
+    """
+    few = sum(map(_promises, (outcome for outcome, _ in outcomes))) <= FEW
+    return [
+        _planned(outcome, scope, data)
+        if few and scope is not None and isinstance(outcome, Found) and _promises(outcome)
+        else outcome
+        for outcome, scope in outcomes
+    ]
+
+
+def _promises(outcome: FileOutcome) -> int:
+    """How many of the findings speak of a rewrite that nobody has tried."""
+    found = outcome.diagnostics if isinstance(outcome, Found) else ()
+    return sum(each.finding.fix is not None and not each.edits and each.finding.fix_refusal is None for each in found)
+
+
+def _planned(outcome: Found, scope: Scope, data: bytes | None) -> FileOutcome:
+    from ga_lint.engine.propose import Looks, findings_by, with_edit
+    from ga_lint.notebook import read_text
+
+    try:
+        source = read_text(outcome.path, read_bytes(outcome.path) if data is None else data)
+    except SourceError:  # it was there a moment ago
+        return outcome
+    looks = Looks(scope)
+    whole = looks.at(source)  # with what a baseline leaves out of the outcome
+    if not isinstance(whole, Found):
+        return outcome
+    check = findings_by(looks)
+    return replace(outcome, diagnostics=tuple(with_edit(source, each, whole, check) for each in outcome.diagnostics))
