@@ -138,7 +138,8 @@ class Project(Required):
         found: list[Path] = []
         for folder, folders, names in os.walk(self.root):
             folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _FOREIGN)
-            found.extend(Path(folder, name) for name in sorted(names) if name.endswith(_TEXTS))
+            texts = (Path(folder, name) for name in sorted(names) if name.endswith(_TEXTS))
+            found.extend(path for path in texts if path.is_file())  # a pipe would never end
             if len(found) > MAX_TEXTS:
                 break
         return tuple(found[:MAX_TEXTS])
