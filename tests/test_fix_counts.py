@@ -48,18 +48,37 @@ COUNTED = {
         '(batch["labels"][..., 1:] != self.ignore_index).sum()',
     ),
 }
-REFUSED = {
-    "filled": ('labels = batch["labels"].masked_fill(batch["attention_mask"] == 0, -100)', PLAIN),
-    "filled in place": ('labels = batch["labels"].clone()', "labels.masked_fill_(labels == pad, -100)", PLAIN),
+WRITTEN_OUT = {
+    "filled": (
+        ('labels = batch["labels"].masked_fill(batch["attention_mask"] == 0, -100)', PLAIN),
+        '(batch["labels"].masked_fill(batch["attention_mask"] == 0, -100)[:, 1:] != -100).sum()',
+    ),
+    "where": (
+        ('labels = torch.where(batch["attention_mask"] == 1, batch["labels"], -100)', PLAIN),
+        '(torch.where(batch["attention_mask"] == 1, batch["labels"], -100)[:, 1:] != -100).sum()',
+    ),
+    "cut off": (('labels = batch["labels"][:, :512]', PLAIN), '(batch["labels"][:, :512][:, 1:] != -100).sum()'),
+    "multiplied": (
+        ('labels = batch["labels"] * batch["attention_mask"]', PLAIN),
+        '((batch["labels"] * batch["attention_mask"])[:, 1:] != -100).sum()',
+    ),
+}
+CHANGED_IN_PLACE = {
+    "filled": ('labels = batch["labels"].clone()', "labels.masked_fill_(labels == pad, -100)", PLAIN),
     "assigned": ('labels = batch["labels"].clone()', "labels[labels == pad] = -100", PLAIN),
-    "assigned under another name": (
+    "under another name": (
         'labels = batch["labels"]',
         "labels[:, :4] = -100",
         'loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten())',
     ),
-    "where": ('labels = torch.where(batch["attention_mask"] == 1, batch["labels"], -100)', PLAIN),
-    "cut off": ('labels = batch["labels"][:, :512]', PLAIN),
-    "multiplied": ('labels = batch["labels"] * batch["attention_mask"]', PLAIN),
+    "under the name of a view of it": (
+        'labels = batch["labels"]',
+        "rest = labels[:, 1:].view(-1)",
+        "rest[rest == pad] = -100",
+        'loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten())',
+    ),
+}
+REFUSED = {
     "a mask of two": (
         ALIGN,
         EACH,
@@ -86,6 +105,17 @@ def written(folder: Path, lines: tuple[str, ...]) -> Fixture:
 @pytest.mark.parametrize(("lines", "count"), COUNTED.values(), ids=COUNTED)
 def test_what_is_counted(lines: tuple[str, ...], count: str, tmp_path: Path) -> None:
     assert f"({count}) for batch in window]" in fix(written(tmp_path, lines))
+
+
+@pytest.mark.parametrize(("lines", "count"), WRITTEN_OUT.values(), ids=WRITTEN_OUT)
+def test_what_the_loop_makes_of_the_batch_is_counted_so(lines: tuple[str, ...], count: str, tmp_path: Path) -> None:
+    assert f"({count}) for batch in window]" in fix(written(tmp_path, lines))
+
+
+@pytest.mark.parametrize("lines", CHANGED_IN_PLACE.values(), ids=CHANGED_IN_PLACE)
+def test_what_is_changed_in_place_is_not_counted_before_it(lines: tuple[str, ...], tmp_path: Path) -> None:
+    fixture = written(tmp_path, lines)
+    assert fix(fixture) == fixture.path.read_text()
 
 
 @pytest.mark.parametrize("lines", REFUSED.values(), ids=REFUSED)

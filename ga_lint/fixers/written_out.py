@@ -18,6 +18,7 @@ from ga_lint.source import Position
 from ga_lint.syntax.repeatable import SAME_ELEMENTS
 
 _SAME_COUNT = SAME_ELEMENTS - {"long", "int"}
+_VIEWS = SAME_ELEMENTS - {"clone"}  # what may hand over the same elements: of these `.to()` copies only sometimes
 _PURE = SAME_ELEMENTS | frozenset("masked_fill ne eq bool squeeze unsqueeze transpose where".split())
 _NODES = (
     ast.Name, ast.Attribute, ast.Subscript, ast.Slice, ast.Constant, ast.Tuple, ast.UnaryOp, ast.BinOp, ast.Compare,
@@ -30,6 +31,7 @@ def written_out(tree: Tree, header: Header, targets: str, call: cst.Call) -> str
     lines = _Lines(tree, header, call)
     expression = lines.written_out(_parsed(targets), tree.span_of(call).start)
     _refuse_impure(expression)
+    lines.refuse_other_names(expression)
     return _in_quotes(tree, ast.unparse(_Bare().visit(expression)))
 
 
@@ -70,6 +72,19 @@ class _Lines:
             return _parsed(name), place  # the micro-batch itself, on another device
         return _parsed(self.tree.code(value)), place
 
+    def refuse_other_names(self, expression: ast.expr) -> None:
+        """Is a part of it changed in place under another name? `y = batch["labels"]`, then `y[:, :4] = -100`."""
+        parts = {ast.dump(node) for node in ast.walk(expression) if isinstance(node, ast.expr)}
+        for node in sorted(self.tree.inside(self.body, cst.Assign), key=lambda node: self.tree.span_of(node).start):
+            part = _entry(node.value)
+            if part is None or ast.dump(_parsed(self.tree.code(part))) not in parts:
+                continue
+            for each in node.targets:
+                if isinstance(each.target, cst.Name):
+                    parts.add(ast.dump(_parsed(each.target.value)))
+                    for changed in self._changed(each.target.value):
+                        self._refuse(self.tree.span_of(changed).start)
+
     def _refuse(self, place: Position) -> None:
         raise FixNotApplicable(f"the targets are made on line {place.row}, in a way that cannot be counted before")
 
@@ -108,6 +123,24 @@ class _Lines:
             and _root(node.func.value) == name
         ]
         return found
+
+
+def _entry(value: cst.BaseExpression) -> cst.BaseExpression | None:
+    """`batch["labels"]` in `batch["labels"][:, 1:].view(-1)`: what shares its elements, unless they are copied."""
+    entry: cst.BaseExpression | None = None
+    while not isinstance(value, cst.Name):
+        match value:
+            case cst.Call(func=cst.Attribute(value=inner, attr=cst.Name(value=name))) if name in _VIEWS:
+                value = inner
+            case cst.Subscript(slice=[cst.SubscriptElement(slice=cst.Index(value=cst.SimpleString()))]):
+                entry, value = value, value.value
+            case cst.Attribute():
+                entry, value = value, value.value
+            case cst.Subscript():  # of a tensor, which has no keys
+                value = value.value
+            case _:
+                return None
+    return entry or value
 
 
 def _root(node: cst.BaseExpression) -> str | None:
