@@ -214,7 +214,7 @@ def _meant(batch: Batch, meaning: str) -> torch.Tensor | None:
         case "loss mask":
             if "labels" not in batch.keys():  # noqa: SIM118 - they may be hidden, and are there all the same
                 return mask
-            return (labels != IGNORE).to(mask.dtype) if labels.shape == ids.shape else None
+            return (labels != IGNORE).to(mask.dtype) * mask if labels.shape == ids.shape else None
         case "attention mask":
             return mask
         case "labels":
