@@ -344,3 +344,52 @@ def test_call_that_fails_for_certain_is_wrong_without_a_run() -> None:
     assert rewritten.outcome is Outcome.WRONG
     assert rewritten.reason == "TypeError; neither its loss nor the rewrite was run: needs `x` (a.py:3)"
     assert judge(Answer(missing="needs `x` (a.py:3)"), False).outcome is Outcome.NOT_VERIFIABLE
+
+
+def judged(name: str, row: int, code: str, reason: str, *runs: Run) -> Outcome:
+    """What a refusal of the rewrite of this fixture's finding comes to."""
+    path = FIXTURES / name
+    text = path.read_text(encoding="utf-8")
+    finding = next(
+        d.finding for d in check_source(text, path) if (d.finding.code, d.finding.span.start.row) == (code, row)
+    )
+    site = site_at(path, text, row)
+    assert site is not None
+    return as_judged(finding, Verdict(site, Outcome.REFUTED, runs, reason=reason)).outcome
+
+
+def run(name: str, error: float, scale: float, setting: str = "") -> Run:
+    return Run(name, setting, error, scale, "w", 1e-6)
+
+
+TWICE = "GA103-double-division/accelerate_with_steps.py", 24, "GA103"
+NOT_THE_STEPS = "GA103-double-division/count_and_steps.py", 15, "GA103"
+BY_ONE = "GA106-mismatched-count/forms_that_are_counted_by_hand.py", 63, "GA106"
+SHORT = "short last window"
+
+
+@pytest.mark.parametrize(("after", "wanted"), [(0.5, Outcome.INCONCLUSIVE), (0.25, Outcome.REFUTED)])
+def test_a_short_window_that_stays_as_it_was_refutes_no_dropped_division(after: float, wanted: Outcome) -> None:
+    before = run("R0", 0.75, 0.25), run("R0", 0.875, 0.125, SHORT)
+    rewritten = run("R2", 1e-16, 1), run("R2", 1 - after, after, SHORT)
+    assert judged(*TWICE, f"R2 ({SHORT}): the gradient", *before, *rewritten) is wanted
+
+
+@pytest.mark.parametrize(("control", "wanted"), [(1.0, Outcome.INCONCLUSIVE), (0.25, Outcome.REFUTED)])
+def test_steps_that_the_control_has_seen_may_not_change_the_objective(control: float, wanted: Outcome) -> None:
+    runs = run("R0", 1 - control, control), run("R2", 1e-16, 1), run("R3", 3, 4)
+    assert judged(*NOT_THE_STEPS, "R3: the objective changed", *runs) is wanted
+
+
+@pytest.mark.parametrize(("after", "wanted"), [(0.67, Outcome.INCONCLUSIVE), (0.4, Outcome.REFUTED)])
+def test_a_division_by_one_may_go_where_the_gradients_stay(after: float, wanted: Outcome) -> None:
+    runs = run("R0", 1e-16, 1), run("R1", 0.67, 1.1), run("R2", after, 1.1), run("R3", 1e-16, 1)
+    assert judged(*BY_ONE, "R2: the gradient", *runs) is wanted
+
+
+@pytest.mark.parametrize(("after", "wanted"), [(0.78, Outcome.INCONCLUSIVE), (0.9, Outcome.REFUTED)])
+def test_an_opt_out_is_what_the_code_makes_of_no_count(after: float, wanted: Outcome) -> None:
+    before = run("R0", 3, 4, "count passed"), run("R0", 1e-16, 1, "no count"), run("R1", 0.78, 1.2, "no count")
+    rewritten = run("R2", after, 1.2, "count passed"), run("R3", 1e-16, 1, "count passed")
+    runs = (*before, *rewritten)
+    assert judged("GA201-missing-num-items/no_return_outputs.py", 9, "GA201", "R2 (count passed): it", *runs) is wanted

@@ -13,6 +13,7 @@ _SHORT_WINDOW = "window/GAS"  # the factor of what is wrong with the last window
 _TWICE_DIVIDED = "1/GAS"
 _SHOWN = (EffectKind.SCALE, EffectKind.WEIGHTS)  # what gradients show
 _OPTS_OUT = ("opt-out", "opt-out-model", "decline-count", "take-count")  # the Trainer divides by the steps then
+_DROPS = "drop-division"  # where that divides by 1, it does nothing
 SCALE_FACTORS = ("GAS", _TWICE_DIVIDED, _SHORT_WINDOW)
 
 
@@ -66,13 +67,14 @@ def _beside_the_point(finding: Finding, verdict: Verdict) -> str | None:
     if of_objective(finding):
         if run == "R3":
             return "the code's own objective is wrong without accumulation too, so there is nothing to compare with"
-        if _is_as_before(runs, main):
+        if finding.fix is not None and finding.fix.fixer == _DROPS and _is_as_before(runs, main):
             return "the gradients stay as they are: how they depend on the cut of the batch is another finding"
     if finding.fix is not None and finding.fix.fixer in _OPTS_OUT and _is_as_without_count(runs, main):
         return "divided by the steps, as where no count is passed: a mean of the micro-batches' means"
     if finding.effect.factor == _TWICE_DIVIDED:
-        changed = runs.get(("R3", main))
-        if run == "R3" and changed is not None and has_right_direction(changed):
+        control, changed = runs.get(("R0", main)), runs.get(("R3", main))
+        unseen = control is not None and _is_noise(control)  # it shows no second division: that one stays as it is
+        if run == "R3" and unseen and changed is not None and has_right_direction(changed):
             return f"the steps that divide could not be set: without accumulation the loss is {changed.scale:.3g} times"
         if _is_short_as_before(runs, main):
             return "right in full windows; the short last window is off by as much as before"

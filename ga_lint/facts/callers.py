@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import Stack, Window
-from ga_lint.facts.roots import loop_roots, roots_of, run_roots
+from ga_lint.facts.roots import heirs_in, loop_roots, roots_of, run_roots
 from ga_lint.facts.values import Class, Function, alternatives
 from ga_lint.facts.windows import windows_of
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
@@ -52,7 +52,7 @@ def _homes(
     run: Interpreter, parsed: ParsedFile, node: ast.ClassDef | FunctionNode
 ) -> Iterator[tuple[ParsedFile, set[str]]]:
     """The files that call the function, or build the class or one that extends it, and by which names."""
-    paths = [path for path in run.project.mentioning(node.name.encode()) if path.suffix == ".py"]
+    paths = run.project.scripts_naming(node.name)
     if len(paths) > _MAX_CANDIDATES:
         return
     left = MAX_HOMES
@@ -61,7 +61,7 @@ def _homes(
         if left == 0 or home is None or home is parsed:
             continue
         scope = run.names.module(home)
-        names = {node.name, *(_heirs(home, node.name) if isinstance(node, ast.ClassDef) else ())}
+        names = {node.name, *(heirs_in(home, node.name) if isinstance(node, ast.ClassDef) else ())}
         calls = [call for call in home.find(ast.Call) if last_name(call.func) in names]
         called = {
             last_name(call.func)
@@ -78,12 +78,6 @@ def _is_of(run: Interpreter, value: object, node: ast.ClassDef | FunctionNode) -
     if isinstance(value, Class):
         return any(isinstance(one, Class) and one.node is node for one in run.names.ancestry(value))
     return isinstance(value, Function) and value.node is node
-
-
-def _heirs(home: ParsedFile, name: str) -> Iterator[str]:
-    for one in home.tree.body:
-        if isinstance(one, ast.ClassDef) and any(last_name(base) == name for base in one.bases):
-            yield one.name
 
 
 def _shared(one: Path, other: Path) -> int:

@@ -107,7 +107,7 @@ def _by_heirs(run: Interpreter, mixin: Class) -> Lineage | None:
 
 def _files_naming(run: Interpreter, mixin: Class) -> Iterator[ParsedFile]:
     own = mixin.scope.parsed.path.resolve()
-    paths = [path for path in run.project.mentioning(mixin.node.name.encode()) if path.suffix == ".py"]
+    paths = run.project.scripts_naming(mixin.node.name)
     for path in paths[:MAX_HOMES]:
         parsed = run.project.file(path) if path.resolve() != own else None
         if parsed is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ga_lint.facts.values import Class, Function, Instance
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+from ga_lint.syntax.text import last_name
 from ga_lint.syntax.walk import children
 
 if TYPE_CHECKING:
@@ -60,6 +61,13 @@ def roots_of(parsed: ParsedFile, sinks: AbstractSet[str]) -> Roots:
     rest = [node for node in leading if node not in outermost]
     ordered = sorted(outermost, key=_row) + sorted(rest, key=_row)
     return Roots(bool(module_calls & (sinks | leading_names)), tuple(ordered))
+
+
+def heirs_in(parsed: ParsedFile, name: str) -> Iterator[str]:
+    """The names of the file's classes that have this one among their bases."""
+    for node in parsed.tree.body:
+        if isinstance(node, ast.ClassDef) and any(last_name(base) == name for base in node.bases):
+            yield node.name
 
 
 def _row(node: FunctionNode) -> int:

@@ -11,7 +11,7 @@ from ga_lint.facts.events import EventKind
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import Answer
 from ga_lint.facts.received import name_span
-from ga_lint.facts.roots import roots_of, run_roots
+from ga_lint.facts.roots import heirs_in, roots_of, run_roots
 from ga_lint.facts.values import UNKNOWN, Built, Class, Function, Instance, Model, Value, alternatives
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 
@@ -69,15 +69,14 @@ def _said(node: ast.Assign, flag: str) -> str | None:
 
 def _homes(run: Interpreter, own: ParsedFile, name: str) -> Iterator[ParsedFile]:
     yield own
-    paths = [path for path in run.project.mentioning(name.encode()) if path.suffix == ".py"]
-    for path in paths[:MAX_HOMES]:
+    for path in run.project.scripts_naming(name)[:MAX_HOMES]:
         home = run.project.file(path)
         if home is not None and home is not own:
             yield home
 
 
 def _answers(run: Interpreter, home: ParsedFile, cls: Class) -> Iterator[Accepting]:
-    names = {cls.node.name, *_heirs(home, cls.node.name)}
+    names = {cls.node.name, *heirs_in(home, cls.node.name)}
     if not any(f"{name}(".encode() in home.source.data for name in names):
         return
     said = any(value != "False" for value in _said_of_objects(home))
@@ -103,13 +102,6 @@ def _said_of_objects(home: ParsedFile) -> Iterator[str]:
                 value = _said(node, flag)
                 if value is not None:
                     yield value
-
-
-def _heirs(home: ParsedFile, name: str) -> Iterator[str]:
-    """Classes of this file that have it among their bases."""
-    for node in home.tree.body:
-        if isinstance(node, ast.ClassDef) and any(ast.unparse(base).rpartition(".")[2] == name for base in node.bases):
-            yield node.name
 
 
 def _is_same(one: Value, cls: Class) -> bool:

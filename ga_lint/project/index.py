@@ -128,6 +128,10 @@ class Project(Required):
             self._mentions[word] = tuple(path for path in self._texts if _holds(path, word))
         return self._mentions[word]
 
+    def scripts_naming(self, name: str) -> list[Path]:
+        """Those of them that are Python and hold this name."""
+        return [path for path in self.mentioning(name.encode()) if path.suffix == ".py"]
+
     @property
     def _texts(self) -> tuple[Path, ...]:
         if not self._walked:
