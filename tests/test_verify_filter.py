@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ga_lint.verify.worker.sandbox import seccomp
-from ga_lint.verify.worker.sandbox.profiles import DEVICE, RANKS, STRICT, Profile
+from ga_lint.verify.worker.sandbox.profiles import DEVICE, RANKS, RANKS_ON_DEVICES, STRICT, Profile
 from ga_lint.verify.worker.sandbox.syscalls import ARCHITECTURES, NAMES
 
 OWN = 4242
@@ -100,12 +100,12 @@ class TestEveryProfile:
 
 
 @both
-def test_only_a_device_is_opened_for_writing(machine: str) -> None:
-    for flags in (O_WRONLY, O_RDWR, 3):
-        assert to(STRICT, machine, "openat", 0, 0, flags) == REFUSED
-        assert to(RANKS, machine, "openat", 0, 0, flags) == REFUSED
-        assert to(DEVICE, machine, "openat", 0, 0, flags) == seccomp.ALLOW
-    assert to(DEVICE, machine, "ioctl", 3, 0xC020462A) == seccomp.ALLOW
+def test_nothing_is_opened_for_writing_and_only_a_device_is_spoken_to(machine: str) -> None:
+    for profile in (*PROFILES, RANKS_ON_DEVICES):
+        for flags in (O_WRONLY, O_RDWR, 3):
+            assert to(profile, machine, "openat", 0, 0, flags) == REFUSED
+    for profile in (DEVICE, RANKS_ON_DEVICES):
+        assert to(profile, machine, "ioctl", 3, 0xC020462A) == seccomp.ALLOW
     assert to(STRICT, machine, "ioctl", 0, 0x5412) == REFUSED  # TIOCSTI
 
 

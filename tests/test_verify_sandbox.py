@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import socket
 import subprocess
@@ -189,6 +190,17 @@ def test_other_systems_have_the_hook_and_import_nothing_of_linux(platform: str, 
     assert done.stdout == "['AUDIT', 'LIMITS']\n", done.stderr
     assert "NotVerifiable: needs to make the folder" in done.stderr
     assert not (tmp_path / "x").exists()
+
+
+def test_what_was_never_imported_before_is_imported_without_a_trace(tmp_path: Path) -> None:
+    """Not every environment is compiled: libraries import parts of theirs for the first time in a confined process."""
+    (tmp_path / "fresh.py").write_text("found = 7\n", encoding="utf-8")
+    script = "from ga_lint.verify.worker.sandbox import confine; confine.confine(10); import fresh; print(fresh.found)"
+    own = {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script], env=own, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, [path.name for path in tmp_path.iterdir()]) == ("7\n", ["fresh.py"]), done.stderr
 
 
 _TWO_RANKS = """

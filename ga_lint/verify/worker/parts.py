@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ga_lint.verify.job import Answer, Job, Measurement
 from ga_lint.verify.worker.confined import confined
-from ga_lint.verify.worker.devices import show_only
+from ga_lint.verify.worker.devices import show_only, wake
 from ga_lint.verify.worker.examine import examine
 from ga_lint.verify.worker.processes import ended, on_processes, started
 from ga_lint.verify.worker.sandbox.profiles import DEVICE, STRICT
@@ -33,7 +33,10 @@ def examine_in_parts(job: Job) -> Answer:
 
 def _examined(job: Job) -> Answer:
     show_only(job.device)
-    return confined(job.timeout, lambda: examine(job), STRICT if job.device == "cpu" else DEVICE)
+    if job.device == "cpu":
+        return confined(job.timeout, lambda: examine(job), STRICT)
+    wake()
+    return confined(job.timeout, lambda: examine(job), DEVICE)
 
 
 def _rows(job: Job) -> Iterator[tuple[str, Job]]:

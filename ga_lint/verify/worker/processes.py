@@ -20,7 +20,7 @@ from torch import nn
 from ga_lint.verify.job import Answer, Job
 from ga_lint.verify.worker.collectives import real_distributed
 from ga_lint.verify.worker.confined import confined
-from ga_lint.verify.worker.devices import show_only
+from ga_lint.verify.worker.devices import connect, show_only, wake
 from ga_lint.verify.worker.ranks import Ranks, be_one_of, being, here
 from ga_lint.verify.worker.sandbox.confine import close_descriptors, die_with
 from ga_lint.verify.worker.sandbox.profiles import RANKS, RANKS_ON_DEVICES
@@ -220,6 +220,9 @@ def _met(job: Job, rank: int) -> Processes:
         world_size=job.ranks,
         timeout=timedelta(seconds=job.timeout),
     )
+    if job.ranks_device != "cpu":
+        wake()
+        connect()
     distributed.barrier()
     found = Processes(rank, job.ranks, fsdp=job.fsdp)
     be_one_of(found)

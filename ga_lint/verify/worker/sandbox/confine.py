@@ -33,6 +33,7 @@ LAYERS = tuple(Layer)  # the tests take single ones away, to see that their prob
 def confine(seconds: float, profile: Profile = STRICT) -> frozenset[Layer]:
     """Limit this process, for good; the layers that hold. It may still read what the user can read."""
     held = set()
+    sys.dont_write_bytecode = True  # what nobody imported before would be compiled into a folder of the environment
     if Layer.LIMITS in LAYERS:
         _set_limits(seconds, profile)
         rights.give_up()

@@ -1,13 +1,12 @@
 """Who keeps files from being changed, whatever the way to them? Landlock: the kernel checks the file, not the call.
 
-Beside the filter of system calls this holds once more that nothing is written or started, says which devices may be
-written, and closes what the filter leaves open: the memory and the environment of the user's other processes.
+Beside the filter of system calls this holds once more that nothing is written or started, and closes what the filter
+leaves open: the memory and the environment of the user's other processes.
 """
 
 from __future__ import annotations
 
 import ctypes
-import glob
 import os
 import struct
 import sys
@@ -41,8 +40,7 @@ def install(profile: Profile) -> bool:
     if rules < 0:
         return False
     try:
-        for path in sorted({path for pattern in profile.writable for path in glob.glob(pattern)}):
-            _allow(rules, path, files & (_WRITE | _TRUNCATE | _DEVICE_CONTROL))
+        _allow(rules, os.devnull, files & (_WRITE | _TRUNCATE | _DEVICE_CONTROL))
         return no_new_privileges() and _system(_RESTRICT_SELF, rules, 0) == 0
     finally:
         os.close(rules)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -51,7 +50,6 @@ class Profile:
     calls: frozenset[str]
     checked: Mapping[str, Check]  # allowed if their arguments pass
     memory: int | None = 3 << 30  # bytes beyond what the worker holds already; a check needs less than 100 MB
-    writable: tuple[str, ...] = (os.devnull,)  # patterns of devices that may be opened for writing
     tcp: bool = False
 
 
@@ -75,8 +73,7 @@ _WAITS = """
 """
 _ANSWERS = "write writev"  # into the pipe, the only descriptor that is left
 
-_CREATES = 0o100 | 0o1000  # O_CREAT, O_TRUNC
-_WRITES = 0o3 | _CREATES  # the access mode is not O_RDONLY
+_WRITES = 0o3 | 0o100 | 0o1000  # the access mode is not O_RDONLY; O_CREAT, O_TRUNC
 _CLONE_THREAD = 0x10000
 _DUPLICATE, _DESCRIPTOR_FLAGS, _FILE_FLAGS, _DUPLICATE_CLOSING = (0,), (1, 2), (3, 4), (1030,)
 _NAMES, _NAMES_MEMORY = (15, 16), (0x53564D41,)
@@ -113,26 +110,20 @@ RANKS = Profile(
     tcp=True,
 )
 
-# CUDA opens its devices for writing, talks to them by ioctl and reserves address space without end. Which files those
-# are is up to Landlock.
+# CUDA talks to the devices that it has opened by ioctl, and reserves address space without end. It opens them, and the
+# names of its threads, for writing: before the layers close (worker/devices.py).
 DEVICE = Profile(
     "device",
     STRICT.calls | {"ioctl"},
-    {
-        **{name: check for name, check in STRICT.checked.items() if name != "ioctl"},
-        "open": Without(1, _CREATES),
-        "openat": Without(2, _CREATES),
-    },
+    {name: check for name, check in STRICT.checked.items() if name != "ioctl"},
     memory=None,
-    writable=(os.devnull, "/dev/nvidia*", "/dev/nvidia-caps/*"),
 )
 
-# nccl: both of the above. Written from what each needs alone; no machine with two devices has tried it.
+# nccl: both of the above, once its communicator is there. Tried with one device; two were never at hand.
 RANKS_ON_DEVICES = Profile(
     "ranks on devices",
     RANKS.calls | DEVICE.calls,
     {**DEVICE.checked, "socket": RANKS.checked["socket"]},
     memory=DEVICE.memory,
-    writable=DEVICE.writable,
     tcp=True,
 )
