@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ga_lint.facts import window_signs
 from testbed.fixtures import ROOT
 from testbed.shell import HIT, write
 
@@ -93,6 +95,15 @@ def test_the_worker_shares_nothing_but_its_job() -> None:
         if name.startswith("verify.worker"):
             foreign = {i for i in imports(tree) if i.startswith("ga_lint.") and not i.startswith("ga_lint.verify.")}
             assert not foreign, name
+
+
+def test_what_the_worker_cannot_share_is_the_same() -> None:
+    """A rewrite that is refused where a file speaks of ranks is judged by the same signs."""
+    distribution = pytest.importorskip("ga_lint.verify.worker.distribution")
+    for name in ("SPEAKS_OF_RANKS", "AVERAGED_BY_HAND"):
+        here, there = getattr(window_signs, name), getattr(distribution, name)
+        assert here.pattern.decode() == there.pattern
+        assert here.flags & re.IGNORECASE == there.flags & re.IGNORECASE
 
 
 _CHECK = """

@@ -20,15 +20,18 @@ REDUCTION_SETTER = re.compile(
     rb"|register_(ddp_)?comm_hook"
 )
 
-_RANKS = re.compile(rb"\btorch\.distributed\b|from torch import distributed|\binit_process_group\b|\bdist\.all_")
-_AVERAGED_BY_HAND = re.compile(
+# What the numeric check asks too (verify/worker/distribution.py), which shares no code with what it judges.
+SPEAKS_OF_RANKS = re.compile(
+    rb"\btorch\.distributed\b|from torch import distributed|\binit_process_group\b|\bdist\.all_"
+)
+AVERAGED_BY_HAND = re.compile(
     rb"all_reduce\([^)\n]*grad|(average|sync|all_?reduce|reduce)_?(model_)?grad\w*\(", re.IGNORECASE
 )
 
 
 def may_be_wrapped(data: bytes) -> bool:
     """Does a file speak of ranks whose gradients nobody in it averages? Its model may come wrapped in DDP."""
-    return _RANKS.search(data) is not None and _AVERAGED_BY_HAND.search(data) is None
+    return SPEAKS_OF_RANKS.search(data) is not None and AVERAGED_BY_HAND.search(data) is None
 
 
 def scalings_of(backward: Event, events: Sequence[Event]) -> tuple[Scaling, ...]:

@@ -12,9 +12,13 @@ _WRAPPERS = (
 )
 # The role of a loop's object, and what the file then speaks of too: a role alone may be guessed.
 _LIBRARIES = {"accelerator": ("accelerate", "accelerat"), "fabric": ("Fabric", "fabric"), "engine": ("DeepSpeed", "")}
-_DISTRIBUTED = re.compile(r"\btorch\.distributed\b|from torch import distributed|\binit_process_group\b|\bdist\.all_")
+SPEAKS_OF_RANKS = re.compile(
+    r"\btorch\.distributed\b|from torch import distributed|\binit_process_group\b|\bdist\.all_"
+)
 # `dist.all_reduce(p.grad)`, `average_gradients(model)`: the loop does what a wrapper would do.
-_BY_HAND = re.compile(r"all_reduce\([^)\n]*grad|(average|sync|all_?reduce|reduce)_?(model_)?grad\w*\(", re.IGNORECASE)
+AVERAGED_BY_HAND = re.compile(
+    r"all_reduce\([^)\n]*grad|(average|sync|all_?reduce|reduce)_?(model_)?grad\w*\(", re.IGNORECASE
+)
 
 
 # FSDP that is told to divide by nothing: the count over all ranks is then the whole divisor.
@@ -42,8 +46,8 @@ def distribution(text: str, roles: frozenset[str]) -> Distribution | None:
     for pattern, name in _WRAPPERS:
         if re.search(pattern, text):
             return Distribution(f"{name} averages the gradients", "mean")
-    if not _DISTRIBUTED.search(text):
+    if not SPEAKS_OF_RANKS.search(text):
         return None
-    if _BY_HAND.search(text):
+    if AVERAGED_BY_HAND.search(text):
         return Distribution("the loop averages the gradients itself", None)
     return Distribution("the model is assumed to be wrapped, so that gradients are averaged", "mean")
