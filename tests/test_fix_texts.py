@@ -826,7 +826,7 @@ def test_what_cannot_be_right_is_refused(
 
 def test_a_place_that_is_not_there_is_refused() -> None:
     asked = request("a = b / c\n", "drop-division", division="b / c")
-    with pytest.raises(FixNotApplicable, match="at line 1"):
+    with pytest.raises(FixNotApplicable, match="on line 1"):
         rewrite(source_of("a = bb / c\n"), asked)
 
 

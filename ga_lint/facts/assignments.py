@@ -6,7 +6,6 @@ import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ga_lint.diagnostics import Step
 from ga_lint.facts import algebra, gradients
 from ga_lint.facts.elements import is_ignore_index
 from ga_lint.facts.events import Context
@@ -107,7 +106,7 @@ def _assign_element(run: Interpreter, frame: Frame, state: State, target: ast.Su
     key = run.evaluate(frame, state, target.slice)
     if is_ignore_index(value):
         place = run.place(frame, target)
-        step = Step(f"positions of `{text}` set to the ignore index", place.path, place.span)
+        step = place.as_step(f"positions of `{text}` set to the ignore index")
         kept = base if isinstance(base, Tensor) else Tensor(TensorKind.LABELS, text)
         change_in_place(state, text, replace(kept, kind=TensorKind.LABELS, ragged=(*kept.ragged, step)))
         return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from ga_lint.diagnostics import Step
 from ga_lint.facts import algebra
 from ga_lint.facts.assignments import assign
 from ga_lint.facts.elements import element_of
@@ -38,7 +37,7 @@ def collected(run: Interpreter, frame: Frame, state: State, node: _Comprehension
     element = run.evaluate(frame, inner, node.elt)
     if element == Const(-100) or (isinstance(element, Choice) and Const(-100) in element.values):
         place = run.place(frame, node)
-        return Tensor(TensorKind.LABELS, ragged=(Step("-100 put into the labels", place.path, place.span),))
+        return Tensor(TensorKind.LABELS, ragged=(place.as_step("-100 put into the labels"),))
     source = run.evaluate(frame, inner, node.generators[0].iter)
     if isinstance(source, Items) and len(node.generators) == 1 and not node.generators[0].ifs:
         parts = [_element_for(run, frame, state, node, one) for one in source.values]

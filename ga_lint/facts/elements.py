@@ -6,7 +6,6 @@ import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ga_lint.diagnostics import Step
 from ga_lint.facts.values import (
     UNKNOWN,
     Built,
@@ -95,7 +94,7 @@ def _collated(run: Interpreter, frame: Frame, loader: Built, collate: Value) -> 
                 return _rows(run, frame, loader)
             short = name.rpartition(".")[2]
             verb = "padded with -100" if row.targets == "pads" else "set to -100 where nothing is masked"
-            step = Step(f"labels {verb} by {short}", place.path, place.span)
+            step = place.as_step(f"labels {verb} by {short}")
             if row.by_length and _equal_rows(run, frame, loader):
                 return Tensor(TensorKind.BATCH)
             return Tensor(TensorKind.BATCH, ragged=(step,))

@@ -29,7 +29,7 @@ def handed_back(run: Interpreter, frame: Frame, function: Function, node: ast.Ca
     if not (matters(value) or isinstance(value, Table)):
         return value
     place = run.place(frame, node)
-    step = Step(f"returned by `{text_of(node.func)}`", place.path, place.span)
+    step = place.as_step(f"returned by `{text_of(node.func)}`")
     return _mapped(value, step, _Words(place, frame, function, node))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from ga_lint.diagnostics import Step
 from ga_lint.facts.model import Level, Place
 from ga_lint.facts.remade import targets_of
 from ga_lint.facts.values import Const, Count, Elements, Product, Symbol, Tensor, TensorKind, Unknown, Value
@@ -19,7 +18,7 @@ def masked(elements: Elements, mask: Value, text: str, place: Place, *, picked: 
     """Elements times a mask: those outside do not count, and are not there any more where it picked the others."""
     if elements.site.level is Level.SAMPLE:
         return elements
-    evidence = Step(f"positions outside `{text}` do not count", place.path, place.span)
+    evidence = place.as_step(f"positions outside `{text}` do not count")
     inherited = mask.ragged if isinstance(mask, Tensor) else ()
     level = Level.TOKEN if elements.site.level is Level.UNKNOWN else elements.site.level
     site = replace(

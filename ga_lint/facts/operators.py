@@ -6,7 +6,6 @@ import ast
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ga_lint.diagnostics import Step
 from ga_lint.facts import added_terms, algebra, masks, raw_losses
 from ga_lint.facts.paths import Frame, State
 from ga_lint.facts.values import (
@@ -179,7 +178,7 @@ def _combined(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, righ
     for part in (left, right):
         if isinstance(part, Items) and any(one == Const(-100) for one in part.values):
             place = run.place(frame, node)
-            step = Step("-100 put into the labels", place.path, place.span)
+            step = place.as_step("-100 put into the labels")
             return Tensor(TensorKind.LABELS, ragged=(step,))
     for part in (left, right):
         if isinstance(part, Tensor) and part.ragged:

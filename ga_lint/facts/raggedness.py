@@ -149,7 +149,7 @@ def raggedness_of(site: LossSite, signs: FileSigns) -> Raggedness:
     in_loop = site.call.path == signs.path and not in_forward and not signs.blocks
     if site.explicit_ignore and (site.named_labels or in_loop):
         text = f"targets equal to `{site.ignore_index}` do not count"
-        return Raggedness(Answer.YES, Confidence.LIKELY, (Step(text, site.call.path, site.call.span),))
+        return Raggedness(Answer.YES, Confidence.LIKELY, (site.call.as_step(text),))
     if not site.named_labels and not site.explicit_ignore:
         return Raggedness(Answer.UNKNOWN, Confidence.POSSIBLE)
     if signs.strong and not signs.equal and site.level is Level.TOKEN:

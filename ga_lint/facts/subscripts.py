@@ -7,7 +7,6 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ga_lint.diagnostics import Step
 from ga_lint.facts import masks
 from ga_lint.facts.elements import entry
 from ga_lint.facts.remade import targets_of
@@ -147,7 +146,7 @@ def _picked(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast.S
         return None
     kept = base if isinstance(base, Tensor) else entry(Tensor(TensorKind.OTHER), text_of(node.value))
     place = run.place(frame, node)
-    step = Step(f"only positions of `{text_of(node.slice)}` are kept", place.path, place.span)
+    step = place.as_step(f"only positions of `{text_of(node.slice)}` are kept")
     picked = targets_of(masks[0]) if len(masks) == len(keys) == 1 else None
     return replace(kept, flat=True, ragged=(*kept.ragged, step), remade=True, picked=picked)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ga_lint.diagnostics import Step
 from ga_lint.facts import algebra, containers, losses, masks, raw_losses
 from ga_lint.facts.elements import entry, is_ignore_index
 from ga_lint.facts.model import SCALAR, Divisor, Level, Place, Reduction
@@ -191,7 +190,7 @@ def _filled(call: Call, tensor: Tensor, place: Place) -> Tensor:
     value = call.argument(1, "value")
     result = tensor
     if value is not None and is_ignore_index(value):
-        step = Step(f"positions of `{call.receiver_text}` set to the ignore index", place.path, place.span)
+        step = place.as_step(f"positions of `{call.receiver_text}` set to the ignore index")
         result = replace(tensor, kind=TensorKind.LABELS, ragged=(*tensor.ragged, step))
     if call.method.endswith("_"):
         change_in_place(call.state, call.receiver_text, result)

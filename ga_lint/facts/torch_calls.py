@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ga_lint.diagnostics import Step
 from ga_lint.facts import algebra, losses, masks, raw_losses, tensors
 from ga_lint.facts.elements import is_ignore_index
 from ga_lint.facts.remade import as_written, mask_of
@@ -79,9 +78,9 @@ def _made(call: Call, last: str, first: Value) -> Value | None:
         case "pad_sequence":
             return _padded(call, first)
         case "full" | "full_like" | "pad" | "new_full" if _fills_ignored(call):
-            return Tensor(TensorKind.LABELS, ragged=(Step("filled with -100", place.path, place.span),))
+            return Tensor(TensorKind.LABELS, ragged=(place.as_step("filled with -100"),))
         case "where" | "masked_fill" if _fills_ignored(call):
-            return Tensor(TensorKind.LABELS, ragged=(Step("positions set to -100", place.path, place.span),))
+            return Tensor(TensorKind.LABELS, ragged=(place.as_step("positions set to -100"),))
         case "pow" | "square" | "abs" if isinstance(first, Tensor) and first.difference:
             even = last != "pow" or raw_losses.is_even(call.argument(1, "exponent"))
             return raw_losses.distance(call.run, call.frame, call.node, first) if even else first
@@ -119,7 +118,7 @@ def of_numbers(call: Call) -> Value | None:
 
 def _padded(call: Call, first: Value) -> Value:
     place = call.run.place(call.frame, call.node)
-    step = Step("rows of different lengths padded here", place.path, place.span)
+    step = place.as_step("rows of different lengths padded here")
     kind = TensorKind.LABELS if _fills_ignored(call) else TensorKind.OTHER
     inherited = first.ragged if isinstance(first, Tensor) else ()
     return Tensor(kind, ragged=(*inherited, step))

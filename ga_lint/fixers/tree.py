@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -37,6 +38,11 @@ class _Wrapper(MetadataWrapper):
         return super().visit_batched(todo) if (todo := list(visitors)) else self.module
 
 
+def _called(kind: type[cst.CSTNode]) -> str:
+    """BinaryOperation: binary operation."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower()
+
+
 class Tree:
     """One module as LibCST sees it, with the places and the parents of its nodes."""
 
@@ -63,14 +69,14 @@ class Tree:
         for node in self._at(span):
             if isinstance(node, cst.BaseExpression):
                 return node
-        raise FixNotApplicable(f"no expression at line {span.start.row}")
+        raise FixNotApplicable(f"no expression on line {span.start.row}")
 
     def find(self, span: Span, *kinds: type[Node]) -> Node:
         """The node of one of these kinds at exactly this place."""
         for node in self._at(span):
             if isinstance(node, kinds):
                 return node
-        raise FixNotApplicable(f"no {' or '.join(kind.__name__ for kind in kinds)} at line {span.start.row}")
+        raise FixNotApplicable(f"no {' or '.join(map(_called, kinds))} on line {span.start.row}")
 
     def _at(self, span: Span) -> Iterator[cst.CSTNode]:
         start, end = (CodePosition(each.row, each.column - 1) for each in (span.start, span.end))
