@@ -75,7 +75,7 @@ def _engine_division(driver: Model) -> LibraryDivision:
     if driver.steps == Const(1):
         return LibraryDivision(Answer.NO, by="the DeepSpeed engine")
     text, value = steps_of(driver.steps or UNKNOWN)
-    by = f"the DeepSpeed engine ({text} steps in its configuration)" if text else "the DeepSpeed engine"
+    by = f"the DeepSpeed engine (steps in its configuration: {text})" if text else "the DeepSpeed engine"
     return LibraryDivision(Answer.YES, text, value, by)
 
 
@@ -93,7 +93,7 @@ def _accelerator_division(driver: Built, row: DriverRow) -> LibraryDivision:
     text, value = steps_of(given)
     by = f"Accelerator(gradient_accumulation_steps={text or '...'})"
     if engine is not None:
-        by = f"the DeepSpeed engine ({text or 'several'} steps in its plugin)"
+        by = f"the DeepSpeed engine (steps in its plugin: {text or 'several'})"
     return LibraryDivision(Answer.YES, text, value, by, driver.place)
 
 
