@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Confidence
 from ga_lint.facts.algebra import STEPS_NAME
-from ga_lint.facts.model import ADDED_TERM, Level, LossSite, LossTerm, Reduction
+from ga_lint.facts.model import ADDED_TERM, SUPERS_LOSS, Level, LossSite, LossTerm, Reduction
 from ga_lint.facts.paths import Frame
 from ga_lint.facts.values import Loss, Symbol, Tensor, TensorKind, Unknown, Value
 from ga_lint.syntax.text import text_of
@@ -29,8 +29,8 @@ _CONSTANT = re.compile(r"eps\b|epsilon|bias$|offset$", re.IGNORECASE)
 
 
 def with_unknown(run: Interpreter, frame: Frame, loss: Loss, other: Value, node: ast.expr) -> Loss:
-    """`loss + other`: as it is where `other` says nothing, or where nothing is divided by the count."""
-    if not any(term.uses_count for term in loss.terms):
+    """`loss + other`: as it is where `other` says nothing, or where nothing is or could be divided by the count."""
+    if not any(term.uses_count or term.site.callee == SUPERS_LOSS for term in loss.terms):
         return loss
     counts = isinstance(other, Tensor) and other.kind in (TensorKind.LABELS, TensorKind.MASK)
     unknown = isinstance(other, Unknown | Symbol | Tensor) and not counts

@@ -84,14 +84,24 @@ def _only_supers(override: Override, terms: list[LossTerm]) -> bool:
 
 
 def forward_fix(override: Override, call: SuperCall, project: Project) -> Fix:
-    """Hand the count on. That a term super() knows nothing of is then divided by the steps is a choice."""
+    """Hand the count on. That a term super() knows nothing of is then divided by the steps is a choice.
+
+    So is what becomes of a loss that code out of sight makes another of: it may add such a term.
+    """
     if gathered_call(override, call):
         return None, GATHERED
     if call.unpacks:
         return None, "the call passes keyword arguments on already"
-    tier = FixTier.UNSAFE if _adds_terms(override) else FixTier.SAFE
+    alone = call.method == "training_step" or _returns_supers_alone(override)
+    tier = FixTier.SAFE if alone else FixTier.UNSAFE
     request = FixRequest("forward-count", tier, "forward the count", (("call", call.place.span),))
     return for_release(request, project), None
+
+
+def _returns_supers_alone(override: Override) -> bool:
+    """Is all that it returns in sight, and nothing beside the base's loss?"""
+    terms = [term for _, term in returned_terms(override)]
+    return _only_supers(override, terms) and not _adds_terms(override)
 
 
 def _adds_terms(override: Override) -> bool:
