@@ -48,9 +48,8 @@ def window_share(target: Target, edits: Edits) -> None:
     assert isinstance(loop, cst.For)
     header = header_of(tree, loop)
     division = _division(target, header)
-    # The divisor as the user wrote it reads better than what a rule has traced it back to.
     sums = target.option_or("loss", "mean") == "sum"
-    steps = target.option("steps") if division is None or sums else tree.code(division.right)
+    steps = target.option("steps") if division is None or sums else _steps_of(division, target)
     used = target.span("backward") if division is None else tree.span_of(division.whole)
     refuse_unsound_body(tree, header, used, steps)
     counting = counting_of(target, header, "self.ignore_index")
@@ -69,6 +68,19 @@ def window_share(target: Target, edits: Edits) -> None:
         weigh_backward(edits, total, shares)
     else:
         scale_backward(edits, tree.find(target.span("backward"), cst.Call), "*", share)
+
+
+def _steps_of(division: Division, target: Target) -> str:
+    """The divisor as the user wrote it, which reads better than what a rule has traced it back to.
+
+    A window is cut by it: a number with a point, or `float(steps)`, is none that `islice` takes.
+    """
+    match division.right:
+        case cst.Call(func=cst.Name(value="float" | "int"), args=[cst.Arg(value=cst.Name() | cst.Attribute() as inner)]):
+            return target.tree.code(inner)
+        case cst.Name() | cst.Attribute() | cst.Integer() | cst.Subscript():
+            return target.tree.code(division.right)
+    return target.option("steps")
 
 
 def _divide_by_targets(

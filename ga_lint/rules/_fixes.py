@@ -11,6 +11,7 @@ from ga_lint.rules._requests import Fix, Options, Targets
 STEPS = "gradient_accumulation_steps"  # of an Accelerator an attribute, of an engine a method
 _AVERAGES = (Stack.DDP, Stack.FSDP, Stack.FABRIC, Stack.ACCELERATE)
 _ADDS_UP = ("", "autograd", "torch.autograd")  # no driver, or `torch.autograd.backward`
+_TWICE = "the loss is divided by the steps more than once, and only one of the divisions would go"
 # Labels that the loss ignores can stand inside its mask as well, where only the user knows.
 _MASKED = "a mask is multiplied into the loss, and whether all that it keeps are targets is not known"
 _WEIGHED = (
@@ -23,6 +24,8 @@ def window_fix(loss: Loss) -> Fix:
     refusal = _refusal(loss)
     if refusal is not None:
         return None, refusal
+    if len(loss.by_user) > 1:
+        return None, _TWICE
     window = loss.window
     targets: Targets = [("loop", window.loop.span)]
     counting = counting_written_out(loss, targets)
@@ -67,6 +70,8 @@ def length_fix(loss: Loss, division: Place | None) -> Fix:
         return None, f"{window.stack.value} may divide by the full steps as well"
     if window.added_up:
         return None, "the losses of the window are added up before its one backward"
+    if len(loss.by_user) > 1:
+        return None, _TWICE
     place = division or window.backward
     if not in_loop(place, window):
         return None, "the loss is divided outside the loop"
