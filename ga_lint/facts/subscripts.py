@@ -75,6 +75,8 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
             return _one_of(element, key, node)
         case (Tensor(kind=TensorKind.BATCH | TensorKind.OTHER), Const(value=str() as name)):
             return entry(base, name)
+        case Tensor(kind=TensorKind.BATCH, origin=origin), Const(value=int() as index) if origin:
+            return replace(base, kind=TensorKind.OTHER, text=text_of(node), from_batch=True, origin=f"{origin}[{index}]")
         case Tensor(), _:
             return _sliced(base, node, key)
         case Elements(), Tensor(kind=TensorKind.MASK):

@@ -142,7 +142,10 @@ class Summands:
             if side is not term and len([part for part in self._split(side) if not _is_number(part)]) > 1:
                 self.refuse(side)
             if isinstance(side, cst.Name) and name in self._bound:
-                values = self._of_name(side.value, before)
+                read = min(before, self.tree.span_of(self.tree.statement_of(side)).start)  # `loss = loss + penalty`
+                values = self._of_name(side.value, read)
+                if not self.definitions(side.value, read):  # from the round before
+                    self.refuse(side)
                 if any(len(list(self._split(value))) > 1 for value in values) or len(values) > 1:
                     self.refuse(values[0])
 

@@ -14,6 +14,7 @@ import libcst as cst
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, as_factor, factor_text, replace_division
 from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.names import names_in
 from ga_lint.fixers.summands import Summand, Summands, is_plain
 from ga_lint.fixers.tree import Tree, dotted
 from ga_lint.source import Position
@@ -91,17 +92,17 @@ def _refuse_rebound(tree: Tree, total: Sum, before: Position) -> None:
         if not total.inside and not is_plain(term.node):
             row = tree.span_of(term.node).start.row
             raise FixNotApplicable(f"the loss is a sum of terms on line {row}; each needs a divisor of its own")
-        start = tree.span_of(term.node).end
+        start = tree.span_of(tree.statement_of(term.node)).start  # `loss = loss + penalty` makes another of its own term
         for target in tree.inside(tree.module, cst.AssignTarget):
             place = tree.span_of(target).start
-            if not total.inside and start < place < before and (dotted(target.target) in _read(tree, term)):
+            if not total.inside and start <= place < before and (dotted(target.target) in _read(tree, term)):
                 raise FixNotApplicable(f"a term of the loss changes on line {place.row}")
 
 
 def _read(tree: Tree, term: Summand) -> set[str]:
     """The names and attributes in a term."""
-    parts = [*tree.inside(term.node, cst.Name), *tree.inside(term.node, cst.Attribute)]
-    return {text for part in parts if (text := dotted(part))}
+    attributes = (dotted(part) for part in tree.inside(term.node, cst.Attribute))
+    return names_in(term.node) | {text for text in attributes if text}
 
 
 def _first_read(terms: Summands, name: str, before: Position) -> int | None:
