@@ -57,15 +57,19 @@ def named(value: Value, target: ast.expr) -> Value:
             return replace(value, origin="", remade=False)  # each part has a name of its own
         case Items(values=values), ast.Tuple(elts=targets) if len(values) == len(targets):
             return Items(tuple(named(one, part) for one, part in zip(values, targets, strict=True)))
+        case Items(values=values), ast.Name(id=name):
+            parts = enumerate(values)
+            return Items(tuple(_part_of_batch(one, f"{name}[{index}]") for index, one in parts))
         case Choice(values=values), _:
             return choice([named(one, target) for one in values])
         case Table(entries=entries), ast.Name(id=name):
-            keyed = [
-                (key, replace(one, origin=f'{name}["{key}"]', remade=False) if isinstance(one, Tensor) else one)
-                for key, one in entries
-            ]
+            keyed = [(key, _part_of_batch(one, f'{name}["{key}"]')) for key, one in entries]
             return Table(tuple(keyed), value.rest)
     return value
+
+
+def _part_of_batch(value: Value, text: str) -> Value:
+    return replace(value, origin=text, remade=False) if isinstance(value, Tensor) else value
 
 
 def forget_parts(state: State, target: ast.expr) -> None:

@@ -76,7 +76,9 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
         case (Tensor(kind=TensorKind.BATCH | TensorKind.OTHER), Const(value=str() as name)):
             return entry(base, name)
         case Tensor(kind=TensorKind.BATCH, origin=origin), Const(value=int() as index) if origin:
-            return replace(base, kind=TensorKind.OTHER, text=text_of(node), from_batch=True, origin=f"{origin}[{index}]")
+            return replace(
+                base, kind=TensorKind.OTHER, text=text_of(node), from_batch=True, origin=f"{origin}[{index}]"
+            )
         case Tensor(), _:
             return _sliced(base, node, key)
         case Elements(), Tensor(kind=TensorKind.MASK):
@@ -89,6 +91,14 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
             return _by_key(base, name, node)
         case _:
             return UNKNOWN
+
+
+def _at(base: Tensor, key: Value, node: ast.Subscript) -> Tensor | None:
+    """`batch[1]`, one of the tensors of a batch that has a name."""
+    if base.kind is not TensorKind.BATCH or not base.origin or not isinstance(key, Const):
+        return None
+    part = replace(base, kind=TensorKind.OTHER, text=text_of(node), from_batch=True)
+    return replace(part, origin=f"{base.origin}[{key.value}]") if isinstance(key.value, int) else None
 
 
 def _by_key(base: Value, name: str, node: ast.Subscript) -> Value:

@@ -21,6 +21,7 @@ from ga_lint.facts.values import (
     alternatives,
 )
 from ga_lint.facts.window_signs import cleared_before, cleared_inside, is_discarded, scalings_of, stepped_behind
+from ga_lint.facts.written_steps import written_steps
 
 # What the losses of a window are divided by, however they were added up; "steps" alone can be steps in time.
 _MICRO_BATCHES = re.compile(r"accum|micro|window|grad|\bgas\b", re.IGNORECASE)
@@ -197,7 +198,8 @@ def _window(
 
 def _steps(backward: Event, shape: Shape, library: LibraryDivision, traced: str) -> tuple[str, float | None]:
     """How many micro-batches: as the loop can write it, and as a number."""
-    text, value = _written(backward, shape.step, shape.gate) or traced, steps_of(shape.rounds)[1]
+    text = written_steps(backward, shape.step, shape.gate) or traced
+    value = steps_of(shape.rounds)[1]
     if not text and library.answer is Answer.YES:
         text, value = library.steps, library.steps_value
     if not text and shape.idiom is Idiom.INNER_LOOP:
@@ -229,16 +231,6 @@ def _cleared(run: Interpreter, backward: Event, step: Event, idiom: Idiom) -> Pl
     if idiom is Idiom.ACCUMULATE:
         return None if holds_engine(run, backward) else cleared_inside(backward, run.events)
     return cleared_before(backward, step, run.events) if idiom is Idiom.GATE else None
-
-
-def _written(backward: Event, step: Event, gate: Place | None) -> str:
-    """The steps in the words of the gate, where it stands in the loop: there its names mean what they mean to it."""
-    loop = backward.loops[-1].body
-    for guard in step.guards:
-        if guard.place == gate and isinstance(guard.test, Boundary):
-            inside = guard.place.path == loop.path and loop.span.contains(guard.place.span)
-            return guard.test.written if inside else ""
-    return ""
 
 
 def _opens_at_end(step: Event, gate: Place | None) -> bool:

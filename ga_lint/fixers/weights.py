@@ -88,15 +88,28 @@ def _text(tree: Tree, total: Sum, shares: Shares) -> str:
 
 def _refuse_rebound(tree: Tree, total: Sum, before: Position) -> None:
     """The terms are read a second time here: each must be the same then."""
+    _refuse_other_name(tree, total, before)
     for term in total.summands:
         if not total.inside and not is_plain(term.node):
             row = tree.span_of(term.node).start.row
             raise FixNotApplicable(f"the loss is a sum of terms on line {row}; each needs a divisor of its own")
-        start = tree.span_of(tree.statement_of(term.node)).start  # `loss = loss + penalty` makes another of its own term
+        start = tree.span_of(tree.statement_of(term.node)).start  # `loss = loss + penalty`: from here on another
         for target in tree.inside(tree.module, cst.AssignTarget):
             place = tree.span_of(target).start
             if not total.inside and start <= place < before and (dotted(target.target) in _read(tree, term)):
                 raise FixNotApplicable(f"a term of the loss changes on line {place.row}")
+
+
+def _refuse_other_name(tree: Tree, total: Sum, before: Position) -> None:
+    """`loss = outputs.loss; loss += aux` changes the tensor itself: `outputs.loss` is the sum too from then on."""
+    first = total.summands[0].node
+    if total.inside or not isinstance(first, cst.Name | cst.Attribute | cst.Subscript):
+        return
+    start = tree.span_of(first).end
+    for added in tree.inside(tree.module, cst.AugAssign):
+        place = tree.span_of(added).start
+        if start < place < before and dotted(added.target) == dotted(total.loss):
+            raise FixNotApplicable(f"`{tree.code(first)}` is changed in place on line {place.row}, under another name")
 
 
 def _read(tree: Tree, term: Summand) -> set[str]:
