@@ -21,6 +21,8 @@ from ga_lint.api import fix_source
 from testbed.rewriting import rewritten
 
 pytestmark = [
+    pytest.mark.usefixtures("loaded_trainer"),
+    pytest.mark.xdist_group("trainer"),
     pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]

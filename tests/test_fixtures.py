@@ -67,6 +67,8 @@ def test_what_is_left_in_a_fixed_file_is_expected_there(fixture: Fixture) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("loaded_trainer")
+@pytest.mark.xdist_group("ranks")
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_rewritten_trainers_equal_the_full_batch(ranks: int) -> None:
     """The real Trainer, our own oracle: every original is far from it, every rewrite equals it."""
