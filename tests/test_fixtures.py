@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from ga_lint.api import check_paths
 from ga_lint.diagnostics import Confidence
 from ga_lint.rules.registry import Rule, all_rules
 from testbed.expectations import Expectations, FixtureError, read_expectations, without_markers
@@ -38,16 +37,6 @@ def test_findings_are_exactly_those_expected(fixture: Fixture) -> None:
     complaints = expectations.complaints(rows([d for d in found if d.finding.confidence >= Confidence.LIKELY]))
     assert not complaints, "\n".join([*complaints, *(f"  {d.finding.message}" for d in found)])
     assert said(fixture, found) == recorded(fixture), "if the new words are better: python tests/testbed/said.py"
-
-
-def test_one_run_over_all_says_the_same() -> None:
-    """From the repository's root, as a user calls it, each file gets what it gets in its own small project."""
-    report = check_paths([FIXTURES])
-    assert not report.failures
-    together = Counter((d.path.resolve(), d.finding.span.start.row, d.finding.code) for d in report.diagnostics)
-    for fixture in EVERY:
-        found = Counter({(row, code): n for (path, row, code), n in together.items() if path == fixture.path})
-        assert not read_expectations(fixture.path).complaints(found), str(fixture)
 
 
 def test_nothing_is_recorded_that_nobody_says() -> None:
