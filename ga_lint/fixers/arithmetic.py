@@ -53,8 +53,6 @@ def division_of(node: cst.CSTNode) -> Division:
                 return Division(node, left, args[0].value)
             if name in _FUNCTIONS and dotted(left) == "torch" and len(args) == 2 and not any(a.keyword for a in args):
                 return Division(node, args[0].value, args[1].value)
-        case _:
-            pass
     raise FixNotApplicable("the division is written in a form that is not known here")
 
 
