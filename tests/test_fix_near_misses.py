@@ -196,6 +196,78 @@ class LM(L.LightningModule):
 )
 
 
+INNER = Base(
+    "window-gradients",
+    COUNTED.text,
+    {key: text for key, text in COUNTED.places.items() if key != "fetch"} | {"step": "optimizer.step()"},
+    COUNTED.options,
+)
+OVER = Base(
+    "count-over-ranks",
+    """\
+def train(model, windows):
+    for window in windows:
+        n = count(window)
+        for batch in window:
+            loss = model(batch) / n
+            loss.backward()
+""",
+    {"loop": "for batch", "division": "model(batch) / n"},
+)
+FORWARDED = Base(
+    "forward-count",
+    """\
+class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False):
+        return super().compute_loss(model, inputs)
+""",
+    {"call": "super().compute_loss(model, inputs)"},
+)
+OUTPUTS = Base(
+    "delegate-loss",
+    """\
+class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False):
+        outputs = model(**inputs)
+        return outputs.loss
+""",
+    {"call": "model(**inputs)", "loss": "outputs.loss"},
+)
+HANDED = Base(
+    "rank-factor",
+    """\
+class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        loss = total(model, inputs, num_items_in_batch)
+        return loss
+""",
+    {"handed": "total(model, inputs, num_items_in_batch)"},
+)
+HELPED = Base(
+    "match-count",
+    """\
+class Run:
+    def count(self, window):
+        return sum(labels.numel() for _, labels in window)
+
+    def train(self, model, windows):
+        for window in windows:
+            n = self.count(window)
+            for x, y in window:
+                loss = model(x, y) / n
+                loss.backward()
+""",
+    {"loop": "for x, y", "count": "labels.numel()"},
+    {"labels": "y"},
+)
+TERMS = Base(
+    "window-share",
+    LOOP.replace("loss = model(**batch).loss", "out = model(**batch)\n        loss = out.loss"),
+    SHARE.places | {"division": "out.loss / steps"},
+    SHARED,
+)
+
+
 @dataclass(frozen=True)
 class Miss:
     """One change, and what is said then."""
@@ -516,6 +588,126 @@ MISSES = {
         "        loss = ",
         "        if num_items_in_batch is None:\n            num_items_in_batch = inputs.size\n        loss = ",
         "becomes another count on line 4",
+    ),
+    "a loss that ignores nothing": Miss(
+        DRAWN,
+        "def",
+        "def",
+        "the loss ignores no targets, so how many there are is not in sight",
+        options={"ignore_index": ""},
+    ),
+    "a micro-batch that is made anew": Miss(
+        SHARE,
+        "        loss = model",
+        "        batch = augmented(batch)\n        loss = model",
+        "line 3",
+    ),
+    "a difference of two losses": Miss(
+        TERMS,
+        "out.loss / steps",
+        "(out.loss - out.aux_loss) / steps",
+        "sum of terms on line 4",
+        {"division": "(out.loss - out.aux_loss) / steps"},
+    ),
+    "a sum on a condition": Miss(
+        TERMS,
+        "out.loss / steps",
+        "(out.loss + out.aux_loss if step else out.loss) / steps",
+        "sum of terms on line 4",
+        {"division": "(out.loss + out.aux_loss if step else out.loss) / steps"},
+    ),
+    "a step before the window": Miss(
+        INNER,
+        INNER.text[INNER.text.index("        for _") :],
+        "        optimizer.step()\n"
+        + INNER.text[INNER.text.index("        for _") :].partition("        optimizer.step()\n")[0],
+        "does not step behind the loop",
+    ),
+    "a division on a condition": Miss(
+        INNER,
+        "            loss = model(**batch).loss / steps\n",
+        "            loss = model(**batch).loss\n            if steps > 1:\n                loss = loss / steps\n",
+        "divided in another block than backward",
+        {"division": "loss / steps"},
+    ),
+    "a counter on an object": Miss(
+        COUNTED,
+        "for _ in",
+        "for model.i in",
+        "does not count its micro-batches with range(steps)",
+        {"loop": "for model.i"},
+    ),
+    "a count whose loss is divided behind its window": Miss(
+        OVER,
+        "            loss = model(batch) / n\n            loss.backward()\n",
+        "            loss = model(batch)\n        loss = loss / n\n        loss.backward()\n",
+        "outside the loop over the window",
+        {"division": "loss / n"},
+    ),
+    "a call of super that passes keywords on": Miss(
+        FORWARDED,
+        "(model, inputs)\n",
+        "(model, inputs, **self.more)\n",
+        "passes keyword arguments on already",
+        {"call": "super().compute_loss(model, inputs, **self.more)"},
+    ),
+    "outputs that are kept on the Trainer": Miss(
+        OUTPUTS,
+        "outputs = ",
+        "self.seen = outputs = ",
+        "not bound to a plain name",
+    ),
+    "a division in a helper": Miss(
+        RANKED,
+        "total(model, inputs) / num_items_in_batch",
+        "mean(model, inputs, num_items_in_batch)",
+        "stands in a helper that others may call",
+        {"division": "mean(model, inputs, num_items_in_batch)"},
+    ),
+    "a count among the keywords": Miss(
+        HANDED,
+        "num_items_in_batch=None):\n        loss = total(model, inputs, num_items_in_batch)",
+        "**kwargs):\n        loss = total(model, inputs, **kwargs)",
+        "the count is no parameter",
+        {"handed": "total(model, inputs, **kwargs)"},
+    ),
+    "a window by its keyword": Miss(
+        HELPED,
+        "self.count(window)",
+        "self.count(window=window)",
+        "which window count counts is not in sight",
+    ),
+    "a helper that counts for a log too": Miss(
+        HELPED,
+        "                loss.backward()\n",
+        "                loss.backward()\n            self.log(self.count(window))\n",
+        "count counts for others too",
+    ),
+    "a micro-batch of other parts": Miss(
+        HELPED,
+        "for _, labels in",
+        "for _, labels, _ in",
+        "takes the micro-batch apart in another way",
+    ),
+    "targets that are made on the way": Miss(
+        LIT,
+        "def",
+        "def",
+        "masked, cut off or replaced",
+        options={"remade": "yes"},
+    ),
+    "an index that only the collator knows": Miss(
+        LIT,
+        "def",
+        "def",
+        "pad, which tells targets from others, is not known",
+        options={"ignore_index": "pad"},
+    ),
+    "a constructor on one line": Miss(
+        LIT,
+        "    def __init__(self, net):\n        super().__init__()\n        self.net = net\n",
+        "    def __init__(self, net): self.net = net\n",
+        "__init__ has its body on the line of its head",
     ),
     "a constructor that returns early": Miss(
         LIT,
