@@ -76,7 +76,9 @@ def _steps_of(division: Division, target: Target) -> str:
     A window is cut by it: a number with a point, or `float(steps)`, is none that `islice` takes.
     """
     match division.right:
-        case cst.Call(func=cst.Name(value="float" | "int"), args=[cst.Arg(value=cst.Name() | cst.Attribute() as inner)]):
+        case cst.Call(
+            func=cst.Name(value="float" | "int"), args=[cst.Arg(value=cst.Name() | cst.Attribute() as inner)]
+        ):
             return target.tree.code(inner)
         case cst.Name() | cst.Attribute() | cst.Integer() | cst.Subscript():
             return target.tree.code(division.right)
