@@ -1,10 +1,15 @@
-"""What do all tests share? Settings of hypothesis, and single-threaded torch."""
+"""What do all tests share? Settings of hypothesis, single-threaded torch, and what is made once for a whole session."""
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
 
 import hypothesis
+import pytest
+
+from ga_lint.verify import Settings, Verifier
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -13,3 +18,28 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # Generated modules are slow to make; a failure prints how to run that very example again.
 hypothesis.settings.register_profile("default", deadline=None, print_blob=True, derandomize=bool(os.environ.get("CI")))
 hypothesis.settings.load_profile("default")
+
+
+def set_aside() -> None:
+    """What is loaded by now stays: no collection need go through it. accelerate asks for one after each training."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_collection_finish() -> None:
+    set_aside()
+
+
+@pytest.fixture(scope="session")
+def loaded_trainer() -> None:
+    """The Trainer and what it imports, set aside."""
+    transformers = pytest.importorskip("transformers", reason="it is the real Trainer that trains")
+    assert transformers.Trainer and transformers.LlamaForCausalLM  # imported when they are asked for
+    set_aside()
+
+
+@pytest.fixture(scope="session")
+def verifier() -> Iterator[Verifier]:
+    """One with warm workers. To start one takes far longer than a verdict; use it in the group of that name."""
+    with Verifier(Settings(timeout=60)) as warm:
+        yield warm

@@ -17,7 +17,7 @@ from ga_lint.engine.discover import Target
 from ga_lint.engine.look import Look, Looker
 from ga_lint.engine.pack import pack, unpack
 from ga_lint.engine.run import check
-from ga_lint.outcome import Found, Report
+from ga_lint.outcome import Found, Report, Skipped
 from testbed.fixtures import FIXTURES
 from testbed.shell import HIT, ga_lint, write
 
@@ -90,6 +90,14 @@ def test_an_outcome_is_the_same_after_its_journey(path: Path) -> None:
         packed = pack(outcome)
         assert packed is not None
         assert unpack(outcome.path, json.loads(json.dumps(packed))) == outcome
+
+
+def test_a_file_that_says_that_it_is_generated_stays_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "train.py"
+    path.write_text("# ga-lint: file-ignore\n" + HIT)
+    (outcome,) = check([path], ConfigFinder(isolated=True)).outcomes
+    assert isinstance(outcome, Skipped)
+    assert unpack(path, json.loads(json.dumps(pack(outcome)))) == outcome
 
 
 def test_nothing_new_is_left_behind_on_the_journey() -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from testbed.fixtures import ROOT
 
+pytestmark = pytest.mark.xdist_group("contributing")  # what is set up once stays in one process
+
 GUIDE = (ROOT / "rules" / "CONTRIBUTING.md").read_text(encoding="utf-8")
 _BLOCK = re.compile(r"^(?P<fence>`{3,4})\w+ file=(?P<name>\S+)\n(?P<text>.*?)^(?P=fence)$", re.MULTILINE | re.DOTALL)
 FILES = {block["name"]: block["text"] for block in _BLOCK.finditer(GUIDE)}

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from testbed.fixtures import ROOT
+from testbed.expectations import read_expectations
+from testbed.fixtures import ROOT, all_fixtures
 
 FOLDERS = sorted(path.name for path in (ROOT / "fixtures").iterdir() if path.is_dir())
 # The seeds are fixed, so that a failure can be seen again. 0 switches the randomisation off.
@@ -57,9 +61,23 @@ def test_check_says_the_same(tmp_path: Path) -> None:
     assert same([run("warm", SEEDS[0], FOLDERS[1:] + FOLDERS[:1], *kept)]) == said
     assert len(said) > 100_000  # there was much to say
     assert list((tmp_path / "cache").glob("*.json"))
+    assert not _differ_from_one_file_alone(json.loads(said))
     for name in FORMATS:
         texts = {(tmp_path / folder / name).read_bytes() for folder in ("alone", "cold", "warm")}
         assert len(texts) == 1, name
+
+
+def _differ_from_one_file_alone(found: list[dict[str, Any]]) -> list[str]:
+    """In one run over all of them each file gets what it is expected to get in its own small project."""
+    together: dict[str, Counter[tuple[int, str]]] = defaultdict(Counter)
+    for one in found:
+        if one["confidence"] != "possible":
+            together[one["filename"]][one["location"]["row"], one["code"]] += 1
+    return [
+        f"{fixture}: {complaint}"
+        for fixture in all_fixtures()
+        for complaint in read_expectations(fixture.path).complaints(together[str(fixture)])
+    ]
 
 
 @pytest.mark.slow

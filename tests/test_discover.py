@@ -133,3 +133,10 @@ class TestAwkwardPlaces:
         write(here, {"train": ""})
         assert found() == []
         assert found("train") == ["train"]
+
+
+def test_a_wrong_configuration_further_down_leaves_out_what_is_below_it(here: Path) -> None:
+    write(here, {"a/ga-lint.toml": "select = 3\n", "a/b/x.py": "", "c.py": ""})
+    (failed,) = [item for item in discover([Path()], ConfigFinder()) if isinstance(item, Failed)]
+    assert "ga-lint.toml" in failed.path.as_posix()
+    assert found() == ["c.py"]

@@ -21,6 +21,8 @@ from ga_lint.outcome import Failed, Found
 from testbed.fixtures import ROOT
 from testbed.shell import HIT, Ran, write
 
+pytestmark = pytest.mark.xdist_group("disks")  # what is set up once stays in one process
+
 # In a mount namespace of its own, which goes with the process: nothing is left to be unmounted.
 _MOUNTING = ("unshare", "--user", "--map-root-user", "--mount", "bash", "-euc")
 _SETUP = """

@@ -14,6 +14,8 @@ from ga_lint.engine.own_rules import known_rules
 from ga_lint.resources import HOME_URL
 from testbed.fixtures import ROOT
 
+pytestmark = pytest.mark.xdist_group("docs")  # what is set up once stays in one process
+
 pytest.importorskip("mkdocs")
 pytest.importorskip("material")
 

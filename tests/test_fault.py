@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
 import libcst as cst
 import pytest
 from libcst.metadata import MetadataWrapper, PositionProvider
 
+from ga_lint.config import Config
+from ga_lint.diagnostics import Finding
+from ga_lint.engine.check_file import check_source
 from ga_lint.engine.fault import Fault
+from ga_lint.engine.own_rules import known_rules
+from ga_lint.engine.scope import Scope
+from ga_lint.outcome import Failed
+from ga_lint.project import Project
+from ga_lint.source import decode
+from testbed.shell import HIT
 
 
 def test_it_says_what_broke_and_where() -> None:
@@ -43,3 +56,17 @@ def test_what_hides_an_interrupt_is_one(monkeypatch: pytest.MonkeyPatch) -> None
         MetadataWrapper(tree).resolve(PositionProvider)
     with pytest.raises(KeyboardInterrupt):
         Fault.of("rewriting", caught.value)
+
+
+def test_a_rule_that_breaks_hides_no_other() -> None:
+    """Its file has not been checked by every rule, so it is a failure; what the others found is told all the same."""
+
+    def broken(*_: object) -> Iterator[Finding]:
+        raise KeyError("count")
+
+    rules = [replace(rule, check=broken) if rule.code == "GA101" else rule for rule in known_rules()]
+    scope = Scope(Config(root=Path()), Project(Path()))
+    outcome = check_source(decode(Path("train.py"), HIT.encode()), scope, rules)
+    assert isinstance(outcome, Failed) and outcome.internal
+    assert "internal error in GA101 [mean-of-means] (KeyError: 'count'" in outcome.error
+    assert [each.finding.code for each in outcome.diagnostics] == ["GA103"]

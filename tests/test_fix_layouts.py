@@ -40,6 +40,11 @@ def plain(fixture: Fixture) -> str:
     return without_markers(fixture.path.read_text(encoding="utf-8"))
 
 
+def plain_fixed(fixture: Fixture) -> str:
+    """What tests/test_fixtures.py holds that the rewrite of the plain text is."""
+    return without_markers(fixture.fixed.read_text(encoding="utf-8"))
+
+
 LAYOUTS: dict[str, Layout] = {
     "CRLF": lambda text: text.replace("\n", "\r\n").encode(),
     "byte-order mark": lambda text: UTF8_BOM + text.encode(),
@@ -64,14 +69,15 @@ def _below_docstring(text: str, more: str) -> str:
 @pytest.mark.parametrize("fixture", REWRITTEN, ids=str)
 def test_the_rewrite_is_the_same_in_every_layout(fixture: Fixture, layout: str) -> None:
     text = plain(fixture)
-    dressed, wanted = LAYOUTS[layout](text), LAYOUTS[layout](fixed(fixture, text.encode()).decode())
+    dressed, wanted = LAYOUTS[layout](text), LAYOUTS[layout](plain_fixed(fixture))
+    after = fixed(fixture, dressed)
     if layout == "imports for types":  # a new import finds another place among them
-        assert _same_statements(fixed(fixture, dressed), wanted)
+        assert _same_statements(after, wanted)
     elif layout == "form feeds":  # a definition that is inserted gets none
-        assert fixed(fixture, dressed).count(b"\f") == dressed.count(b"\f")
-        assert fixed(fixture, dressed).replace(b"\f", b"") == wanted.replace(b"\f", b"")
+        assert after.count(b"\f") == dressed.count(b"\f")
+        assert after.replace(b"\f", b"") == wanted.replace(b"\f", b"")
     else:
-        assert fixed(fixture, dressed) == wanted
+        assert after == wanted
 
 
 def _same_statements(one: bytes, other: bytes) -> bool:
@@ -82,8 +88,7 @@ def _same_statements(one: bytes, other: bytes) -> bool:
 
 @pytest.mark.parametrize("fixture", REWRITTEN, ids=str)
 def test_no_final_newline_and_tabs(fixture: Fixture) -> None:
-    text = plain(fixture)
-    after = fixed(fixture, text.encode()).decode()
+    text, after = plain(fixture), plain_fixed(fixture)
     assert fixed(fixture, text.rstrip("\n").encode()).decode().rstrip("\n") == after.rstrip("\n")
     tabbed = fixed(fixture, _tabbed(text).encode())  # where a line is broken may differ: a tab is one column
     assert _same_statements(tabbed, after.encode())
@@ -98,13 +103,13 @@ def _tabbed(text: str) -> str:
 def test_names_that_are_taken_keep_their_meaning(fixture: Fixture) -> None:
     """Whatever a rewrite introduces is a builtin or a global of the module already, and is read in every function."""
     text = plain(fixture)
-    after = fixed(fixture, text.encode()).decode()
-    new = sorted(_bound(after) - _bound(text) - {"torch", "itertools", "dist", "num_items_in_batch"})
+    new = sorted(_bound(plain_fixed(fixture)) - _bound(text) - {"torch", "itertools", "dist", "num_items_in_batch"})
     taken = text + "".join(f"\n\n{name} = 1\n" for name in new)
-    _holds(fixture, taken.encode(), fixed(fixture, taken.encode()))
+    after = fixed(fixture, taken.encode())
+    _holds(fixture, taken.encode(), after)
     for name in new:
-        assert f"\n{name} = 1\n" in fixed(fixture, taken.encode()).decode()
-    assert not new or fixed(fixture, taken.encode()) != taken.encode()  # other names are found
+        assert f"\n{name} = 1\n" in after.decode()
+    assert not new or after != taken.encode()  # other names are found
 
 
 def _bound(text: str) -> set[str]:

@@ -39,7 +39,10 @@ from testbed.accumulation import (
 )
 from testbed.fixtures import Fixture, diagnostics, fix
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+pytestmark = [
+    pytest.mark.xdist_group("fix_lightning"),  # what is set up once stays in one process
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+]
 
 EXACT, FAR, RANKS, COUNT = 1e-10, 1e-2, 2, 10
 INSTALLED = importlib.util.find_spec("lightning") is not None

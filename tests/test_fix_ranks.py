@@ -19,7 +19,10 @@ from testbed import ranked
 from testbed.accumulation import ROWS, STEPS, Batch, Recorder, TinyModel, micro_batches, oracle, windows_of, worst
 from testbed.rewriting import refusal, rewritten
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+pytestmark = [
+    pytest.mark.xdist_group("fix_ranks"),  # what is set up once stays in one process
+    pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning"),
+]
 
 EXACT, FAR = 1e-10, 1e-2
 RANKS = 2

@@ -8,7 +8,7 @@ from textwrap import dedent
 
 import libcst as cst
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from libcst.metadata import MetadataWrapper, ParentNodeProvider
 
@@ -106,6 +106,26 @@ CALLS = {
             "        return super().training_step(model=model, inputs=inputs, num_items_in_batch=num_items_in_batch)"
         ),
     ),
+    "all arguments on a line that ends in a comment": (
+        (
+            "def compute_loss(self, model, inputs, **kw):\n        return super().compute_loss(\n"
+            "            model, inputs  # as they are\n        )"
+        ),
+        (
+            "def compute_loss(self, model, inputs, **kw):\n        return super().compute_loss(\n"
+            "            model, inputs,  # as they are\n            **kw\n        )"
+        ),
+    ),
+    "one argument below the other": (
+        (
+            "def compute_loss(self, model, inputs, **kw):\n        return super().compute_loss(model,\n"
+            "                                    inputs)"
+        ),
+        (
+            "def compute_loss(self, model, inputs, **kw):\n        return super().compute_loss(model,\n"
+            "                                    inputs,\n                                    **kw)"
+        ),
+    ),
     "one argument a line": (
         (
             "def compute_loss(self, model, inputs, **kw):\n        return super().compute_loss(\n"
@@ -137,6 +157,9 @@ DIVISIONS = {
     "times an inverse": ("backward(loss * (1 / n))", "loss * (1 / n)", "backward(loss)"),
     "a method": ("loss.div(n).backward()", "loss.div(n)", "loss.backward()"),
     "a function": ("torch.div(loss, n).backward()", "torch.div(loss, n)", "loss.backward()"),
+    "a function of a sum": ("x = y * torch.div(a + b, n)", "torch.div(a + b, n)", "x = y * (a + b)"),
+    "a function of a product": ("torch.div(a * b, n).backward()", "torch.div(a * b, n)", "(a * b).backward()"),
+    "a function of a sum, alone": ("x = torch.div(a + b, n)", "torch.div(a + b, n)", "x = a + b"),
     "in place": ("loss /= n", "loss /= n", None),
     "in place, a method": ("loss.div_(n)", "loss.div_(n)", None),
     "a guard that holds nothing else": ("if n > 1:\n        loss = loss / n", "loss / n", None),
@@ -154,6 +177,12 @@ def test_one_division_is_dropped(before: str, division: str, after: str | None) 
     text = "def step(loss):\n    # first\n    {}\n    # last\n    done()\n"
     wanted = text.format(after) if after else text.replace("    {}\n", "")
     assert rewritten(text.format(before), "drop-division", division=division) == wanted
+
+
+def test_a_line_that_only_multiplies_goes() -> None:
+    text = "def f(loss, n):\n    loss *= n  # of the ranks\n    return loss\n"
+    wanted = "def f(loss, n):\n    # of the ranks\n    return loss\n"
+    assert rewritten(text, "drop-factor", {"factor": "n"}, product="loss *= n") == wanted
 
 
 def test_several_statements_on_a_line_are_refused() -> None:
@@ -645,6 +674,7 @@ COMMENT = st.sampled_from(["# note", "# ga: \u00e9", "#!x", "# type: ignore"])
 
 
 @CASES
+@settings(max_examples=25)  # each line has a comment above it in about a third of them
 @given(data=st.data())
 def test_comments_and_blank_lines_survive(fixer: str, case: Case, data: st.DataObject) -> None:
     """Comments and blank lines anywhere around: each comment is still there, in order where lines keep theirs."""

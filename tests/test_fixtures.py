@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from ga_lint.api import check_paths
 from ga_lint.diagnostics import Confidence
 from ga_lint.rules.registry import Rule, all_rules
 from testbed.expectations import Expectations, FixtureError, read_expectations, without_markers
@@ -40,16 +39,6 @@ def test_findings_are_exactly_those_expected(fixture: Fixture) -> None:
     assert said(fixture, found) == recorded(fixture), "if the new words are better: python tests/testbed/said.py"
 
 
-def test_one_run_over_all_says_the_same() -> None:
-    """From the repository's root, as a user calls it, each file gets what it gets in its own small project."""
-    report = check_paths([FIXTURES])
-    assert not report.failures
-    together = Counter((d.path.resolve(), d.finding.span.start.row, d.finding.code) for d in report.diagnostics)
-    for fixture in EVERY:
-        found = Counter({(row, code): n for (path, row, code), n in together.items() if path == fixture.path})
-        assert not read_expectations(fixture.path).complaints(found), str(fixture)
-
-
 def test_nothing_is_recorded_that_nobody_says() -> None:
     sections = [f"{path.stem}/{name}" for path in sorted(SAID.glob("*.txt")) for name in sections_of(path)]
     assert set(sections) <= {str(fixture) for fixture in EVERY}
@@ -67,6 +56,8 @@ def test_what_is_left_in_a_fixed_file_is_expected_there(fixture: Fixture) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("loaded_trainer")
+@pytest.mark.xdist_group("ranks")
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_rewritten_trainers_equal_the_full_batch(ranks: int) -> None:
     """The real Trainer, our own oracle: every original is far from it, every rewrite equals it."""

@@ -23,6 +23,8 @@ from testbed.command_line import HIT, Shell, build_world
 from testbed.fixtures import ROOT
 from testbed.shell import ga_lint
 
+pytestmark = pytest.mark.xdist_group("options")  # what is set up once stays in one process
+
 SCREEN = 50  # rows of an ordinary window
 FILES = "hit.py guessed.py trainer.py unused.py quiet.py broken.py"
 

@@ -23,6 +23,8 @@ from ga_lint import __version__
 from testbed.fixtures import ROOT
 from testbed.shell import BROKEN, HIT, write
 
+pytestmark = pytest.mark.xdist_group("packaging")  # what is set up once stays in one process
+
 META = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 

@@ -54,6 +54,8 @@ def test_bad_code_is_found_and_good_code_is_silent(page: Page, block: Block, tmp
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("loaded_trainer")
+@pytest.mark.xdist_group("ranks")
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_numbers(page: Page) -> None:
     """Bad code is far from the full-batch gradient, as far as the page says; good code equals it."""
@@ -86,6 +88,8 @@ def test_numbers_of_other_releases(page: Page) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("loaded_trainer")
+@pytest.mark.xdist_group("ranks")
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_the_rewrite_of_bad_code_is_right(page: Page, tmp_path: Path) -> None:
     """What `fix` makes of a page's bad code equals the full batch too."""
@@ -138,6 +142,8 @@ def _agrees(text: str, value: float) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("loaded_trainer")
+@pytest.mark.xdist_group("ranks")
 class TestOracle:
     """The measure itself: broken must be far off, and truth must be truth."""
 

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent, indent
 
 import pytest
 
-from ga_lint.verify import Outcome, Settings, Verdict, Verifier, sites_in
+from ga_lint.verify import Outcome, Verdict, Verifier, sites_in
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("verifier")]
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 WRONG, CORRECT, LACKS = Outcome.WRONG, Outcome.CORRECT, Outcome.NOT_VERIFIABLE
 MISSING, UNCLEAR = Outcome.MISSING_DIVISION, Outcome.INCONCLUSIVE
-
-
-@pytest.fixture(scope="module")
-def verifier() -> Iterator[Verifier]:
-    with Verifier(Settings(timeout=60, workers=1)) as warm:
-        yield warm
 
 
 def verdict_of(verifier: Verifier, source: str, path: Path = Path("train.py")) -> Verdict:

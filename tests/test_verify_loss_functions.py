@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-from ga_lint.verify import Outcome, Settings, Verdict, Verifier, sites_in
+from ga_lint.verify import Outcome, Verdict, Verifier, sites_in
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("verifier")]
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
@@ -44,12 +43,6 @@ FORMS = {
         "2",
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def verifier() -> Iterator[Verifier]:
-    with Verifier(Settings(timeout=60)) as warm:
-        yield warm
 
 
 def verdict_of(verifier: Verifier, text: str) -> Verdict:

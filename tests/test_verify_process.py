@@ -13,6 +13,8 @@ import pytest
 from ga_lint.verify import Outcome, Settings, Site, Verifier, available, sites_in, verify_sites
 from ga_lint.verify.model import SiteKind
 
+pytestmark = pytest.mark.xdist_group("verify_process")  # what is set up once stays in one process
+
 LOSS = """
 import torch
 import torch.nn.functional as F

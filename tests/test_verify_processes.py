@@ -17,6 +17,8 @@ from ga_lint.report.numeric.model import NumericReport, SiteReport
 from ga_lint.verify import Outcome, Settings, Verdict, Verifier, sites_in
 from testbed.fixtures import FIXTURES
 
+pytestmark = pytest.mark.xdist_group("verify_processes")  # what is set up once stays in one process
+
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 

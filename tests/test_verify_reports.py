@@ -16,7 +16,7 @@ from testbed.pages_html import Element, read
 from testbed.sarif import validate
 from testbed.shell import Ran, ga_lint, write
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("verify_reports")]  # what is set up once stays in one process
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 

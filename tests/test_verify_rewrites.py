@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +13,10 @@ from ga_lint.engine.fix import Policy, fix_bytes
 from ga_lint.engine.scope import Scope
 from ga_lint.project import Project
 from ga_lint.report.verdicts import numbers
-from ga_lint.verify import Outcome, Settings, Verdict, Verifier, sites_in
+from ga_lint.verify import Outcome, Verdict, Verifier, sites_in
 from testbed.fixtures import FIXTURES
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("verifier")]
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
@@ -129,12 +128,6 @@ MISTAKES: dict[str, tuple[str, tuple[Edit, ...], str]] = {
 }
 FROM_ORIGINAL = {"only half an opt-out"}  # all others spoil the right rewrite
 PAIRS = sorted({name for name, _, _ in MISTAKES.values()} - {"trainer_weighted"})
-
-
-@pytest.fixture(scope="module")
-def verifier() -> Iterator[Verifier]:
-    with Verifier(Settings(timeout=60)) as warm:
-        yield warm
 
 
 def texts(name: str) -> tuple[Path, str, str]:

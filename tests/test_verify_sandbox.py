@@ -19,6 +19,8 @@ from testbed.escapes import ESCAPES, MACHINE, NUMBERS, RAW, Escape, hostile_file
 from testbed.fixtures import ROOT
 from testbed.shell import ga_lint
 
+pytestmark = pytest.mark.xdist_group("verify_sandbox")  # what is set up once stays in one process
+
 linux = pytest.mark.skipif(
     sys.platform != "linux" or MACHINE not in ("x86_64", "aarch64"), reason="system calls are filtered on Linux"
 )

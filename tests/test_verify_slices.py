@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent, indent
@@ -11,17 +10,11 @@ import pytest
 
 from ga_lint.verify import Outcome, Settings, Verdict, Verifier, sites_in
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("verifier")]
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 WRONG, CORRECT, LACKS = Outcome.WRONG, Outcome.CORRECT, Outcome.NOT_VERIFIABLE
-
-
-@pytest.fixture(scope="module")
-def verifier() -> Iterator[Verifier]:
-    with Verifier(Settings(timeout=60)) as warm:
-        yield warm
 
 
 def verdict_of(verifier: Verifier, source: str, path: Path = Path("train.py")) -> Verdict:

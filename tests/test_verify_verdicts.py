@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,18 +9,12 @@ import pytest
 
 from ga_lint.verify import Outcome, Run, Settings, Site, Verdict, Verifier, sites_in
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("verifier")]
 pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "verify"
 NAMES = sorted(path.stem for path in FIXTURES.glob("*.py") if not path.stem.endswith(".fixed"))
-
-
-@pytest.fixture(scope="module")
-def verifier() -> Iterator[Verifier]:
-    with Verifier(Settings(timeout=60)) as warm:
-        yield warm
 
 
 def text(name: str) -> str:

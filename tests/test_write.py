@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ga_lint.engine import write
-from ga_lint.engine.write import patch, write_back
+from ga_lint.engine.write import patch, put, write_back
 from ga_lint.errors import SourceError
 from ga_lint.source import SourceFile, decode, read_source
 
@@ -192,3 +192,13 @@ def test_git_applies_the_patch(tmp_path: Path, name: str, before: bytes, after: 
 def test_no_patch_where_nothing_differs() -> None:
     same: SourceFile = decode(Path("x.py"), OLD)
     assert patch("x.py", same.data, same.data) == b""
+
+
+def test_a_new_file_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(write.os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        put(tmp_path / "known.json", NEW)
+    assert os.listdir(tmp_path) == []

@@ -90,7 +90,9 @@ def _batch_sizes(parsed: ParsedFile) -> Iterator[float | None]:
     """What training loaders and training arguments are given."""
     for call in parsed.find(ast.Call):
         for keyword in call.keywords:
-            if keyword.arg and _BATCH_SIZE.match(keyword.arg) and not _is_of_evaluation(parsed, call):
+            if keyword.arg is None or not _BATCH_SIZE.match(keyword.arg):
+                continue
+            if "train" in keyword.arg or not _is_of_evaluation(parsed, call):
                 yield _number(parsed, keyword.value)
 
 

@@ -53,8 +53,6 @@ def division_of(node: cst.CSTNode) -> Division:
                 return Division(node, left, args[0].value)
             if name in _FUNCTIONS and dotted(left) == "torch" and len(args) == 2 and not any(a.keyword for a in args):
                 return Division(node, args[0].value, args[1].value)
-        case _:
-            pass
     raise FixNotApplicable("the division is written in a form that is not known here")
 
 
@@ -71,6 +69,7 @@ def divided_name(tree: Tree, division: Division) -> str | None:
 
 _METHODS = frozenset({"div", "div_", "true_divide", "true_divide_", "divide", "divide_"})
 _FUNCTIONS = frozenset({"div", "true_divide", "divide"})
+_TAKES_ALL = (cst.Arg, cst.Assign, cst.Return)  # whatever the expression, it needs no parentheses there
 
 
 def replace_division(edits: Edits, division: Division, factor: str | None) -> None:
@@ -89,11 +88,16 @@ def replace_division(edits: Edits, division: Division, factor: str | None) -> No
         edits.remove(whole)
         return
     outer = edits.tree.parent(whole)
-    if factor is None and isinstance(outer, cst.Arg | cst.Assign | cst.Return):
+    if factor is None and isinstance(outer, _TAKES_ALL):
         left = left.with_changes(lpar=[], rpar=[])
     text = edits.tree.code(left) if factor is None else f"{factor_text(edits.tree, left)} * {factor}"
-    kept = whole.lpar and not (factor is None and _needs_no_parentheses(left))
-    edits.replace(whole, f"({text})" if kept or (factor is not None and _binds_tighter(outer, whole)) else text)
+    if factor is None:
+        # What a call held together, `torch.div(a + b, n) * 2`, falls apart without it.
+        held = whole.lpar or (isinstance(whole, cst.Call) and not isinstance(outer, _TAKES_ALL))
+        held = held and not _needs_no_parentheses(left)
+    else:
+        held = whole.lpar or _binds_tighter(outer, whole)
+    edits.replace(whole, f"({text})" if held else text)
 
 
 def _is_noop(tree: Tree, division: Division) -> bool:

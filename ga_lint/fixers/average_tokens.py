@@ -10,7 +10,6 @@ import functools
 
 import libcst as cst
 
-from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.commas import without_argument
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.registry import Target, fixer
@@ -29,8 +28,7 @@ def average_tokens(target: Target, edits: Edits) -> None:
     for span in target.spans("argument"):
         argument = tree.find(span, cst.Arg)
         call = tree.parent(argument)
-        if not isinstance(call, cst.Call):
-            raise FixNotApplicable("the argument is not one of a call")
+        assert isinstance(call, cst.Call)
         if drops:
             drop = functools.partial(_without, index=list(call.args).index(argument))
             edits.change(call, drop)

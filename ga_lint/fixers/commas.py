@@ -31,16 +31,32 @@ def without_argument(arguments: Sequence[cst.Arg], index: int) -> list[cst.Arg]:
 
 
 def line_break(tree: Tree, items: Sequence[Item], added: int) -> cst.ParenthesizedWhitespace | None:
-    """A line end that puts a new item below the first one of the last line; None where there is room."""
+    """A line end that puts a new item below the first one of the last line; None where there is room.
+
+    There is none behind a comment, which stays where it is.
+    """
     row = tree.span_of(items[-1]).end.row
     line = tree.source.lines[row - 1]
-    column = min(tree.span_of(item).start.column for item in items if tree.span_of(item).start.row == row) - 1
+    columns = [tree.span_of(item).start.column for item in items if tree.span_of(item).start.row == row]
+    column = min(columns) - 1
+    ends = _comment_behind(items[-1])
+    shares = len(columns) > 1 or len(items) == 1
+    is_full = len(line) + added > MAX_WIDTH or (shares and ends is not None)
     statement = next(outer for outer in tree.around(items[-1]) if isinstance(outer, Statement))
     first = tree.source.lines[tree.span_of(statement).start.row - 1]
     indent = len(first) - len(first.lstrip())
-    if len(line) + added <= MAX_WIDTH or column < indent or "\t" in line[:column] or not line[:column].isascii():
+    if not is_full or column < indent or "\t" in line[:column] or not line[:column].isascii():
         return None
-    return cst.ParenthesizedWhitespace(indent=True, last_line=cst.SimpleWhitespace(" " * (column - indent)))
+    below = cst.SimpleWhitespace(" " * (column - indent))
+    return cst.ParenthesizedWhitespace(first_line=ends or cst.TrailingWhitespace(), indent=True, last_line=below)
+
+
+def _comment_behind(last: Item) -> cst.TrailingWhitespace | None:
+    """The end of the line of the last item, where a comment stands on it."""
+    closing = last.comma.whitespace_after if isinstance(last.comma, cst.Comma) else _after(last)
+    if isinstance(closing, cst.ParenthesizedWhitespace) and closing.first_line.comment is not None:
+        return closing.first_line
+    return None
 
 
 def appended(items: Sequence[Item], new: Item, gap: cst.BaseParenthesizableWhitespace | None = None) -> list[Item]:

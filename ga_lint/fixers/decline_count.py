@@ -7,8 +7,6 @@ The Trainer reads `accepts_loss_kwargs` once, in its constructor, and divides by
 
 from __future__ import annotations
 
-import libcst as cst
-
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.registry import Target, fixer
@@ -22,7 +20,4 @@ def decline_count(target: Target, edits: Edits) -> None:
     name = dotted(model)
     if name is None:
         raise FixNotApplicable("the model has no name before the Trainer is built")
-    line = tree.statement_of(model)
-    if not isinstance(line, cst.SimpleStatementLine):
-        raise FixNotApplicable("the Trainer is built in the head of a block")
-    edits.insert_before(line, f"{name}.accepts_loss_kwargs = False  # its loss drops the count\n")
+    edits.insert_before(tree.statement_of(model), f"{name}.accepts_loss_kwargs = False  # its loss drops the count\n")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import libcst as cst
 
-from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.tree import Statement
@@ -18,13 +17,6 @@ _FLAG = "accepts_loss_kwargs = False  # its losses are means over the micro-batc
 @fixer("opt-out-model")
 def opt_out_model(target: Target, edits: Edits) -> None:
     owner = target.tree.class_of(target.tree.find(target.span("method"), cst.FunctionDef))
-    if not isinstance(owner.body, cst.IndentedBlock):
-        raise FixNotApplicable("the class stands on one line")
     body = [statement for statement in owner.body.body if isinstance(statement, Statement)]
-    documented = owner.get_docstring() is not None
-    if documented and len(body) > 1:
-        edits.insert_before(body[1], _FLAG, gap=1)
-    elif not documented:
-        edits.insert_before(body[0], _FLAG, gap=1)
-    else:
-        raise FixNotApplicable("the class has no body but its documentation")
+    is_documented = owner.get_docstring() is not None  # the method stands below
+    edits.insert_before(body[1 if is_documented else 0], _FLAG, gap=1)

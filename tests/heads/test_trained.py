@@ -14,7 +14,12 @@ from heads.lab import ROWS, TOLERANCE, Kind, Wanted, trained  # noqa: E402
 from heads.tiny import BERT, DROPPERS, EXACT, WEIGHTS, Head  # noqa: E402
 
 RELEASE = tuple(int(part) for part in transformers.__version__.split(".")[:2])
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.usefixtures("loaded_trainer"),
+    pytest.mark.xdist_group("trainer"),
+    pytest.mark.filterwarnings("ignore"),
+]
 
 
 def by_name(heads: tuple[Head, ...]) -> pytest.MarkDecorator:

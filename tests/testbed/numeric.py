@@ -12,22 +12,19 @@ on each rank.
 from __future__ import annotations
 
 import importlib
-import json
 import os
-import socket
-import subprocess
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
+
+from testbed.crew import crew, serve
 
 VOCABULARY, TIME, STEPS = 97, 16, 4
 RAGGED = (14, 2, 9, 1, 15, 3, 6, 12)  # targets of each row: an ordinary spread of answers
@@ -93,8 +90,6 @@ def _run_on_this_rank(train: Callable[..., object], rows: list[Batch]) -> tuple[
     if world == 1:
         windows = [rows[i : i + STEPS] for i in range(0, len(rows), STEPS)]
         return run_loop(train, rows), [oracle(TinyLM(), window) for window in windows]
-    if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("gloo")
     rows = rows[: STEPS * world]
     return run_loop(train, rows[STEPS * rank :][:STEPS]), [oracle(TinyLM(), rows)]
 
@@ -237,34 +232,12 @@ def _gradient(parameters: Any) -> Tensor:
 
 def _measure_on_ranks(codes: Sequence[str], targets: Sequence[int], ranks: int) -> list[Measured]:
     """The same in processes of their own, joined by gloo. Rank 0 answers."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    base = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(ranks)}
-    base["PYTHONPATH"] = str(Path(__file__).parents[1])
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "testbed.numeric"],
-            env={**base, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for rank in range(ranks)
-    ]  # fmt: skip
-    for process in processes:
-        assert process.stdin is not None
-        process.stdin.write(json.dumps({"codes": list(codes), "targets": list(targets)}))
-        process.stdin.close()
-        process.stdin = None
-    outputs = [process.communicate(timeout=240) for process in processes]
-    for process, (_, errors) in zip(processes, outputs, strict=True):
-        assert process.returncode == 0, errors
-    return [Measured(**row) for row in json.loads(outputs[0][0].splitlines()[-1])]
+    answer = crew(ranks).run({"codes": list(codes), "targets": list(targets)})
+    return [Measured(**row) for row in answer]
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    asked = json.load(sys.stdin)
-    results = [asdict(_measure(code, asked["targets"])) for code in asked["codes"]]
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-    print(json.dumps(results))
+    torch.distributed.init_process_group("gloo")
+    serve(lambda asked: [asdict(_measure(code, asked["targets"])) for code in asked["codes"]])
+    torch.distributed.destroy_process_group()

@@ -1,0 +1,728 @@
+"""Where does a rewrite stop, right beside code that it rewrites? Each base is rewritten; with one change it is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from testbed.rewriting import refusal, rewritten
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a rule asks for, on code where that is done."""
+
+    fixer: str
+    text: str
+    places: dict[str, str]
+    options: dict[str, str] = field(default_factory=dict)
+
+
+LOOP = """\
+def train(model, loader, optimizer, steps):
+    for step, batch in enumerate(loader):
+        loss = model(**batch).loss / steps
+        loss.backward()
+        if (step + 1) % steps == 0:
+            optimizer.step()
+            optimizer.zero_grad()
+"""
+SHARED = {"stack": "plain", "steps": "steps", "labels": 'batch["labels"]', "shifted": "yes"}
+SHARE = Base(
+    "window-share",
+    LOOP,
+    {"loop": "for step", "division": "model(**batch).loss / steps", "step": "optimizer.step()"},
+    SHARED,
+)
+WINDOW = Base(
+    "window-sum",
+    """\
+def train(model, windows, optimizer, steps):
+    for window in windows:
+        for batch in window:
+            loss = model(**batch).loss / steps
+            loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+""",
+    {"loop": "for batch", "division": "model(**batch).loss / steps"},
+    {"stack": "plain", "labels": 'batch["labels"]', "shifted": "yes"},
+)
+COUNTED = Base(
+    "window-sum",
+    """\
+def train(model, batches, optimizer, steps):
+    while model.training:
+        for _ in range(steps):
+            batch = next(batches)
+            loss = model(**batch).loss / steps
+            loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+""",
+    {
+        "loop": "for _ in",
+        "division": "model(**batch).loss / steps",
+        "fetch": "batch = next(batches)",
+        "backward": "loss.backward()",
+    },
+    WINDOW.options,
+)
+DRAWN = Base(
+    "window-gradients",
+    """\
+def train(model, batches, optimizer, steps):
+    while model.training:
+        batch = next(batches)
+        loss = model(**batch).loss
+        loss.backward()
+        if model.full:
+            optimizer.step()
+            optimizer.zero_grad()
+""",
+    {"loop": "while model", "backward": "loss.backward()", "step": "optimizer.step()"},
+    WINDOW.options,
+)
+GATHERED = Base(
+    "window-gathered",
+    """\
+def train(model, window, optimizer):
+    losses = []
+    for x, y in window:
+        losses.append(F.cross_entropy(model(x), y))
+    loss = sum(losses) / len(losses)
+    loss.backward()
+""",
+    {"call": "F.cross_entropy(model(x), y)", "division": "sum(losses) / len(losses)"},
+    {"stack": "plain", "labels": "y", "shifted": "no"},
+)
+DIVIDED = Base("drop-division", "def f(loss, n):\n    loss = loss / n\n    return loss\n", {"division": "loss / n"})
+PLACED = Base("drop-division", "def f(loss, n):\n    loss.div_(n)\n    return loss\n", {"division": "loss.div_(n)"})
+BACKWARD = Base(
+    "drop-division",
+    """\
+def train(model, loader, n):
+    for batch in loader:
+        loss = model(**batch).loss
+        loss = loss / n
+        loss.backward()
+""",
+    {"division": "loss / n"},
+)
+FACTOR = Base(
+    "drop-factor", "def f(loss, n):\n    loss = loss * n\n    return loss\n", {"product": "loss * n"}, {"factor": "n"}
+)
+ALONE = Base("divide-by-steps", "def f(loss):\n    loss.backward()\n", {"backward": "loss.backward()"}, {"steps": "n"})
+DECLINED = Base(
+    "decline-count", "def f(args):\n    trainer = Trainer(model, args)\n    trainer.train()\n", {"model": "model"}
+)
+GUARDED = Base(
+    "guard-count",
+    "def f(loss, labels, n=None):\n    loss = loss / n\n    return loss\n",
+    {"division": "loss / n"},
+    {"count": "n", "targets": "labels", "ignore_index": "-100", "form": "branch"},
+)
+RESCALED = Base(
+    "rescale-mean",
+    "def f(loss, labels, rows, n):\n    mask = labels != -100\n    loss = loss * rows / n\n    return loss\n",
+    {"scaled": "loss * rows"},
+    {"factor": "rows", "divisor": "mask.sum()"},
+)
+TOLD = Base(
+    "set-boundary",
+    """\
+def train(engine, loader, n):
+    for step, batch in enumerate(loader):
+        engine.backward(engine(batch))
+        if step % n == 0:
+            engine.step()
+""",
+    {"backward": "engine.backward(engine(batch))", "gate": "step % n == 0"},
+    {"engine": "engine"},
+)
+MATCHED = Base(
+    "match-count",
+    """\
+def train(model, windows):
+    for window in windows:
+        n = sum(batch["labels"].numel() for batch in window)
+        for one in window:
+            loss = model(one) / n
+            loss.backward()
+""",
+    {"loop": "for one", "count": 'batch["labels"].numel()'},
+    {"labels": 'one["labels"]'},
+)
+STEPPED = Base(
+    "divide-in-step",
+    """\
+class Custom(Trainer):
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        loss = self.compute_loss(model, inputs)
+        self.accelerator.backward(loss)
+        return loss.detach()
+""",
+    {"value": "loss", "call": "self.compute_loss(model, inputs)"},
+)
+DELEGATED = Base(
+    "divide-in-step",
+    STEPPED.text.replace("self.compute_loss(model, inputs)", "model(**inputs).loss"),
+    {"value": "loss", "model": "model(**inputs)", "loss": "model(**inputs).loss"},
+)
+RANKED = Base(
+    "rank-factor",
+    """\
+class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        loss = total(model, inputs) / num_items_in_batch
+        return loss
+""",
+    {"division": "total(model, inputs) / num_items_in_batch"},
+)
+LIT = Base(
+    "lightning-count",
+    """\
+class LM(L.LightningModule):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def training_step(self, batch, index):
+        return self.net(**batch).loss
+""",
+    {"method": "def training_step", "returned": "self.net(**batch).loss", "call": "self.net(**batch)"},
+    {"labels": 'batch["labels"]', "shifted": "yes", "own": "yes", "index": "no"},
+)
+
+
+INNER = Base(
+    "window-gradients",
+    COUNTED.text,
+    {key: text for key, text in COUNTED.places.items() if key != "fetch"} | {"step": "optimizer.step()"},
+    COUNTED.options,
+)
+OVER = Base(
+    "count-over-ranks",
+    """\
+def train(model, windows):
+    for window in windows:
+        n = count(window)
+        for batch in window:
+            loss = model(batch) / n
+            loss.backward()
+""",
+    {"loop": "for batch", "division": "model(batch) / n"},
+)
+FORWARDED = Base(
+    "forward-count",
+    """\
+class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False):
+        return super().compute_loss(model, inputs)
+""",
+    {"call": "super().compute_loss(model, inputs)"},
+)
+OUTPUTS = Base(
+    "delegate-loss",
+    """\
+class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False):
+        outputs = model(**inputs)
+        return outputs.loss
+""",
+    {"call": "model(**inputs)", "loss": "outputs.loss"},
+)
+HANDED = Base(
+    "rank-factor",
+    """\
+class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        loss = total(model, inputs, num_items_in_batch)
+        return loss
+""",
+    {"handed": "total(model, inputs, num_items_in_batch)"},
+)
+HELPED = Base(
+    "match-count",
+    """\
+class Run:
+    def count(self, window):
+        return sum(labels.numel() for _, labels in window)
+
+    def train(self, model, windows):
+        for window in windows:
+            n = self.count(window)
+            for x, y in window:
+                loss = model(x, y) / n
+                loss.backward()
+""",
+    {"loop": "for x, y", "count": "labels.numel()"},
+    {"labels": "y"},
+)
+TERMS = Base(
+    "window-share",
+    LOOP.replace("loss = model(**batch).loss", "out = model(**batch)\n        loss = out.loss"),
+    SHARE.places | {"division": "out.loss / steps"},
+    SHARED,
+)
+
+
+@dataclass(frozen=True)
+class Miss:
+    """One change, and what is said then."""
+
+    base: Base
+    old: str
+    new: str
+    reason: str
+    places: dict[str, str] = field(default_factory=dict)
+    options: dict[str, str] = field(default_factory=dict)
+
+
+MISSES = {
+    "an else branch of the loop": Miss(
+        SHARE,
+        "            optimizer.zero_grad()\n",
+        "            optimizer.zero_grad()\n    else:\n        done()\n",
+        "asynchronous or has an else branch",
+    ),
+    "a micro-batch that is kept on an object": Miss(
+        SHARE,
+        "batch",
+        "model.batch",
+        "does not bind its micro-batch to plain names",
+        {"division": "model(**model.batch).loss / steps"},
+        {"labels": 'model.batch["labels"]'},
+    ),
+    "a pair that is not taken apart": Miss(
+        SHARE,
+        "for step, batch in enumerate(loader):\n",
+        "for pair in enumerate(loader):\n        step, batch = pair\n",
+        "does not unpack what enumerate yields",
+        {"loop": "for pair"},
+    ),
+    "a list of the loader in the loop": Miss(
+        SHARE,
+        "        loss.backward()\n",
+        "        loss.backward()\n        left = len(list(loader))\n",
+        "iterated a second time in the loop body (line 5)",
+    ),
+    "a micro-batch that is left out": Miss(
+        SHARE,
+        "        loss = model",
+        "        if model.skips(batch):\n            continue\n        loss = model",
+        "a `continue` can leave micro-batches out of their window",
+    ),
+    "a last window that is stepped at some lengths": Miss(
+        SHARE,
+        "% steps == 0:",
+        "% steps == 0 or step + 1 == len(loader) and len(loader) % steps == 1:",
+        "depends on its length",
+    ),
+    "several optimizers in an inner loop": Miss(
+        SHARE,
+        "            optimizer.step()\n",
+        "            for optimizer in both:\n                optimizer.step()\n",
+        "steps outside the loop or in an inner one",
+    ),
+    "a step behind the loop": Miss(
+        SHARE,
+        "            optimizer.step()\n            optimizer.zero_grad()\n",
+        "            log()\n    optimizer.step()\n",
+        "steps outside the loop",
+    ),
+    "a step for every micro-batch": Miss(
+        SHARE,
+        "        if (step + 1) % steps == 0:\n            optimizer.step()\n",
+        "        optimizer.step()\n        if 1:\n",
+        "steps after every micro-batch",
+    ),
+    "a number that comes from elsewhere": Miss(
+        SHARE,
+        "(step + 1) % steps",
+        "(step + offset) % steps",
+        "reads offset",
+    ),
+    "a counter that is raised twice": Miss(
+        SHARE,
+        "    for step, batch in enumerate(loader):\n",
+        "    step = 0\n    for batch in loader:\n        step += 1\n        step += 1\n",
+        "step is counted up in several places",
+        {"loop": "for batch"},
+    ),
+    "a counter without a start": Miss(
+        SHARE,
+        "    for step, batch in enumerate(loader):\n",
+        "    for batch in loader:\n        step += 1\n",
+        "where step starts is not known",
+        {"loop": "for batch"},
+    ),
+    "targets that are masked in the loop": Miss(
+        SHARE,
+        "        loss = model",
+        '        batch["labels"][:, :3] = -100\n        loss = model',
+        "line 3",
+    ),
+    "an ignore index of somebody else": Miss(
+        SHARE,
+        "def",
+        "def",
+        "the loss ignores tokenizer.pad_token_id, and tokenizer is not known where the loop runs",
+        options={"ignore_index": "tokenizer.pad_token_id"},
+    ),
+    "a window without a name": Miss(
+        WINDOW,
+        "in window:",
+        "in draw(window):",
+        "the window has no name",
+    ),
+    "a division behind the window": Miss(
+        WINDOW,
+        "            loss = model(**batch).loss / steps\n            loss.backward()\n",
+        "            loss = model(**batch).loss\n        loss = loss / steps\n        loss.backward()\n",
+        "divided outside the loop over the window",
+        {"division": "loss / steps"},
+    ),
+    "a micro-batch by its number": Miss(
+        COUNTED,
+        "for _ in range(steps):\n            batch = next(batches)",
+        "for i in range(steps):\n            batch = batches[i]",
+        "the micro-batch is not drawn first",
+        {"loop": "for i in", "fetch": "batch = batches[i]"},
+    ),
+    "a range with a start": Miss(
+        COUNTED,
+        "range(steps)",
+        "range(1, steps)",
+        "the micro-batch is not drawn first",
+    ),
+    "targets that are not drawn": Miss(
+        DRAWN,
+        "batch = next(batches)",
+        "batch.update(next(batches))",
+        "batch is not drawn in the loop",
+    ),
+    "a loader that starts again": Miss(
+        DRAWN,
+        "    while model.training:\n        batch = next(batches)\n",
+        "    for batch in batches:\n",
+        "runs over a loader that starts again",
+        {"loop": "for batch"},
+    ),
+    "epochs around a drawing loop": Miss(
+        DRAWN,
+        DRAWN.text.partition("\n")[2],
+        "    for epoch in range(3):\n" + "".join(f"    {line}\n" for line in DRAWN.text.splitlines()[1:]),
+        "gradients that are left from its last round",
+    ),
+    "a step without a condition": Miss(
+        DRAWN,
+        "        if model.full:\n            optimizer.step()\n            optimizer.zero_grad()\n",
+        "        optimizer.step()\n        optimizer.zero_grad()\n",
+        "does not step under a condition of the loop",
+    ),
+    "clipping before the window is full": Miss(
+        DRAWN,
+        "        if model.full",
+        "        clip_grad_norm_(model.parameters(), 1.0)\n        if model.full",
+        "gradients are read on line 6",
+    ),
+    "a second optimizer": Miss(
+        DRAWN,
+        "            optimizer.step()\n",
+        "            optimizer.step()\n            head_optimizer.step()\n",
+        "head_optimizer steps too",
+    ),
+    "a division behind the gathering function's other lines": Miss(
+        GATHERED,
+        "    loss = sum(losses) / len(losses)\n",
+        "    if losses:\n        loss = sum(losses) / len(losses)\n",
+        "not divided right behind the loop",
+    ),
+    "an average that numpy takes": Miss(
+        GATHERED,
+        "sum(losses) / len(losses)",
+        "torch.stack(losses).sum() / len(losses)",
+        "no sum of gathered losses",
+        {"division": "torch.stack(losses).sum() / len(losses)"},
+    ),
+    "a loss that is printed as it is gathered": Miss(
+        GATHERED,
+        "        losses.append(F.cross_entropy(model(x), y))\n",
+        "        one = F.cross_entropy(model(x), y)\n        print(one)\n        losses.append(one)\n",
+        "one is read for something else",
+    ),
+    "a division that rounds": Miss(
+        DIVIDED,
+        "loss / n",
+        "torch.div(loss, n, rounding_mode=mode)",
+        "in a form that is not known",
+        {"division": "torch.div(loss, n, rounding_mode=mode)"},
+    ),
+    "half of what it should be": Miss(
+        DIVIDED,
+        "loss / n",
+        "loss * (2.0 / n)",
+        "in a form that is not known",
+        {"division": "loss * (2.0 / n)"},
+    ),
+    "a division in place, in the middle": Miss(
+        PLACED,
+        "    loss.div_(n)\n",
+        "    log(loss.div_(n))\n",
+        "changes the tensor in place",
+    ),
+    "a loss that is logged between": Miss(
+        BACKWARD,
+        "        loss.backward()\n",
+        "        log(loss)\n        loss.backward()\n",
+        "loss is read on line 5, between its division and backward",
+    ),
+    "a factor on both sides": Miss(
+        FACTOR,
+        "loss * n",
+        "n * n",
+        "in a form that is not known",
+        {"product": "n * n"},
+    ),
+    "backward under another name": Miss(
+        ALONE,
+        "loss.backward()",
+        "run_backward(loss)",
+        "in a form that is not known",
+        {"backward": "run_backward(loss)"},
+    ),
+    "a model that is built in the call": Miss(
+        DECLINED,
+        "Trainer(model, args)",
+        "Trainer(build(model), args)",
+        "the model has no name",
+        {"model": "build(model)"},
+    ),
+    "a sum that is returned at once": Miss(
+        GUARDED,
+        "    loss = loss / n\n    return loss\n",
+        "    return loss / n\n",
+        "no name of its own",
+    ),
+    "a mask that is made anew": Miss(
+        RESCALED,
+        "    loss = loss *",
+        "    mask = mask & labels.bool()\n    loss = loss *",
+        "mask is another value from line 3 on",
+    ),
+    "a factor that is not there": Miss(
+        RESCALED,
+        "loss * rows / n",
+        "loss * size(labels) / n",
+        "where `rows` is multiplied is not known",
+        {"scaled": "loss * size(labels)"},
+    ),
+    "an engine that steps elsewhere": Miss(
+        TOLD,
+        "        if step % n == 0:\n            engine.step()\n",
+        "        full = step % n == 0\n        engine.step()\n",
+        "does not step under a test beside backward",
+    ),
+    "a test that draws": Miss(
+        TOLD,
+        "step % n == 0",
+        "next(step) == 0",
+        "next(step) would be asked a second time",
+        {"gate": "next(step) == 0"},
+    ),
+    "a test that changes": Miss(
+        TOLD,
+        "        if step",
+        "        n += 1\n        if step",
+        "the test for the step changes on line 4",
+    ),
+    "a loop that draws": Miss(
+        MATCHED,
+        "        for one in window:\n",
+        "        while one := next(window, None):\n",
+        "draws its micro-batches itself",
+        {"loop": "while one"},
+    ),
+    "a count of a lambda": Miss(
+        MATCHED,
+        'batch["labels"].numel() for batch in window',
+        'map(lambda batch: batch["labels"].numel(), window)',
+        "is no micro-batch of a window in sight",
+    ),
+    "a count of other windows": Miss(
+        MATCHED,
+        "for batch in window)",
+        "for batch in windows[0])",
+        "not of window",
+    ),
+    "a call that passes keywords on": Miss(
+        STEPPED,
+        "(model, inputs)\n",
+        "(model, inputs, **self.more)\n",
+        "passes keyword arguments on already",
+        {"call": "self.compute_loss(model, inputs, **self.more)"},
+    ),
+    "a loss of the class's own": Miss(
+        DELEGATED,
+        "    def training",
+        "    def compute_loss(self, *_):\n        return 1\n\n    def training",
+        "has a compute_loss of its own",
+    ),
+    "a count under another name": Miss(
+        DELEGATED,
+        "num_items_in_batch",
+        "n",
+        "the count is called n here",
+    ),
+    "a loss without a name": Miss(
+        DELEGATED,
+        "        loss = model(**inputs).loss\n        self.accelerator.backward(loss)\n        return loss.detach()\n",
+        "        self.accelerator.backward(model(**inputs).loss)\n",
+        "the loss has no name of its own",
+        {"value": "model(**inputs).loss"},
+    ),
+    "a count that is replaced": Miss(
+        RANKED,
+        "        loss = ",
+        "        if num_items_in_batch is None:\n            num_items_in_batch = inputs.size\n        loss = ",
+        "becomes another count on line 4",
+    ),
+    "a loss that ignores nothing": Miss(
+        DRAWN,
+        "def",
+        "def",
+        "the loss ignores no targets, so how many there are is not in sight",
+        options={"ignore_index": ""},
+    ),
+    "a micro-batch that is made anew": Miss(
+        SHARE,
+        "        loss = model",
+        "        batch = augmented(batch)\n        loss = model",
+        "line 3",
+    ),
+    "a difference of two losses": Miss(
+        TERMS,
+        "out.loss / steps",
+        "(out.loss - out.aux_loss) / steps",
+        "sum of terms on line 4",
+        {"division": "(out.loss - out.aux_loss) / steps"},
+    ),
+    "a sum on a condition": Miss(
+        TERMS,
+        "out.loss / steps",
+        "(out.loss + out.aux_loss if step else out.loss) / steps",
+        "sum of terms on line 4",
+        {"division": "(out.loss + out.aux_loss if step else out.loss) / steps"},
+    ),
+    "a step before the window": Miss(
+        INNER,
+        INNER.text[INNER.text.index("        for _") :],
+        "        optimizer.step()\n"
+        + INNER.text[INNER.text.index("        for _") :].partition("        optimizer.step()\n")[0],
+        "does not step behind the loop",
+    ),
+    "a division on a condition": Miss(
+        INNER,
+        "            loss = model(**batch).loss / steps\n",
+        "            loss = model(**batch).loss\n            if steps > 1:\n                loss = loss / steps\n",
+        "divided in another block than backward",
+        {"division": "loss / steps"},
+    ),
+    "a counter on an object": Miss(
+        COUNTED,
+        "for _ in",
+        "for model.i in",
+        "does not count its micro-batches with range(steps)",
+        {"loop": "for model.i"},
+    ),
+    "a count whose loss is divided behind its window": Miss(
+        OVER,
+        "            loss = model(batch) / n\n            loss.backward()\n",
+        "            loss = model(batch)\n        loss = loss / n\n        loss.backward()\n",
+        "outside the loop over the window",
+        {"division": "loss / n"},
+    ),
+    "a call of super that passes keywords on": Miss(
+        FORWARDED,
+        "(model, inputs)\n",
+        "(model, inputs, **self.more)\n",
+        "passes keyword arguments on already",
+        {"call": "super().compute_loss(model, inputs, **self.more)"},
+    ),
+    "outputs that are kept on the Trainer": Miss(
+        OUTPUTS,
+        "outputs = ",
+        "self.seen = outputs = ",
+        "not bound to a plain name",
+    ),
+    "a division in a helper": Miss(
+        RANKED,
+        "total(model, inputs) / num_items_in_batch",
+        "mean(model, inputs, num_items_in_batch)",
+        "stands in a helper that others may call",
+        {"division": "mean(model, inputs, num_items_in_batch)"},
+    ),
+    "a count among the keywords": Miss(
+        HANDED,
+        "num_items_in_batch=None):\n        loss = total(model, inputs, num_items_in_batch)",
+        "**kwargs):\n        loss = total(model, inputs, **kwargs)",
+        "the count is no parameter",
+        {"handed": "total(model, inputs, **kwargs)"},
+    ),
+    "a window by its keyword": Miss(
+        HELPED,
+        "self.count(window)",
+        "self.count(window=window)",
+        "which window count counts is not in sight",
+    ),
+    "a helper that counts for a log too": Miss(
+        HELPED,
+        "                loss.backward()\n",
+        "                loss.backward()\n            self.log(self.count(window))\n",
+        "count counts for others too",
+    ),
+    "a micro-batch of other parts": Miss(
+        HELPED,
+        "for _, labels in",
+        "for _, labels, _ in",
+        "takes the micro-batch apart in another way",
+    ),
+    "targets that are made on the way": Miss(
+        LIT,
+        "def",
+        "def",
+        "masked, cut off or replaced",
+        options={"remade": "yes"},
+    ),
+    "an index that only the collator knows": Miss(
+        LIT,
+        "def",
+        "def",
+        "pad, which tells targets from others, is not known",
+        options={"ignore_index": "pad"},
+    ),
+    "a constructor on one line": Miss(
+        LIT,
+        "    def __init__(self, net):\n        super().__init__()\n        self.net = net\n",
+        "    def __init__(self, net): self.net = net\n",
+        "__init__ has its body on the line of its head",
+    ),
+    "a constructor that returns early": Miss(
+        LIT,
+        "        self.net = net\n",
+        "        self.net = net\n        if net is None:\n            return\n",
+        "__init__ returns before its end",
+    ),
+}
+
+
+@pytest.mark.parametrize("miss", MISSES.values(), ids=MISSES)
+def test_a_near_miss_is_refused(miss: Miss) -> None:
+    base = miss.base
+    assert rewritten(base.text, base.fixer, base.options, **base.places) != base.text
+    assert miss.old in base.text
+    text = base.text.replace(miss.old, miss.new)
+    said = refusal(text, base.fixer, base.options | miss.options, **(base.places | miss.places))
+    assert miss.reason in said
