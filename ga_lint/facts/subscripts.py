@@ -73,8 +73,6 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
             return _sliced(Tensor(TensorKind.LOGITS, "logits"), node, key)
         case Many(element=element), _:
             return _one_of(element, key, node)
-        case (Tensor(kind=TensorKind.BATCH | TensorKind.OTHER), Const(value=str() as name)):
-            return entry(base, name)
         case Tensor(kind=TensorKind.BATCH, origin=origin), Const(value=int() as index) if origin:
             return replace(
                 base, kind=TensorKind.OTHER, text=text_of(node), from_batch=True, origin=f"{origin}[{index}]"
@@ -94,11 +92,14 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
 
 
 def _at(base: Tensor, key: Value, node: ast.Subscript) -> Tensor | None:
-    """`batch[1]`, one of the tensors of a batch that has a name."""
-    if base.kind is not TensorKind.BATCH or not base.origin or not isinstance(key, Const):
-        return None
-    part = replace(base, kind=TensorKind.OTHER, text=text_of(node), from_batch=True)
-    return replace(part, origin=f"{base.origin}[{key.value}]") if isinstance(key.value, int) else None
+    """`batch["labels"]`, or `batch[1]`, one of the tensors of a batch that has a name."""
+    match key:
+        case Const(value=str() as name) if base.kind in (TensorKind.BATCH, TensorKind.OTHER):
+            return entry(base, name)
+        case Const(value=int() as index) if base.kind is TensorKind.BATCH and base.origin:
+            part = replace(base, kind=TensorKind.OTHER, text=text_of(node), from_batch=True)
+            return replace(part, origin=f"{base.origin}[{index}]")
+    return None
 
 
 def _by_key(base: Value, name: str, node: ast.Subscript) -> Value:
