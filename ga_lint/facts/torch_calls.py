@@ -11,6 +11,7 @@ from ga_lint.facts.remade import as_written, mask_of
 from ga_lint.facts.values import (
     UNKNOWN,
     Built,
+    Choice,
     Const,
     Count,
     Elements,
@@ -22,6 +23,7 @@ from ga_lint.facts.values import (
     Tensor,
     TensorKind,
     Value,
+    choice,
     is_missing_count,
 )
 from ga_lint.syntax.text import text_of
@@ -35,8 +37,16 @@ _COMPUTES = NUMBERS | _ELEMENTWISE
 
 
 def call(call: Call, last: str) -> Value | None:
-    """What the function gives: a loss put together, a tensor made or changed, else the argument it only passes on."""
+    """What the function gives of its first argument, or of each of several that it may be."""
     first = call.positional[0] if call.positional else UNKNOWN
+    if not isinstance(first, Choice) or not any(isinstance(one, Loss | Elements) for one in first.values):
+        return _of_one(call, last, first)
+    found = [_of_one(replace(call, positional=(one, *call.positional[1:])), last, one) for one in first.values]
+    return choice([UNKNOWN if one is None else one for one in found])
+
+
+def _of_one(call: Call, last: str, first: Value) -> Value | None:
+    """A loss put together, a tensor made or changed, else the argument that the function only passes on."""
     return _put_together(call, last, first) or _made(call, last, first) or _passed_on(call, last)
 
 
