@@ -109,14 +109,20 @@ def _passed_on(call: Call, last: str) -> Value | None:
         return number
     for value in (*call.positional, *(v for _, v in call.named)):
         if isinstance(value, Items | Many) and last in ("stack", "cat", "tensor", "as_tensor", "concat"):
-            inside = list(value.values) if isinstance(value, Items) else [value.element]
-            ragged = [one for one in inside if isinstance(one, Tensor) and one.ragged]
-            return (
-                ragged[0] if ragged else (inside[0] if inside and isinstance(inside[0], Tensor | Elements) else UNKNOWN)
-            )
+            return _joined(value)
         if isinstance(value, Tensor) and last in ("stack", "cat", "tensor", "as_tensor", "LongTensor", "from_numpy"):
             return value
     return None
+
+
+def _joined(parts: Items | Many) -> Value:
+    """`torch.cat([label[:1], padding, label[1:]])`: of the tensors that a part may be, the one that says most."""
+    values = parts.values if isinstance(parts, Items) else (parts.element,)
+    telling = [losses.telling(value) for value in values]
+    ragged = [one for one in telling if isinstance(one, Tensor) and one.ragged]
+    if ragged:
+        return ragged[0]
+    return telling[0] if telling and isinstance(telling[0], Tensor | Elements) else UNKNOWN
 
 
 def of_numbers(call: Call) -> Value | None:
