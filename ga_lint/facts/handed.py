@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
     from ga_lint.facts.paths import Frame
 
+# What returns a policy's objective, as the step says that leads there: all terms of it are the method's own.
+_POLICY = re.compile(r"[._`](ppo|grpo|rloo|reinforce|pg|policy|policy_gradient|actor|rl)_loss(_fn|_fct)?`$")
 _AS_PASSED = "__as_passed"  # behind a parameter's name: what was passed, before the helper rebinds the name
 
 
@@ -38,8 +41,9 @@ def _mapped(value: Value, step: Step, words: _Words | None) -> Value:
     match value:
         case Loss(terms=terms):
             divisors = [words.translated(term.site.divisor) if words else None for term in terms]
+            policy = _POLICY.search(step.message) is not None
             sites = [
-                replace(term.site, via=(step, *term.site.via), divisor=divisor)
+                replace(term.site, via=(step, *term.site.via), divisor=divisor, policy=term.site.policy or policy)
                 for term, divisor in zip(terms, divisors, strict=True)
             ]
             return Loss(tuple(replace(term, site=site) for term, site in zip(terms, sites, strict=True)))
