@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import Stack, Window
-from ga_lint.facts.roots import heirs_in, loop_roots, roots_of, run_roots
-from ga_lint.facts.values import Class, Function, alternatives
+from ga_lint.facts.roots import MAX_HEIRS, heirs_in, loop_roots, roots_of, run_roots
+from ga_lint.facts.values import Class, Function, Instance, alternatives
 from ga_lint.facts.windows import windows_of
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 from ga_lint.syntax.text import last_name
@@ -32,6 +34,8 @@ def with_callers(
         _follow(wider, parsed, doubtful)
         found = [window for window in windows_of(wider, distributed) if window.loop.path == parsed.path]
     told = {window.loop for window in found if decided(window)}
+    lossless = {window.loop for window in doubtful} - {window.loop for window in own if window.losses}
+    told |= {window.loop for window in found if window.losses} & lossless
     kept = [window for window in own if window.loop not in told or window not in doubtful]
     sure = {window.loop for window in kept}
     return kept + [window for window in found if window.loop in told - sure]
@@ -40,26 +44,46 @@ def with_callers(
 def _follow(run: Interpreter, parsed: ParsedFile, windows: Sequence[Window]) -> None:
     """Follow the functions of other files that lead into these loops."""
     spans = [window.loop.span for window in windows]
+    lossless = [window.loop.span for window in windows if not window.losses]
     for node in loop_roots(parsed).functions:
-        if not any(parsed.span_of(node).contains(span) for span in spans):
+        whole = parsed.span_of(node)
+        if not any(whole.contains(span) for span in spans):
             continue
         owner = next((one for one in parsed.find(ast.ClassDef) if node in one.body), None)
         for home, called in _homes(run, parsed, owner or node):
             run_roots(run, home, roots_of(home, called))
+        if owner is not None and any(whole.contains(span) for span in lossless):
+            _follow_heirs(run, parsed, owner, node)
+
+
+def _follow_heirs(run: Interpreter, parsed: ParsedFile, owner: ast.ClassDef, method: FunctionNode) -> None:
+    """Follow a loop, whose own class leaves the loss to others, as the classes of other files that extend it run it."""
+    base = Class(owner, run.names.module(parsed))
+    function = Function(method, run.names.scope_of(base))
+    heirs = islice(_heirs(run, parsed, owner), MAX_HEIRS)
+    for heir in heirs:
+        run.run_function(replace(function, bound=Instance(heir)))
+
+
+def _heirs(run: Interpreter, parsed: ParsedFile, owner: ast.ClassDef) -> Iterator[Class]:
+    """The classes of other files that extend this one, of the nearest files first."""
+    for home in _speaking(run, parsed, owner.name):
+        scope = run.names.module(home)
+        for node in home.tree.body:
+            if isinstance(node, ast.ClassDef) and any(last_name(base) == owner.name for base in node.bases):
+                heir = Class(node, scope)
+                if _is_of(run, heir, owner):
+                    yield heir
 
 
 def _homes(
     run: Interpreter, parsed: ParsedFile, node: ast.ClassDef | FunctionNode
 ) -> Iterator[tuple[ParsedFile, set[str]]]:
     """The files that call the function, or build the class or one that extends it, and by which names."""
-    paths = run.project.scripts_naming(node.name)
-    if len(paths) > _MAX_CANDIDATES:
-        return
     left = MAX_HOMES
-    for path in sorted(paths, key=lambda path: -_shared(path, parsed.path)):
-        home = run.project.file(path)
-        if left == 0 or home is None or home is parsed:
-            continue
+    for home in _speaking(run, parsed, node.name):
+        if left == 0:
+            return
         scope = run.names.module(home)
         names = {node.name, *(heirs_in(home, node.name) if isinstance(node, ast.ClassDef) else ())}
         calls = [call for call in home.find(ast.Call) if last_name(call.func) in names]
@@ -72,6 +96,17 @@ def _homes(
         if called:
             left -= 1
             yield home, called
+
+
+def _speaking(run: Interpreter, parsed: ParsedFile, name: str) -> Iterator[ParsedFile]:
+    """The other files that speak of it, the nearest first."""
+    paths = run.project.scripts_naming(name)
+    if len(paths) > _MAX_CANDIDATES:
+        return
+    for path in sorted(paths, key=lambda path: -_shared(path, parsed.path)):
+        home = run.project.file(path)
+        if home is not None and home is not parsed:
+            yield home
 
 
 def _is_of(run: Interpreter, value: object, node: ast.ClassDef | FunctionNode) -> bool:

@@ -6,7 +6,7 @@ import ast
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ga_lint.facts import algebra, gradients, library, losses, objects, own_losses, tensors, trainer_calls
+from ga_lint.facts import algebra, gradients, kernels, library, losses, objects, own_losses, tensors, trainer_calls
 from ga_lint.facts.events import EventKind
 from ga_lint.facts.model import Level
 from ga_lint.facts.paths import Frame, State
@@ -150,7 +150,9 @@ def _method(call: Call, receiver: Value) -> Value:
         passed = objects.passed_on(call.run, receiver, call.positional)
         text, place = text_of(call.node.func), call.run.place(call.frame, call.node)
         losses_in = [one for one in alternatives(passed) if isinstance(one, Loss)]
-        return choice([algebra.scaled(one, UNKNOWN, 1, text, place) for one in losses_in]) if losses_in else UNKNOWN
+        if losses_in:
+            return choice([algebra.scaled(one, UNKNOWN, 1, text, place) for one in losses_in])
+        return kernels.loss_of(call, receiver)
     callee = call.run.evaluate(call.frame, call.state, call.node.func)
     return choice([apply(call, one) for one in alternatives(callee)])
 

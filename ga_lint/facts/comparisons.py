@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from ga_lint.facts.elements import is_ignore_index
+from ga_lint.facts.elements import is_ignore_index, tells_length
 from ga_lint.facts.paths import Frame, State
 from ga_lint.facts.remade import as_written, mask_of
 from ga_lint.facts.values import (
@@ -25,6 +25,9 @@ from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
+
+
+_ORDERS = (ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 
 
 def _counted_up(node: ast.Compare, operator: ast.cmpop, length: bool, limit: Value) -> Value:
@@ -57,6 +60,8 @@ def compare(run: Interpreter, frame: Frame, state: State, node: ast.Compare) -> 
     if isinstance(left, Tensor) and isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.Gt | ast.GtE | ast.Lt):
         other = as_written(right, node.comparators[0], frame.depth) if _leaves_out(node) else ""
         return mask_of(left, text_of(node), other)
+    if isinstance(right, Tensor) and tells_length(right) and isinstance(node.ops[0], _ORDERS):
+        return Tensor(TensorKind.MASK, text_of(node), remade=True)  # `positions < lengths[:, None]`
     if isinstance(left, Unknown | Symbol) and is_ignore_index(right) and isinstance(node.ops[0], ast.NotEq | ast.Eq):
         return Tensor(TensorKind.MASK, text_of(node))
     if isinstance(left, Const) and isinstance(right, Const) and len(node.ops) == 1:

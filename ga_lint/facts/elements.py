@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
     from ga_lint.facts.paths import Frame
 
 _TARGET_WORDS = ("label", "target", "lm_label", "tgt")
+_LENGTHS = re.compile(r"(^|_)(len|lens|lengths?|n(um)?_?tokens)$", re.IGNORECASE)
+
+
+def tells_length(tensor: Tensor) -> bool:
+    """Is it a part of the batch that says of each row how many positions it has?"""
+    return tensor.from_batch and not tensor.flat and _LENGTHS.search(tensor.text) is not None
 
 
 def is_ignore_index(value: Value) -> bool:

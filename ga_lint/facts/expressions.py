@@ -40,6 +40,7 @@ from ga_lint.facts.values import (
     alternatives,
     choice,
 )
+from ga_lint.syntax.bindings import ImportedName
 from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def _attribute_of(run: Interpreter, frame: Frame, base: Value, node: ast.Attribu
     name = node.attr
     match base:
         case External(name=owner):
-            return External(f"{owner}.{name}") if owner.partition(".")[0] != "builtins" else UNKNOWN
+            return _of_external(run, frame, owner, name)
         case Module(scope=scope):
             return run.names.attribute(scope, name)
         case Output():
@@ -183,6 +184,16 @@ def _attribute_of(run: Interpreter, frame: Frame, base: Value, node: ast.Attribu
             return Symbol(f"{owner}.{name}", frame.scope.parsed.numbers.get(name))
         case _:
             return Symbol(text, frame.scope.parsed.numbers.get(name))
+
+
+def _of_external(run: Interpreter, frame: Frame, owner: str, name: str) -> Value:
+    """An attribute of a library; or a module of the project, in a folder that is no package: `import src.model`."""
+    if owner.partition(".")[0] == "builtins":
+        return UNKNOWN
+    dotted = f"{owner}.{name}"
+    if dotted in run.project.bindings(frame.scope.parsed).dotted:
+        return run.names.imported(ImportedName(dotted, 0, None), frame.scope)
+    return External(dotted)
 
 
 def _table(run: Interpreter, frame: Frame, state: State, node: ast.Dict) -> Value:

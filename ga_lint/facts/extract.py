@@ -34,6 +34,7 @@ from ga_lint.facts.model import (
 )
 from ga_lint.facts.raggedness import FileSigns, raggedness_of
 from ga_lint.facts.roots import loop_roots, run_roots
+from ga_lint.facts.rounds import run_rounds
 from ga_lint.facts.setups import arguments_of, setups_of
 from ga_lint.facts.trainers import overrides_of
 from ga_lint.facts.window_signs import BOUNDARY_SETTER, REDUCTION_SETTER, divided_after, may_be_wrapped
@@ -130,6 +131,7 @@ def run_loops(run: Interpreter, parsed: ParsedFile) -> None:
     if MANUAL.encode() in parsed.source.data:
         run_manual_steps(run, parsed)
     run_roots(run, parsed, replace(roots, module=False))
+    run_rounds(run, parsed)
 
 
 def _loss_functions(parsed: ParsedFile, project: Project, knowledge: Knowledge) -> tuple[LossFunction, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
     from ga_lint.facts.paths import Frame
 
+# What returns a policy's objective, as the step says that leads there: all terms of it are the method's own.
+_POLICY = re.compile(r"[._`](ppo|grpo|rloo|reinforce|pg|policy|policy_gradient|actor|rl)_loss(_fn|_fct)?`$")
+_ADVANTAGES = re.compile(r"(^|_)advantages?$", re.IGNORECASE)  # a parameter of such a function, whatever its name
 _AS_PASSED = "__as_passed"  # behind a parameter's name: what was passed, before the helper rebinds the name
 
 
@@ -30,26 +34,28 @@ def handed_back(run: Interpreter, frame: Frame, function: Function, node: ast.Ca
         return value
     place = run.place(frame, node)
     step = place.as_step(f"returned by `{text_of(node.func)}`")
-    return _mapped(value, step, _Words(place, frame, function, node))
+    policy = any(_ADVANTAGES.search(name) for name in parameter_names(function.node))
+    return _mapped(value, step, _Words(place, frame, function, node), policy)
 
 
-def _mapped(value: Value, step: Step, words: _Words | None) -> Value:
+def _mapped(value: Value, step: Step, words: _Words | None, policy: bool = False) -> Value:
     """Without `words`, the loss is too deep inside of what is returned to be named at the call."""
     match value:
         case Loss(terms=terms):
             divisors = [words.translated(term.site.divisor) if words else None for term in terms]
+            policy = policy or _POLICY.search(step.message) is not None
             sites = [
-                replace(term.site, via=(step, *term.site.via), divisor=divisor)
+                replace(term.site, via=(step, *term.site.via), divisor=divisor, policy=term.site.policy or policy)
                 for term, divisor in zip(terms, divisors, strict=True)
             ]
             return Loss(tuple(replace(term, site=site) for term, site in zip(terms, sites, strict=True)))
         case Items(values=(first, *others)):
-            head = _mapped(first, step, words if isinstance(first, Loss) else None)
-            return Items((_in_pair(head), *(_mapped(one, step, None) for one in others)))
+            head = _mapped(first, step, words if isinstance(first, Loss) else None, policy)
+            return Items((_in_pair(head), *(_mapped(one, step, None, policy) for one in others)))
         case Choice(values=values):
-            return Choice(tuple(_mapped(one, step, words) for one in values))
+            return Choice(tuple(_mapped(one, step, words, policy) for one in values))
         case Table(entries=entries):
-            return replace(value, entries=tuple((key, _mapped(one, step, None)) for key, one in entries))
+            return replace(value, entries=tuple((key, _mapped(one, step, None, policy)) for key, one in entries))
         case _:
             return value
 

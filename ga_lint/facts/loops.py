@@ -57,7 +57,8 @@ def _loop(
     header = node.iter if isinstance(node, ast.For | ast.AsyncFor) else node.test
     drawn = node.body[0] if isinstance(node.body[0], ast.Assign) else None
     fetch = run.place(frame, drawn) if drawn is not None else None
-    assigned = frozenset(_assigned(node.body))
+    drawn_to = _names_in(node.target) if isinstance(node, ast.For | ast.AsyncFor) else ()
+    assigned = frozenset((*drawn_to, *_assigned(node.body)))
     place, whole = run.place(frame, header), run.place(frame, node)
     loop = Loop(run.new_loop_id(), place, whole, source, rounds, rounds_text, fetch, assigned)
     outer_guards, broken, continued = state.guards, frame.broken, frame.continued
@@ -91,8 +92,15 @@ def _assigned(body: list[ast.stmt]) -> Iterator[str]:
     for statement in body:
         if isinstance(statement, ast.Assign) and assignments.as_augmented(statement) is None:
             for target in statement.targets:
-                parts = target.elts if isinstance(target, ast.Tuple | ast.List) else [target]
-                yield from map(text_of, parts)
+                yield from _names_in(target)
+
+
+def _names_in(target: ast.expr) -> Iterator[str]:
+    """`step`, and what stands behind it in `for step, (ids, labels) in ...`."""
+    for part in target.elts if isinstance(target, ast.Tuple | ast.List) else ():
+        yield from _names_in(part)
+    if not isinstance(target, ast.Tuple | ast.List):
+        yield text_of(target)
 
 
 def _rounds(source: Value, node: ast.expr) -> tuple[Value, str]:

@@ -34,8 +34,8 @@ def loss_of(call: Call, row: LossRow, built: Built | None = None) -> Value:
     run = call.run
     place = run.place(call.frame, call.node)
     given = _reduction(built or call) or Const(row.default)
-    labels = _telling(call.argument(row.labels, "target", "labels", "targets"))
-    logits = _telling(call.argument(0, "input", "logits"))
+    labels = telling(call.argument(row.labels, "target", "labels", "targets"))
+    logits = telling(call.argument(0, "input", "logits"))
     count = call.argument(None, row.count) if row.count else None
     results = []
     for reduction in alternatives(given):
@@ -53,7 +53,7 @@ def _reduction(given: Built | Call) -> Value | None:
     return given.argument(None, "reduction")
 
 
-def _telling(value: Value | None) -> Value | None:
+def telling(value: Value | None) -> Value | None:
     """Of the tensors that it may be, the one that says most: counts that can differ on one path can differ."""
     tensors = [one for one in alternatives(value) if isinstance(one, Tensor)] if isinstance(value, Choice) else []
     return max(tensors, key=lambda one: (len(one.ragged), one.flat, one.shifted)) if tensors else value

@@ -13,10 +13,12 @@ from ga_lint.facts.scopes import Scope
 from ga_lint.facts.values import (
     UNKNOWN,
     Class,
+    Count,
     External,
     Function,
     Instance,
     Model,
+    Scale,
     Super,
     Symbol,
     Unknown,
@@ -104,7 +106,7 @@ def attribute(run: Interpreter, frame: Frame, cls: Class, owner: Instance, name:
         return Function(node, method.scope) if "staticmethod" in decorators else method
     _learn_attributes(run, frame, cls)
     if (id(cls.node), name) in run.heap:
-        return run.heap[id(cls.node), name]
+        return _of_this_round(frame, run.heap[id(cls.node), name], text)
     value = None if run.only_with_labels else _assigned_elsewhere(run, cls, name)
     if value is None:
         value = class_attribute(run, cls, name)
@@ -112,6 +114,16 @@ def attribute(run: Interpreter, frame: Frame, cls: Class, owner: Instance, name:
         value = Symbol(text, frame.scope.parsed.numbers.get(name))
     run.heap[id(cls.node), name] = value
     return value
+
+
+def _of_this_round(frame: Frame, value: Value, text: str) -> Value:
+    """`batch.ntokens`, of an object that each round of a running loop gets anew: counted in it, not before it."""
+    if not isinstance(value, Count) or value.scale is not Scale.MICRO_BATCH:
+        return value
+    rounds = [
+        n for n, loop in enumerate(frame.loops, 1) if n > frame.inherited and text.partition(".")[0] in loop.assigned
+    ]
+    return replace(value, depth=rounds[-1]) if rounds else value
 
 
 def _assigned_elsewhere(run: Interpreter, cls: Class, name: str) -> Value | None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.facts import added_terms, algebra, masks, raw_losses
+from ga_lint.facts.model import Divisor
 from ga_lint.facts.paths import Frame, State
 from ga_lint.facts.values import (
     UNKNOWN,
@@ -60,7 +61,7 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
         value = group(run, frame, node, left, right)
         if value is not None:
             return value
-    counted = _of_counts(node, left, right)
+    counted = _what_is_left(run, frame, node, left, right) or _of_counts(node, left, right)
     return _of_tensors(run, frame, node, left, right) if counted is None else counted
 
 
@@ -100,6 +101,15 @@ def _of_elements(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, r
         case _, _, Elements():
             return right
     return None
+
+
+def _what_is_left(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, right: Value) -> Count | None:
+    """`positions - prompt_lengths.sum()`: a count of its own, written as a whole."""
+    if not isinstance(node.op, ast.Sub) or not isinstance(right, Count) or isinstance(left, Count | Product | Const):
+        return None
+    text, place = text_of(node), run.place(frame, node)
+    divisor = Divisor(text, place) if right.divisor is not None else None
+    return replace(right, what=text, text=text, targets=None, divisor=divisor, place=place)
 
 
 def _of_counts(node: ast.BinOp, left: Value, right: Value) -> Value | None:

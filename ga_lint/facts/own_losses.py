@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Confidence, Step
+from ga_lint.facts import losses
 from ga_lint.facts.model import HEADS_LOSS, OWN_LOSS, SUPERS_LOSS, Level, LossSite, LossTerm, Place, Reduction
 from ga_lint.facts.values import (
     COUNT,
@@ -99,7 +100,8 @@ def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
     kinds = (TensorKind.BATCH, TensorKind.LABELS, TensorKind.OTHER)
     whole = [one for one in batch if isinstance(one, Tensor) and one.kind in kinds]
     targets = [one for one in whole if one.kind is TensorKind.LABELS]
-    source = labels if isinstance(labels, Tensor) else next(iter((*targets, *whole)), None)
+    telling = losses.telling(labels)
+    source = telling if isinstance(telling, Tensor) else next(iter((*targets, *whole)), None)
     count = next((one for _, one in call.named if _holds_count(one)), call.argument(None, COUNT))
     inner = call.frame.name.endswith("forward") and call.receiver_text == "self"  # a layer, if it gets no targets
     has_loss = labels is not None or any(name == "**" for name, _ in call.named) or bool(call.positional and not inner)

@@ -95,11 +95,11 @@ def run_roots(run: Interpreter, parsed: ParsedFile, roots: Roots) -> None:
         run.run_module(run.names.module(parsed))
     for node in roots.functions:
         if id(node) not in run.entered:
-            for function in _functions(run, parsed, node):
+            for function in functions_of(run, parsed, node):
                 run.run_function(function)
 
 
-def _functions(run: Interpreter, parsed: ParsedFile, node: FunctionNode) -> Iterator[Function]:
+def functions_of(run: Interpreter, parsed: ParsedFile, node: FunctionNode) -> Iterator[Function]:
     """The function, or the method of its class and of each class of the file that inherits it."""
     scope = run.names.module(parsed)
     classes = list(parsed.find(ast.ClassDef))

@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 
 
 _IGNORING = re.compile(
-    r"-\s*100|ignore_?(ind|id)|(attention|attn|target|tgt|input|loss|label|token|pad(ding)?)_?mask|pad_?(token_?)?id",
+    r"-\s*100|ignore_?(ind|id)|(attention|attn|target|tgt|input|loss|label|token|pad(ding)?)_?mask|pad_?(token_?)?id|"
+    r"(\b|_)(lens|lengths?)\b",
     re.IGNORECASE,
 )
 

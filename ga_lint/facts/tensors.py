@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.facts import algebra, containers, losses, masks, raw_losses
-from ga_lint.facts.elements import entry, is_ignore_index
+from ga_lint.facts.elements import entry, is_ignore_index, tells_length
 from ga_lint.facts.model import SCALAR, Divisor, Level, Place, Reduction
 from ga_lint.facts.remade import as_written, change_in_place, mask_of, targets_of
 from ga_lint.facts.values import (
@@ -160,6 +160,8 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
         axis = call.argument(0, "dim", "axis")
         if isinstance(axis, Const) and isinstance(axis.value, int) and axis.value != 0:
             return UNKNOWN  # one count for each sample
+        return count_of(call, tensor)
+    if name == "sum" and tells_length(tensor) and call.argument(0, "dim", "axis") is None:
         return count_of(call, tensor)
     if name == "numel":
         what, depth = f"{call.receiver_text}.numel()", len(call.frame.loops)

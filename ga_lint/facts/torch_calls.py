@@ -11,6 +11,7 @@ from ga_lint.facts.remade import as_written, mask_of
 from ga_lint.facts.values import (
     UNKNOWN,
     Built,
+    Choice,
     Const,
     Count,
     Elements,
@@ -22,6 +23,7 @@ from ga_lint.facts.values import (
     Tensor,
     TensorKind,
     Value,
+    choice,
     is_missing_count,
 )
 from ga_lint.syntax.text import text_of
@@ -35,8 +37,16 @@ _COMPUTES = NUMBERS | _ELEMENTWISE
 
 
 def call(call: Call, last: str) -> Value | None:
-    """What the function gives: a loss put together, a tensor made or changed, else the argument it only passes on."""
+    """What the function gives of its first argument, or of each of several that it may be."""
     first = call.positional[0] if call.positional else UNKNOWN
+    if not isinstance(first, Choice) or not any(isinstance(one, Loss | Elements) for one in first.values):
+        return _of_one(call, last, first)
+    found = [_of_one(replace(call, positional=(one, *call.positional[1:])), last, one) for one in first.values]
+    return choice([UNKNOWN if one is None else one for one in found])
+
+
+def _of_one(call: Call, last: str, first: Value) -> Value | None:
+    """A loss put together, a tensor made or changed, else the argument that the function only passes on."""
     return _put_together(call, last, first) or _made(call, last, first) or _passed_on(call, last)
 
 
@@ -99,14 +109,20 @@ def _passed_on(call: Call, last: str) -> Value | None:
         return number
     for value in (*call.positional, *(v for _, v in call.named)):
         if isinstance(value, Items | Many) and last in ("stack", "cat", "tensor", "as_tensor", "concat"):
-            inside = list(value.values) if isinstance(value, Items) else [value.element]
-            ragged = [one for one in inside if isinstance(one, Tensor) and one.ragged]
-            return (
-                ragged[0] if ragged else (inside[0] if inside and isinstance(inside[0], Tensor | Elements) else UNKNOWN)
-            )
+            return _joined(value)
         if isinstance(value, Tensor) and last in ("stack", "cat", "tensor", "as_tensor", "LongTensor", "from_numpy"):
             return value
     return None
+
+
+def _joined(parts: Items | Many) -> Value:
+    """`torch.cat([label[:1], padding, label[1:]])`: of the tensors that a part may be, the one that says most."""
+    values = parts.values if isinstance(parts, Items) else (parts.element,)
+    telling = [losses.telling(value) for value in values]
+    ragged = [one for one in telling if isinstance(one, Tensor) and one.ragged]
+    if ragged:
+        return ragged[0]
+    return telling[0] if telling and isinstance(telling[0], Tensor | Elements) else UNKNOWN
 
 
 def of_numbers(call: Call) -> Value | None:

@@ -14,6 +14,7 @@ _ADDS_UP = ("", "autograd", "torch.autograd")  # no driver, or `torch.autograd.b
 _TWICE = "the loss is divided by the steps more than once, and only one of the divisions would go"
 # Labels that the loss ignores can stand inside its mask as well, where only the user knows.
 _MASKED = "a mask is multiplied into the loss, and whether all that it keeps are targets is not known"
+_LOOP_ELSEWHERE = "the loop over the micro-batches is elsewhere: what is seen here is one round of it"
 _WEIGHED = (
     "the elements of the loss are multiplied by something, and whether all that it keeps are targets is not known"
 )
@@ -68,6 +69,8 @@ def length_fix(loss: Loss, division: Place | None) -> Fix:
     window = loss.window
     if window.stack in (Stack.ACCELERATE, Stack.DEEPSPEED, Stack.LIGHTNING) or window.library.answer is Answer.YES:
         return None, f"{window.stack.value} may divide by the full steps as well"
+    if window.loop == window.function:
+        return None, _LOOP_ELSEWHERE
     if window.added_up:
         return None, "the losses of the window are added up before its one backward"
     if len(loss.by_user) > 1:
@@ -116,6 +119,8 @@ def _refusal(loss: Loss, divisor: Factor | None = None) -> str | None:
         return "the gradients are scaled by hand after backward"
     if window.stack is Stack.LIGHTNING:
         return "the loop over batches is Lightning's own"
+    if window.loop == window.function:
+        return _LOOP_ELSEWHERE
     if window.backward.path != window.loop.path:
         return "backward runs in another function than the loop"
     if any(f.place.path != window.loop.path for f in loss.by_user):

@@ -29,17 +29,21 @@ class ModuleBindings:
 
     by_name: dict[str, list[Binding]]
     stars: tuple[ImportedName, ...]
+    dotted: frozenset[str] = frozenset()  # `a.b` of `import a.b`, which binds `a`
 
 
 def bindings_of(tree: ast.Module) -> ModuleBindings:
     """Module-level definitions, imports and assignments, also those under `if`, `try`, `with` and loops."""
     by_name: dict[str, list[Binding]] = {}
     stars: list[ImportedName] = []
+    dotted: set[str] = set()
     for statement in _statements(tree.body):
         match statement:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 by_name.setdefault(statement.name, []).append(statement)
             case ast.Import() | ast.ImportFrom():
+                if isinstance(statement, ast.Import):
+                    dotted.update(one.name for one in statement.names if "." in one.name and not one.asname)
                 for name, imported in imported_names(statement):
                     if name == "*":
                         stars.append(imported)
@@ -51,7 +55,7 @@ def bindings_of(tree: ast.Module) -> ModuleBindings:
                         by_name.setdefault(name, []).append(bound)
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
                 by_name.setdefault(name, []).append(value)
-    return ModuleBindings(by_name, tuple(stars))
+    return ModuleBindings(by_name, tuple(stars), frozenset(dotted))
 
 
 def _assigned(target: ast.expr, value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
