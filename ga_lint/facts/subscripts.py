@@ -74,12 +74,8 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
             return _sliced(Tensor(TensorKind.LOGITS, "logits"), node, key)
         case Many(element=element), _:
             return _one_of(element, key, node)
-        case Tensor(kind=TensorKind.BATCH, origin=origin), Const(value=int() as index) if origin:
-            return replace(
-                base, kind=TensorKind.OTHER, text=text_of(node), from_batch=True, origin=f"{origin}[{index}]"
-            )
         case Tensor(), _:
-            return _sliced(base, node, key)
+            return _at(base, key, node) or _sliced(base, node, key)
         case Elements(), Tensor(kind=TensorKind.MASK):
             return masks.masked(base, key, text_of(node.slice), run.place(frame, node), picked=True)
         case Elements(), _:
