@@ -25,6 +25,7 @@ _SHARE = re.compile(
     r"share|weight|frac|portion|token|count|num_items|valid|n_items|numel|\blen\(.*/|/.*batch_size", re.IGNORECASE
 )
 _COEFFICIENT = re.compile(r"loss_?weight$", re.IGNORECASE)  # of one term among several, where it is a number
+_CAST = re.compile(r"(?:float|int)\((.+)\)")
 STEPS_WORD = re.compile(r"(^|[._])steps$", re.IGNORECASE)
 _WINDOW_NAME = re.compile(r"accum|micro|window|chunk|gas\b|grad", re.IGNORECASE)
 
@@ -118,10 +119,12 @@ def losses(facts: FileFacts) -> Iterator[Loss]:
 
 def is_steps(factor: Factor, window: Window) -> bool:
     """Is this factor the number of micro-batches in the window?"""
+    cast = _CAST.fullmatch(factor.text)
+    said = cast.group(1) if cast else factor.text
     if (
         factor.kind is FactorKind.STEPS
-        or STEPS_WORD.search(factor.text)
-        or any(factor.text in (text, f"len({text})") for text in (window.steps, window.traced_steps) if text)
+        or STEPS_WORD.search(said)
+        or any(said in (text, f"len({text})") for text in (window.steps, window.traced_steps) if text)
     ):
         return True
     return factor.value is not None and factor.value > 1 and factor.value == window.steps_value

@@ -1,0 +1,75 @@
+"""Do random training loops, after their rewrite, take the steps of the full batch? Those left are still reported."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ga_lint.config import Config
+from ga_lint.engine.check_file import check_bytes
+from ga_lint.engine.fix import Policy, fix_bytes
+from ga_lint.engine.scope import Scope
+from ga_lint.outcome import Found
+from ga_lint.project import Project
+from testbed.programs import GATES, MEANS, Program, program
+
+torch = pytest.importorskip("torch")
+
+from testbed.accumulation import STEPS, Recorder, TinyModel, micro_batches, oracle, windows_of, worst  # noqa: E402
+
+FIRST, COUNT = int(os.environ.get("FIRST_PROGRAM", "0")), int(os.environ.get("PROGRAMS", "100"))  # more: by hand
+FAR, EXACT = 1e-3, 1e-6  # a count that is a float32 leaves 3e-8
+NAMELESS = {"drawn"}  # an inner loop over `range(steps)`: undivided, it may be one over parts that are to be summed
+
+
+def test_random_loops(tmp_path: Path) -> None:
+    """Every one is wrong: its micro-batches hold different numbers of targets."""
+    scope = Scope(Config(root=tmp_path), Project(tmp_path))
+    rewritten, seen = 0, set()
+    for number in range(FIRST, FIRST + COUNT):
+        one = program(number)
+        assert error(one, one.text) > FAR, number
+        found = codes(one.text, tmp_path, scope)
+        assert found or NAMELESS & set(one.made_of), (number, one.made_of)
+        after = rewrite(one.text, tmp_path, scope)
+        if after == one.text:
+            continue
+        left = error(one, after)
+        assert left < EXACT or codes(after, tmp_path, scope), (number, one.made_of, left)
+        rewritten += left < EXACT
+        seen |= set(one.made_of)
+    assert rewritten > 0.6 * COUNT
+    assert seen >= (MEANS.keys() | GATES.keys()) - {"slices"}
+
+
+def test_a_wrong_rewrite_would_be_seen() -> None:
+    one = next(each for each in map(program, range(FIRST, COUNT)) if each.made_of[:2] == ("cross-entropy", "assigned"))
+    assert error(one, one.text.replace("loss / steps", "loss / (steps + 1)")) > FAR
+
+
+def codes(text: str, folder: Path, scope: Scope) -> list[str]:
+    outcome = check_bytes(folder / "train.py", text.encode(), scope, named=True)
+    return [each.finding.code for each in outcome.diagnostics] if isinstance(outcome, Found) else []
+
+
+def rewrite(text: str, folder: Path, scope: Scope) -> str:
+    policy = Policy(unsafe=True, write=False)
+    _, rewriting = fix_bytes(folder / "train.py", text.encode(), scope, policy, named=True)
+    return text if rewriting is None else rewriting.after.text
+
+
+def error(one: Program, text: str) -> float:
+    """The largest relative error of an optimizer step."""
+    names: dict[str, Any] = {}
+    exec(compile(text, "train.py", "exec"), names)
+    model = TinyModel()
+    recorder = Recorder(model)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        names["train"](model, micro_batches(), recorder.optimizer, STEPS, one.epochs)
+    windows = windows_of(micro_batches(), short=one.short) * one.epochs
+    return worst(recorder.seen, oracle(windows, aux=one.aux))
