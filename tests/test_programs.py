@@ -24,7 +24,10 @@ from testbed.accumulation import STEPS, Recorder, TinyModel, micro_batches, orac
 
 FIRST, COUNT = int(os.environ.get("FIRST_PROGRAM", "0")), int(os.environ.get("PROGRAMS", "100"))  # more: by hand
 FAR, EXACT = 1e-3, 1e-6  # a count that is a float32 leaves 3e-8
-NAMELESS = {"drawn"}  # an inner loop over `range(steps)`: undivided, it may be one over parts that are to be summed
+NAMELESS = {
+    "drawn",
+    "slices",
+}  # inner loops that no name calls a window: undivided, they may run over parts to be summed
 
 
 def test_random_loops(tmp_path: Path) -> None:
@@ -35,7 +38,7 @@ def test_random_loops(tmp_path: Path) -> None:
         one = program(number)
         assert error(one, one.text) > FAR, number
         found = codes(one.text, tmp_path, scope)
-        assert found or NAMELESS & set(one.made_of), (number, one.made_of)
+        assert found or ("none" in one.made_of and NAMELESS & set(one.made_of)), (number, one.made_of)
         after = rewrite(one.text, tmp_path, scope)
         if after == one.text:
             continue
@@ -48,7 +51,7 @@ def test_random_loops(tmp_path: Path) -> None:
 
 
 def test_a_wrong_rewrite_would_be_seen() -> None:
-    one = next(each for each in map(program, range(FIRST, COUNT)) if each.made_of[:2] == ("cross-entropy", "assigned"))
+    one = next(each for each in map(program, range(1000)) if each.made_of[:2] == ("cross-entropy", "assigned"))
     assert error(one, one.text.replace("loss / steps", "loss / (steps + 1)")) > FAR
 
 
