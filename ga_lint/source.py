@@ -92,7 +92,7 @@ class SourceFile:
     @cached_property
     def lines(self) -> list[str]:
         """The lines without their ends; a final newline adds no empty line."""
-        lines = _LINE_END.split(self.text)
+        lines = _LINE_END.split(self.text) if "\r" in self.text else self.text.split("\n")
         if lines[-1] == "":
             lines.pop()
         return lines

@@ -150,13 +150,19 @@ class Interpreter:
                 return states
             following: list[State] = []
             for state in states:
+                state.given = {}
                 following.extend(statements.execute_statement(self, frame, state, statement))
             states = joined(following)
         return states
 
     def evaluate(self, frame: Frame, state: State, node: ast.expr | None) -> Value:
-        """The value of an expression on one path."""
-        return UNKNOWN if node is None else expressions.evaluate(self, frame, state, node)
+        """The value of an expression on one path, had once for each statement: who asks again follows no call twice."""
+        if node is None:
+            return UNKNOWN
+        value = state.given.get(node)
+        if value is None:
+            value = state.given[node] = expressions.evaluate(self, frame, state, node)
+        return value
 
     # -- calls
 

@@ -20,6 +20,7 @@ class State:
 
     env: dict[str, Value]
     guards: tuple[Guard, ...] = ()
+    given: dict[ast.expr, Value] = field(default_factory=dict)  # by the expressions of the statement that runs
 
     def fork(self) -> State:
         return State(dict(self.env), self.guards)

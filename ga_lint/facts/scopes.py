@@ -24,6 +24,7 @@ class Scope:
     names: dict[str, Value] = field(default_factory=dict)  # as the path that runs now has them
     cls: Class | None = None  # the class whose body or method this is
     known: dict[str, Value] = field(default_factory=dict)  # module-level names as their bindings say
+    unbound: dict[str, External] = field(default_factory=dict)  # names that it uses and does not bind
 
     below: list[Scope] = field(default_factory=list, repr=False)  # every scope of this module, itself included
 
@@ -200,6 +201,8 @@ class Names:
     def _global(self, name: str, module: Scope, default: bool = True) -> Value:
         if name in module.known:
             return module.known[name]
+        if default and name in module.unbound:
+            return module.unbound[name]
         key = (id(module), name)
         if key in self._busy:
             return UNKNOWN
@@ -213,7 +216,9 @@ class Names:
         if not found:
             if not default:
                 return None  # type: ignore[return-value]
-            return External(f"builtins.{name}") if hasattr(builtins, name) else self._starred(name, module)
+            builtin = hasattr(builtins, name)
+            module.unbound[name] = unbound = External(f"builtins.{name}") if builtin else self._starred(name, module)
+            return unbound
         module.known[name] = value = choice(found)
         return value
 

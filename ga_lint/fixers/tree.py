@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import re
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Iterator
+from typing import Optional, TypeVar, cast
 
 import libcst as cst
-from libcst.metadata import CodePosition, MetadataWrapper, PositionProvider
+from libcst.metadata import CodePosition, CodeRange, PositionProvider
+from libcst.metadata.position_provider import PositionProvidingCodegenState
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.limits import refuse_beyond
@@ -15,6 +18,7 @@ from ga_lint.source import Part, Position, SourceFile, Span
 from ga_lint.syntax.repeatable import shortest
 
 Node = TypeVar("Node", bound=cst.CSTNode)
+_NO_NODES = (str, bool, Optional[str])  # noqa: UP045 - as LibCST writes it
 Block = cst.IndentedBlock | cst.Module
 # Every statement that has lines of its own above it: all of LibCST's, but its abstract base does not say so.
 Statement = (
@@ -31,11 +35,15 @@ Statement = (
 )
 
 
-class _Wrapper(MetadataWrapper):
-    """Without LibCST's walk over the whole tree on behalf of providers that nobody asked for."""
+class _Positions(PositionProvider):
+    """LibCST finds places by writing the module out: so it is written once, for its text too."""
 
-    def visit_batched(self, visitors: Iterable[cst.BatchableCSTVisitor], *_: object) -> cst.CSTNode:
-        return super().visit_batched(todo) if (todo := list(visitors)) else self.module
+    def __init__(self, module: cst.Module) -> None:
+        super().__init__()
+        state = PositionProvidingCodegenState(module.default_indent, module.default_newline, provider=self)
+        module._codegen(state)
+        self.ranges = cast("dict[cst.CSTNode, CodeRange]", self._computed)
+        self.text = "".join(state.tokens)
 
 
 def _called(kind: type[cst.CSTNode]) -> str:
@@ -53,13 +61,12 @@ class Tree:
             module = cst.parse_module(source.text)
         except (cst.ParserSyntaxError, RecursionError):
             raise FixNotApplicable("LibCST cannot parse this file") from None
-        if module.code != source.text or source.encode(source.text) != source.data:
+        written = _Positions(module)
+        if written.text != source.text or source.encode(source.text) != source.data:
             raise FixNotApplicable("LibCST cannot write this file back byte for byte")
-        # A freshly parsed tree has no node twice, so the wrapper's deep copy buys nothing.
-        wrapper = _Wrapper(module, unsafe_skip_copy=True)
-        self.module = wrapper.module
-        self._parents = parents_below(self.module)
-        self._ranges = wrapper.resolve(PositionProvider)
+        self.module = module
+        self._parents = parents_below(module)
+        self._ranges = written.ranges
         self._by_start: dict[CodePosition, list[cst.CSTNode]] = {}
         for node, where in self._ranges.items():
             self._by_start.setdefault(where.start, []).append(node)
@@ -195,13 +202,19 @@ def parents_below(node: cst.CSTNode) -> dict[cst.CSTNode, cst.CSTNode]:
 def children_of(node: cst.CSTNode) -> list[cst.CSTNode]:
     """The nodes right below, of whatever kind; `node.children` makes a visitor for each."""
     found: list[cst.CSTNode] = []
-    for name in node.__dataclass_fields__:
+    for name in _fields_of(type(node)):
         value = getattr(node, name)
-        if isinstance(value, cst.CSTNode):
+        if isinstance(value, list | tuple):
+            found += value
+        elif isinstance(value, cst.CSTNode):
             found.append(value)
-        elif isinstance(value, list | tuple):
-            found += [one for one in value if isinstance(one, cst.CSTNode)]
     return found
+
+
+@functools.cache
+def _fields_of(kind: type[cst.CSTNode]) -> tuple[str, ...]:
+    """The fields of this type of node that may hold nodes: all but texts and flags."""
+    return tuple(one.name for one in dataclasses.fields(kind) if one.type not in _NO_NODES)
 
 
 def _reindent(text: str, unit: str) -> str:

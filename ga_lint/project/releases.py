@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
@@ -67,6 +67,7 @@ def _folders(folder: Path, root: Path) -> Iterator[Path]:
             return
 
 
+@cache  # asked for every folder, where a project has one answer
 def admitted(specifier: str, versions: tuple[str, ...]) -> tuple[str, ...]:
     """Those of `versions`, and of the specifier's own, that it admits; none where it cannot be read."""
     text = specifier.strip()

@@ -21,6 +21,7 @@ from ga_lint.syntax.stubs import MARGIN, Stub, members_at, stubs_of
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+_SIMPLE = (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Import, ast.ImportFrom)  # no bodies
 _TABS = re.compile(r"^ *\t", re.MULTILINE)  # indentation that has no one width
 _FIRST_MEMBER = re.compile(r"\n( +)[^\s#]")
 # `name = 8` and `name: int = 8` among the statements of a class, and what may go on as such on another line.
@@ -162,6 +163,8 @@ def definitions(body: list[ast.stmt]) -> Iterator[Definition]:
     for statement in body:
         if isinstance(statement, Definition):
             yield statement
+            continue
+        if isinstance(statement, _SIMPLE):
             continue
         for inner in ("body", "orelse", "finalbody"):
             if below := getattr(statement, inner, None):
