@@ -27,7 +27,7 @@ FAR, EXACT = 1e-3, 1e-6  # a count that is a float32 leaves 3e-8
 NAMELESS = {
     "drawn",
     "slices",
-}  # inner loops that no name calls a window: undivided, they may run over parts to be summed
+}  # no name calls these inner loops a window: undivided, they may be sums
 
 
 def test_random_loops(tmp_path: Path) -> None:
