@@ -185,6 +185,24 @@ def test_a_line_that_only_multiplies_goes() -> None:
     assert rewritten(text, "drop-factor", {"factor": "n"}, product="loss *= n") == wanted
 
 
+LOGGED = "for batch in loader:\n    {}\n    driver.backward(loss)\n    if batch.last:\n        print(loss.item() * n)\n"
+
+
+@pytest.mark.parametrize("value", ["model(batch).loss", "model(batch).loss.mean()", "(a + b)"])
+def test_what_is_logged_of_a_divided_value_stays(value: str) -> None:
+    fixed = rewritten(LOGGED.format(f"loss = {value} / n"), "drop-division", division=f"{value} / n")
+    whole = value.strip("()") if value.startswith("(") else value
+    kept = LOGGED.format(f"loss = {whole}").replace("(loss)\n", "(loss)\n    loss = loss / n\n")
+    assert fixed == kept
+
+
+def test_a_part_that_was_divided_is_not_taken_back_for_a_log_line() -> None:
+    text = LOGGED.format("loss = a / n + b")
+    assert "only a part of it was divided" in refusal(text, "drop-division", division="a / n")
+    unread = text.replace("loss.item() * n", "n")
+    assert "loss = a + b\n" in rewritten(unread, "drop-division", division="a / n")
+
+
 def test_several_statements_on_a_line_are_refused() -> None:
     assert "more than one statement" in refusal("a = 1; loss = loss / n\n", "drop-division", division="loss / n")
 

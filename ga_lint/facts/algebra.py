@@ -24,7 +24,7 @@ from ga_lint.facts.values import (
 
 # Names that the field uses for the accumulation steps; a gate's own expression needs no such name.
 STEPS_NAME = re.compile(
-    r"(^|\.)steps$|accum\w*(_|\b)|grad_?acc\w*|\bgas\b|update_freq|accumulate_grad_batches|iters_to_accumulate|micro_?(steps|batches)|n_micro",
+    r"(^|\.)steps$|accum\w*(_|\b)|grad_?acc\w*|\bgas\b|update_freq|accumulate_grad_batches|iters_to_accumulate|micro_?(steps|batches)|n_micro|(^|[._])acc_(steps|iters?)$",
     re.IGNORECASE,
 )
 WORLD_NAME = re.compile(

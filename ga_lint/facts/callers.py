@@ -14,6 +14,8 @@ from ga_lint.facts.model import Stack, Window
 from ga_lint.facts.roots import MAX_HEIRS, heirs_in, loop_roots, roots_of, run_roots
 from ga_lint.facts.values import Class, Function, Instance, alternatives
 from ga_lint.facts.windows import windows_of
+from ga_lint.source import Span
+from ga_lint.syntax.parameters import parameter_names
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 from ga_lint.syntax.text import last_name
 
@@ -28,10 +30,12 @@ def with_callers(
 ) -> list[Window]:
     """The file's windows; those that are not decided by the file itself as its callers in other files make them."""
     doubtful = [window for window in own if not decided(window)]
-    if not doubtful:
+    spans = [window.loop.span for window in doubtful]
+    spans += [one for one in _handed_drivers(parsed) if not any(window.loop.span.contains(one) for window in own)]
+    if not spans:
         return list(own)
     with Interpreter(run.project, run.knowledge) as wider:
-        _follow(wider, parsed, doubtful)
+        _follow(wider, parsed, spans, [window.loop.span for window in doubtful if not window.losses])
         found = [window for window in windows_of(wider, distributed) if window.loop.path == parsed.path]
     told = {window.loop for window in found if decided(window)}
     lossless = {window.loop for window in doubtful} - {window.loop for window in own if window.losses}
@@ -41,10 +45,20 @@ def with_callers(
     return kept + [window for window in found if window.loop in told - sure]
 
 
-def _follow(run: Interpreter, parsed: ParsedFile, windows: Sequence[Window]) -> None:
+def _handed_drivers(parsed: ParsedFile) -> Iterator[Span]:
+    """`model.backward(loss)` where a function is handed `model`, and steps it: an engine, if its caller says so."""
+    for function in parsed.find(ast.FunctionDef):
+        called: dict[str, list[tuple[str, ast.Call]]] = {"backward": [], "step": []}
+        for call in parsed.find(ast.Call, function):
+            match call.func:
+                case ast.Attribute(value=ast.Name(id=driver), attr="backward" | "step" as method):
+                    called[method].append((driver, call))
+        drivers = {driver for driver, _ in called["step"]} & set(parameter_names(function))
+        yield from (parsed.span_of(call) for driver, call in called["backward"] if call.args and driver in drivers)
+
+
+def _follow(run: Interpreter, parsed: ParsedFile, spans: Sequence[Span], lossless: Sequence[Span]) -> None:
     """Follow the functions of other files that lead into these loops."""
-    spans = [window.loop.span for window in windows]
-    lossless = [window.loop.span for window in windows if not window.losses]
     for node in loop_roots(parsed).functions:
         whole = parsed.span_of(node)
         if not any(whole.contains(span) for span in spans):

@@ -171,7 +171,10 @@ def apply(call: Call, callee: Value) -> Value:
             return run.call(frame, callee, call.positional, call.named, call.state, call.node)
         case Class():
             return _construct(call, callee)
-        case Instance():
+        case Instance(cls=cls):
+            stock = objects.stock_model(run, cls)
+            if stock is not None:
+                return own_losses.output_of(call, stock)
             return run.call(frame, callee, call.positional, call.named, call.state, call.node)
         case External(name=name):
             return library.call(call, name)

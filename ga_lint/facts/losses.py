@@ -36,7 +36,7 @@ def loss_of(call: Call, row: LossRow, built: Built | None = None) -> Value:
     given = _reduction(built or call) or Const(row.default)
     labels = telling(call.argument(row.labels, "target", "labels", "targets"))
     logits = telling(call.argument(0, "input", "logits"))
-    count = call.argument(None, row.count) if row.count else None
+    count = call.argument(row.count_at, row.count) if row.count else None
     results = []
     for reduction in alternatives(given):
         site = _site(call, row, built, labels, logits, place)

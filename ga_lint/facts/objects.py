@@ -45,12 +45,19 @@ def instance(
 
 def loaded(run: Interpreter, cls: Class, positional: tuple[Value, ...], named: tuple[tuple[str, Value], ...]) -> Value:
     """`Class.from_pretrained(path, ...)`: a network, its own where the class has a forward, else its library's."""
-    heads = (one.name for base in run.names.ancestry(cls) for one in alternatives(base) if isinstance(one, External))
-    head = next((name for name in heads if run.knowledge.head_level(name)), None)
     if run.names.method(cls, "forward") is not None:
         return Model(inner=instance(run, cls, (UNKNOWN, *positional[1:]), named))
+    return stock_model(run, cls) or UNKNOWN
+
+
+def stock_model(run: Interpreter, cls: Class) -> Model | None:
+    """The library's network that a class without a forward of its own is when it is called."""
+    if run.names.method(cls, "forward") is not None or run.names.method(cls, "__call__") is not None:
+        return None
+    heads = (one.name for base in run.names.ancestry(cls) for one in alternatives(base) if isinstance(one, External))
+    head = next((name for name in heads if run.knowledge.head_level(name)), None)
     level = run.knowledge.head_level(head) if head else None
-    return UNKNOWN if head is None or level is None else Model(Level(level), head, run.knowledge.head_shifts(head))
+    return Model(Level(level), head, run.knowledge.head_shifts(head)) if head and level else None
 
 
 def _learn_attributes(run: Interpreter, frame: Frame, cls: Class) -> None:

@@ -70,6 +70,8 @@ def _of_losses(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
     match node.op, left, right:
         case ast.Add(), Loss(), Loss():
             return algebra.added(left, right)
+        case ast.Add(), Items(), Items():
+            return Items((*left.values, *right.values))
         case ((ast.Add() | ast.Sub()), Loss(), _):
             return added_terms.with_unknown(run, frame, left, right, node.right)
         case ((ast.Add() | ast.Sub()), _, Loss()):

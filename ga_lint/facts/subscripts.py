@@ -208,7 +208,17 @@ def _sliced(base: Tensor, node: ast.Subscript, key: Value) -> Tensor:
                 # labels[:, 1:] is what a shift drops; a second cut, or one at the other end, is no shift of theirs
                 whole = _selects_all([one for one in parts if one is not part])  # `labels[i, 1:]` is one row's
                 return replace(base, shifted=True, kind=kind, remade=base.remade or base.shifted or upper or not whole)
+            if base.kind is TensorKind.OTHER and base.ragged and _has_one_width(part):
+                return replace(base, ragged=(), remade=True)  # what is padded is as wide as any other row here
     return base if _selects_all(parts) else replace(base, remade=True)
+
+
+def _has_one_width(part: ast.Slice) -> bool:
+    """`[start : start + width]`: as many columns of each micro-batch."""
+    match part:
+        case ast.Slice(lower=ast.expr() as lower, upper=ast.BinOp(left=left, op=ast.Add(), right=right), step=None):
+            return text_of(lower) in (text_of(left), text_of(right))
+    return False
 
 
 def _selects_all(parts: list[ast.expr]) -> bool:

@@ -115,6 +115,13 @@ def _elements_method(call: Call, elements: Elements, name: str) -> Value:
     return elements
 
 
+def selected(call: Call, elements: Elements, mask: Value, text: str) -> Elements:
+    """`torch.masked_select(losses, mask)`: only the elements that the mask picks."""
+    if not masks.is_mask(mask, text):
+        return elements
+    return masks.masked(elements, mask, text, call.run.place(call.frame, call.node))
+
+
 def reduce(call: Call, elements: Elements, name: str, axis: Value | None) -> Value:
     """`.sum()`, `.mean()`, over all or along one axis."""
     reduction = Reduction.SUM if name == "sum" else Reduction.MEAN

@@ -57,6 +57,8 @@ def _put_together(call: Call, last: str, first: Value) -> Value | None:
             return Built("torch.utils.data.DataLoader", call.positional, call.named, place)
         case "sum" | "mean" if isinstance(first, Elements):
             return tensors.reduce(call, first, last, call.argument(1, "dim", "axis"))
+        case "masked_select" if isinstance(first, Elements) and len(call.node.args) > 1:
+            return tensors.selected(call, first, call.positional[1], text_of(call.node.args[1]))
         case "stack" if isinstance(first, Many) and first.loop and isinstance(first.element, Loss):
             return first
         case "sum" | "mean" if isinstance(first, Many) and first.loop and isinstance(first.element, Loss):

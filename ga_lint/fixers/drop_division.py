@@ -32,15 +32,15 @@ def drop_division(target: Target, edits: Edits) -> None:
 
 
 def _keep_for_readers(tree: Tree, edits: Edits, division: Division) -> None:
-    """Divide below backward what is read there, where the line divides and does nothing else."""
+    """Divide below backward what is read there."""
     loop = tree.enclosing(division.whole, cst.For, cst.While)
     if not isinstance(loop, cst.For | cst.While) or tree.enclosing(division.whole, cst.SimpleStatementSuite):
         return
     name, line = divided_name(tree, division), tree.statement_of(division.whole)
-    if name is None or tree.code(division.left) != name:
+    if name is None:
         return
     moved: Statement = line
-    text = f"{tree.code(line.body[0]).rstrip()}\n"
+    text = _again(tree, division, name)
     guard = tree.enclosing(line, cst.If)
     if guard is not None and list(guard.body.body) == [line] and guard.orelse is None:
         moved, text = guard, f"if {tree.code(guard.test)}:\n    {text}"
@@ -53,7 +53,19 @@ def _keep_for_readers(tree: Tree, edits: Edits, division: Division) -> None:
             row = tree.span_of(each).start.row
             raise FixNotApplicable(f"{name} is read on line {row}, between its division and backward")
     if _is_read(tree, loop, tree.span_of(runs).end.row, name):
+        if not text:
+            raise FixNotApplicable(f"{name} is read below backward, and only a part of it was divided")
         edits.insert_after(runs, text)
+
+
+def _again(tree: Tree, division: Division, name: str) -> str:
+    """The division as a line of its own; "" where it is only a part of what the name stands for."""
+    line = tree.statement_of(division.whole).body[0]
+    if tree.code(division.left) == name:
+        return f"{tree.code(line).rstrip()}\n"
+    if isinstance(line, cst.Assign) and line.value is division.whole and len(line.targets) == 1:
+        return f"{name} = {name} / {tree.code(division.right)}\n"
+    return ""
 
 
 def _below(tree: Tree, statement: Statement) -> list[Statement]:

@@ -18,6 +18,7 @@ from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, kwargs_name, parameters, reads_kwargs, receive_count
 from ga_lint.fixers.terms import STEPS, divide_other_terms, refuse_other_terms, uses
+from ga_lint.fixers.tree import Tree
 
 
 @fixer("forward-count")
@@ -27,6 +28,10 @@ def forward_count(target: Target, edits: Edits) -> None:
     function = tree.function_of(call)
     end, losses = tree.span_of(call).end, uses(tree, call)
     trains = call_name(call) == "training_step"  # what it returns is only logged: backward has run
+    if trains and _runs_backward(tree, function) and not _takes_third(function):
+        raise FixNotApplicable(
+            "on another path it runs backward itself, and nothing would divide that loss once the count is taken"
+        )
     added = False
     if call_name(call) == "loss_function":  # of a model, which does not know how long the window is
         for loss in losses:
@@ -64,6 +69,17 @@ def _third_argument(edits: Edits, function: cst.FunctionDef, call: cst.Call) -> 
     if len(call.args) == 2 and all(arg.keyword is None and not arg.star for arg in call.args):
         return cst.Arg(cst.Name(count))
     return cst.Arg(cst.Name(count), keyword=cst.Name(COUNT), equal=_TIGHT)
+
+
+def _runs_backward(tree: Tree, function: cst.FunctionDef) -> bool:
+    """Whatever a switch says today: the count that it takes is taken on every path."""
+    return any(call_name(each) == "backward" for each in tree.inside(function.body, cst.Call))
+
+
+def _takes_third(function: cst.FunctionDef) -> bool:
+    """Can the Trainer call it already, with the count by position?"""
+    positional = [*function.params.posonly_params, *function.params.params]
+    return len(positional) > 3 or isinstance(function.params.star_arg, cst.Param)
 
 
 def call_name(call: cst.Call) -> str | None:

@@ -22,6 +22,7 @@ class LossRow:
     source: str
     ignore_index: int | None = None
     count: str | None = None  # the parameter that takes the window's count, if any
+    count_at: int | None = None  # its position
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +139,7 @@ TABLES: Mapping[str, TableShape] = {
             "labels": int,
             "ignore_index": int,
             "count": str,
+            "count_at": int,
         },
         {"kind": "function", "level": "token", "default": "mean", "labels": 1},
         {"reduction": "default"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ga_lint.diagnostics import FixRequest, FixTier
-from ga_lint.facts.model import Answer, Factor, FactorKind, Idiom, LossSite, Place, Stack, Window
+from ga_lint.facts.model import Answer, Factor, FactorKind, Idiom, Level, LossSite, Place, Stack, Window
 from ga_lint.rules._counting import counting_written_out
 from ga_lint.rules._loops import Loss, in_loop
 from ga_lint.rules._requests import Fix, Options, Targets
@@ -136,7 +136,14 @@ def _refusal(loss: Loss, divisor: Factor | None = None) -> str | None:
         return "some targets are masked, cut off or replaced in the loop on one of its paths"
     if site.weighted:
         return "the loss has class weights, so a share of the targets is not its share of the loss"
+    if any(_is_over_others(term.site, site) for terms in window.losses for term in terms):
+        return "on another path the loss is over something else than these targets"
     return None
+
+
+def _is_over_others(other: LossSite, site: LossSite) -> bool:
+    """A loss that no targets of tokens are handed to: a regression, or one value for each row."""
+    return other.level is not Level.TOKEN and not other.is_models_own and other.labels_from != site.labels_from
 
 
 def _is_averaged(window: Window) -> bool:

@@ -27,7 +27,7 @@ _SHARE = re.compile(
 _COEFFICIENT = re.compile(r"loss_?weight$", re.IGNORECASE)  # of one term among several, where it is a number
 _CAST = re.compile(r"(?:float|int)\((.+)\)")
 STEPS_WORD = re.compile(r"(^|[._])steps$", re.IGNORECASE)
-_WINDOW_NAME = re.compile(r"accum|micro|window|chunk|gas\b|grad", re.IGNORECASE)
+_WINDOW_NAME = re.compile(r"accum|micro|window|chunk|gas\b|grad|(^|[._])acc_(steps|iters?)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +131,8 @@ def is_steps(factor: Factor, window: Window) -> bool:
 
 
 def _is_share(factor: Factor) -> bool:
-    if factor.value is not None and _COEFFICIENT.search(factor.text):
-        return False
+    if _COEFFICIENT.search(factor.text) and (factor.value is not None or "." in factor.text):
+        return False  # a number, or what the settings hold: the same for every micro-batch
     return factor.kind is FactorKind.OTHER and factor.power > 0 and bool(_SHARE.search(factor.text))
 
 
