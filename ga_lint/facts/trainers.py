@@ -100,14 +100,14 @@ def _type_of(run: Interpreter, patch: Patch) -> ast.expr | None:
 def _override(
     run: Interpreter, cls: Class, method: FunctionNode, lineage: Lineage, patch: Patch | None = None
 ) -> Override:
-    parsed = cls.scope.parsed
-    name = patch.method if patch else method.name
+    parsed, name = cls.scope.parsed, patch.method if patch else method.name
     function = _function(run, cls, method, patch)
     arguments = _arguments(method, name, bound=function.bound is not None)
     before = len(run.events)
-    events, returns = follow(run, function, arguments)
+    prepares = name == PREPARES  # it computes no loss; what it does to the labels is read from its text
+    events, returns = ((), ()) if prepares else follow(run, function, arguments)
     helped = [event for event in _backwards(run.events[before:]) if event not in events]
-    reads = tuple(run.loss_reads)
+    reads = () if prepares else tuple(run.loss_reads)
     calls = _super_calls(events)
     accepting = accepts_count(run, cls) if _may_be_wrong(returns, calls) else None
     return Override(
@@ -132,7 +132,7 @@ def _override(
         backwards_elsewhere=tuple(returned_as(event.value_place, event.value) for event in helped),
         replaced=_replaced(run, cls, method, name),
         counts_itself=any(run.names.method(cls, name) for name in ("_get_num_items_in_batch", "get_batch_samples")),
-        unguarded=unguarded_uses(run, function, arguments, returns),
+        unguarded=() if prepares else unguarded_uses(run, function, arguments, returns),
         steps_by_itself=_steps_by_itself(method),
         accepted=accepting.answer if accepting else Answer.UNKNOWN,
         models=accepting.steps if accepting else (),

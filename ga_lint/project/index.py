@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -11,14 +9,11 @@ from pathlib import Path
 from ga_lint.knowledge import Knowledge, ProjectRow, load, with_rows
 from ga_lint.project.definitions import DESCRIBED, Definitions
 from ga_lint.project.required import Required
+from ga_lint.project.texts import Texts
 from ga_lint.project.trees import Trees
 from ga_lint.syntax.bindings import Binding, ImportedName, ModuleBindings, bindings_of
 from ga_lint.syntax.parsed import ParsedFile
 from ga_lint.trail import EVERYTHING, note, note_path, remembered
-
-MAX_TEXTS = 4_000  # a bound on what is searched for a word; a project of one training run has hundreds
-_TEXTS = (".py", ".yaml", ".yml")
-_FOREIGN = frozenset({"site-packages", "node_modules", "venv", "build", "dist"})
 
 
 class Project(Required):
@@ -39,9 +34,8 @@ class Project(Required):
         self._rows = dict(rows or {})
         self._trees = Trees() if trees is None else trees
         self._resolved: dict[Path, Path] = {}
-        self._mentions: dict[bytes, tuple[Path, ...]] = {}
+        self._texts = Texts(self.root)
         self._modules: dict[tuple[Path, str, int], tuple[Path | None, frozenset[str]]] = {}
-        self._walked: list[tuple[Path, ...]] = []
         self._definitions = Definitions(self)
 
     @cached_property
@@ -124,29 +118,11 @@ class Project(Required):
     def mentioning(self, word: bytes) -> tuple[Path, ...]:
         """The project's Python and YAML files that hold the word; looked for once."""
         note((EVERYTHING,))
-        if word not in self._mentions:
-            self._mentions[word] = tuple(path for path in self._texts if _holds(path, word))
-        return self._mentions[word]
+        return self._texts.mentioning(word)
 
     def scripts_naming(self, name: str) -> list[Path]:
         """Those of them that are Python and hold this name."""
         return [path for path in self.mentioning(name.encode()) if path.suffix == ".py"]
-
-    @property
-    def _texts(self) -> tuple[Path, ...]:
-        if not self._walked:
-            self._walked.append(self._walk())
-        return self._walked[0]
-
-    def _walk(self) -> tuple[Path, ...]:
-        found: list[Path] = []
-        for folder, folders, names in os.walk(self.root):
-            folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _FOREIGN)
-            texts = (Path(folder, name) for name in sorted(names) if name.endswith(_TEXTS))
-            found.extend(path for path in texts if path.is_file())  # a pipe would never end
-            if len(found) > MAX_TEXTS:
-                break
-        return tuple(found[:MAX_TEXTS])
 
     def _find(self, folder: Path, module: str, level: int) -> Path | None:
         parts = module.split(".") if module else []
@@ -173,9 +149,3 @@ class Project(Required):
             if candidate.is_file():
                 return candidate
         return None
-
-
-def _holds(path: Path, word: bytes) -> bool:
-    with contextlib.suppress(OSError):
-        return word in path.read_bytes()
-    return False
