@@ -48,12 +48,27 @@ def _in_class(cls: Class) -> list[Step]:
             ) if name in _FLAGS:
                 if any(SCALED in test for test in tests):
                     continue  # only where that flag is set, which says all there is to say
+                if name != SCALED and _is_overwritten(cls.node, node):
+                    continue
                 if value is False or name == SCALED:
                     under = " under a condition" if tests else ""
                     steps.append(_step(parsed, node, f"{name} is set to {value}{under}"))
             case ast.keyword(arg="compute_loss_func", value=ast.Constant(value=str())):
                 steps.append(_step(parsed, node, ALL_OFF))
     return steps
+
+
+def _is_overwritten(cls: ast.ClassDef, flag: ast.Assign) -> bool:
+    """`Trainer.__init__` asks the model and sets the flag of the object, whatever the class, or lines above it, say."""
+    if flag in cls.body:
+        return True
+    for method in cls.body:
+        if isinstance(method, ast.FunctionDef) and method.name == "__init__":
+            calls = [node for node in ast.walk(method) if isinstance(node, ast.Call)]
+            first = [node.lineno for node in calls if ast.unparse(node.func) == "super().__init__"]
+            if first and method.lineno <= flag.lineno < min(first):
+                return True
+    return False
 
 
 def _rows(parsed: ParsedFile, node: ast.ClassDef) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ga_lint.diagnostics import FixRequest, FixTier
@@ -28,6 +28,7 @@ GATHERED = (
     "parts would divide once more"
 )
 ELSEWHERE = "backward runs in a function that it calls, where nothing would divide the loss once the count is taken"
+RANKS = "the loss is multiplied by the number of ranks, which the Trainer does too: decide which of the two goes first"
 _COEFFICIENTS = (FactorKind.CONSTANT, FactorKind.OTHER)
 
 
@@ -56,6 +57,8 @@ def crash_fix(override: Override, project: Project) -> Fix:
     if dropped_calls(override) and not _only_supers(override, terms):
         return None, "on another path the loss is not super()'s, and nothing would divide it once the count is taken"
     fix, refusal = override_fix(override, terms, project)
+    if refusal == RANKS:
+        return None, RANKS
     if fix is not None or any(term.power_of(FactorKind.STEPS) for term in terms):  # the steps divide already
         return fix, refusal
     method = ("method", override.function.span)
@@ -90,6 +93,8 @@ def forward_fix(override: Override, call: SuperCall, project: Project) -> Fix:
     """
     if gathered_call(override, call):
         return None, GATHERED
+    if _times_ranks(term for _, term in returned_terms(override) if term.site.callee == SUPER):
+        return None, RANKS
     if call.unpacks:
         return None, "the call passes keyword arguments on already"
     alone = call.method == "training_step" or _returns_supers_alone(override)
@@ -119,7 +124,13 @@ def for_release(request: FixRequest, project: Project) -> FixRequest:
     return replace(request, options=(*request.options, ("steps", "args.gradient_accumulation_steps")))
 
 
+def _times_ranks(terms: Iterable[LossTerm]) -> bool:
+    return any(term.power_of(FactorKind.WORLD) > 0 for term in terms)
+
+
 def _own_fix(override: Override, terms: list[LossTerm]) -> Fix:
+    if _times_ranks(terms):
+        return None, RANKS
     if len(terms) == 1 and terms[0].site.callee == HEADS_LOSS and inside(terms[0].site.call, override.function):
         return hand_on_fix(terms[0].site.call), None
     if terms and all(term.site.level is Level.SAMPLE for term in terms):

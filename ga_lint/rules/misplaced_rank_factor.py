@@ -8,6 +8,8 @@ from ga_lint.diagnostics import Effect, Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import (
     FORWARD_WORDS,
     LOSS_FUNCTION_WORDS,
+    LOSS_OVERRIDE_WORDS,
+    SUPERS_LOSS,
     Factor,
     FactorKind,
     FileFacts,
@@ -15,6 +17,7 @@ from ga_lint.facts.model import (
     LossRole,
     LossTerm,
     ModelForward,
+    Override,
     Place,
 )
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
@@ -23,22 +26,26 @@ from ga_lint.rules._effects import effect_of
 from ga_lint.rules._overrides import inside, returned_terms, shown_at
 from ga_lint.rules.registry import rule
 
+_Followed = LossFunction | ModelForward | Override
+
 
 @rule(
     "GA205",
     "misplaced-rank-factor",
-    "a loss function or a forward multiplies by the number of ranks, and so does the Trainer",
+    "what the Trainer multiplies by the number of ranks is multiplied by it once more",
     severity=Severity.ERROR,
-    needles=(*LOSS_FUNCTION_WORDS, *FORWARD_WORDS),
+    needles=(*LOSS_FUNCTION_WORDS, *FORWARD_WORDS, *LOSS_OVERRIDE_WORDS),
 )
 def misplaced_rank_factor(facts: FileFacts, project: Project) -> Iterator[Finding]:
     if project.averages_tokens is False:
         return
-    functions: list[LossFunction | ModelForward] = [*facts.loss_functions, *facts.forwards]
+    functions: list[_Followed] = [*facts.loss_functions, *facts.forwards, *facts.overrides]
     for function in functions:
         seen: set[Place] = set()
         for returned, term in returned_terms(function):
             factor = _rank_factor(term)
+            if isinstance(function, Override) and term.site.callee != SUPERS_LOSS:
+                continue  # a sum of its own owes the factor
             if factor is not None and factor.place not in seen:
                 seen.add(factor.place)
                 here = shown_at(facts.path, function, factor.place, returned.place)
@@ -53,29 +60,32 @@ def _rank_factor(term: LossTerm) -> Factor | None:
     return next(factor for factor in term.factors_of(FactorKind.WORLD) if factor.power > 0)
 
 
-def _usage(function: LossFunction | ModelForward) -> Usage:
+def _usage(function: _Followed) -> Usage:
     by_trainer = isinstance(function, LossFunction) and function.role is LossRole.ARGUMENT
     return Usage(Site.FUNCTION if by_trainer else Site.MODEL, Form.COUNT_TIMES_RANKS, ranks=True)
 
 
-def _finding(
-    function: LossFunction | ModelForward, term: LossTerm, factor: Factor, here: Place, effect: Effect
-) -> Finding:
+def _finding(function: _Followed, term: LossTerm, factor: Factor, here: Place, effect: Effect) -> Finding:
     owned = here == factor.place and inside(factor.place, function.function)
     targets = (("product", factor.place.span),)
+    message = "the loss is multiplied by the number of ranks here, and the Trainer multiplies what comes back again"
+    why = "the Trainer multiplies what this returns itself"
+    if isinstance(function, Override):
+        message = "the loss is multiplied by the number of ranks here, and super() has multiplied it already"
+        why = "where the count is passed, super().compute_loss multiplies by the number of ranks itself"
     fix = FixRequest("drop-factor", FixTier.SAFE, "drop the factor", targets, (("factor", factor.text),))
     return Finding(
         code="GA205",
         name="misplaced-rank-factor",
         severity=Severity.ERROR,
         confidence=min(function.confidence, term.site.confidence),
-        message="the loss is multiplied by the number of ranks here, and the Trainer multiplies what comes back again",
+        message=message,
         span=here.span,
         label="multiplied by the number of ranks",
         effect=effect,
         scope=function.scope,
         trace=(
-            function.name.as_step("the Trainer multiplies what this returns itself"),
+            function.name.as_step(why),
             factor.place.as_step(f"multiplied by `{factor.text}`"),
         ),
         fix=fix if owned else None,
