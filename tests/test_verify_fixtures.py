@@ -27,7 +27,8 @@ OTHER_RELEASE = {"before_averaging.py GA212"}
 def test_no_right_rewrite_is_refuted(tmp_path: Path) -> None:
     for folder in FIXTURES.glob("GA*-*"):
         shutil.copytree(folder, tmp_path / folder.name, ignore=shutil.ignore_patterns("*.fixed.py", "ok_*.py"))
-    ran = ga_lint("fix", "--isolated", "--unsafe-fixes", "--output-format", "json-lines", ".", cwd=tmp_path)
+    words = ("fix", "--isolated", "--unsafe-fixes", "--output-format", "json-lines", ".")
+    ran = ga_lint(*words, cwd=tmp_path, seconds=600)
     left = [json.loads(line) for line in ran.out.splitlines()]
     refuted = {f"{Path(one['filename']).name} {one['code']}" for one in left if one["verified"] == "refuted"}
     assert refuted == UNEQUAL_TERMS | OTHER_RELEASE

@@ -33,7 +33,9 @@ def write(folder: Path, files: Mapping[str, str | bytes]) -> None:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
-def ga_lint(*words: str, cwd: Path, stdin: bytes = b"", env: Mapping[str, str] | None = None) -> Ran:
+def ga_lint(
+    *words: str, cwd: Path, stdin: bytes = b"", env: Mapping[str, str] | None = None, seconds: float = 120
+) -> Ran:
     """Run a command line as a process, without the colours and annotations that a CI would ask for."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(_CI)}
     done = subprocess.run(
@@ -43,6 +45,6 @@ def ga_lint(*words: str, cwd: Path, stdin: bytes = b"", env: Mapping[str, str] |
         capture_output=True,
         check=False,
         env={**clean, "PYTHONPATH": str(ROOT), **(env or {})},
-        timeout=120,
+        timeout=seconds,
     )
     return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())
