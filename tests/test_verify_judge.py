@@ -10,7 +10,7 @@ from ga_lint.api import check_source
 from ga_lint.cli.judged import as_judged
 from ga_lint.report.verdicts import numbers
 from ga_lint.verify import site_at
-from ga_lint.verify.job import Answer, Measurement
+from ga_lint.verify.job import HEAD_GUESSED, Answer, Measurement
 from ga_lint.verify.judge import OTHER_HEAD, judge
 from ga_lint.verify.model import Outcome, Run, Site, SiteKind, Verdict
 from testbed.fixtures import FIXTURES
@@ -346,7 +346,7 @@ def test_call_that_fails_for_certain_is_wrong_without_a_run() -> None:
     assert judge(Answer(missing="needs `x` (a.py:3)"), False).outcome is Outcome.NOT_VERIFIABLE
 
 
-def judged(name: str, row: int, code: str, reason: str, *runs: Run) -> Outcome:
+def judged(name: str, row: int, code: str, reason: str, *runs: Run, assumes: tuple[str, ...] = ()) -> Outcome:
     """What a refusal of the rewrite of this fixture's finding comes to."""
     path = FIXTURES / name
     text = path.read_text(encoding="utf-8")
@@ -355,7 +355,7 @@ def judged(name: str, row: int, code: str, reason: str, *runs: Run) -> Outcome:
     )
     site = site_at(path, text, row)
     assert site is not None
-    return as_judged(finding, Verdict(site, Outcome.REFUTED, runs, reason=reason)).outcome
+    return as_judged(finding, Verdict(site, Outcome.REFUTED, runs, assumes, reason)).outcome
 
 
 def run(name: str, error: float, scale: float, setting: str = "") -> Run:
@@ -366,6 +366,13 @@ TWICE = "GA103-double-division/accelerate_with_steps.py", 24, "GA103"
 NOT_THE_STEPS = "GA103-double-division/count_and_steps.py", 15, "GA103"
 BY_ONE = "GA106-mismatched-count/forms_that_are_counted_by_hand.py", 63, "GA106"
 SHORT = "short last window"
+
+
+def test_a_stand_in_that_shifts_refutes_no_count_of_labels_as_they_come() -> None:
+    path = "GA101-mean-of-means/trainer_built_in_another_file/trainer.py"
+    assert judged(path, 27, "GA101", "R2: the gradient", assumes=(HEAD_GUESSED,)) is Outcome.INCONCLUSIVE
+    assert judged(path, 27, "GA101", "R2: the gradient") is Outcome.REFUTED
+    assert judged(*TWICE, "R2: the gradient", assumes=(HEAD_GUESSED,)) is Outcome.REFUTED
 
 
 @pytest.mark.parametrize(("after", "wanted"), [(0.5, Outcome.INCONCLUSIVE), (0.25, Outcome.REFUTED)])

@@ -14,6 +14,10 @@ STEPS = 4  # the accumulation steps of every check: four rows, cut into four mic
 RANKS = 2  # of the emulation: the fewest that show a count of one rank, or a rank factor that is missing
 
 
+# An assumption that more than one reads; it says what the stand-in shifts.
+HEAD_GUESSED = "the model is a causal language model: the file names no head"
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One site, as the worker needs it."""

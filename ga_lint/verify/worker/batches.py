@@ -7,9 +7,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from ga_lint.verify.job import HEAD_GUESSED
 from ga_lint.verify.judge import IN_BATCH, NO_LABELS, OTHER_HEAD, PER_EXAMPLE
 from ga_lint.verify.worker import data
-from ga_lint.verify.worker.heads import HEAD_GUESSED, UNSHIFTED_GUESSED, heads_of, shifts_nothing
+from ga_lint.verify.worker.heads import UNSHIFTED_GUESSED, heads_of, shifts_nothing
 from ga_lint.verify.worker.llamas import tiny_llama
 from ga_lint.verify.worker.pairs import NONE, OPTIONAL, Pairs, pairs_of
 from ga_lint.verify.worker.reached import reached

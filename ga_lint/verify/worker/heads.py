@@ -6,7 +6,6 @@ import re
 
 from ga_lint.verify.worker.stand_ins import NotVerifiable
 
-HEAD_GUESSED = "the model is a causal language model: the file names no head"
 UNSHIFTED_GUESSED = "the model's labels are not shifted: the file names no head, and its own loss shifts none"
 _HEADS = re.compile(r"\b(\w*?)For(\w+)\b")
 _HEAD_OF = {

@@ -10,13 +10,12 @@ from dataclasses import replace
 
 import torch
 
-from ga_lint.verify.job import STEPS
+from ga_lint.verify.job import HEAD_GUESSED, STEPS
 from ga_lint.verify.judge import PER_EXAMPLE
 from ga_lint.verify.worker import data
 from ga_lint.verify.worker.bookkeeping import failing_statement
 from ga_lint.verify.worker.execution import Execution
 from ga_lint.verify.worker.feeds import Feed, in_windows
-from ga_lint.verify.worker.heads import HEAD_GUESSED
 from ga_lint.verify.worker.measure import Pair, is_finite, is_zero
 from ga_lint.verify.worker.missing import gives_up
 from ga_lint.verify.worker.ranks import together
