@@ -16,11 +16,13 @@ from ga_lint.engine.fix import Policy, fix_bytes
 from ga_lint.engine.scope import Scope
 from ga_lint.outcome import Found
 from ga_lint.project import Project
+from testbed.overrides import override
 from testbed.programs import GATES, MEANS, Program, program
 
 torch = pytest.importorskip("torch")
 
 from testbed.accumulation import STEPS, Recorder, TinyModel, micro_batches, oracle, windows_of, worst  # noqa: E402
+from testbed.numeric import Measured, measure  # noqa: E402
 
 FIRST, COUNT = int(os.environ.get("FIRST_PROGRAM", "0")), int(os.environ.get("PROGRAMS", "100"))  # more: by hand
 FAR, EXACT = 1e-3, 1e-6  # a count that is a float32 leaves 3e-8
@@ -53,6 +55,43 @@ def test_random_loops(tmp_path: Path) -> None:
 def test_a_wrong_rewrite_would_be_seen() -> None:
     one = next(each for each in map(program, range(1000)) if each.made_of[:2] == ("cross-entropy", "assigned"))
     assert error(one, one.text.replace("loss / steps", "loss / (steps + 1)")) > FAR
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("loaded_trainer")
+@pytest.mark.xdist_group("ranks")
+def test_random_overrides(tmp_path: Path) -> None:
+    """On the real Trainer, on one and two ranks: whatever is off by a factor is found, and no rewrite leaves one."""
+    scope = Scope(Config(root=tmp_path), Project(tmp_path))
+    made = [override(number) for number in range(FIRST, FIRST + COUNT // 4)]
+    rewrites = [rewrite(one.text, tmp_path, scope) for one in made]
+    before = measured([one.text for one in made])
+    after = measured(rewrites)
+    exact = 0
+    for one, text, was, became in zip(made, rewrites, before, after, strict=True):
+        found = set(codes(one.text, tmp_path, scope))
+        assert found or is_scaled(was), one.made_of
+        assert found <= {"GA211", "GA212"} or not is_exact(was), one.made_of  # those of evaluation, and of a flag
+        if text != one.text:
+            assert is_scaled(became) or codes(text, tmp_path, scope), (one.made_of, became)
+            assert is_exact(became) or "accepts_loss_kwargs = False" in text or codes(text, tmp_path, scope), (
+                one.made_of
+            )
+            exact += is_exact(became)
+    assert exact > 0.3 * len(made)
+
+
+def measured(texts: list[str]) -> list[tuple[Measured, Measured]]:
+    return list(zip(measure(texts), measure(texts, ranks=2), strict=True))
+
+
+def is_scaled(one: tuple[Measured, Measured]) -> bool:
+    """Not off by a factor: a mean of means is 3 % off on this data."""
+    return all(each.raised is None and abs(each.scale - 1) < 0.1 for each in one)
+
+
+def is_exact(one: tuple[Measured, Measured]) -> bool:
+    return all(each.raised is None and each.error < EXACT for each in one)
 
 
 def codes(text: str, folder: Path, scope: Scope) -> list[str]:
