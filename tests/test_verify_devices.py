@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
-from ga_lint.verify import Outcome, Settings, Verdict, Verifier, sites_in
+from ga_lint.verify import Outcome, Settings, Verifier
 from testbed.fixtures import FIXTURES
+from testbed.twins import verdict_of
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
@@ -24,15 +24,6 @@ SITES = sorted(path for path in (FIXTURES / "verify").glob("*.py") if not path.n
 def on_cuda() -> Iterator[Verifier]:
     with Verifier(Settings(timeout=120, rows=ROWS)) as warm:
         yield warm
-
-
-def verdict_of(verifier: Verifier, name: str, *edits: tuple[str, str]) -> Verdict:
-    path = FIXTURES / "verify" / f"{name}.py"
-    rewritten = path.with_suffix(".fixed.py").read_text(encoding="utf-8")
-    for before, after in edits:
-        assert rewritten.count(before) == 1, before
-        rewritten = rewritten.replace(before, after)
-    return verifier.verify(replace(sites_in(path, path.read_text(encoding="utf-8"))[0], rewritten=rewritten))
 
 
 @pytest.mark.parametrize("name", [path.stem for path in SITES])

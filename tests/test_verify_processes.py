@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 
@@ -14,8 +13,8 @@ from ga_lint.errors import UsageError
 from ga_lint.outcome import Report
 from ga_lint.report.numeric import renderer
 from ga_lint.report.numeric.model import NumericReport, SiteReport
-from ga_lint.verify import Outcome, Settings, Verdict, Verifier, sites_in
-from testbed.fixtures import FIXTURES
+from ga_lint.verify import Outcome, Settings, Verifier
+from testbed.twins import verdict_of
 
 pytestmark = pytest.mark.xdist_group("verify_processes")  # what is set up once stays in one process
 
@@ -29,15 +28,6 @@ def together() -> Iterator[Verifier]:
         pytest.skip("processes are forked")
     with Verifier(Settings(timeout=60, ranks=2, rows=(("float32", "cpu"), ("bfloat16", "cpu")))) as warm:
         yield warm
-
-
-def verdict_of(verifier: Verifier, name: str, *edits: tuple[str, str]) -> Verdict:
-    path = FIXTURES / "verify" / f"{name}.py"
-    rewritten = path.with_suffix(".fixed.py").read_text(encoding="utf-8")
-    for before, after in edits:
-        assert rewritten.count(before) == 1, before
-        rewritten = rewritten.replace(before, after)
-    return verifier.verify(replace(sites_in(path, path.read_text(encoding="utf-8"))[0], rewritten=rewritten))
 
 
 WRONG = {

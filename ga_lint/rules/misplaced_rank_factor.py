@@ -61,8 +61,10 @@ def _rank_factor(term: LossTerm) -> Factor | None:
 
 
 def _usage(function: _Followed) -> Usage:
-    by_trainer = isinstance(function, LossFunction) and function.role is LossRole.ARGUMENT
-    return Usage(Site.FUNCTION if by_trainer else Site.MODEL, Form.COUNT_TIMES_RANKS, ranks=True)
+    site = Site.SUPER_WITH_COUNT if isinstance(function, Override) else Site.MODEL
+    if isinstance(function, LossFunction) and function.role is LossRole.ARGUMENT:
+        site = Site.FUNCTION
+    return Usage(site, Form.COUNT_TIMES_RANKS, ranks=True)
 
 
 def _finding(function: _Followed, term: LossTerm, factor: Factor, here: Place, effect: Effect) -> Finding:
@@ -70,7 +72,10 @@ def _finding(function: _Followed, term: LossTerm, factor: Factor, here: Place, e
     targets = (("product", factor.place.span),)
     message = "the loss is multiplied by the number of ranks here, and the Trainer multiplies what comes back again"
     why = "the Trainer multiplies what this returns itself"
-    if isinstance(function, Override):
+    if isinstance(function, Override) and function.opted_out:
+        message = "the loss is multiplied by the number of ranks here, and it is a mean that owes no such factor"
+        why = "the class opts out of the count, so super() gives a mean, which the ranks' average leaves as it is"
+    elif isinstance(function, Override):
         message = "the loss is multiplied by the number of ranks here, and super() has multiplied it already"
         why = "where the count is passed, super().compute_loss multiplies by the number of ranks itself"
     fix = FixRequest("drop-factor", FixTier.SAFE, "drop the factor", targets, (("factor", factor.text),))
