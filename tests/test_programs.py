@@ -52,6 +52,14 @@ def test_random_loops(tmp_path: Path) -> None:
     assert seen >= (MEANS.keys() | GATES.keys()) - {"slices"}
 
 
+def test_a_loss_that_is_made_of_itself_and_a_penalty_is_weighed(tmp_path: Path) -> None:
+    scope = Scope(Config(root=tmp_path), Project(tmp_path))
+    wanted = ("and a router's", "assigned")
+    one = next(each for each in map(program, range(9999)) if each.made_of[:2] == wanted and "flushed" in each.made_of)
+    assert error(one, one.text) > FAR
+    assert error(one, rewrite(one.text, tmp_path, scope)) < EXACT
+
+
 def test_a_wrong_rewrite_would_be_seen() -> None:
     one = next(each for each in map(program, range(1000)) if each.made_of[:2] == ("cross-entropy", "assigned"))
     assert error(one, one.text.replace("loss / steps", "loss / (steps + 1)")) > FAR
