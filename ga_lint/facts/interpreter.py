@@ -30,7 +30,7 @@ from ga_lint.facts.values import (
 )
 from ga_lint.knowledge import Knowledge
 from ga_lint.project import Project
-from ga_lint.syntax.parsed import FunctionNode
+from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 from ga_lint.syntax.text import text_of
 
 # Statements that bind names a closure may read; loops and calls are left out.
@@ -52,10 +52,11 @@ class Interpreter:
         self.entered: set[int] = set()  # ids of the functions that were followed
         self.loss_reads: list[tuple[Place, Place]] = []  # where a model's own loss is read from its output
         self.unguarded: list[Place] = []  # where something is computed with a count that is None
-        self.assigned: dict[int, dict[str, list[ast.expr]]] = {}  # attributes that methods set, by class node
+        self.assigned: dict[tuple[int, str], list[ast.expr]] = {}  # what methods set, by class node and attribute
         self.arguments: dict[int, tuple[tuple[Value, ...], tuple[tuple[str, Value], ...]]] = {}
         self.running: list[ast.AST] = []
         self.only_with_labels = False  # calls that are not handed targets or a loss are not followed
+        self.only_in: ParsedFile | None = None  # functions of other files are not followed
         self.made: list[ast.ClassDef] = []  # classes that no file holds, kept so that their ids stay their own
         self._budget = MAX_STATEMENTS
         self._loops = 0
@@ -98,9 +99,8 @@ class Interpreter:
             local = State(environment(self, Function(node, scope), {}, called=False))
             inner.names = local.env
             events = list(self.events)
-            simple = [statement for statement in node.body if isinstance(statement, _BINDING)]
             self.running.append(node)
-            paths = self.execute(frame, simple, [local])
+            paths = self.execute(frame, [one for one in node.body if isinstance(one, _BINDING)], [local])
             self.running.pop()
             inner.names = paths[0].env if paths else local.env
             self.events = events
@@ -120,13 +120,11 @@ class Interpreter:
         if node in self.running or (caller and caller.depth >= MAX_DEPTH) or self._budget <= 0:
             return UNKNOWN
         inner = Scope(scope.parsed, scope, {}, scope.cls)
-        name = scope.parsed.name_of(node)
-        frame = Frame(inner, node, name, function.bound, loops=loops)
+        frame = Frame(inner, node, scope.parsed.name_of(node), function.bound, loops=loops)
         if caller is not None and state is not None:
-            frame.depth = caller.depth + 1
+            frame.depth, frame.via = caller.depth + 1, caller.via
             frame.loops, frame.contexts = caller.loops, caller.contexts
             frame.guards = caller.guards + state.guards
-            frame.via = caller.via
         frame.inherited = len(frame.loops)
         local = State(environment(self, function, arguments, called=caller is not None))
         inner.names = local.env
@@ -184,7 +182,7 @@ class Interpreter:
                 return UNKNOWN
             owner, definition = found
             callee = Function(definition, self.names.scope_of(owner), callee)
-        if not isinstance(callee, Function):
+        if not isinstance(callee, Function) or self.is_beyond(callee.scope):
             return UNKNOWN
         arguments = bind(callee, spread(callee, positional, node) if node else positional, named)
         arguments = {**spread_by_name(callee, named), **arguments}
@@ -196,6 +194,10 @@ class Interpreter:
         finally:
             frame.via = outer_via
         return value if node is None else handed_back(self, frame, callee, node, value)
+
+    def is_beyond(self, scope: Scope) -> bool:
+        """Is this the scope of a function that is not followed, whatever it may give?"""
+        return self.only_in is not None and scope.parsed is not self.only_in
 
     # -- recording
 
@@ -219,13 +221,12 @@ class Interpreter:
     ) -> None:
         """Keep an event once for each distinct value and path."""
         function = self.place(frame, frame.node) if isinstance(frame.node, FunctionNode) else None
-        text = text_of(value_node) if isinstance(value_node, ast.expr) else ""
         event = Event(
             kind,
             self.place(frame, node),
             value,
             self.place(frame, value_node),
-            text,
+            text_of(value_node) if isinstance(value_node, ast.expr) else "",
             driver,
             driver_text,
             frame.loops,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,7 @@ def _initialise(
     run: Interpreter, frame: Frame, cls: Class, function: Function, arguments: dict[str, Value], seen: bool
 ) -> None:
     node = function.node
-    if isinstance(node, ast.Lambda) or node in run.running or frame.depth >= MAX_DEPTH:
+    if isinstance(node, ast.Lambda) or node in run.running or frame.depth >= MAX_DEPTH or run.is_beyond(function.scope):
         return
     inner = Scope(function.scope.parsed, function.scope, {}, function.scope.cls)
     inside = Frame(inner, node, cls.node.name, function.bound, depth=frame.depth + 1)
@@ -138,23 +139,23 @@ def _assigned_elsewhere(run: Interpreter, cls: Class, name: str) -> Value | None
     values: list[Value] = []
     for ancestor in run.names.ancestry(cls):
         if isinstance(ancestor, Class):
-            if id(ancestor.node) not in run.assigned:
-                run.assigned[id(ancestor.node)] = _assignments(ancestor)
+            key = (id(ancestor.node), name)
+            if key not in run.assigned:
+                run.assigned[key] = list(_assignments(ancestor, name))
             scope = run.names.scope_of(ancestor)
-            values.extend(run.module_expression(node, scope) for node in run.assigned[id(ancestor.node)].get(name, ()))
+            values.extend(run.module_expression(node, scope) for node in run.assigned[key])
     return choice(values) if values else None
 
 
-def _assignments(cls: Class) -> dict[str, list[ast.expr]]:
-    """What methods other than `__init__` assign to attributes of `self`."""
-    found: dict[str, list[ast.expr]] = {}
+def _assignments(cls: Class, name: str) -> Iterator[ast.expr]:
+    """What methods other than `__init__` assign to this attribute of `self`."""
+    parsed = cls.scope.parsed
     for method in cls.node.body:
-        if isinstance(method, FunctionNode) and method.name != "__init__":
-            for node in cls.scope.parsed.find(ast.Assign, method):
+        if isinstance(method, FunctionNode) and method.name != "__init__" and parsed.mentions(method, name):
+            for node in parsed.find(ast.Assign, method):
                 for target in node.targets:
-                    if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
-                        found.setdefault(target.attr, []).append(node.value)
-    return found
+                    if isinstance(target, ast.Attribute) and target.attr == name and isinstance(target.value, ast.Name):
+                        yield node.value
 
 
 def class_attribute(run: Interpreter, cls: Class, name: str) -> Value:

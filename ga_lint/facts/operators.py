@@ -46,8 +46,11 @@ def binary(run: Interpreter, frame: Frame, state: State, node: ast.BinOp) -> Val
     if is_missing_count(left) or is_missing_count(right):
         run.record_unguarded(frame, node)
         return UNKNOWN
-    results = [_operation(run, frame, node, one, two) for one in alternatives(left) for two in alternatives(right)]
-    return choice(results)
+    rights = list(alternatives(right))
+    # Of two losses of each token the left one goes on, whichever the right one is.
+    alike = rights[:1] if all(isinstance(two, Elements) for two in rights) else rights
+    pairs = [(one, two) for one in alternatives(left) for two in (alike if isinstance(one, Elements) else rights)]
+    return choice([_operation(run, frame, node, one, two) for one, two in pairs])
 
 
 def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, right: Value) -> Value:

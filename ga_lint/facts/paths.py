@@ -67,7 +67,7 @@ def _joinable(left: State, right: State) -> bool:
         return False
     for name, one in left.env.items():
         two = right.env.get(name, UNKNOWN)
-        if one is not two and one != two and (matters(one) or matters(two)):
+        if one is not two and (matters(one) or matters(two)) and one != two:
             return False
     return not any(matters(right.env[name]) for name in right.env.keys() - left.env.keys())
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ga_lint.facts.events import Event, EventKind
 from ga_lint.facts.interpreter import Interpreter
@@ -12,12 +12,22 @@ from ga_lint.facts.lineage import lineage_of
 from ga_lint.facts.model import Argument, Arguments, Place, TrainerSetup
 from ga_lint.facts.optouts import declined_for_models, opt_outs
 from ga_lint.facts.roots import roots_of, run_roots
-from ga_lint.facts.values import UNKNOWN, Built, Class, Const, External, Model, Symbol, Value, alternatives
+from ga_lint.facts.values import UNKNOWN, Built, Class, Const, External, Model, Symbol, Unknown, Value, alternatives
+from ga_lint.syntax.bindings import imported_names
 from ga_lint.syntax.parsed import ParsedFile
 from ga_lint.syntax.text import last_name
 
 _FUNCTION = "compute_loss_func"
 STEPS, SMOOTHING, DEEPSPEED = "gradient_accumulation_steps", "label_smoothing_factor", "deepspeed"
+
+
+@dataclass(frozen=True, slots=True)
+class _Trainer:
+    """A class that is a Trainer of transformers'."""
+
+    name: str  # the one that it reaches
+    override: Place | None  # its own `compute_loss`
+    own_loss: bool  # which model it gets says nothing of the loss
 
 
 def arguments_of(run: Interpreter, parsed: ParsedFile) -> tuple[Arguments, ...]:
@@ -70,8 +80,10 @@ def _number(value: Value) -> float | None:
 
 def setups_of(run: Interpreter, parsed: ParsedFile, known: tuple[Arguments, ...]) -> tuple[TrainerSetup, ...]:
     """Every Trainer that this file builds, followed to where its model and its arguments were made."""
-    calls = {last_name(call.func) for call in parsed.find(ast.Call) if _builds_trainer(call)}
-    run_roots(run, parsed, roots_of(parsed, calls))
+    builds = {call: _told(run, parsed, call) for call in parsed.find(ast.Call) if _builds_trainer(call)}
+    if all(known is not None and all(one.own_loss for one in known) for known in builds.values()):
+        run.only_in = parsed  # which model it gets, and so what other files do, says nothing
+    run_roots(run, parsed, roots_of(parsed, {last_name(call.func) for call, known in builds.items() if known != []}))
     by_place = {one.place: one for one in known}
     found: dict[Place, TrainerSetup] = {}
     for event in run.events:
@@ -83,27 +95,57 @@ def setups_of(run: Interpreter, parsed: ParsedFile, known: tuple[Arguments, ...]
 
 
 def _builds_trainer(call: ast.Call) -> bool:
+    name = last_name(call.func)
     given = [keyword.arg for keyword in call.keywords]
-    return last_name(call.func).endswith("Trainer") or "train_dataset" in given
+    return name.endswith("Trainer") or ("train_dataset" in given and name != "__init__")
+
+
+def _told(run: Interpreter, parsed: ParsedFile, call: ast.Call) -> list[_Trainer] | None:
+    """The Trainers that are built there; None where neither the module's names nor an import tell."""
+    values = list(_called(run, parsed, call.func))
+    if not values or any(isinstance(one, Symbol | Unknown) for one in values):
+        return None
+    return [found for one in values if (found := _trainer(run, one)) is not None]
+
+
+def _called(run: Interpreter, parsed: ParsedFile, func: ast.expr) -> Iterator[Value]:
+    """What a name of the module, or one that some function imports, stands for; nothing where it is another name."""
+    first, scope = func, run.names.module(parsed)
+    while isinstance(first, ast.Attribute):
+        first = first.value
+    if not isinstance(first, ast.Name):
+        return
+    if first.id in run.project.bindings(parsed).by_name:
+        yield from alternatives(run.module_expression(func, scope))
+    elif first is func:
+        statements: list[ast.Import | ast.ImportFrom] = [*parsed.find(ast.Import), *parsed.find(ast.ImportFrom)]
+        for statement in statements:
+            for name, imported in imported_names(statement):
+                if name == first.id:
+                    yield from alternatives(run.names.imported(imported, scope))
+
+
+def _trainer(run: Interpreter, callee: Value) -> _Trainer | None:
+    """The Trainer that is built where this is called."""
+    if isinstance(callee, Class):
+        lineage = lineage_of(run, callee)
+        override = _override(run, callee)
+        name = lineage.base if lineage else ""
+    else:
+        override = None
+        name = callee.name if isinstance(callee, External) and run.knowledge.trainers.get(callee.name) else ""
+    row = run.knowledge.trainers.get(name)
+    own_loss = override is not None or (row is not None and row.loss != "token")
+    return _Trainer(name, override, own_loss) if name else None
 
 
 def _setup(run: Interpreter, parsed: ParsedFile, event: Event, known: dict[Place, Arguments]) -> TrainerSetup | None:
     built, callee = event.value, event.driver
     assert isinstance(built, Built)
-    if isinstance(callee, Class):
-        lineage = lineage_of(run, callee)
-        trainer = lineage.base if lineage else ""
-        override = _override(run, callee)
-        own_loss = override is not None
-        opted_out = opt_outs(run, callee)
-    else:
-        row = run.knowledge.trainers.get(built.name)
-        trainer = built.name if row else ""
-        override = None
-        own_loss = row is not None and row.loss != "token"
-        opted_out = tuple(declined_for_models(parsed))
-    if not trainer:
+    trainer = _trainer(run, callee)
+    if trainer is None:
         return None
+    opted_out = opt_outs(run, callee) if isinstance(callee, Class) else tuple(declined_for_models(parsed))
     plain = not isinstance(callee, Class) or run.names.method(callee, "__init__") is None
     model = built.argument(0 if plain else None, "model") or UNKNOWN
     arguments = built.argument(1 if plain else None, "args") or UNKNOWN
@@ -111,12 +153,12 @@ def _setup(run: Interpreter, parsed: ParsedFile, event: Event, known: dict[Place
     return TrainerSetup(
         place=event.place,
         scope=event.scope,
-        trainer=trainer,
+        trainer=trainer.name,
         model=_model_place(parsed, event, plain),
         head=next(_heads(model), None),
         arguments=next(_known(arguments, known), None),
-        own_loss=own_loss or function,
-        override=override,
+        own_loss=trainer.own_loss or function,
+        override=trainer.override,
         function=function or (isinstance(callee, Class) and _hands_function(run, callee)),
         opted_out=opted_out,
     )

@@ -78,9 +78,11 @@ class ParsedFile:
 
     def find(self, kind: type[Node], inside: ast.AST | None = None) -> Iterator[Node]:
         """Every node of one type, in the whole file or among the lines of a definition, by row."""
-        if inside is not None:
-            return self.on_rows(kind, _row(inside), _last_row(inside))
-        return self.on_rows(kind, 1, len(self.source.lines) + 1)
+        if inside is None:
+            return self.on_rows(kind, 1, len(self.source.lines) + 1)
+        if self.skeleton is not None:  # the rest of the file need not be parsed for it
+            return iter(_found_in(inside, kind))
+        return self.on_rows(kind, _row(inside), _last_row(inside))
 
     def on_rows(self, kind: type[Node], first: int, last: int) -> Iterator[Node]:
         """Every node of one type that starts on these rows."""
@@ -157,6 +159,14 @@ def parse(source: SourceFile, *, lazily: bool = False) -> ParsedFile:
     except (RecursionError, MemoryError):
         raise SourceError("nested too deeply to be parsed; exclude it") from None
     return ParsedFile(source, tree)
+
+
+def _found_in(inside: ast.AST, kind: type[Node]) -> list[Node]:
+    """The nodes of one type below a definition, by row; kept on its node, since its heirs ask as well."""
+    found: dict[type[ast.AST], list[Node]] = inside.__dict__.setdefault("_ga_lint_found", {})
+    if kind not in found:
+        found[kind] = sorted((node for node in in_order(inside) if isinstance(node, kind)), key=_row)
+    return found[kind]
 
 
 def _row(node: ast.AST) -> int:

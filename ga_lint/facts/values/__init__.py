@@ -65,6 +65,7 @@ __all__ = [
     "matters",
 ]
 
+_MATTER = frozenset((Loss, Elements, Count, Boundary))
 MAX_CHOICES = 8  # beyond this a value with so many alternatives says nothing any more
 
 
@@ -105,8 +106,9 @@ Value = (
 
 def choice(values: list[Value]) -> Value:
     """The values as one: itself when there is one; of too many, the first of those that matter."""
-    if len(values) == 1:
-        return values[0]
+    first = values[0] if values else UNKNOWN
+    if all(value is first for value in values):
+        return first
     flat: list[Value] = []
     for value in values:
         for one in alternatives(value):
@@ -129,12 +131,10 @@ def alternatives(value: Value) -> Iterator[Value]:
 
 def matters(value: Value) -> bool:
     """Must paths that differ in this value be told apart?"""
-    if isinstance(value, Loss | Elements | Count | Boundary):
+    if type(value) in _MATTER:  # asked of every name wherever paths meet
         return True
     if isinstance(value, Const):
         return value.value in ("mean", "sum", "none")
     if isinstance(value, Product):
         return any(matters(one) for one, _, _ in value.factors)
-    if isinstance(value, Choice | Items):
-        return any(matters(one) for one in value.values)
-    return False
+    return isinstance(value, Choice | Items) and any(map(matters, value.values))
