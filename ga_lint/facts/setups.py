@@ -145,7 +145,7 @@ def _setup(run: Interpreter, parsed: ParsedFile, event: Event, known: dict[Place
     trainer = _trainer(run, callee)
     if trainer is None:
         return None
-    opted_out = opt_outs(run, callee) if isinstance(callee, Class) else tuple(declined_for_models(parsed))
+    opted_out = opt_outs(run, callee) if isinstance(callee, Class) else ()
     plain = not isinstance(callee, Class) or run.names.method(callee, "__init__") is None
     model = built.argument(0 if plain else None, "model") or UNKNOWN
     arguments = built.argument(1 if plain else None, "args") or UNKNOWN
@@ -160,7 +160,7 @@ def _setup(run: Interpreter, parsed: ParsedFile, event: Event, known: dict[Place
         own_loss=trainer.own_loss or function,
         override=trainer.override,
         function=function or (isinstance(callee, Class) and _hands_function(run, callee)),
-        opted_out=opted_out,
+        opted_out=tuple(dict.fromkeys((*opted_out, *declined_for_models(parsed)))),
     )
 
 
