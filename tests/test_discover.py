@@ -140,3 +140,24 @@ def test_a_wrong_configuration_further_down_leaves_out_what_is_below_it(here: Pa
     (failed,) = [item for item in discover([Path()], ConfigFinder()) if isinstance(item, Failed)]
     assert "ga-lint.toml" in failed.path.as_posix()
     assert found() == ["c.py"]
+
+
+@pytest.mark.parametrize("above", [".git", "pyproject.toml", ""])
+def test_each_folder_has_the_settings_that_it_has_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, above: str
+) -> None:
+    """Below a folder most settings are taken over unasked; not where a project or a package begins."""
+    inside = ["__init__.py", "deep/__init__.py", "deep/setup.py", "loose/deep/__init__.py", "own/__init__.py"]
+    inside += ["own/ga-lint.toml", "own/deep/__init__.py", "sub/__init__.py", "sub/.git", "sub/deep/__init__.py"]
+    for name in [f"package/{one}" for one in inside] + ([above] if above else []):
+        path = tmp_path / "tree" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+        (path.parent / "train.py").write_text("")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    found = discover([tmp_path / "tree"], ConfigFinder())
+    targets = [item for item in found if isinstance(item, Target)]
+    assert len(targets) >= 15
+    for target in targets:
+        assert target.config == ConfigFinder().of_folder(Path(target.path).parent), target.path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from ga_lint.config.model import CONFIDENCES, DEFAULT_EXCLUDE, Config, Flags, Selection
@@ -11,6 +12,7 @@ from ga_lint.config.table import ConfigError, Table
 from ga_lint.diagnostics import Confidence
 
 CONFIG_NAMES = ("ga-lint.toml", "pyproject.toml")  # in one folder, the first that says something wins
+_BEGINS = (".git", "pyproject.toml", "setup.py")  # a folder with one of these is where a project begins
 
 
 class ConfigFinder:
@@ -32,6 +34,11 @@ class ConfigFinder:
             raise found
         return (found or Config(root=Path(project_root(absolute)))).with_flags(self._flags)
 
+    def of_subfolder(self, folder: str, names: Collection[str], above: Config) -> Config:
+        """The same for a folder that holds these names, right below one whose settings are `above`."""
+        is_part = "__init__.py" in names and not any(name in names for name in (*CONFIG_NAMES, *_BEGINS))
+        return above if is_part else self.of_folder(Path(folder))
+
     def _nearest(self, folder: str) -> Config | ConfigError | None:
         if folder not in self._found:
             parent = os.path.dirname(folder)
@@ -50,7 +57,7 @@ def project_root(folder: str) -> str:
 
 @functools.cache
 def _repository(folder: str) -> str | None:
-    if any(os.path.exists(os.path.join(folder, name)) for name in (".git", "pyproject.toml", "setup.py")):
+    if any(os.path.exists(os.path.join(folder, name)) for name in _BEGINS):
         return folder
     parent = os.path.dirname(folder)
     return _repository(parent) if parent != folder else None

@@ -63,13 +63,13 @@ def _named(path: Path, absolute: str, finder: ConfigFinder, force_exclude: bool)
 
 
 def _walk(top: str, finder: ConfigFinder, force_exclude: bool) -> Iterator[tuple[str, Discovered]]:
-    todo: list[tuple[str, GitIgnores | None]] = [(top, None)]
+    todo: list[tuple[str, Config | None, GitIgnores | None]] = [(top, None, None)]
     while todo:
-        folder, above = todo.pop()
+        folder, outer, above = todo.pop()
         try:
-            config = finder.of_folder(Path(folder))
+            entries = {entry.name: entry for entry in os.scandir(folder)}
+            config = finder.of_subfolder(folder, entries, outer) if outer else finder.of_folder(Path(folder))
             excludes = _excludes(config)
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except ConfigError as error:
             yield _broken_config(error)
             continue
@@ -84,14 +84,14 @@ def _walk(top: str, finder: ConfigFinder, force_exclude: bool) -> Iterator[tuple
         shown = os.path.join(display_path(folder), "")
         if folder == os.getcwd():
             shown = ""
-        for entry in entries:
+        for _, entry in sorted(entries.items()):
             is_folder = entry.is_dir(follow_symlinks=False)  # a link to a folder may lead back up
             if not is_folder and not _is_python(entry):
                 continue
             if excludes.match(entry.path, is_folder=is_folder) or ignores.match(entry.path, is_folder=is_folder):
                 continue
             if is_folder:
-                todo.append((entry.path, ignores))
+                todo.append((entry.path, config, ignores))
             else:
                 yield entry.path, Target(Path(shown + entry.name), config, named=False)
 

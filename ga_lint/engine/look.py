@@ -16,7 +16,7 @@ from ga_lint.source import read_bytes
 from ga_lint.trail import recording
 
 if TYPE_CHECKING:
-    from ga_lint.engine.scope import Scopes
+    from ga_lint.engine.scope import Scope, Scopes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,10 @@ class Looker:
 
         return Scopes()
 
+    def scope_of(self, target: Target) -> Scope:
+        """What the look at this file goes by; ConfigError where its configuration is wrong."""
+        return self.scopes.of(target.config)
+
     def whole(self, target: Target) -> bool:
         """Is the file parsed even if no rule applies to it?"""
         return self.small or target.named
@@ -49,7 +53,7 @@ class Looker:
         from ga_lint.engine.check_file import check_bytes
 
         try:
-            scope = self.scopes.of(target.config)
+            scope = self.scope_of(target)
             data = read_bytes(target.path)
         except ConfigError as error:
             return Look(Failed(error.path, f"{error.reason}; nothing below it was checked"))

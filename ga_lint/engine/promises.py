@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,24 +14,26 @@ from ga_lint.source import read_bytes
 if TYPE_CHECKING:
     from ga_lint.engine.scope import Scope
 
+    ScopeOf = Callable[[], Scope]  # made where it is asked for: a run of which everything is known needs none
+
 # Bytes of the files that promise a rewrite: 0.2 s to import LibCST, then 0.3 s at most. 13 trainers of TRL, of 800 kB
 # together, would take 5 s, twice as long as their check.
 SHORT = 50_000
 
 
-def planned(outcomes: Sequence[tuple[FileOutcome, Scope | None]], data: bytes | None = None) -> list[FileOutcome]:
+def planned(outcomes: Sequence[tuple[FileOutcome, ScopeOf | None]], data: bytes | None = None) -> list[FileOutcome]:
     """The outcomes with the edits of each rewrite, or with what is in its way; as they are where the files are long.
 
     `data`: the text, where it is not what the disk has.
     """
-    promising = [outcome for outcome, scope in outcomes if scope is not None and _promises(outcome)]
+    promising = [outcome for outcome, scope_of in outcomes if scope_of is not None and _promises(outcome)]
     if sum(_size(outcome.path, data) for outcome in promising) > SHORT:
         return [outcome for outcome, _ in outcomes]
     return [
-        _planned(outcome, scope, data)
-        if scope is not None and isinstance(outcome, Found) and _promises(outcome)
+        _planned(outcome, scope_of(), data)
+        if scope_of is not None and isinstance(outcome, Found) and _promises(outcome)
         else outcome
-        for outcome, scope in outcomes
+        for outcome, scope_of in outcomes
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from ga_lint.source import read_bytes
 
 if TYPE_CHECKING:
     from ga_lint.engine.cache import Cache
+    from ga_lint.engine.promises import ScopeOf
     from ga_lint.engine.scope import Scope, Scopes
     from ga_lint.source import SourceFile
 
@@ -61,8 +63,9 @@ def visit_files(
 def _report(outcomes: Iterable[FileOutcome]) -> Report:
     kept: list[FileOutcome] = []
     for outcome in outcomes:
-        if outcome not in kept[-1:]:  # a wrong configuration is told once, not for every file below it
-            kept.append(outcome)
+        if isinstance(outcome, Failed) and outcome in kept[-1:]:
+            continue  # a wrong configuration is told once, not for every file below it
+        kept.append(outcome)
     return Report(kept, notes=() if kept else ("no Python files found",))
 
 
@@ -115,14 +118,13 @@ def check(
             cache.keep(targets, looker, fresh)
         done = iter([known[index] if index in known else fresh[index].outcome for index in range(len(targets))])
 
-        def outcomes() -> Iterator[tuple[FileOutcome, Scope | None]]:
+        def outcomes() -> Iterator[tuple[FileOutcome, ScopeOf | None]]:
             for item in found:
-                outcome, scope = (next(done) if isinstance(item, Target) else item), None
-                asked = finish is not None or (plan and isinstance(outcome, Found))
-                if asked and isinstance(item, Target) and outcome.path == item.path:
-                    scope = looker.scopes.of(item.config)
-                    outcome = finish(outcome, scope) if finish is not None else outcome
-                yield outcome, scope
+                outcome, scope_of = (next(done) if isinstance(item, Target) else item), None
+                if isinstance(item, Target) and outcome.path == item.path:
+                    scope_of = functools.partial(looker.scope_of, item)
+                    outcome = finish(outcome, scope_of()) if finish is not None else outcome
+                yield outcome, scope_of
 
         return _report(planned(list(outcomes())) if plan else (outcome for outcome, _ in outcomes()))
 
@@ -150,7 +152,7 @@ def check_text(
     def visit(path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
         outcome = check_bytes(path, data, scope, named=named)
         outcome = finish(outcome, scope) if finish is not None else outcome
-        return planned([(outcome, scope)], data)[0] if plan else outcome
+        return planned([(outcome, lambda: scope)], data)[0] if plan else outcome
 
     return visit_text(path, data, finder, visit)
 
