@@ -88,7 +88,7 @@ def _initialise(
     events = list(run.events)
     run.running.append(node)
     try:
-        paths = run.execute(inside, node.body, [local])
+        paths = run.execute(inside, [one for one in node.body if not _asks_itself(one, self_name)], [local])
     finally:
         run.running.pop()
     run.events = events
@@ -98,6 +98,16 @@ def _initialise(
             if owner == self_name and name and "." not in name:
                 known = run.heap.get((id(cls.node), name))
                 run.heap[id(cls.node), name] = value if known is None else choice([known, value])
+
+
+def _asks_itself(statement: ast.stmt, self_name: str) -> bool:
+    """`self._setup()`, `super().__init__()`: what another method sets is not seen from here."""
+    match statement:
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name)))):
+            return name == self_name
+        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="super"))))):
+            return True
+    return False
 
 
 def attribute(run: Interpreter, frame: Frame, cls: Class, owner: Instance, name: str, text: str) -> Value:
