@@ -11,6 +11,7 @@ from ga_lint.facts.calling import bind, environment
 from ga_lint.facts.model import Level
 from ga_lint.facts.paths import MAX_DEPTH, Frame, State
 from ga_lint.facts.scopes import Scope
+from ga_lint.facts.unpacking import spread, spread_by_name
 from ga_lint.facts.values import (
     UNKNOWN,
     Class,
@@ -33,6 +34,7 @@ from ga_lint.syntax.text import text_of
 from ga_lint.syntax.walk import walk
 
 if TYPE_CHECKING:
+    from ga_lint.facts.calls import Call
     from ga_lint.facts.interpreter import Interpreter
 
 
@@ -71,43 +73,64 @@ def _learn_attributes(run: Interpreter, frame: Frame, cls: Class) -> None:
         owner, node = found
         function = Function(node, run.names.scope_of(owner), Instance(cls))
         positional, named = run.arguments.get(id(cls.node), ((), ()))
-        seen = id(cls.node) in run.arguments
-        _initialise(run, frame, cls, function, bind(function, positional, named), seen)
+        local = environment(run, function, bind(function, positional, named), called=id(cls.node) in run.arguments)
+        for name, value in _initialised(run, frame, cls, function, local).items():
+            known = run.heap.get((id(cls.node), name))
+            run.heap[id(cls.node), name] = value if known is None else choice([known, value])
 
 
-def _initialise(
-    run: Interpreter, frame: Frame, cls: Class, function: Function, arguments: dict[str, Value], seen: bool
-) -> None:
+def _initialised(
+    run: Interpreter, frame: Frame, cls: Class, function: Function, local: dict[str, Value]
+) -> dict[str, Value]:
+    """The attributes that this `__init__` sets, by name."""
     node = function.node
     if isinstance(node, ast.Lambda) or node in run.running or frame.depth >= MAX_DEPTH or run.is_beyond(function.scope):
-        return
+        return {}
     inner = Scope(function.scope.parsed, function.scope, {}, function.scope.cls)
     inside = Frame(inner, node, cls.node.name, function.bound, depth=frame.depth + 1)
-    local = State(environment(run, function, arguments, called=seen))
-    self_name = node.args.args[0].arg if node.args.args else "self"
+    own = _self_name(node)
     events = list(run.events)
     run.running.append(node)
     try:
-        paths = run.execute(inside, [one for one in node.body if not _asks_itself(one, self_name)], [local])
+        paths = run.execute(inside, [one for one in node.body if not _asks_itself(one, own)], [State(local)])
     finally:
         run.running.pop()
     run.events = events
+    found: dict[str, list[Value]] = {}
     for path in paths:
         for text, value in path.env.items():
             owner, _, name = text.partition(".")
-            if owner == self_name and name and "." not in name:
-                known = run.heap.get((id(cls.node), name))
-                run.heap[id(cls.node), name] = value if known is None else choice([known, value])
+            if owner == own and name and "." not in name:
+                found.setdefault(name, []).append(value)
+    return {name: choice(values) for name, values in found.items()}
 
 
-def _asks_itself(statement: ast.stmt, self_name: str) -> bool:
-    """`self._setup()`, `super().__init__()`: what another method sets is not seen from here."""
+def _self_name(node: FunctionNode) -> str:
+    return node.args.args[0].arg if node.args.args else "self"
+
+
+def _asks_itself(statement: ast.stmt, own: str) -> bool:
+    """`self._setup()`: what another method sets is not seen from here."""
     match statement:
         case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Name(id=name)))):
-            return name == self_name
-        case ast.Expr(value=ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="super"))))):
-            return True
+            return name == own
     return False
+
+
+def made_by_super(call: Call, above: Super) -> Value:
+    """`super().__init__(...)`: the attributes that it sets, in the function that calls it."""
+    run, frame = call.run, call.frame
+    found = run.names.method(above.cls, "__init__", after=above.cls)
+    if found is None or not isinstance(frame.node, FunctionNode) or not isinstance(frame.receiver, Instance):
+        return UNKNOWN
+    owner, node = found
+    function = Function(node, run.names.scope_of(owner), frame.receiver)
+    given = bind(function, spread(function, call.positional, call.node), call.named)
+    given = {**spread_by_name(function, call.named), **given}
+    local = environment(run, function, given, called=not any(name == "**" for name, _ in call.named))
+    for name, value in _initialised(run, frame, frame.receiver.cls, function, local).items():
+        call.state.env[f"{_self_name(frame.node)}.{name}"] = value
+    return UNKNOWN
 
 
 def attribute(run: Interpreter, frame: Frame, cls: Class, owner: Instance, name: str, text: str) -> Value:

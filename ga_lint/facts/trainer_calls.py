@@ -40,6 +40,8 @@ def by_method(call: Call, receiver: Value) -> Value | None:
     match receiver, call.method:
         case Super(), ("compute_loss" | "training_step"):
             return super_call(call)
+        case Super(), "__init__":
+            return objects.made_by_super(call, receiver)
         case Super(cls=cls), "forward":
             head = head_above(call.run, cls)
             if head is not None:
