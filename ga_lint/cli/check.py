@@ -15,7 +15,7 @@ from ga_lint.cli.known import KnownFindings
 from ga_lint.cli.output import outputs_of, promises_rewrites, wants_edits, write_outputs
 from ga_lint.config import ConfigFinder, project_root
 from ga_lint.diagnostics import Severity
-from ga_lint.engine.run import PROPOSED, check, check_text, finishing, visit_files, visit_text
+from ga_lint.engine.run import PROPOSED, check, check_text, collector_paused, finishing, visit_files, visit_text
 from ga_lint.errors import UsageError
 from ga_lint.outcome import Report, plural
 from ga_lint.report import renderer
@@ -28,6 +28,11 @@ _MOST_JOBS = 8  # more processes read the same files again more often than they 
 
 
 def run(arguments: Arguments) -> int:
+    with collector_paused():  # until the process ends: what a run leaves behind is not worth a search
+        return _run(arguments)
+
+
+def _run(arguments: Arguments) -> int:
     finder = finder_of(arguments)
     outputs_of(arguments)  # a mistake there must not cost a whole run
     if arguments.switch("show_settings"):

@@ -46,6 +46,8 @@ def _called_in(parsed: ParsedFile) -> dict[FunctionNode, set[str]]:
 
 def roots_of(parsed: ParsedFile, sinks: AbstractSet[str]) -> Roots:
     """Functions that lead to a call of one of these names, outermost callers first."""
+    if not sinks:
+        return Roots(False, ())
     tree, called = parsed.tree, _called_in(parsed)
     leading = {node for node, names in called.items() if names & sinks}
     while True:
