@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,29 +11,33 @@ from ga_lint.outcome import FileOutcome, Found
 from ga_lint.source import read_bytes
 
 if TYPE_CHECKING:
-    from ga_lint.engine.scope import Scope
+    from collections.abc import Callable, Sequence
 
-    ScopeOf = Callable[[], Scope]  # made where it is asked for: a run of which everything is known needs none
+    from ga_lint.engine.scope import Scope
 
 # Bytes of the files that promise a rewrite: 0.2 s to import LibCST, then 0.3 s at most. 13 trainers of TRL, of 800 kB
 # together, would take 5 s, twice as long as their check.
 SHORT = 50_000
 
 
-def planned(outcomes: Sequence[tuple[FileOutcome, ScopeOf | None]], data: bytes | None = None) -> list[FileOutcome]:
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A file's outcome as it is told, and as it was found: with what a baseline leaves out."""
+
+    outcome: FileOutcome
+    whole: FileOutcome
+    scope_of: Callable[[], Scope] | None  # None where nothing was found by a scope; few are asked for theirs
+
+
+def planned(files: Sequence[Looked], data: bytes | None = None) -> list[FileOutcome]:
     """The outcomes with the edits of each rewrite, or with what is in its way; as they are where the files are long.
 
     `data`: the text, where it is not what the disk has.
     """
-    promising = [outcome for outcome, scope_of in outcomes if scope_of is not None and _promises(outcome)]
+    promising = [one.outcome for one in files if one.scope_of is not None and _promises(one.outcome)]
     if sum(_size(outcome.path, data) for outcome in promising) > SHORT:
-        return [outcome for outcome, _ in outcomes]
-    return [
-        _planned(outcome, scope_of(), data)
-        if scope_of is not None and isinstance(outcome, Found) and _promises(outcome)
-        else outcome
-        for outcome, scope_of in outcomes
-    ]
+        return [one.outcome for one in files]
+    return [_planned(one, data) if _promises(one.outcome) else one.outcome for one in files]
 
 
 def _size(path: Path, data: bytes | None) -> int:
@@ -52,17 +55,16 @@ def _promises(outcome: FileOutcome) -> int:
     return sum(each.finding.fix is not None and not each.edits and each.finding.fix_refusal is None for each in found)
 
 
-def _planned(outcome: Found, scope: Scope, data: bytes | None) -> FileOutcome:
+def _planned(looked: Looked, data: bytes | None) -> FileOutcome:
     from ga_lint.engine.propose import Looks, findings_by, with_edit
     from ga_lint.notebook import read_text
 
+    outcome, whole = looked.outcome, looked.whole
+    if looked.scope_of is None or not isinstance(outcome, Found) or not isinstance(whole, Found):
+        return outcome
     try:
         source = read_text(outcome.path, read_bytes(outcome.path) if data is None else data)
     except SourceError:  # it was there a moment ago
         return outcome
-    looks = Looks(scope)
-    whole = looks.at(source)  # with what a baseline leaves out of the outcome
-    if not isinstance(whole, Found):
-        return outcome
-    check = findings_by(looks)
+    check = findings_by(Looks(looked.scope_of(), {source: whole}))
     return replace(outcome, diagnostics=tuple(with_edit(source, each, whole, check) for each in outcome.diagnostics))

@@ -15,14 +15,13 @@ from ga_lint.config import ConfigError, ConfigFinder
 from ga_lint.engine.discover import Discovered, Target, discover
 from ga_lint.engine.known import Known, known_among, without
 from ga_lint.engine.look import Look, Looker
-from ga_lint.engine.promises import planned
+from ga_lint.engine.promises import Looked, planned
 from ga_lint.errors import SourceError
 from ga_lint.outcome import Failed, FileOutcome, Found, Report
 from ga_lint.source import read_bytes
 
 if TYPE_CHECKING:
     from ga_lint.engine.cache import Cache
-    from ga_lint.engine.promises import ScopeOf
     from ga_lint.engine.scope import Scope, Scopes
     from ga_lint.source import SourceFile
 
@@ -118,15 +117,16 @@ def check(
             cache.keep(targets, looker, fresh)
         done = iter([known[index] if index in known else fresh[index].outcome for index in range(len(targets))])
 
-        def outcomes() -> Iterator[tuple[FileOutcome, ScopeOf | None]]:
+        def looked() -> Iterator[Looked]:
             for item in found:
-                outcome, scope_of = (next(done) if isinstance(item, Target) else item), None
+                whole = outcome = next(done) if isinstance(item, Target) else item
+                scope_of = None
                 if isinstance(item, Target) and outcome.path == item.path:
                     scope_of = functools.partial(looker.scope_of, item)
                     outcome = finish(outcome, scope_of()) if finish is not None else outcome
-                yield outcome, scope_of
+                yield Looked(outcome, whole, scope_of)
 
-        return _report(planned(list(outcomes())) if plan else (outcome for outcome, _ in outcomes()))
+        return _report(planned(list(looked())) if plan else (one.outcome for one in looked()))
 
 
 def _looks(targets: Sequence[Target], looker: Looker, jobs: int, progress: Progress | None) -> Mapping[int, Look]:
@@ -150,9 +150,9 @@ def check_text(
     from ga_lint.engine.check_file import check_bytes
 
     def visit(path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
-        outcome = check_bytes(path, data, scope, named=named)
-        outcome = finish(outcome, scope) if finish is not None else outcome
-        return planned([(outcome, lambda: scope)], data)[0] if plan else outcome
+        whole = check_bytes(path, data, scope, named=named)
+        outcome = finish(whole, scope) if finish is not None else whole
+        return planned([Looked(outcome, whole, lambda: scope)], data)[0] if plan else outcome
 
     return visit_text(path, data, finder, visit)
 
