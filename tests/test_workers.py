@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system can
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "SMALL", 0)
-    monkeypatch.setattr(run, "MANY", 2)
+    monkeypatch.setattr(run, "SHARED", 0)
 
 
 @pytest.mark.usefixtures("many")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PROPOSED = 100  # findings whose rewrites a machine format holds: 20 ms each in a script, 0.5 s in a file of 5,000 lines
 SMALL = 1_000_000  # bytes of source that are parsed in 0.07 s
-MANY = 64  # files; for fewer, copies of the process cost more than they bring
+SHARED = 250_000  # bytes of source; for less, copies of the process cost more than they bring
 Progress = Callable[[int, int], None]  # files done, files in all
 
 
@@ -47,7 +47,7 @@ def visit_files(
 
     with collector_paused():
         found = discover(paths, finder, force_exclude=force_exclude)
-        small = _is_small(found)
+        small = not _exceeds(SMALL, found)
         scopes = Scopes()
 
         def outcomes() -> Iterator[FileOutcome]:
@@ -107,7 +107,7 @@ def check(
     """
     with collector_paused():
         found = discover(paths, finder, force_exclude=force_exclude)
-        looker = Looker(_is_small(found))
+        looker = Looker(not _exceeds(SMALL, found))  # then all of it can be parsed, also what no rule applies to
         targets = [item for item in found if isinstance(item, Target)]
         known = cache.known(targets, looker) if cache is not None else {}
         todo = [index for index in range(len(targets)) if index not in known]
@@ -130,7 +130,7 @@ def check(
 
 
 def _looks(targets: Sequence[Target], looker: Looker, jobs: int, progress: Progress | None) -> Mapping[int, Look]:
-    if jobs > 1 and len(targets) >= MANY and not looker.small:
+    if jobs > 1 and len(targets) > 1 and _exceeds(SHARED, targets):
         from ga_lint.engine import workers
 
         if workers.available():
@@ -193,16 +193,15 @@ def _with_text(outcome: Found, source: SourceFile) -> Found:
     return replace(outcome, diagnostics=tuple(replace(each, text=source.text) for each in outcome.diagnostics))
 
 
-def _is_small(found: Sequence[Discovered]) -> bool:
-    """Whether there is so little code that all of it can be parsed, also what no rule applies to."""
-    size = 0
+def _exceeds(size: int, found: Iterable[Discovered]) -> bool:
+    """Are these files, taken together, larger than so many bytes?"""
     for item in found:
         if isinstance(item, Target):
             with contextlib.suppress(OSError):  # told when it is read
-                size += os.stat(item.path).st_size
-        if size > SMALL:
-            return False
-    return True
+                size -= os.stat(item.path).st_size
+        if size < 0:
+            return True
+    return False
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from ga_lint.engine.pack import pack, unpack
 _NUMBER = 4  # bytes of a batch's number; a pipe hands over so few in one piece
 _BATCHES = 4_000  # whose numbers surely fit into a pipe at once
 _PIECE = 1 << 20
+_TURNS = 4  # batches of each process, at least: none waits long for the last one
 _BATCH = 8  # files, neighbours in one folder as a rule: they import the same
 
 Progress = Callable[[int], None]
@@ -33,7 +34,7 @@ def available() -> bool:
 def looks(targets: Sequence[Target], looker: Looker, jobs: int, progress: Progress) -> dict[int, Look]:
     """A look at each target by its index. This process works too."""
     prepare(targets, looker)
-    size = max(_BATCH, -(-len(targets) // _BATCHES))
+    size = max(min(_BATCH, len(targets) // (_TURNS * jobs)), -(-len(targets) // _BATCHES), 1)
     queue = _queue(-(-len(targets) // size))
     workers = [_Worker(targets, looker, queue, size) for _ in range(jobs - 1)]
     found: dict[int, Look] = {}
