@@ -64,8 +64,8 @@ def _is_overwritten(cls: ast.ClassDef, flag: ast.Assign) -> bool:
         return True
     for method in cls.body:
         if isinstance(method, ast.FunctionDef) and method.name == "__init__":
-            calls = [node for node in ast.walk(method) if isinstance(node, ast.Call)]
-            first = [node.lineno for node in calls if ast.unparse(node.func) == "super().__init__"]
+            calls = [node.func for node in ast.walk(method) if isinstance(node, ast.Call)]
+            first = [func.lineno for func in calls if isinstance(func, ast.Attribute) and func.attr == "__init__"]
             if first and method.lineno <= flag.lineno < min(first):
                 return True
     return False
