@@ -222,6 +222,7 @@ def _stack(
     if stack is Stack.RAW and distributed is not None:
         stack = distributed
     traced, _ = steps_of(rounds)
+    traced = "" if traced.startswith("range(") else traced  # what is iterated over, and no number
     if "deepspeed" in traced and library.answer is not Answer.YES:  # the engine's own number, so the engine divides
         stack, library = Stack.DEEPSPEED, LibraryDivision(Answer.YES, by="the DeepSpeed engine")
     return stack, library, traced

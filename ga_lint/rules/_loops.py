@@ -140,6 +140,7 @@ def _is_window(window: Window) -> bool:
     """An inner loop is a window when it says so; any other inner loop may be one over tasks or time."""
     if window.idiom is Idiom.INNER_LOOP:
         factors = [f for terms in window.losses for term in terms for f in term.factors]
+        factors += [f for scaling in window.scalings for f in scaling.factors]
         divided = any(is_steps(f, window) or (f.kind in WINDOW_COUNTS and f.power < 0) for f in factors)
         return divided or bool(_WINDOW_NAME.search(window.steps))
     if window.idiom is Idiom.ACCUMULATE:
