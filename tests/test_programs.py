@@ -13,6 +13,7 @@ import pytest
 from testbed.overrides import override
 from testbed.programs import GATES, MEANS, Program, program
 from testbed.rewritten import Folder
+from testbed.trained import built
 from testbed.windows import Loop, loop
 
 torch = pytest.importorskip("torch")
@@ -111,6 +112,25 @@ def test_random_overrides(tmp_path: Path) -> None:
             assert is_exact(became) or "accepts_loss_kwargs = False" in text or folder.codes(text), one.made_of
             exact += is_exact(became)
     assert exact > 0.3 * len(made)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("loaded_trainer")
+@pytest.mark.xdist_group("ranks")
+def test_random_loss_functions_models_and_steps(tmp_path: Path) -> None:
+    """On the real Trainer too: whatever is off by a factor is found, and no rewrite leaves one that is not reported."""
+    folder = Folder(tmp_path)
+    made = [built(number) for number in range(FIRST, FIRST + COUNT // 20)]
+    rewrites = [(one, text) for one in made for text in folder.rewrites(one.text)]
+    exact = 0
+    for one, was in zip(made, measured([one.text for one in made]), strict=True):
+        found = set(folder.codes(one.text))
+        assert found or is_scaled(was) or all(each.raised for each in was), one.made_of  # a crash speaks for itself
+        assert found <= {"GA211", "GA212"} or not is_exact(was), one.made_of  # those of evaluation, and of a flag
+    for (one, text), became in zip(rewrites, measured([text for _, text in rewrites]), strict=True):
+        assert is_scaled(became) or folder.codes(text), (one.made_of, became)
+        exact += is_exact(became)
+    assert exact > 0.1 * len(made)
 
 
 def measured(texts: list[str]) -> list[tuple[Measured, Measured]]:

@@ -6,6 +6,7 @@ import datetime
 import itertools
 import logging
 import os
+import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from torch.multiprocessing.spawn import start_processes
 from torch.utils.data import DataLoader
 
 from testbed.accumulation import ROWS, STEPS, Batch, Recorder, TinyModel, micro_batches, oracle, windows_of
+from testbed.lightning_like import as_module
 from testbed.ranks import Ranked
 
 EACH = 11  # micro-batches of a rank: three full windows and a short one of two
@@ -71,6 +73,7 @@ def _run(one: Ranked, text: str, rank: int, ranks: int) -> Steps:
     names: dict[str, Any] = {}
     model = TinyModel()
     recorder = Recorder(model)
+    sys.modules["lightning"] = as_module()  # without its Fabric, which is imported by its own name
     try:
         exec(compile(text, "train.py", "exec"), names)
         names["train"](model, fed, recorder.optimizer, STEPS)
