@@ -30,7 +30,7 @@ FACTOR_TOO_MANY = " * STEPS * RANKS"
 def test_random_loops_of_several_ranks(tmp_path: Path) -> None:
     """On one and two ranks. What is off is found, unless only gradients or a factor too many say so."""
     folder = Folder(tmp_path)
-    made = [ranked(number) for number in range(FIRST, FIRST + COUNT // 8)]
+    made = [ranked(number) for number in range(FIRST, FIRST + COUNT // 10)]
     rewrites = [(one, text) for one in made for text in folder.rewrites(one.text)]
     before = worst_of([(one, one.text) for one in made])
     after = worst_of(rewrites)
