@@ -279,6 +279,10 @@ REFUSED = {
     "two terms": (LOGGED.replace("return loss", "return loss + self.model.balance(logits)"), "sum of terms"),
     "two terms apart": (LOGGED.replace("return loss", "loss += self.fine()\n        return loss"), "sum of terms"),
     "divided by hand": (LOGGED.replace("return loss", "return loss / self.heads"), "divided by hand"),
+    "multiplied by the ranks": (
+        LOGGED.replace("return loss", "return loss * self.trainer.world_size"),
+        "multiplied by the number of ranks",
+    ),
     "several optimizers": (
         f"{LOGGED}\n    def configure_optimizers(self):\n        return [self.first, self.second], []\n",
         "several optimizers",

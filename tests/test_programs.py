@@ -10,19 +10,17 @@ from typing import Any
 
 import pytest
 
-from ga_lint.config import Config
-from ga_lint.engine.check_file import check_bytes
-from ga_lint.engine.fix import Policy, fix_bytes
-from ga_lint.engine.scope import Scope
-from ga_lint.outcome import Found
-from ga_lint.project import Project
 from testbed.overrides import override
 from testbed.programs import GATES, MEANS, Program, program
+from testbed.rewritten import Folder
+from testbed.trained import built
+from testbed.windows import Loop, loop
 
 torch = pytest.importorskip("torch")
 
 from testbed.accumulation import STEPS, Recorder, TinyModel, micro_batches, oracle, windows_of, worst  # noqa: E402
 from testbed.numeric import Measured, measure  # noqa: E402
+from testbed.window_data import own_objective, trained  # noqa: E402
 
 FIRST, COUNT = int(os.environ.get("FIRST_PROGRAM", "0")), int(os.environ.get("PROGRAMS", "100"))  # more: by hand
 FAR, EXACT = 1e-3, 1e-6  # a count that is a float32 leaves 3e-8
@@ -34,18 +32,18 @@ NAMELESS = {
 
 def test_random_loops(tmp_path: Path) -> None:
     """Every one is wrong: its micro-batches hold different numbers of targets."""
-    scope = Scope(Config(root=tmp_path), Project(tmp_path))
+    folder = Folder(tmp_path)
     rewritten, seen = 0, set()
     for number in range(FIRST, FIRST + COUNT):
         one = program(number)
         assert error(one, one.text) > FAR, number
-        found = codes(one.text, tmp_path, scope)
+        found = folder.codes(one.text)
         assert found or ("none" in one.made_of and NAMELESS & set(one.made_of)), (number, one.made_of)
-        after = rewrite(one.text, tmp_path, scope)
+        after = folder.rewrite(one.text)
         if after == one.text:
             continue
         left = error(one, after)
-        assert left < EXACT or codes(after, tmp_path, scope), (number, one.made_of, left)
+        assert left < EXACT or folder.codes(after), (number, one.made_of, left)
         rewritten += left < EXACT
         seen |= set(one.made_of)
     assert rewritten > 0.6 * COUNT
@@ -53,11 +51,11 @@ def test_random_loops(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_made_of_itself_and_a_penalty_is_weighed(tmp_path: Path) -> None:
-    scope = Scope(Config(root=tmp_path), Project(tmp_path))
+    folder = Folder(tmp_path)
     wanted = ("and a router's", "assigned")
     one = next(each for each in map(program, range(9999)) if each.made_of[:2] == wanted and "flushed" in each.made_of)
     assert error(one, one.text) > FAR
-    assert error(one, rewrite(one.text, tmp_path, scope)) < EXACT
+    assert error(one, folder.rewrite(one.text)) < EXACT
 
 
 def test_a_wrong_rewrite_would_be_seen() -> None:
@@ -65,28 +63,74 @@ def test_a_wrong_rewrite_would_be_seen() -> None:
     assert error(one, one.text.replace("loss / steps", "loss / (steps + 1)")) > FAR
 
 
+def test_random_loops_that_count_for_themselves(tmp_path: Path) -> None:
+    """Right ones are left alone; what is rewritten is right, as the full batch or as what the loop itself counts."""
+    folder = Folder(tmp_path)
+    rewritten, right, count = 0, 0, COUNT // 3
+    for one in map(loop, range(FIRST, FIRST + count)):
+        found, was = folder.codes(one.text), error_of(one, one.text)
+        right += was < EXACT
+        assert was > FAR or not found or "positions" in one.made_of, (one.made_of, found)
+        for after in folder.rewrites(one.text):
+            left = error_of(one, after)
+            assert left < EXACT or folder.codes(after), (one.made_of, left)
+            rewritten += left < EXACT
+    assert rewritten > 0.1 * count
+    assert right > 0.3 * count
+
+
+def test_a_count_that_is_off_by_one_would_be_seen() -> None:
+    one = next(each for each in map(loop, range(1000)) if each.made_of[:2] == ("slices", "over the total"))
+    assert error_of(one, one.text) < EXACT
+    assert error_of(one, one.text.replace("loss / total", "loss / (total + 1)")) > FAR
+
+
+def error_of(one: Loop, text: str) -> float:
+    """The largest relative error of a step, against the full batch or what the loop itself divides by."""
+    wanted = oracle(windows_of(micro_batches()) * one.epochs)
+    seen = trained(one, text)
+    return min(worst(seen, wanted), worst(seen, own_objective(one.count, one.epochs)))
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("loaded_trainer")
 @pytest.mark.xdist_group("ranks")
 def test_random_overrides(tmp_path: Path) -> None:
     """On the real Trainer, on one and two ranks: whatever is off by a factor is found, and no rewrite leaves one."""
-    scope = Scope(Config(root=tmp_path), Project(tmp_path))
+    folder = Folder(tmp_path)
     made = [override(number) for number in range(FIRST, FIRST + COUNT // 4)]
-    rewrites = [rewrite(one.text, tmp_path, scope) for one in made]
+    rewrites = [folder.rewrite(one.text) for one in made]
     before = measured([one.text for one in made])
     after = measured(rewrites)
     exact = 0
     for one, text, was, became in zip(made, rewrites, before, after, strict=True):
-        found = set(codes(one.text, tmp_path, scope))
+        found = set(folder.codes(one.text))
         assert found or is_scaled(was), one.made_of
         assert found <= {"GA211", "GA212"} or not is_exact(was), one.made_of  # those of evaluation, and of a flag
         if text != one.text:
-            assert is_scaled(became) or codes(text, tmp_path, scope), (one.made_of, became)
-            assert is_exact(became) or "accepts_loss_kwargs = False" in text or codes(text, tmp_path, scope), (
-                one.made_of
-            )
+            assert is_scaled(became) or folder.codes(text), (one.made_of, became)
+            assert is_exact(became) or "accepts_loss_kwargs = False" in text or folder.codes(text), one.made_of
             exact += is_exact(became)
     assert exact > 0.3 * len(made)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("loaded_trainer")
+@pytest.mark.xdist_group("ranks")
+def test_random_loss_functions_models_and_steps(tmp_path: Path) -> None:
+    """On the real Trainer too: whatever is off by a factor is found, and no rewrite leaves one that is not reported."""
+    folder = Folder(tmp_path)
+    made = [built(number) for number in range(FIRST, FIRST + COUNT // 20)]
+    rewrites = [(one, text) for one in made for text in folder.rewrites(one.text)]
+    exact = 0
+    for one, was in zip(made, measured([one.text for one in made]), strict=True):
+        found = set(folder.codes(one.text))
+        assert found or is_scaled(was) or all(each.raised for each in was), one.made_of  # a crash speaks for itself
+        assert found <= {"GA211", "GA212"} or not is_exact(was), one.made_of  # those of evaluation, and of a flag
+    for (one, text), became in zip(rewrites, measured([text for _, text in rewrites]), strict=True):
+        assert is_scaled(became) or folder.codes(text), (one.made_of, became)
+        exact += is_exact(became)
+    assert exact > 0.1 * len(made)
 
 
 def measured(texts: list[str]) -> list[tuple[Measured, Measured]]:
@@ -100,17 +144,6 @@ def is_scaled(one: tuple[Measured, Measured]) -> bool:
 
 def is_exact(one: tuple[Measured, Measured]) -> bool:
     return all(each.raised is None and each.error < EXACT for each in one)
-
-
-def codes(text: str, folder: Path, scope: Scope) -> list[str]:
-    outcome = check_bytes(folder / "train.py", text.encode(), scope, named=True)
-    return [each.finding.code for each in outcome.diagnostics] if isinstance(outcome, Found) else []
-
-
-def rewrite(text: str, folder: Path, scope: Scope) -> str:
-    policy = Policy(unsafe=True, write=False)
-    _, rewriting = fix_bytes(folder / "train.py", text.encode(), scope, policy, named=True)
-    return text if rewriting is None else rewriting.after.text
 
 
 def error(one: Program, text: str) -> float:

@@ -230,8 +230,14 @@ def _flags(parsed: ParsedFile, inside: ast.AST) -> list[tuple[ast.expr, Step]]:
 def _flags_in(parsed: ParsedFile, inside: ast.AST) -> Iterator[tuple[ast.expr, Step]]:
     for node in walk(inside):
         match node:
-            case ast.Assign(
-                targets=[(ast.Name(id=name) | ast.Attribute(attr=name)) as target],
-                value=ast.Constant(value=bool() as value),
+            case (
+                ast.Assign(
+                    targets=[(ast.Name(id=name) | ast.Attribute(attr=name)) as target],
+                    value=ast.Constant(value=bool() as value),
+                )
+                | ast.AnnAssign(
+                    target=(ast.Name(id=name) | ast.Attribute(attr=name)) as target,
+                    value=ast.Constant(value=bool() as value),
+                )
             ) if name.endswith(_FLAG):
                 yield target, Step(f"{name} = {value}", parsed.path, parsed.span_of(node))

@@ -107,6 +107,6 @@ def _rounds(source: Value, node: ast.expr) -> tuple[Value, str]:
     for one in alternatives(source):
         if isinstance(one, Many) and one.steps is not None:
             return one.steps, text_of(node)
-        if isinstance(one, Items):
+        if isinstance(one, Items) and one.values:  # an empty list is one that fills up where that is not followed
             return Const(len(one.values)), text_of(node)
     return UNKNOWN, text_of(node)

@@ -25,6 +25,7 @@ from ga_lint.facts.written_steps import written_steps
 
 # What the losses of a window are divided by, however they were added up; "steps" alone can be steps in time.
 _MICRO_BATCHES = re.compile(r"accum|micro|window|grad|\bgas\b", re.IGNORECASE)
+_ENUMERATED = re.compile(r"enumerate\(([\w.]+)(?:, .*)?\)")
 
 
 class Shape(NamedTuple):
@@ -193,6 +194,7 @@ def _window(
         stepped_behind=idiom is Idiom.GATE and stepped_behind(backward, step, run.events),
         cleared=_cleared(run, backward, step, idiom) if not gathered else None,
         traced_steps=traced,
+        runs_over=_runs_over(backward, gate) if idiom is Idiom.INNER_LOOP else "",
     )
 
 
@@ -205,6 +207,13 @@ def _steps(backward: Event, shape: Shape, library: LibraryDivision, traced: str)
     if not text and shape.idiom is Idiom.INNER_LOOP:
         text = next(one.rounds_text for one in backward.loops if one.place == shape.gate)
     return text, value
+
+
+def _runs_over(backward: Event, gate: Place | None) -> str:
+    """`window` of `for index, batch in enumerate(window)`."""
+    text = next((one.rounds_text for one in backward.loops if one.place == gate), "")
+    counted = _ENUMERATED.fullmatch(text)
+    return counted.group(1) if counted else text
 
 
 def _caller(backward: Event) -> Place:
@@ -222,6 +231,7 @@ def _stack(
     if stack is Stack.RAW and distributed is not None:
         stack = distributed
     traced, _ = steps_of(rounds)
+    traced = "" if traced.startswith("range(") else traced  # what is iterated over, and no number
     if "deepspeed" in traced and library.answer is not Answer.YES:  # the engine's own number, so the engine divides
         stack, library = Stack.DEEPSPEED, LibraryDivision(Answer.YES, by="the DeepSpeed engine")
     return stack, library, traced

@@ -1,7 +1,8 @@
 """The loss is divided by the count of one rank's window: divide by the mean of the ranks' counts instead (GA104).
 
 Places: `loop`, the loop over the window; `division`, the division by the count. Gradients are averaged over ranks, so a
-sum over the mean count is the sum over all ranks over the whole count. The user's own count keeps its value.
+sum over the mean count is the sum over all ranks over the whole count. Option: `multiplied`, "yes" where the loss is
+multiplied by the number of ranks already: then by the sum of the counts. The user's own count keeps its value.
 """
 
 from __future__ import annotations
@@ -31,16 +32,18 @@ def count_over_ranks(target: Target, edits: Edits) -> None:
     _refuse_counted_elsewhere(tree, loop, count)
     distributed = distributed_module(edits)
     counts = fresh_name(tree, loop, "counts", "rank_counts")
-    mean = fresh_name(tree, loop, "mean_count", "count_per_rank")
+    summed = target.option_or("multiplied", "no") == "yes"
+    whole = fresh_name(tree, loop, *(("total_count", "all_counts") if summed else ("mean_count", "count_per_rank")))
+    length = "" if summed else f" / len({counts})  # gradients are averaged over ranks"
     text = (
         f"{counts} = [float({count})]\n"
         f"if {distributed}.is_initialized():\n"
         f"    {counts} *= {distributed}.get_world_size()\n"
         f"    {distributed}.all_gather_object({counts}, {counts}[0])\n"
-        f"{mean} = sum({counts}) / len({counts})  # gradients are averaged over ranks\n"
+        f"{whole} = sum({counts}){length}\n"
     )
     edits.insert_before(loop, text)
-    edits.replace(divisor, mean)
+    edits.replace(divisor, whole)
 
 
 def _refuse_counted_elsewhere(tree: Tree, loop: cst.For | cst.While, count: str) -> None:

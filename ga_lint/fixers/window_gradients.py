@@ -37,6 +37,8 @@ _COMMENT = "# the sum over the window's targets becomes their mean"
 def window_gradients(target: Target, edits: Edits) -> None:
     tree = target.tree
     loop = _loop(target)
+    if again := target.option_or("divided_by", ""):
+        raise FixNotApplicable(f"the loss is divided by `{again}` besides")
     backward = tree.find(target.span("backward"), cst.Call)
     line = tree.statement_of(backward)
     scaled = _scaled(target, line)

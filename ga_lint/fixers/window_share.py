@@ -5,8 +5,9 @@ where nobody divides by hand; `step`, the call in the loop that steps the optimi
 handed over to `window_gradients`.
 Options: `steps`; `stack`: "plain" (one process), "distributed" (DDP, FSDP, Fabric: the stack averages over ranks),
 "accelerate" (the loop runs under `accelerator.accumulate`), with `accelerator`, the object's text, or "deepspeed", with
-`engine`; `loss`, "sum" where the loss is a sum already, and `division` divides it by another number than the window's
-targets; and how targets are counted (see `counting`).
+`engine`; `divided_by`, the steps by which `accelerator.backward` divides outside `accumulate` too; `loss`, "sum" where
+the loss is a sum already, and `division` divides it by another number than the window's targets; and how targets are
+counted (see `counting`).
 
 The loader is wrapped in a small class that looks one window ahead; the loop keeps its shape. Under accelerate, the
 look-ahead would show the end of the loader to `accumulate()` a whole window too early, so the class sets it itself.
@@ -54,6 +55,9 @@ def window_share(target: Target, edits: Edits) -> None:
     refuse_unsound_body(tree, header, used, steps)
     counting = counting_of(target, header, "self.ignore_index")
     total = _sum(target, header, division)
+    again = target.option_or("divided_by", "")
+    if again and (sums or total is not None):
+        raise FixNotApplicable(f"the loss is divided by `{again}` besides, and is a sum")
     if division is not None and sums:
         _divide_by_targets(target, edits, header, counting, total, division)
         return
@@ -62,12 +66,13 @@ def window_share(target: Target, edits: Edits) -> None:
     full = target.option("stack") == "deepspeed"  # an engine's windows always are
     shares = Shares(share, None if total is None or full else equal)
     _wrap(target, edits, header, steps, counting, shares)
+    weight = f"{share} * {again}" if again else share
     if division is not None:
-        _weigh_division(target, edits, total, division, shares, steps)
+        _weigh_division(target, edits, total, division, shares, steps, weight)
     elif total is not None:
         weigh_backward(edits, total, shares)
     else:
-        scale_backward(edits, tree.find(target.span("backward"), cst.Call), "*", share)
+        scale_backward(edits, tree.find(target.span("backward"), cst.Call), "*", weight)
 
 
 def _steps_of(division: Division, target: Target) -> str:
@@ -122,11 +127,11 @@ def _wrap(
 
 
 def _weigh_division(
-    target: Target, edits: Edits, total: Sum | None, division: Division, shares: Shares, steps: str
+    target: Target, edits: Edits, total: Sum | None, division: Division, shares: Shares, steps: str, weight: str
 ) -> None:
     line = target.tree.statement_of(division.whole)
     if total is None:
-        replace_division(edits, division, shares.targets)
+        replace_division(edits, division, weight)
         _explain(edits, line)
     else:
         weigh_division(edits, total, division, shares)

@@ -4,9 +4,9 @@ Places: `loop`, the inner `for` over one window; `division`, the `loss / steps`;
 is in the loop (`constructor`: where its object was built); `fetch`, the statement that draws a micro-batch, first in
 the body of a counted loop (`for _ in range(steps)`); none where the loop runs over a list. `backward` and `step`, the
 calls: where micro-batches are drawn in a way that cannot be collected before, it is handed over to `window_gradients`.
-Options: `stack`, "plain" or "distributed"; `loss`, "sum" where the loss is a sum already, and `division` divides it by
-another number than the window's targets; and how targets are counted (see `counting`), in the names that the loop or
-`fetch` binds.
+Options: `stack`, "plain" or "distributed"; `divided_by`, what the stack divides by besides; `loss`, "sum" where the
+loss is a sum already, and `division` divides it by another number than the window's targets; and how targets are
+counted (see `counting`), in the names that the loop or `fetch` binds.
 
 With the call in sight the loss becomes a sum over the window's count. Otherwise, and where the mean is also read for a
 log line, the mean is multiplied by the micro-batch's own count.
@@ -116,12 +116,14 @@ def count_before(target: Target, edits: Edits, header: Header, window: str, coun
         return f"{name} = max({counting.number}(sum({each})), 1)\n"
     distributed = distributed_module(edits)
     counts = fresh_name(target.tree, header.loop, "counts", "rank_counts")
+    again = target.option_or("divided_by", "")
+    divided, why = (f" / {again}", ", and divided by the steps") if again else ("", "")
     return (
         f"{counts} = [{counting.number}(sum({each}))]\n"
         f"if {distributed}.is_initialized():\n"
         f"    {counts} *= {distributed}.get_world_size()\n"
         f"    {distributed}.all_gather_object({counts}, {counts}[0])\n"
-        f"{name} = max(sum({counts}), 1) / len({counts})  # gradients are averaged over ranks\n"
+        f"{name} = max(sum({counts}), 1) / len({counts}){divided}  # gradients are averaged over ranks{why}\n"
     )
 
 

@@ -151,6 +151,14 @@ def _is_averaged(window: Window) -> bool:
     return window.stack in _AVERAGES or (window.stack is Stack.RAW and window.may_be_wrapped)
 
 
+def _stack(window: Window) -> Options:
+    """Who averages over ranks, and what `accelerator.backward` divides by, also where nothing says `accumulate()`."""
+    stack: Options = [("stack", "distributed" if _is_averaged(window) else "plain")]
+    if window.stack is Stack.ACCELERATE and window.library.answer is Answer.YES:
+        stack.append(("divided_by", f"{window.driver}.{STEPS}"))
+    return stack
+
+
 def _is_engines_own(loss: Loss) -> bool:
     """Does the engine alone divide and say where a window ends?"""
     window = loss.window
@@ -172,7 +180,7 @@ def _share_of_window(loss: Loss, targets: Targets, division: Place | None, count
         stack = [("stack", "deepspeed"), ("engine", window.driver)]
     else:
         targets.append(("step", window.optimizer_step.span))
-        stack = [("stack", "distributed" if _is_averaged(window) else "plain")]
+        stack = _stack(window)
     if not steps:
         return None, "the number of micro-batches is not written down in the loop"
     summary = "weight each micro-batch by its share of the window's targets"
@@ -195,9 +203,8 @@ def _sum_over_count(loss: Loss, targets: Targets, division: Place | None, counti
         targets.append(("fetch", window.fetch.span))
     if window.optimizer_step.path == window.loop.path:
         targets += [("backward", window.backward.span), ("step", window.optimizer_step.span)]
-    stack = "distributed" if _is_averaged(window) else "plain"
     summary = "divide by the targets of the whole window"
-    options = (("stack", stack), *counting)
+    options = (*_stack(window), *counting)
     return FixRequest("window-sum", FixTier.UNSAFE, summary, tuple(targets), options), None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ga_lint.diagnostics import FixRequest, FixTier
-from ga_lint.facts.model import Answer, Level, LightningStep, LossSite, LossTerm
+from ga_lint.facts.model import Answer, FactorKind, Level, LightningStep, LossSite, LossTerm
 from ga_lint.project import Project
 from ga_lint.rules._counting import of_targets
 from ga_lint.rules._overrides import inside
@@ -61,6 +61,8 @@ def _refusal(step: LightningStep, terms: list[tuple[LossTerm, ...]]) -> str | No
         return "whether it is a mean over tokens is not known"
     if any(factor.power < 0 for each in terms for factor in each[0].factors):
         return "the loss is divided by hand as well"
+    if any(each[0].power_of(FactorKind.WORLD) > 0 for each in terms):
+        return "the loss is multiplied by the number of ranks as well, of which a mean owes nothing"
     if any(factor.text.endswith(".apply") for each in terms for factor in each[0].factors):
         return "the loss goes through a function with gradients of its own"
     return None

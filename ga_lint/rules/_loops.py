@@ -49,6 +49,11 @@ class Loss:
         return len(self.by_user) - self.multiplied + by_library + self._scaled_after
 
     @property
+    def is_multiplied_in_vain(self) -> bool:
+        """Multiplied by the steps, by which nobody divides?"""
+        return self.divisions < 0 and self.window.library.answer is not Answer.UNKNOWN
+
+    @property
     def _scaled_after(self) -> int:
         """Divisions of the gradients by the steps, after backward."""
         window = self.window
@@ -84,6 +89,7 @@ class Loss:
 WINDOW_COUNTS = (FactorKind.WINDOW_COUNT, FactorKind.GLOBAL_COUNT)
 _COUNTS = (FactorKind.LOCAL_COUNT, FactorKind.RUNNING_COUNT, *WINDOW_COUNTS)
 AVERAGING = (Stack.DDP, Stack.FSDP, Stack.ACCELERATE, Stack.DEEPSPEED, Stack.FABRIC)  # gradients, over the ranks
+IN_VAIN = "the loss is multiplied by the steps, by which nobody divides it"
 
 
 def is_plain_mean(term: LossTerm) -> bool:
@@ -124,7 +130,7 @@ def is_steps(factor: Factor, window: Window) -> bool:
     if (
         factor.kind is FactorKind.STEPS
         or STEPS_WORD.search(said)
-        or any(said in (text, f"len({text})") for text in (window.steps, window.traced_steps) if text)
+        or any(said in (text, f"len({text})") for text in (window.steps, window.traced_steps, window.runs_over) if text)
     ):
         return True
     return factor.value is not None and factor.value > 1 and factor.value == window.steps_value
@@ -140,8 +146,9 @@ def _is_window(window: Window) -> bool:
     """An inner loop is a window when it says so; any other inner loop may be one over tasks or time."""
     if window.idiom is Idiom.INNER_LOOP:
         factors = [f for terms in window.losses for term in terms for f in term.factors]
+        factors += [f for scaling in window.scalings for f in scaling.factors]
         divided = any(is_steps(f, window) or (f.kind in WINDOW_COUNTS and f.power < 0) for f in factors)
-        return divided or bool(_WINDOW_NAME.search(window.steps))
+        return divided or any(_WINDOW_NAME.search(text) for text in (window.steps, window.runs_over))
     if window.idiom is Idiom.ACCUMULATE:
         return window.library.answer is not Answer.NO
     return True

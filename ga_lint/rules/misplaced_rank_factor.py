@@ -13,12 +13,14 @@ from ga_lint.facts.model import (
     Factor,
     FactorKind,
     FileFacts,
+    Level,
     LossFunction,
     LossRole,
     LossTerm,
     ModelForward,
     Override,
     Place,
+    Reduction,
 )
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
@@ -43,7 +45,7 @@ def misplaced_rank_factor(facts: FileFacts, project: Project) -> Iterator[Findin
     for function in functions:
         seen: set[Place] = set()
         for returned, term in returned_terms(function):
-            factor = _rank_factor(term)
+            factor = _rank_factor(function, term)
             if isinstance(function, Override) and term.site.callee != SUPERS_LOSS:
                 continue  # a sum of its own owes the factor
             if factor is not None and factor.place not in seen:
@@ -52,12 +54,18 @@ def misplaced_rank_factor(facts: FileFacts, project: Project) -> Iterator[Findin
                 yield _finding(function, term, factor, here, effect_of(_usage(function), facts, project))
 
 
-def _rank_factor(term: LossTerm) -> Factor | None:
-    """The multiplication by the number of ranks of a loss that the count divides."""
-    counted = term.uses_count
-    if not counted or term.power_of(FactorKind.WORLD) <= 0:
+def _rank_factor(function: _Followed, term: LossTerm) -> Factor | None:
+    """The multiplication by the number of ranks of a loss that the count divides, or of a mean over tokens."""
+    if term.power_of(FactorKind.WORLD) <= 0:
+        return None
+    if not term.uses_count and (isinstance(function, Override) or not _is_token_mean(term)):
         return None
     return next(factor for factor in term.factors_of(FactorKind.WORLD) if factor.power > 0)
+
+
+def _is_token_mean(term: LossTerm) -> bool:
+    """Not one over pairs that were gathered from all ranks, which owes the factor."""
+    return term.site.reduction is Reduction.MEAN and term.site.level is Level.TOKEN
 
 
 def _usage(function: _Followed) -> Usage:
@@ -72,7 +80,10 @@ def _finding(function: _Followed, term: LossTerm, factor: Factor, here: Place, e
     targets = (("product", factor.place.span),)
     message = "the loss is multiplied by the number of ranks here, and the Trainer multiplies what comes back again"
     why = "the Trainer multiplies what this returns itself"
-    if isinstance(function, Override) and function.opted_out:
+    if not isinstance(function, Override) and not term.uses_count:
+        message = "the loss is multiplied by the number of ranks here, and it is a mean that owes no such factor"
+        why = "the average over ranks leaves a mean as it is"
+    elif isinstance(function, Override) and function.opted_out:
         message = "the loss is multiplied by the number of ranks here, and it is a mean that owes no such factor"
         why = "the class opts out of the count, so super() gives a mean, which the ranks' average leaves as it is"
     elif isinstance(function, Override):

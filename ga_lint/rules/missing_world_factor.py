@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import Answer, Factor, FactorKind, FileFacts, Idiom, Place, Reduction, Stack
 from ga_lint.project import Project
-from ga_lint.rules._loops import AVERAGING, WINDOW_COUNTS, Loss, confidence, losses, rank_confidence, trace
+from ga_lint.rules._loops import AVERAGING, IN_VAIN, WINDOW_COUNTS, Loss, confidence, losses, rank_confidence, trace
 from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 
@@ -26,19 +26,29 @@ _GLOBAL_NAME = re.compile(r"(^|[._])(all|global|world)_?(num|n_|tok|seq|item|tar
 def missing_world_factor(facts: FileFacts, project: Project) -> Iterator[Finding]:
     reported: set[Place] = set()
     for loss in losses(facts):
-        count = _count(loss)
-        if loss.window.stack not in AVERAGING or count is None or loss.window.rescaled or loss.term.site.counted:
+        factors = _factors(loss)
+        count = _count(loss, factors)
+        if loss.window.stack not in AVERAGING or count is None or loss.term.site.counted:
             continue
-        missing = _missing(loss, count)
+        missing = _missing(loss, count, factors)
         if missing and count.place not in reported:
             reported.add(count.place)
             yield _finding(loss, count, missing)
 
 
-def _count(loss: Loss) -> Factor | None:
+def _factors(loss: Loss) -> tuple[Factor, ...]:
+    """Those of the loss, and those of its gradients where no library may own them; none where one may: see GA107."""
+    if not loss.window.rescaled:
+        return loss.term.factors
+    if loss.window.stack not in (Stack.DDP, Stack.FSDP):
+        return ()
+    return (*loss.term.factors, *(factor for scaling in loss.window.scalings for factor in scaling.factors))
+
+
+def _count(loss: Loss, factors: tuple[Factor, ...]) -> Factor | None:
     """The count of the window that divides the loss, by its value or, over all ranks, by its name."""
     site = loss.term.site
-    for factor in loss.term.factors:
+    for factor in factors:
         if factor.power > 0:
             continue
         if factor.kind in WINDOW_COUNTS and site.reduction is Reduction.SUM:
@@ -48,11 +58,12 @@ def _count(loss: Loss) -> Factor | None:
     return None
 
 
-def _missing(loss: Loss, count: Factor) -> list[str]:
+def _missing(loss: Loss, count: Factor, factors: tuple[Factor, ...]) -> list[str]:
     """What the loss should have been multiplied by: the number of ranks, the steps, or both."""
     missing = []
     is_global = count.kind is not FactorKind.WINDOW_COUNT
-    if is_global and not loss.window.sets_reduction and loss.term.power_of(FactorKind.WORLD) <= 0:
+    ranks = sum(f.power for f in factors if f.kind is FactorKind.WORLD)
+    if is_global and not loss.window.sets_reduction and ranks <= 0:
         missing.append("ranks")
     divides = loss.window.library.answer is Answer.YES and loss.window.idiom is not Idiom.ENGINE
     if divides and not loss.by_user and loss.multiplied < 1 and count.kind in WINDOW_COUNTS:
@@ -91,12 +102,16 @@ def _finding(loss: Loss, count: Factor, missing: list[str]) -> Finding:
 def _fix(loss: Loss, missing: list[str]) -> Fix:
     """Multiply what backward receives, or why not."""
     window = loss.window
+    if window.rescaled:
+        return None, "the gradients are scaled by hand after backward: the factor belongs there"
     if window.backward.path != window.loop.path:
         return None, "backward runs in another function than the loop"
     if window.added_up or any(len(terms) > 1 for terms in window.losses):
         return None, "the loss has several terms, and each needs a factor of its own"
     if window.idiom is Idiom.ACCUMULATE:
         return None, "accumulate() sees the loader's end before the last window, which is drawn ahead, has run"
+    if loss.is_multiplied_in_vain:
+        return None, IN_VAIN
     driver = window.driver
     ranks = {Stack.ACCELERATE: f"{driver}.num_processes", Stack.FABRIC: f"{driver}.world_size"}
     options = (

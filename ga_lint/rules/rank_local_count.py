@@ -7,8 +7,14 @@ from collections.abc import Iterator
 from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
 from ga_lint.facts.model import Answer, Factor, FactorKind, FileFacts, Idiom, Place, Reduction, Stack
 from ga_lint.project import Project
-from ga_lint.rules._loops import AVERAGING, Loss, confidence, in_loop, losses, rank_confidence, trace
+from ga_lint.rules._loops import AVERAGING, IN_VAIN, Loss, confidence, in_loop, losses, rank_confidence, trace
+from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
+
+_TWO_PLACES = (
+    "the count has to be summed over ranks and the loss multiplied by their number: "
+    "two places, and which process group is meant is not known"
+)
 
 
 @rule(
@@ -42,7 +48,7 @@ def _local_count(loss: Loss) -> Factor | None:
 
 
 def _finding(loss: Loss, count: Factor, steps: tuple[Step, ...]) -> Finding:
-    fix = _fix(loss, count)
+    fix, refusal = _fix(loss, count)
     return Finding(
         code="GA104",
         name="rank-local-count",
@@ -56,17 +62,20 @@ def _finding(loss: Loss, count: Factor, steps: tuple[Step, ...]) -> Finding:
         scope=loss.window.scope,
         trace=steps,
         fix=fix,
-        fix_refusal=None
-        if fix
-        else "the count has to be summed over ranks and the loss multiplied by their number: "
-        "two places, and which process group is meant is not known",
+        fix_refusal=refusal,
     )
 
 
-def _fix(loss: Loss, count: Factor) -> FixRequest | None:
-    """The mean of the ranks' counts in place of this rank's, where the loss itself is divided in the loop."""
+def _fix(loss: Loss, count: Factor) -> Fix:
+    """The ranks' counts in place of this rank's, where the loss itself is divided in the loop."""
     window = loss.window
+    if loss.is_multiplied_in_vain:
+        return None, IN_VAIN
     if not in_loop(count.place, window) or count not in loss.term.factors or window.idiom is Idiom.ACCUMULATE:
-        return None  # accumulate() sees the loader's end before the last window, which is drawn ahead, has run
+        # accumulate() sees the loader's end before the last window, which is drawn ahead, has run
+        return None, _TWO_PLACES
     targets = (("loop", window.loop.span), ("division", count.place.span))
-    return FixRequest("count-over-ranks", FixTier.UNSAFE, "divide by the mean of the ranks' counts", targets)
+    multiplied = loss.term.power_of(FactorKind.WORLD) > 0
+    summary = "divide by the sum of the ranks' counts" if multiplied else "divide by the mean of the ranks' counts"
+    options = (("multiplied", "yes"),) if multiplied else ()
+    return FixRequest("count-over-ranks", FixTier.UNSAFE, summary, targets, options), None

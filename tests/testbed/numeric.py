@@ -148,7 +148,7 @@ def oracle(model: nn.Module, rows: Sequence[Batch], *, shifts: bool = True) -> T
     """The gradient of the mean over all targets of `rows`; `shifts`: each place is to predict the next token."""
     batch = collate(rows)
     output = model(batch["input_ids"])
-    logits = output if isinstance(output, Tensor) else output.logits
+    logits = output if isinstance(output, Tensor) else output["logits"]
     targets = batch["labels"][:, 1:] if shifts else batch["labels"]
     logits = logits[:, :-1] if shifts else logits
     nll = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100, reduction="none")
@@ -213,7 +213,7 @@ def run_built(namespace: dict[str, Any], rows: list[Batch]) -> tuple[list[Tensor
         trainer = namespace["build"](tiny_config(), rows, collate)
         model = trainer.model.double()
         trainer.optimizer = RecordingSGD(model)
-        wanted = oracle(model, rows, shifts=False)
+        wanted = oracle(model, rows, shifts=namespace.get("SHIFTS", False))
         model.zero_grad()
         trainer.train()
     return trainer.optimizer.optimizer.gradients, [wanted]

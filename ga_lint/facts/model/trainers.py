@@ -122,7 +122,7 @@ TRAINERS_SMOOTHER = "transformers.trainer_pt_utils.LabelSmoother"  # of `self.la
 HEADS_LOSS = "the head's loss_function"  # the callee of `self.loss_function(...)` in a model of transformers
 # A file without any of these computes no loss in a forward.
 FORWARD_NEEDS = (b"def forward(", b"labels")  # a forward that computes a loss has both, and one of these:
-FORWARD_WORDS = (b"loss_fct(", b"loss_function(", b"CrossEntropyLoss(", b"cross_entropy(", b"labels=labels")
+FORWARD_WORDS = (b"loss_fct(", b"loss_function(", b"CrossEntropyLoss(", b"cross_entropy(", b"LMLoss(", b"labels=labels")
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,6 +104,7 @@ class Window:
     mentions_deepspeed: bool = False  # the file speaks of DeepSpeed, which would own the gradients
     may_be_wrapped: bool = False  # the file speaks of ranks, and nothing in it averages their gradients
     sets_reduction: bool = False  # the file itself says how gradients are put together over the ranks
+    runs_over: str = ""  # what an inner loop runs over, as the loop writes it: the window itself
     sets_boundary: bool = False  # the file tells the DeepSpeed engine itself where a window ends
 
     @property
