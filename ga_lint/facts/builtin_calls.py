@@ -83,8 +83,12 @@ def _range_length(call: Call) -> Value:
         case [_]:
             value = call.positional[0]
             return value if isinstance(value, Const | Symbol) else Symbol(text_of(call.node.args[0]))
-        case [_, stop] if call.positional[0] in (Const(0), Const(1)):
+        case [_, stop] if call.positional[0] == Const(0):
             return Symbol(text_of(stop))
+        case [_, ast.BinOp(left=stop, op=ast.Add(), right=ast.Constant(value=1))] if call.positional[0] == Const(1):
+            return Symbol(text_of(stop))
+        case [start, stop] if not isinstance(start, ast.Starred) and not isinstance(stop, ast.Starred):
+            return Symbol(text_of(ast.BinOp(stop, ast.Sub(), start)))
         case _:
             return Symbol(text_of(call.node))
 

@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 
 from ga_lint.facts.values import (
     UNKNOWN,
+    Class,
     Const,
     Elements,
     Function,
+    Instance,
     Items,
     Loss,
     Symbol,
     Table,
     Tensor,
     TensorKind,
+    Unknown,
     Value,
     alternatives,
 )
@@ -78,7 +81,33 @@ def environment(
     for rest in (parameters.vararg, parameters.kwarg):
         if rest is not None:
             values[rest.arg] = arguments.get(rest.arg, UNKNOWN)
+    for parameter in (*plain, *parameters.kwonlyargs):
+        if parameter.annotation is not None and isinstance(values[parameter.arg], Unknown | Symbol):
+            values[parameter.arg] = _annotated(run, parameter.annotation, function.scope) or values[parameter.arg]
     return values
+
+
+def _annotated(run: Interpreter, annotation: ast.expr, scope: Scope) -> Value | None:
+    """`model: MeshTransformer`: a network of the project's own, though nobody is seen handing it over."""
+    named = _type_named(annotation)
+    found = run.module_expression(named, scope) if named is not None else None
+    if isinstance(found, Class) and run.names.method(found, "forward") is not None:
+        return Instance(found)
+    return None
+
+
+def _type_named(annotation: ast.expr) -> ast.expr | None:
+    """The one type that is written here, which may be absent: `Net | None`, `Optional[Net]`, `"Net"`."""
+    match annotation:
+        case ast.Name() | ast.Attribute():
+            return annotation
+        case ast.Constant(value=str() as text) if text.isidentifier():
+            return ast.copy_location(ast.Name(text, ast.Load()), annotation)
+        case ast.Subscript(value=ast.Name(id="Optional"), slice=inner):
+            return _type_named(inner)
+        case ast.BinOp(left=left, op=ast.BitOr(), right=ast.Constant(value=None)):
+            return _type_named(left)
+    return None
 
 
 def _default(run: Interpreter, name: str, node: ast.expr | None, scope: Scope, called: bool) -> Value:

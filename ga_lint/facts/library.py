@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,8 @@ from ga_lint.syntax.text import text_of
 if TYPE_CHECKING:
     from ga_lint.facts.calls import Call
 
+# `fully_shard(model)`, `checkpoint_wrapper(model)`, `get_peft_model(model, config)`: the same network comes back.
+_WRAPS = re.compile(r"compile|model|shard|wrap|parallel|replicate|quantize|convert")
 _PREPARES = frozenset("prepare setup setup_module setup_dataloaders prepare_data_loader to_device".split())
 _REDUCES_OVER_RANKS = frozenset("gather reduce all_reduce all_gather gather_for_metrics all_gather_into_tensor".split())
 
@@ -133,10 +136,10 @@ def _made(call: Call, name: str, last: str) -> Value:
 
 
 def _wrapped(call: Call, last: str) -> Value | None:
-    """The network inside a wrapper: `DDP(model)`, `torch.compile(model)`, `get_peft_model(model, config)`."""
+    """The network inside a wrapper: `DDP(model)`, `torch.compile(model)`, `fully_shard(model)`."""
     for value in (*call.positional, *(value for _, value in call.named)):
         models: list[Value] = [one for one in alternatives(value) if isinstance(one, Model)]
-        if last[:1].isupper() or "compile" in last or "model" in last:
+        if last[:1].isupper() or _WRAPS.search(last):
             models = [one for one in alternatives(value) if isinstance(one, Model | Instance)]
         if models:
             return choice(models)

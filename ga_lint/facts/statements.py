@@ -11,11 +11,21 @@ from ga_lint.facts.events import Context, EventKind, Guard
 from ga_lint.facts.paths import Frame, State, joined
 from ga_lint.facts.values import (
     Boundary,
+    Built,
     Choice,
     Class,
     Const,
     Function,
+    Loss,
+    Output,
     Remainder,
+    Symbol,
+    Table,
+    Tensor,
+    TensorKind,
+    Unknown,
+    Value,
+    alternatives,
     choice,
 )
 from ga_lint.syntax.bindings import imported_names
@@ -72,9 +82,23 @@ def execute_statement(run: Interpreter, frame: Frame, state: State, node: ast.st
 
 def _return(run: Interpreter, frame: Frame, state: State, node: ast.Return) -> None:
     value = run.evaluate(frame, state, node.value) if node.value else Const(None)
+    if isinstance(node.value, ast.Name):
+        value = _with_what_was_put_in(state, node.value.id, value)
     frame.returned.append(value)
     if frame.depth == 0:  # what a called function returns is its caller's business
         run.record(EventKind.RETURN, frame, state, node, value, node.value or node)
+
+
+def _with_what_was_put_in(state: State, name: str, value: Value) -> Value:
+    """`outputs.loss = loss; return outputs`: the object leaves with its loss, which the caller reads from it."""
+    if not isinstance(value, Output | Unknown | Symbol | Built):
+        return value
+    put = {text.removeprefix(f"{name}."): one for text, one in state.env.items() if text.startswith(f"{name}.")}
+    if not any(isinstance(one, Loss) for part in put.values() for one in alternatives(part)):
+        return value
+    if isinstance(value, Output):
+        put.setdefault("logits", Tensor(TensorKind.LOGITS, "logits"))
+    return Table(tuple((key, one) for key, one in put.items() if "." not in key and "[" not in key))
 
 
 def _match(run: Interpreter, frame: Frame, state: State, node: ast.Match) -> list[State]:

@@ -46,6 +46,9 @@ _IGNORING = re.compile(
 )
 
 
+# A mask that is called so picks targets, wherever it comes from.
+_TARGET_MASK = re.compile(r"(^|[._])(loss|label|target|tgt|answer|response|completion)s?_masks?$", re.IGNORECASE)
+
 _POSITION = re.compile(r"(^|[._])(pos|position|idx|index)$")  # one of them; `slice_indices` are many
 
 
@@ -149,10 +152,15 @@ def _part(node: ast.Slice) -> slice | None:
 
 
 def _picked(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast.Subscript) -> Tensor | None:
-    """`targets[targets != -100]`: only the elements that count, as many as there happen to be."""
+    """`targets[targets != -100]`, `logits[loss_mask]`: only the elements that count, as many as there happen to be."""
     keys = key.values if isinstance(key, Items) else (key,)
     masks = [one for one in keys if isinstance(one, Tensor) and one.kind is TensorKind.MASK]
-    if not any(_IGNORING.search(mask.text) for mask in masks) or not isinstance(base, Tensor | Unknown | Symbol):
+    by_name = isinstance(node.slice, ast.Name | ast.Attribute) and _TARGET_MASK.search(text_of(node.slice))
+    if not (by_name and isinstance(key, Tensor | Unknown | Symbol)) and not any(
+        _IGNORING.search(mask.text) for mask in masks
+    ):
+        return None
+    if not isinstance(base, Tensor | Unknown | Symbol):
         return None
     kept = base if isinstance(base, Tensor) else entry(Tensor(TensorKind.OTHER), text_of(node.value))
     place = run.place(frame, node)

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from ga_lint.facts.calls import Call
 
 _DETACHES = frozenset("detach item tolist cpu numpy".split())
-_SAME_OBJECT = frozenset("to cuda cpu train eval half float bfloat16 requires_grad_ compile".split())
+_SAME_OBJECT = frozenset(
+    "to cuda cpu train eval half float double bfloat16 requires_grad_ compile to_empty xpu npu".split()
+)
 _SHAPES = frozenset("view reshape flatten transpose permute contiguous float log_softmax softmax squeeze to".split())
 _COUNT_STAYS = frozenset(
     "sum item clamp clamp_min float to long int cuda max clone detach type_as maximum double view reshape unsqueeze "
@@ -49,7 +51,7 @@ def method(call: Call, receiver: Value) -> Value | None:
     """The value of a method of a tensor, a loss, a count or a batch; None when it is not one of theirs."""
     name = call.method
     if isinstance(receiver, Model | Instance | Built) and name in _SAME_OBJECT:
-        return receiver
+        return None if isinstance(receiver, Instance) and _does_it_itself(call, receiver, name) else receiver
     if name == "scale" and call.positional:  # GradScaler undoes it before the step
         return call.positional[0]
     if isinstance(receiver, Output):
@@ -74,6 +76,12 @@ def method(call: Call, receiver: Value) -> Value | None:
         case Unknown() | Symbol():
             return _unknown_method(call, name)
     return None
+
+
+def _does_it_itself(call: Call, receiver: Instance, name: str) -> bool:
+    """`trainer.train()`: a method of a class that is no network, and so means something else than torch's does."""
+    methods = call.run.names.method
+    return methods(receiver.cls, name) is not None and methods(receiver.cls, "forward") is None
 
 
 def _output_method(call: Call, output: Output, name: str) -> Value | None:

@@ -78,7 +78,7 @@ def _window_of(backward: Event, steps: Sequence[Event]) -> Shape | None:
     same = [step for step, depth in shared if depth == len(backward.loops)]
     if same:
         return _in_same_loop(backward, same)
-    for step, depth in shared:
+    for step, depth in sorted(shared, key=lambda one: one[0].function != backward.function):  # its own function's first
         if depth or not step.loops:
             loop = backward.loops[depth]
             return Shape(step, Idiom.INNER_LOOP, loop.rounds, loop.place)

@@ -59,7 +59,7 @@ def _fix(loss: Loss, ragged: Raggedness) -> FixRequest | None:
 
 def _means_the_same(window: Window) -> bool:
     """Do the steps mean in front of backward what they mean to the gate, and are they a number?"""
-    if window.idiom is Idiom.INNER_LOOP and not window.traced_steps:
+    if window.idiom is Idiom.INNER_LOOP and (not window.traced_steps or window.steps.startswith("range(")):
         return False  # only what is iterated over is known
     gate, function = window.gate, window.function
     return gate is None or function is None or inside(gate, function)
