@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import Stack, Window
@@ -25,24 +26,35 @@ _MAX_CANDIDATES = 40  # files that speak of it; of more, the name is one of ever
 Decided = Callable[[Window], bool]
 
 
+class Called(NamedTuple):
+    """A file's windows, and the files that call the functions of those which it does not decide itself."""
+
+    windows: list[Window]
+    homes: list[tuple[Span, ParsedFile]]  # by the function that is called
+
+    def of(self, window: Window) -> list[ParsedFile]:
+        """The files that call the function of this loop."""
+        return [home for span, home in self.homes if span.contains(window.loop.span)]
+
+
 def with_callers(
     run: Interpreter, parsed: ParsedFile, own: Sequence[Window], decided: Decided, distributed: Stack | None
-) -> list[Window]:
+) -> Called:
     """The file's windows; those that are not decided by the file itself as its callers in other files make them."""
     doubtful = [window for window in own if not decided(window)]
     spans = [window.loop.span for window in doubtful]
     spans += [one for one in _handed_drivers(parsed) if not any(window.loop.span.contains(one) for window in own)]
     if not spans:
-        return list(own)
+        return Called(list(own), [])
     with Interpreter(run.project, run.knowledge) as wider:
-        _follow(wider, parsed, spans, [window.loop.span for window in doubtful if not window.losses])
+        homes = _follow(wider, parsed, spans, [window.loop.span for window in doubtful if not window.losses])
         found = [window for window in windows_of(wider, distributed) if window.loop.path == parsed.path]
     told = {window.loop for window in found if decided(window)}
     lossless = {window.loop for window in doubtful} - {window.loop for window in own if window.losses}
     told |= {window.loop for window in found if window.losses} & lossless
     kept = [window for window in own if window.loop not in told or window not in doubtful]
     sure = {window.loop for window in kept}
-    return kept + [window for window in found if window.loop in told - sure]
+    return Called(kept + [window for window in found if window.loop in told - sure], homes)
 
 
 def _handed_drivers(parsed: ParsedFile) -> Iterator[Span]:
@@ -57,8 +69,11 @@ def _handed_drivers(parsed: ParsedFile) -> Iterator[Span]:
         yield from (parsed.span_of(call) for driver, call in called["backward"] if call.args and driver in drivers)
 
 
-def _follow(run: Interpreter, parsed: ParsedFile, spans: Sequence[Span], lossless: Sequence[Span]) -> None:
-    """Follow the functions of other files that lead into these loops."""
+def _follow(
+    run: Interpreter, parsed: ParsedFile, spans: Sequence[Span], lossless: Sequence[Span]
+) -> list[tuple[Span, ParsedFile]]:
+    """Follow the functions of other files that lead into these loops; which files those are."""
+    homes: list[tuple[Span, ParsedFile]] = []
     for node in loop_roots(parsed).functions:
         whole = parsed.span_of(node)
         if not any(whole.contains(span) for span in spans):
@@ -66,8 +81,10 @@ def _follow(run: Interpreter, parsed: ParsedFile, spans: Sequence[Span], lossles
         owner = next((one for one in parsed.find(ast.ClassDef) if node in one.body), None)
         for home, called in _homes(run, parsed, owner or node):
             run_roots(run, home, roots_of(home, called))
+            homes.append((whole, home))
         if owner is not None and any(whole.contains(span) for span in lossless):
             _follow_heirs(run, parsed, owner, node)
+    return homes
 
 
 def _follow_heirs(run: Interpreter, parsed: ParsedFile, owner: ast.ClassDef, method: FunctionNode) -> None:
@@ -107,9 +124,15 @@ def _homes(
             for one in alternatives(run.module_expression(call.func, scope))
             if _is_of(run, one, node)
         }
-        if called:
+        if called or _is_named(run, home, node):
             left -= 1
             yield home, called
+
+
+def _is_named(run: Interpreter, home: ParsedFile, node: ast.ClassDef | FunctionNode) -> bool:
+    """Does a file hand it on without calling it, in a registry or as an argument? It sets up what it is called with."""
+    names = [one for one in home.find(ast.Name) if one.id == node.name and isinstance(one.ctx, ast.Load)]
+    return bool(names) and _is_of(run, run.module_expression(names[0], run.names.module(home)), node)
 
 
 def _speaking(run: Interpreter, parsed: ParsedFile, name: str) -> Iterator[ParsedFile]:

@@ -92,7 +92,7 @@ def _annotated(run: Interpreter, annotation: ast.expr, scope: Scope) -> Value | 
     named = _type_named(annotation)
     found = run.module_expression(named, scope) if named is not None else None
     if isinstance(found, Class) and run.names.method(found, "forward") is not None:
-        return Instance(found)
+        return Instance(found, supposed=True)
     return None
 
 

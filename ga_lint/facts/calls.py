@@ -175,7 +175,8 @@ def apply(call: Call, callee: Value) -> Value:
             stock = objects.stock_model(run, cls)
             if stock is not None:
                 return own_losses.output_of(call, stock)
-            return run.call(frame, callee, call.positional, call.named, call.state, call.node)
+            value = run.call(frame, callee, call.positional, call.named, call.state, call.node)
+            return _by_name(call) if callee.supposed and isinstance(value, Unknown) else value
         case External(name=name):
             return library.call(call, name)
         case Built(name=name):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from ga_lint.facts.accumulation import deepspeed_trainers
@@ -27,12 +27,14 @@ from ga_lint.facts.model import (
     Level,
     LightningStep,
     LossFunction,
+    LossSite,
     ModelForward,
     Override,
+    Raggedness,
     TrainerSetup,
     Window,
 )
-from ga_lint.facts.raggedness import FileSigns, raggedness_of
+from ga_lint.facts.raggedness import FileSigns, raggedness_as_called, raggedness_of
 from ga_lint.facts.roots import loop_roots, run_roots
 from ga_lint.facts.rounds import run_rounds
 from ga_lint.facts.setups import arguments_of, setups_of
@@ -61,11 +63,18 @@ def extract(parsed: ParsedFile, project: Project) -> FileFacts:
 def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFacts:
     signs = FileSigns(parsed, run.knowledge, project)
     windows: tuple[Window, ...] = ()
+    raggedness: dict[LossSite, Raggedness] = {}
     if any(word in parsed.source.data for word in LOOP_WORDS):
         run_loops(run, parsed)
         own = [one for one in windows_of(run, signs.wrapper) if one.loop.path == parsed.path]
-        found = with_callers(run, parsed, own, lambda window: _is_decided(window, signs), signs.wrapper)
-        windows = _signed([signs.with_level(one) for one in found], parsed)
+        called = with_callers(run, parsed, own, lambda window: _is_decided(window, signs), signs.wrapper)
+        homes = {home.path: FileSigns(home, run.knowledge, project) for _, home in called.homes}
+        for one in called.windows:
+            callers = [homes[home.path] for home in called.of(one)]
+            (window,) = _signed([signs.with_level(one, callers)], parsed)
+            windows = (*windows, window)
+            for site in _sites(window):
+                raggedness[site] = raggedness_as_called(site, signs, callers)
     steps: tuple[LightningStep, ...] = ()
     if b"def training_step" in parsed.source.data:
         steps = tuple(_levelled(step, signs) for step in lightning_steps(run, parsed, project))
@@ -73,8 +82,8 @@ def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFa
     if any(word in parsed.source.data for word in _OVERRIDE_WORDS):
         with Interpreter(project, project.knowledge) as trainers:
             overrides = overrides_of(trainers, parsed)
-    terms = [term for window in windows for terms in window.losses for term in terms]
-    terms += [term for step in steps for one in step.returns for term in one.terms or ()]
+    returned = [term.site for step in steps for one in step.returns for term in one.terms or ()]
+    raggedness |= {site: raggedness_of(site, signs) for site in dict.fromkeys(returned)}
     arguments, setups = _setups(parsed, project, run.knowledge)
     engines = tuple(deepspeed_trainers(parsed)) if b"deepspeed" in parsed.source.data else ()
     return FileFacts(
@@ -88,14 +97,17 @@ def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFa
         arguments=arguments,
         setups=setups,
         local_averages=tuple(local_averages_of(parsed)) if LOCAL_AVERAGE in parsed.source.data else (),
-        raggedness={site: raggedness_of(site, signs) for site in dict.fromkeys(term.site for term in terms)},
+        raggedness=raggedness,
     )
+
+
+def _sites(window: Window) -> Iterator[LossSite]:
+    return (term.site for terms in window.losses for term in terms)
 
 
 def _is_decided(window: Window, signs: FileSigns) -> bool:
     """Is a loss in it whose tokens are known to differ in number, or are known not to?"""
-    sites = [term.site for terms in signs.with_level(window).losses for term in terms]
-    known = [site for site in sites if site.level is not Level.UNKNOWN]
+    known = [site for site in _sites(signs.with_level(window)) if site.level is not Level.UNKNOWN]
     return any(raggedness_of(site, signs).answer is not Answer.UNKNOWN for site in known)
 
 

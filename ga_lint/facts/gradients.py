@@ -18,6 +18,7 @@ from ga_lint.facts.values import (
     Output,
     Product,
     Value,
+    alternatives,
 )
 from ga_lint.syntax.text import text_of
 
@@ -65,7 +66,8 @@ def _is_optimizer(run: Interpreter, receiver: Value) -> bool:
 def record_scaler(call: Call) -> bool:
     """`loss_scaler(loss, optimizer, update_grad=...)`: backward, then a step under the test that was passed."""
     passed = next(((k.arg, k.value) for k in call.node.keywords if k.arg in _UPDATE), None)
-    if passed is None or len(call.positional) < 2 or not isinstance(call.positional[0], Loss):
+    losses = [one for one in alternatives(call.positional[0]) if isinstance(one, Loss)] if call.positional else []
+    if passed is None or len(call.positional) < 2 or not losses:
         return False
     run, frame, name = call.run, call.frame, text_of(call.node.func)
     run.record(EventKind.BACKWARD, frame, call.state, call.node, call.positional[0], call.node.args[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -100,8 +100,11 @@ class FileSigns:
             return Level.TOKEN
         return Level(levels.pop()) if len(levels) == 1 else Level.UNKNOWN
 
-    def with_level(self, window: Window) -> Window:
-        """The window with the level of a model's own loss filled in from the file's heads."""
+    def with_level(self, window: Window, callers: Sequence[FileSigns] = ()) -> Window:
+        """The window with the level of a model's own loss filled in from the file's heads, else from its callers'."""
+        levels = {one.level for one in callers} if self.level is Level.UNKNOWN else set()
+        if len(levels) == 1:
+            return callers[0].with_level(window)
         losses = tuple(tuple(self.levelled(term) for term in terms) for terms in window.losses)
         return replace(window, losses=losses)
 
@@ -109,8 +112,21 @@ class FileSigns:
         """One term, likewise."""
         site = term.site
         if site.level is Level.UNKNOWN and site.is_models_own:
-            return replace(term, site=replace(site, level=self.level))
+            level = Level.TOKEN if self.level is Level.UNKNOWN and self.tests_of(site) else self.level
+            return replace(term, site=replace(site, level=level))
         return term
+
+    def tests_of(self, site: LossSite) -> tuple[Step, ...]:
+        """Where a function on the way to the loss asks which labels do not count: `labels == -100`."""
+        for path, span in ((site.call.path, site.call.span), *((step.path, step.span) for step in site.via)):
+            home = self._parsed if path == self.path else self._project.file(path)
+            if home is None:
+                continue
+            around = [one for one in home.find(ast.FunctionDef) if home.span_of(one).contains(span)]
+            for node in home.find(ast.Compare, around[-1]) if around else ():
+                if _tests_labels(node):
+                    return (Step("labels of -100 do not count", path, home.span_of(node)),)
+        return ()
 
     @cached_property
     def _called(self) -> list[str]:
@@ -156,10 +172,22 @@ def raggedness_of(site: LossSite, signs: FileSigns) -> Raggedness:
         return Raggedness(Answer.YES, Confidence.LIKELY, signs.strong)
     if site.named_labels and site.level is Level.TOKEN and signs.imported and not signs.equal:
         return Raggedness(Answer.YES, Confidence.LIKELY, signs.imported)
+    tests = signs.tests_of(site) if site.level is Level.TOKEN else ()
+    if tests and not signs.equal:
+        return Raggedness(Answer.YES, Confidence.LIKELY, tests)
     tags = site.tags or (signs.tags if site.is_models_own and site.level is Level.TOKEN else ())
     if tags and not signs.equal:
         return Raggedness(Answer.YES, Confidence.LIKELY, tags)
     return Raggedness(Answer.UNKNOWN, Confidence.POSSIBLE)
+
+
+def raggedness_as_called(site: LossSite, own: FileSigns, callers: Sequence[FileSigns]) -> Raggedness:
+    """Where the loop's own file says nothing, what all the files say that call it: they hand it its batches."""
+    known = raggedness_of(site, own)
+    if known.answer is not Answer.UNKNOWN or own.equal or own.blocks or not callers:
+        return known
+    said = [raggedness_of(site, signs) for signs in callers]
+    return said[0] if all(one.answer is Answer.YES for one in said) else known
 
 
 def _signs(parsed: ParsedFile) -> Iterator[Step]:

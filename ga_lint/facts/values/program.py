@@ -100,6 +100,7 @@ class Instance:
     """An object of a project class. Its attributes live in the scope's heap, keyed by the class."""
 
     cls: Class
+    supposed: bool = field(default=False, compare=False)  # an annotation says so, nobody is seen handing it over
 
 
 @dataclass(frozen=True, slots=True)
