@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ga_lint.facts.paths import Frame
 
 _TARGET_WORDS = ("label", "target", "lm_label", "tgt")
+_TARGET_ENDS = ("labels", "label", "targets", "target")
 _LENGTHS = re.compile(r"(^|_)(len|lens|lengths?|n(um)?_?tokens)$", re.IGNORECASE)
 
 
@@ -157,7 +158,7 @@ def entry(base: Tensor, key: str) -> Tensor:
     """A part of a batch by its key or by the name that it gets."""
     lowered = key.lower()
     kind = TensorKind.OTHER
-    if "mask" in lowered:
+    if "mask" in lowered and not lowered.endswith(_TARGET_ENDS):  # `masked_lm_labels` are what is left to predict
         kind = TensorKind.MASK
     elif any(word in lowered for word in _TARGET_WORDS):
         kind = TensorKind.LABELS

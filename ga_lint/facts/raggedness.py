@@ -56,9 +56,11 @@ class FileSigns:
 
     @cached_property
     def imported(self) -> tuple[Step, ...]:
-        """The same signs in the project's data modules that this file imports."""
+        """The same signs in the project's data modules that this file imports, or those import in turn."""
         steps: list[Step] = []
-        for parsed in self._data_modules():
+        near = list(self._data_modules(self._parsed))
+        further = (parsed for one in near for parsed in self._data_modules(one))
+        for parsed in {one.path: one for one in (*near, *further)}.values():
             steps += islice((step for step in _signs(parsed) if not step.message.startswith("the tokenizer")), 1)
         return tuple(steps[:2])
 
@@ -73,12 +75,12 @@ class FileSigns:
                     return (Step(text, self._parsed.path, self._parsed.span_of(node)),)
         return ()
 
-    def _data_modules(self) -> Iterator[ParsedFile]:
-        for statement in self._parsed.walked:
+    def _data_modules(self, parsed: ParsedFile) -> Iterator[ParsedFile]:
+        for statement in parsed.walked:
             if isinstance(statement, ast.Import | ast.ImportFrom):
                 for _, imported in imported_names(statement):
                     if _DATA_MODULE.search(f"{imported.module}.{imported.name}"):
-                        found = self._project.imported(self._parsed.path, imported)
+                        found = self._project.imported(parsed.path, imported)
                         if found is not None:
                             yield found
 

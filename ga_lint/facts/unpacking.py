@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.facts.elements import entry
+from ga_lint.facts.remade import remade
 from ga_lint.facts.values import (
     UNKNOWN,
     Choice,
@@ -16,6 +17,7 @@ from ga_lint.facts.values import (
     Items,
     Loss,
     Many,
+    Model,
     Output,
     Table,
     Tensor,
@@ -50,8 +52,13 @@ def unpacked(run: Interpreter, frame: Frame, value: Value, targets: list[ast.exp
         case Choice(values=values):
             columns = [unpacked(run, frame, one, targets) for one in values]
             return [choice([column[index] for column in columns]) for index in range(len(targets))]
+        case Many(element=Tensor(), source=Tensor(kind=TensorKind.BATCH) as batch):
+            # `tuple(part.to(device) for part in batch)`: the parts get the names that those of the batch would
+            return [remade(_part(batch, text_of(target), index)) for index, target in enumerate(targets)]
         case Many(element=element):
             return [element] * len(targets)
+        case Model():  # `model, report = Network.from_pretrained(path)`
+            return [value, *[UNKNOWN] * (len(targets) - 1)]
         case Loss() | Elements():
             return [value, *[UNKNOWN] * (len(targets) - 1)]
         case _:
