@@ -181,9 +181,11 @@ def reduced(elements: Elements, reduction: Reduction, place: Place) -> Loss:
 
 
 def each_scaled(elements: Elements, by: Value, power: int, text: str, place: Place) -> Elements:
-    """Every element multiplied with or divided by a count before they are put together; else as it was."""
-    if isinstance(by, Count):
-        return replace(elements, factors=(*elements.factors, factor_of(by, power, text, place)))
+    """Every element multiplied with or divided by a count or the steps before they are put together; else as it was."""
+    factor = factor_of(by, power, text, place)
+    unnamed = power < 0 and isinstance(by, Symbol) and elements.site.level is not Level.SAMPLE
+    if isinstance(by, Count) or factor.kind is FactorKind.STEPS or unnamed:
+        return replace(elements, factors=(*elements.factors, factor))
     if power < 0 and elements.site.level is Level.SAMPLE and not isinstance(by, Const):
         return replace(elements, site=replace(elements.site, per_row=True))
     return elements

@@ -126,6 +126,9 @@ def _merged(value: Value) -> Value:
 
 def _method(call: Call, receiver: Value) -> Value:
     """`receiver.method(...)`: what it does to gradients, to tensors, or the call of an attribute."""
+    match call.method, call.positional:
+        case "__setitem__", (Const(value=str() as key), put):  # as `outputs[key] = put`
+            call.state.env[f"{call.receiver_text}.{key}"] = put
     own = trainer_calls.by_method(call, receiver)
     if own is not None:
         return own

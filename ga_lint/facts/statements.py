@@ -15,6 +15,7 @@ from ga_lint.facts.values import (
     Choice,
     Class,
     Const,
+    Elements,
     Function,
     Loss,
     Output,
@@ -82,8 +83,8 @@ def execute_statement(run: Interpreter, frame: Frame, state: State, node: ast.st
 
 def _return(run: Interpreter, frame: Frame, state: State, node: ast.Return) -> None:
     value = run.evaluate(frame, state, node.value) if node.value else Const(None)
-    if isinstance(node.value, ast.Name):
-        value = _with_what_was_put_in(state, node.value.id, value)
+    if isinstance(node.value, ast.Name | ast.Attribute):
+        value = _with_what_was_put_in(state, text_of(node.value), value)
     frame.returned.append(value)
     if frame.depth == 0:  # what a called function returns is its caller's business
         run.record(EventKind.RETURN, frame, state, node, value, node.value or node)
@@ -94,7 +95,7 @@ def _with_what_was_put_in(state: State, name: str, value: Value) -> Value:
     if not isinstance(value, Output | Unknown | Symbol | Built):
         return value
     put = {text.removeprefix(f"{name}."): one for text, one in state.env.items() if text.startswith(f"{name}.")}
-    if not any(isinstance(one, Loss) for part in put.values() for one in alternatives(part)):
+    if not any(isinstance(one, Loss | Elements) for part in put.values() for one in alternatives(part)):
         return value
     if isinstance(value, Output):
         put.setdefault("logits", Tensor(TensorKind.LOGITS, "logits"))
