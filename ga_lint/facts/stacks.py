@@ -43,7 +43,10 @@ def stack_and_division(run: Interpreter, backward: Event, idiom: Idiom) -> tuple
             stack = Stack.DEEPSPEED if _holds_engine(driver, row) else _STACKS[row.stack]
             if row.divides != "steps":
                 return stack, LibraryDivision(Answer.NO)
-            return stack, _accelerator_division(driver, row)
+            division = _accelerator_division(driver, row)
+            if division.answer is Answer.NO and idiom is Idiom.ACCUMULATE and _reads_launchers_plugin(run, driver):
+                return Stack.DEEPSPEED, LibraryDivision(Answer.UNKNOWN, by="the launcher's DeepSpeed plugin")
+            return stack, division
     if backward.driver_text == MANUAL:
         return Stack.LIGHTNING, LibraryDivision(Answer.NO)
     name = backward.driver_text.rpartition(".")[2].lower()
@@ -95,6 +98,12 @@ def _accelerator_division(driver: Built, row: DriverRow) -> LibraryDivision:
     if engine is not None:
         by = f"the DeepSpeed engine (steps in its plugin: {text or 'several'})"
     return LibraryDivision(Answer.YES, text, value, by, driver.place)
+
+
+def _reads_launchers_plugin(run: Interpreter, driver: Built) -> bool:
+    """`accelerator.state.deepspeed_plugin`: `accelerate launch` brings the plugin, and the steps in it."""
+    parsed = run.project.file(driver.place.path)
+    return parsed is not None and b".state.deepspeed_plugin" in parsed.source.data
 
 
 def _plugged(driver: Built, name: str | None) -> Built | None:
