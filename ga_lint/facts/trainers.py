@@ -51,6 +51,9 @@ from ga_lint.facts.values import (
 )
 from ga_lint.syntax.parameters import parameter_names
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
+from ga_lint.syntax.walk import walk
+
+_ASKED = ("compute_loss_func", "model_accepts_loss_kwargs")  # where the Trainer's own step does not divide
 
 
 def overrides_of(run: Interpreter, parsed: ParsedFile) -> tuple[Override, ...]:
@@ -103,8 +106,7 @@ def _override(
     parsed, name = cls.scope.parsed, patch.method if patch else method.name
     function = _function(run, cls, method, patch)
     arguments = _arguments(method, name, bound=function.bound is not None)
-    before = len(run.events)
-    prepares = name == PREPARES  # it computes no loss; what it does to the labels is read from its text
+    before, prepares = len(run.events), name == PREPARES  # which computes no loss; what it does to the labels is read
     events, returns = ((), ()) if prepares else follow(run, function, arguments)
     helped = [event for event in _backwards(run.events[before:]) if event not in events]
     reads = () if prepares else tuple(run.loss_reads)
@@ -134,6 +136,7 @@ def _override(
         counts_itself=any(run.names.method(cls, name) for name in ("_get_num_items_in_batch", "get_batch_samples")),
         unguarded=() if prepares else unguarded_uses(run, function, arguments, returns),
         steps_by_itself=_steps_by_itself(method),
+        asks_who_divides=any(map(_asks_who_divides, walk(method))),
         accepted=accepting.answer if accepting else Answer.UNKNOWN,
         models=accepting.steps if accepting else (),
     )
@@ -183,6 +186,13 @@ def _steps_by_itself(method: FunctionNode) -> bool:
     """Does the method step an optimizer, or speak of the window that it divides by?"""
     text = ast.unparse(method)
     return ".step()" in text or any(STEPS_NAME.search(line) for line in _without_returns(text))
+
+
+def _asks_who_divides(node: ast.AST) -> bool:
+    """`if self.compute_loss_func is None and not self.model_accepts_loss_kwargs: loss = loss / steps`."""
+    if not isinstance(node, ast.If) or not any(flag in ast.unparse(node.test) for flag in _ASKED):
+        return False
+    return any(isinstance(one, ast.Div) for line in node.body for one in ast.walk(line))
 
 
 def _without_returns(text: str) -> Iterator[str]:

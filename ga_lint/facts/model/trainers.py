@@ -78,6 +78,7 @@ class Override:
     unguarded: tuple[Place, ...] = ()  # where it computes with the count without asking whether there is one
     accepted: Answer = Answer.UNKNOWN  # is the model that it trains one that takes the count?
     models: tuple[Step, ...] = ()  # where that was read, of models that take none
+    asks_who_divides: bool = False  # it divides by the steps where the Trainer's own step would
     steps_by_itself: bool = False  # it steps an optimizer, or names the steps outside of what it returns
 
 
