@@ -51,7 +51,8 @@ def of_builtin(call: Call, name: str) -> Value | None:
         case "next":
             return _element(call, first)
         case "dict":
-            return first if call.positional else Table(tuple((k, v) for k, v in call.named if k != "**"))
+            known = tuple((key, value) for key, value in call.named if key != "**")
+            return first if call.positional else Table(known, is_open=len(known) < len(call.named))
         case "getattr":
             return _getattr(call)
     if name in TRANSPARENT:
