@@ -89,7 +89,7 @@ def test_tests(test: str, outcome: list[str]) -> None:
         ("try:\n    loss = mean\nexcept:\n    loss = total", EITHER),
         ("try:\n    pass\nexcept ValueError:\n    raise\nelse:\n    loss = mean", ["mean unknown"]),
         ("loss = mean\nwhile args.a:\n    loss = total\n    break", ["sum unknown"]),
-        ("loss = mean\nfor _ in args.x:\n    if args.a:\n        continue\n    loss = total\nelse:\n    loss = loss / 2",
+        ("loss = mean\nfor _ in args.x:\n    if args.a:\n        continue\n    loss = total\nelse:\n    loss /= 2",
          ["sum unknown / constant", "mean unknown / constant"]),
         ("loss = mean\nfor _ in args.x:\n    if args.a:\n        break\n    loss = total",
          ["sum unknown", "mean unknown"]),
@@ -214,8 +214,7 @@ def test_arguments_of_a_helper(definition: str, call: str, told: str) -> None:
         ("class f:\n    def __init__(self):\n        self.ce = ce", "f().ce(x, y)"),
         ("class f:\n    def setup(self):\n        self.ce = ce", "f().ce(x, y)"),
         ("class g:\n    ce = ce\nclass f(g):\n    def h(self, a, b):\n        return self.ce(a, b)", "f().h(x, y)"),
-        ("class g:\n    def h(self, a, b):\n        return ce(a, b)\nclass f(g):"
-         "\n    def h(self, a, b):\n        return super().h(a, b)", "f().h(x, y)"),
+        ("class g:\n    def h(self): return ce\nclass f(g):\n    def h(self): return super().h()", "f().h()(x, y)"),
     ],
 )  # fmt: skip
 def test_helpers(helper: str, call: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from textwrap import indent
 
 from ga_lint.facts.extract import extract
-from ga_lint.facts.model import Factor, FileFacts, LossTerm
+from ga_lint.facts.model import Factor, FileFacts, LossTerm, Override
 from ga_lint.project import Project
 from ga_lint.source import decode
 from ga_lint.syntax.parsed import parse
@@ -27,6 +27,14 @@ def train(model, loader, optimizer, steps, args):
             optimizer.step()
             optimizer.zero_grad()
 """
+
+HEAD = """\
+import torch
+import torch.nn.functional as F
+from transformers import Trainer
+"""
+SIGNATURE = "self, model, inputs, return_outputs=False, num_items_in_batch=None"
+MEAN = 'return F.cross_entropy(model(inputs["input_ids"]).logits, inputs["labels"])\n'
 
 
 def facts_in(text: str, folder: Path = Path("project")) -> FileFacts:
@@ -62,3 +70,24 @@ def losses_in(text: str) -> list[str]:
     """What can reach the one backward of the text, each sum of terms as a line."""
     (window,) = facts_in(text).windows
     return [" + ".join(map(told, terms)) for terms in window.losses]
+
+
+def overrides(
+    body: str,
+    after: str = "",
+    *,
+    bases: str = "(Trainer)",
+    signature: str = SIGNATURE,
+    method: str = "compute_loss",
+    head: str = HEAD,
+) -> tuple[Override, ...]:
+    text = f"{head}\n\nclass Own{bases}:\n    def {method}({signature}):\n{indent(body, ' ' * 8)}\n{after}"
+    return facts_in(text).overrides
+
+
+def override(body: str, after: str = "", **options: str) -> Override:
+    return overrides(body, after, **options)[0]
+
+
+def returned(one: Override) -> list[str]:
+    return [" + ".join(map(told, terms)) for each in one.returns for terms in each.sums]

@@ -1,0 +1,148 @@
+"""Which functions and forwards are handed the count, and what do they return?"""
+
+from __future__ import annotations
+
+from textwrap import indent
+
+import pytest
+
+from ga_lint.diagnostics import Confidence
+from ga_lint.facts.model import Level, LossRole, ModelForward
+from testbed.seen import HEAD, facts_in, override, returned, told
+
+NN = "import torch.nn as nn\nimport torch.nn.functional as F\n"
+COUNT = "the window's count over all ranks"
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("def f(outputs, labels, num_items_in_batch):\n{}\nTrainer(compute_loss_func=f)\n", ("f", LossRole.ARGUMENT)),
+        ("def f(outputs, labels, num_items_in_batch):\n{}\ntrainer.compute_loss_func = f\n", ("f", LossRole.ARGUMENT)),
+        ("def f(logits, labels, **kwargs):\n{}\nmodel.loss_function = f\n", ("f", LossRole.MODEL)),
+        ("def f(logits, labels, **kwargs):\n{}\nmodel._loss_function = f\n", ("f", LossRole.MODEL)),
+        ("def f(logits, targets, **kwargs):\n{}\nmodel.loss_function = f\n", None),
+        ("def f(scores, labels, **kwargs):\n{}\nmodel.loss_function = f\n", None),
+        ('def f(logits, labels, **kwargs):\n{}\nLOSS_MAPPING["mine"] = f\n', ("f", LossRole.MODEL)),
+        ('def f(logits, labels, **kwargs):\n{}\nLOSS_MAPPING.update({{"mine": f}})\n', ("f", LossRole.MODEL)),
+        ('def f(logits, labels, **kwargs):\n{}\nloss_map = {{"mine": f}}\n', ("f", LossRole.REGISTERED)),
+        ('def f(logits, labels, **kwargs):\n{}\nloss_map: dict = {{"mine": f}}\n', ("f", LossRole.REGISTERED)),
+        ('def f(logits, labels, **kwargs):\n{}\nother_map = {{"mine": f}}\n', None),
+        ('def f(logits, labels, **kwargs):\n{}\nregister_loss("mine", f)\n', ("f", LossRole.REGISTERED)),
+        (
+            'def f(logits, labels, **kwargs):\n{}\nx.register_my_loss("mine", f)  # loss_map\n',
+            ("f", LossRole.REGISTERED),
+        ),
+        ('def f(logits, labels, **kwargs):\n{}\nregister_model("mine", f)\n# register_loss', None),
+        ('@register_loss("mine")\ndef f(logits, labels, **kwargs):\n{}\n', ("f", LossRole.REGISTERED)),
+        ("@register_loss\ndef f(logits, labels, **kwargs):\n{}\n", ("f", LossRole.REGISTERED)),
+        ("def ForMineLoss(logits, labels, **kwargs):\n{}\n", ("ForMineLoss", LossRole.MODEL)),
+        ("def ForMineLoss(logits, labels):\n{}\n", None),
+        ("def ForMine(logits, labels, **kwargs):\n{}\n", None),
+    ],
+)
+def test_loss_functions(text: str, found: tuple[str, LossRole] | None) -> None:
+    body = '    return F.cross_entropy(args, labels, reduction="sum") / 2'.replace(
+        "args, labels", "logits_of(), labels_of()"
+    )
+    functions = facts_in(HEAD + text.format(body)).loss_functions
+    assert [(one.called, one.role) for one in functions] == ([found] if found else [])
+
+
+@pytest.mark.parametrize(
+    ("handed", "told_of"),
+    [
+        ("f", [f"sum unknown / {COUNT}"]),
+        (
+            "lambda outputs, labels, num_items_in_batch: f(outputs, labels, num_items_in_batch)",
+            [f"sum unknown / {COUNT}"],
+        ),
+        ("lambda outputs, labels, num_items_in_batch: f(outputs, labels)", ["sum unknown / something else"]),
+        ("functools.partial(f, num_items_in_batch=7)", ["sum unknown / constant"]),
+        ("Called()", [f"sum unknown / {COUNT}"]),
+        ("Called().method", [f"sum unknown / {COUNT}"]),
+    ],
+)
+def test_what_a_handed_function_returns(handed: str, told_of: list[str]) -> None:
+    text = (
+        "import functools\n\ndef f(outputs, labels, num_items_in_batch=None):\n"
+        '    return F.cross_entropy(outputs.logits, labels, reduction="sum") / num_items_in_batch\n\n'
+        "class Called:\n    def __call__(self, outputs, labels, num_items_in_batch):\n"
+        "        return f(outputs, labels, num_items_in_batch)\n\n"
+        "    def method(self, outputs, labels, num_items_in_batch):\n"
+        "        return self(outputs, labels, num_items_in_batch)\n\n"
+    )
+    (one,) = facts_in(f"{HEAD}{text}Trainer(compute_loss_func={handed})\n").loss_functions
+    assert [" + ".join(map(told, terms)) for each in one.returns for terms in each.sums] == told_of
+
+
+def forward(
+    bases: str, body: str, head: str = "", signature: str = "self, input_ids, labels=None, **kwargs"
+) -> list[ModelForward]:
+    text = f"{NN}{head}\n\nclass Net({bases}):\n"
+    return list(facts_in(f"{text}    def forward({signature}):\n{indent(body, ' ' * 8)}\n").forwards)
+
+
+LOSS = 'logits = self.net(input_ids)\nloss = F.cross_entropy(logits, labels)\nreturn {"loss": loss}'
+HF = "from transformers import PreTrainedModel, LlamaForCausalLM"
+
+
+@pytest.mark.parametrize(
+    ("bases", "head", "confidence"),
+    [
+        ("PreTrainedModel", HF, Confidence.CERTAIN),
+        ("LlamaForCausalLM", HF, Confidence.CERTAIN),
+        ("base.OwnPreTrainedModel", "", Confidence.LIKELY),
+        ("OwnForTagging", "", Confidence.LIKELY),
+        ("nn.Module", "", None),
+        ("nn.Module", HF, Confidence.POSSIBLE),
+        ("object", HF, None),
+    ],
+)
+def test_models(bases: str, head: str, confidence: Confidence | None) -> None:
+    assert [one.confidence for one in forward(bases, LOSS, head)] == ([confidence] if confidence else [])
+
+
+@pytest.mark.parametrize(
+    ("built", "found"),
+    [
+        ("Trainer(model=Net())", True),
+        ("Trainer(Net())", True),
+        ("model = Net()\nTrainer(model=model)", True),
+        ("model = Net()\nOwnTrainer(model)", True),
+        ("model = Net()\nother = Else()\nTrainer(model=other)", False),
+        ("model = Net()\nTrainer(args, model)", False),
+        ("model = Net()\nTrainer()", False),
+        ("Trainer(model=Net)", False),
+        ("model = Net()\nTrainers(model=model)", False),
+    ],
+)
+def test_a_model_that_is_handed_to_a_trainer(built: str, found: bool) -> None:
+    model = f"class Net(nn.Module):\n    def forward(self, input_ids, labels=None):\n{indent(LOSS, ' ' * 8)}\n"
+    text = f"{NN}\n{model}\n{built}\n"
+    assert bool(facts_in(text).forwards) is found
+
+
+@pytest.mark.parametrize(
+    ("body", "level"),
+    [
+        (LOSS, Level.UNKNOWN),
+        (f"if self.num_labels == 1:\n    pass\n{LOSS}", Level.SAMPLE),
+        (f"if self.num_labels == 2:\n    pass\n{LOSS}", Level.UNKNOWN),
+        (f"if self.num_labels > 1:\n    pass\n{LOSS}", Level.UNKNOWN),
+        (f"if self.layers == 1:\n    pass\n{LOSS}", Level.UNKNOWN),
+        (f"last = hidden[torch.arange(4), ends]\n{LOSS}", Level.SAMPLE),
+        (f"last = hidden[torch.ones(4), ends]\n{LOSS}", Level.UNKNOWN),
+    ],
+)
+def test_what_one_target_of_a_model_is(body: str, level: Level) -> None:
+    (one,) = forward("PreTrainedModel", body, HF)
+    assert one.level is level
+
+
+def test_an_override_returns_what_its_helper_does() -> None:
+    helper = (
+        "    def own(self, logits, labels, n):\n        return F.cross_entropy(logits, labels, reduction='sum') / n\n"
+    )
+    one = override('return self.own(model(inputs["x"]), inputs["labels"], num_items_in_batch)', helper)
+    assert returned(one) == [f"sum unknown / {COUNT}"]
