@@ -10,6 +10,7 @@ INIT = "    def __init__(self, *args):\n{}"
 TRAINERS, MODELS, SCALED = (
     f"{name} is set to False" for name in ("model_accepts_loss_kwargs", "accepts_loss_kwargs", "loss_is_scaled_for_ga")
 )
+IS_SCALED = "loss_is_scaled_for_ga"
 SUPER = "        super().__init__(*args)\n"
 
 
@@ -30,7 +31,7 @@ SUPER = "        super().__init__(*args)\n"
             ["model_accepts_loss_kwargs is set to False under a condition"],
         ),
         (
-            INIT.format(f"{SUPER}        if self.loss_is_scaled_for_ga:\n            self.accepts_loss_kwargs = False\n"),
+            INIT.format(f"{SUPER}        if self.{IS_SCALED}:\n            self.accepts_loss_kwargs = False\n"),
             [],
         ),
         (INIT.format(f"{SUPER}        self.model.accepts_loss_kwargs = False\n"), [MODELS]),
