@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ga_lint.facts.model import Answer, Counted, Level, LossSite
+from ga_lint.facts.model import Counted, Level, LossSite
 from testbed.seen import facts_in, loop
 
 HEAD = 'logits, labels, args = model(batch["input_ids"]).logits, batch["labels"], args\n'

@@ -225,3 +225,22 @@ def test_configurations_that_are_changed(change: str, divides: str) -> None:
     found = window(text)
     assert found is not None
     assert found.library.answer.value == divides
+
+
+@pytest.mark.parametrize(
+    ("call", "found"),
+    [
+        ("args.scaler(loss, optimizer, update_grad=(step + 1) % steps == 0)", True),
+        ("args.scaler(loss, optimizer, need_update=(step + 1) % steps == 0)", True),
+        ("args.scaler(loss, optimizer, other=(step + 1) % steps == 0)", False),
+        ("args.scaler(optimizer, loss, update_grad=(step + 1) % steps == 0)", False),
+        ("args.scaler(loss, update_grad=(step + 1) % steps == 0)", False),
+    ],
+)
+def test_scalers_that_run_backward_and_step(call: str, found: bool) -> None:
+    one = window(loop(MEAN, backward=call, gate="False"))
+    assert (one is not None and one.steps == "steps") is found
+
+
+def test_no_window_without_a_gradient() -> None:
+    assert window(loop(MEAN, backward="with torch.no_grad():\n            loss.backward()")) is None

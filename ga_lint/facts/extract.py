@@ -106,7 +106,7 @@ def _sites(window: Window) -> Iterator[LossSite]:
 
 
 def _is_decided(window: Window, signs: FileSigns) -> bool:
-    """Is a loss in it whose tokens are known to differ in number, or are known not to?"""
+    """Is a loss in it whose tokens are known to differ in number?"""
     known = [site for site in _sites(signs.with_level(window)) if site.level is not Level.UNKNOWN]
     return any(raggedness_of(site, signs).answer is not Answer.UNKNOWN for site in known)
 

@@ -158,8 +158,6 @@ def raggedness_of(site: LossSite, signs: FileSigns) -> Raggedness:
     """The flow decides; where it was lost, strong signs in the same file make it likely."""
     if site.ragged:
         return Raggedness(Answer.YES, Confidence.CERTAIN, site.ragged)
-    if site.equal:
-        return Raggedness(Answer.NO, Confidence.CERTAIN, site.equal)
     # timid: an ignore index in a model's forward, or beside targets cut from a token stream, may never occur
     in_forward = site.scope.endswith("forward")
     if in_forward and signs.blocks:
