@@ -92,8 +92,13 @@ def test_collators_of_the_project(above: str, collator: str, said: list[str]) ->
 )  # fmt: skip
 @pytest.mark.parametrize(
     "loader",
-    ["DataLoader(Data())", "DataLoader(dataset=Data())", "DataLoader(Data(), collate_fn=default_data_collator)", "Data()"],
-)  # fmt: skip
+    [
+        "DataLoader(Data())",
+        "DataLoader(dataset=Data())",
+        "DataLoader(Data(), collator=default_data_collator)",
+        "Data()",
+    ],
+)
 def test_datasets_of_the_project(body: str, said: list[str], loader: str) -> None:
     assert trained(loader, GIVEN, f"class Data:\n    def __getitem__(self, i):\n        {body}\n") == said
 
