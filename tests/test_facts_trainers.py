@@ -25,6 +25,13 @@ COUNT = "the window's count over all ranks"
         ('{"loss": loss}', ["sum unknown"]),
         ('{"other": loss}', []),
         ("ModelOutput(loss=loss)", ["sum unknown"]),
+        ("ModelOutput(loss)", ["sum unknown"]),
+        ("ModelOutput(logits=loss)", []),
+        ("OwnOutput(loss=loss)", ["sum unknown"]),
+        ("OwnOutput(loss=loss if return_outputs else None)", ["sum unknown"]),
+        ("OwnOutput(logits=loss)", []),
+        ("model.output(loss=loss)", ["sum unknown"]),
+        ("model.output(logits=loss)", []),
         ("outputs", ["mean unknown"]),
         ("outputs.loss", ["mean unknown"]),
         ('outputs["loss"]', ["mean unknown"]),
@@ -52,7 +59,8 @@ COUNT = "the window's count over all ranks"
     ],
 )
 def test_what_is_returned(value: str, told_of: list[str]) -> None:
-    assert returned(override(f"{OUTPUTS}return {value}")) == told_of
+    own = "class OwnOutput:\n    loss: object = None\n"
+    assert returned(override(f"{OUTPUTS}return {value}", own)) == told_of
 
 
 @pytest.mark.parametrize(
@@ -113,7 +121,7 @@ def test_a_training_step_is_handed_it_by_position(signature: str, name: str | No
         ("super().compute_loss(*args, num_items_in_batch=None)", False, False),
         ("super().compute_loss(*args)", False, False),
         ("super().compute_loss(*args, **kwargs)", True, True),
-        ("super(Own, self).compute_loss(model, inputs, **kwargs)", True, True),
+        ("super(OwnTrainer, self).compute_loss(model, inputs, **kwargs)", True, True),
         ("Trainer.compute_loss(self, model, inputs, **kwargs)", True, False),
     ],
 )
@@ -163,10 +171,10 @@ def test_trainers_of_packages_that_are_not_here(imported: str, signature: str, c
 @pytest.mark.parametrize(
     ("heirs", "signature", "found"),
     [
-        ("class Both(Own, Trainer):\n    pass\n", SIGNATURE, True),
-        ("class Heir(Own):\n    pass\n\nclass Both(Heir, Trainer):\n    pass\n", SIGNATURE, True),
-        ("class Both(Own, Trainer):\n    pass\n", "self, network, batch", False),
-        ("class Heir(Own):\n    pass\n", SIGNATURE, False),
+        ("class Both(OwnTrainer, Trainer):\n    pass\n", SIGNATURE, True),
+        ("class Heir(OwnTrainer):\n    pass\n\nclass Both(Heir, Trainer):\n    pass\n", SIGNATURE, True),
+        ("class Both(OwnTrainer, Trainer):\n    pass\n", "self, network, batch", False),
+        ("class Heir(OwnTrainer):\n    pass\n", SIGNATURE, False),
         ("class Both(Other, Trainer):\n    pass\n", SIGNATURE, False),
     ],
 )

@@ -81,7 +81,7 @@ def overrides(
     method: str = "compute_loss",
     head: str = HEAD,
 ) -> tuple[Override, ...]:
-    text = f"{head}\n\nclass Own{bases}:\n    def {method}({signature}):\n{indent(body, ' ' * 8)}\n{after}"
+    text = f"{head}\n\nclass OwnTrainer{bases}:\n    def {method}({signature}):\n{indent(body, ' ' * 8)}\n{after}"
     return facts_in(text).overrides
 
 
