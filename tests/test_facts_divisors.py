@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ga_lint.facts.model import LossSite
@@ -137,3 +139,22 @@ def test_objectives_of_a_policy_by_what_their_helper_is_handed(parameter: str, p
 )  # fmt: skip
 def test_methods(cls: str, text: str) -> None:
     assert written(f"class Own:\n{cls}\nown = Own()\n", "own.f(logits, labels)") == text
+
+
+@pytest.mark.parametrize(
+    ("above", "divisor", "text"),
+    [
+        ("", "(b != -100).sum()", OWN),
+        ("", "(b != len(a)).sum()", "(labels != len(logits)).sum()"),
+        ("PAD = 7\n", "(b != PAD).sum()", "(labels != 7).sum()"),
+        ("PAD = -7\n", "(b != PAD).sum()", "(labels != -7).sum()"),
+        ("PAD = made()\n", "(b != PAD).sum()", ""),
+        ("PAD = 7\nPAD = 8\n", "(b != PAD).sum()", ""),
+    ],
+)
+def test_a_helper_of_another_file(above: str, divisor: str, text: str, tmp_path: Path) -> None:
+    body = f"def f(a, b):\n    return F.cross_entropy(a, b, reduction='sum') / {divisor}\n"
+    (tmp_path / "helper.py").write_text(f"import torch.nn.functional as F\n{above}\n{body}")
+    (window,) = facts_in(loop(f"{HEAD}loss = f(logits, labels)", "from helper import f"), tmp_path).windows
+    found = window.losses[0][0].site.divisor
+    assert found is not None and found.text == text

@@ -10,6 +10,7 @@ from ga_lint.diagnostics import Confidence
 from ga_lint.facts.model import Level, LossRole, ModelForward
 from testbed.seen import HEAD, facts_in, override, returned, told
 
+CE = "cross_entropy(outputs.logits, labels, reduction='sum')"
 NN = "import torch.nn as nn\nimport torch.nn.functional as F\n"
 COUNT = "the window's count over all ranks"
 
@@ -146,3 +147,67 @@ def test_an_override_returns_what_its_helper_does() -> None:
     )
     one = override('return self.own(model(inputs["x"]), inputs["labels"], num_items_in_batch)', helper)
     assert returned(one) == [f"sum unknown / {COUNT}"]
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [
+        "import torch.nn.functional as fn\n    cross_entropy = fn.cross_entropy",
+        "from torch.nn.functional import cross_entropy",
+        "cross_entropy = F.cross_entropy",
+        "class own:\n        ce = F.cross_entropy\n    cross_entropy = own.ce",
+        "def cross_entropy(a, b, reduction):\n        return F.cross_entropy(a, b, reduction=reduction)",
+        "if args:\n        cross_entropy = F.cross_entropy",
+        "try:\n        from torch.nn.functional import cross_entropy\n    except ImportError:\n        pass",
+    ],
+)
+def test_a_function_sees_what_the_function_around_it_binds(bound: str) -> None:
+    inner = f"    def f(outputs, labels, num_items_in_batch):\n        return {CE} / num_items_in_batch\n"
+    text = f"{HEAD}\ndef main(args):\n    {bound}\n{inner}    return Trainer(compute_loss_func=f)\n"
+    (one,) = facts_in(text).loss_functions
+    assert [told(term) for each in one.returns for terms in each.sums for term in terms] == [f"sum unknown / {COUNT}"]
+
+
+@pytest.mark.parametrize(
+    ("handed", "found"),
+    [("self.own", True), ("self.other", False), ("Own().own", True)],
+)
+def test_a_method_that_is_handed_over(handed: str, found: bool) -> None:
+    own = f"    def own(self, outputs, labels, num_items_in_batch):\n        return F.{CE} / num_items_in_batch\n"
+    text = f"{HEAD}\nclass Own:\n    def run(self):\n        return Trainer(compute_loss_func={handed})\n\n{own}"
+    assert bool([each for one in facts_in(text).loss_functions for each in one.returns if each.terms]) is found
+
+
+@pytest.mark.parametrize(
+    ("body", "assigned", "name"),
+    [
+        (LOSS, "LlamaForCausalLM.forward = f", "LlamaForCausalLM"),
+        (LOSS, "transformers.LlamaForCausalLM.forward = f", "LlamaForCausalLM"),
+        ("return 0", "LlamaForCausalLM.forward = f", None),
+        (LOSS, "LlamaForCausalLM.other = f", None),
+        (LOSS, "model.forward = f", None),
+        (LOSS, "model.forward = types.MethodType(f, model)", "model"),
+        (LOSS, "model.forward = f.__get__(model)", "model"),
+        (LOSS, "LlamaForCausalLM.forward = made(f)", None),
+    ],
+)
+def test_forwards_that_are_assigned(body: str, assigned: str, name: str | None) -> None:
+    function = f"def f(self, input_ids, labels=None, **kwargs):\n{indent(body, '    ')}\n"
+    found = facts_in(f"{NN}{HF}\n\n{function}\n{assigned}\n").forwards
+    assert [one.cls for one in found] == ([name] if name else [])
+
+
+@pytest.mark.parametrize(
+    ("body", "declared"),
+    [
+        (LOSS, True),
+        (LOSS.replace("labels)", 'labels, reduction="sum")'), False),
+        (f"if self.x:\n    return F.cross_entropy(self.net(input_ids), labels, reduction='sum')\n{LOSS}", True),
+    ],
+)
+@pytest.mark.parametrize("flag", ["    accepts_loss_kwargs = False\n", "\nmodel.accepts_loss_kwargs = False\n"])
+def test_a_mean_is_asked_what_is_declared(body: str, declared: bool, flag: str) -> None:
+    method = f"    def forward(self, input_ids, labels=None):\n{indent(body, ' ' * 8)}\n"
+    text = f"{NN}{HF}\n\nclass Net(PreTrainedModel):\n{method}{flag}"
+    (one,) = facts_in(text).forwards
+    assert [step.message for step in one.declared] == (["accepts_loss_kwargs = False"] if declared else [])

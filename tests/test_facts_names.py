@@ -83,6 +83,8 @@ def test_a_loss_that_is_found(files: dict[str, str], above: str, call: str, tmp_
         (FILE, "from other import ce", "ce(x, y)"),
         (FILE, "from helper import Net\nclass Own(Net):\n    loss = None", "Own().other(x, y)"),
         ({}, "from torch.nn import functional", "functional.penalty(x, y)"),
+        ({}, "import importlib\nG = importlib.import_module(name='torch.nn.functional')", "G.cross_entropy(x, y)"),
+        ({}, "import importlib\nG = importlib.import_module(made())", "G.cross_entropy(x, y)"),
     ],
 )
 def test_a_name_that_is_not(files: dict[str, str], above: str, call: str, tmp_path: Path) -> None:

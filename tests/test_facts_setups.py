@@ -265,6 +265,7 @@ def test_what_a_lightning_step_returns(returned: str, wrapped: bool, logs: bool)
         (("(L.LightningModule)", "(other.LightningModule)"), False),
         (("(L.LightningModule)", ""), False),
         (("    def", "    automatic = False\n    def"), True),
+        (("self, batch, index", "self, *batch"), True),
         (("        return", "        self.automatic_optimization = False\n        return"), False),
         (("        return", "        self.automatic_optimization = True\n        return"), True),
     ],

@@ -198,3 +198,67 @@ def test_a_mean_that_is_a_sum_again(count: str, by: str, shifted: bool) -> None:
 def test_a_sum_over_a_count_and_times_it_is_a_sum() -> None:
     one = site("n = (labels != -100).sum()\nloss = F.cross_entropy(logits, labels, reduction='sum') / n * n")
     assert (one.rescaled_by, one.averaged_over) == ("", "labels != -100")
+
+
+KERNEL = """
+class {name}(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, {parameters}):
+        {body}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "body", "level"),
+    [
+        ("FastCrossEntropy", "logits, labels", "return run(logits)", Level.UNKNOWN),
+        ("VocabCrossEntropy", "logits, labels", "return run(logits)", Level.TOKEN),
+        ("Cross_Entropy", "x, target", "return run(x)", Level.UNKNOWN),
+        ("FastAttention", "logits, labels", "return run(logits)", None),
+        ("FastCrossEntropy", "logits, other", "return run(logits)", None),
+        ("FastCrossEntropy", "logits, labels, reduction", "return run(logits)", None),
+        ("FastCrossEntropy", "logits, labels, weight", "return run(logits)", None),
+        ("FastCrossEntropy", "logits, labels", "return run(logits).mean()", None),
+        ("FastCrossEntropy", "logits, labels", "return run(logits).sum()", None),
+        ("FastCrossEntropy", "logits, labels", "return run(logits).sum(-1)", Level.UNKNOWN),
+    ],
+)
+def test_kernels(name: str, parameters: str, body: str, level: Level | None) -> None:
+    kernel = KERNEL.format(name=name, parameters=parameters, body=body)
+    windows = facts_in(loop(f"{HEAD}loss = {name}.apply(logits, labels, 1).mean()", kernel)).windows
+    found = [term.site for window in windows for terms in window.losses for term in terms]
+    assert [one.level for one in found] == ([] if level is None else [level])
+    assert all((one.labels, one.labels_from, one.named_labels) == ("labels", LABELS, True) for one in found)
+
+
+@pytest.mark.parametrize(
+    ("lines", "shifted", "remade", "reasons"),
+    [("", None, False, 0), ("labels = labels[:, 1:]", True, False, 0), ("labels[args.mask] = -100", None, True, 1)],
+)
+def test_targets_of_kernels(lines: str, shifted: bool | None, remade: bool, reasons: int) -> None:
+    kernel = KERNEL.format(name="FastCrossEntropy", parameters="logits, labels", body="return run(logits)")
+    one = site(f"{lines}\nloss = FastCrossEntropy.apply(logits, labels).mean()", kernel)
+    assert (one.shifted, one.labels_remade, len(one.ragged)) == (shifted, remade, reasons)
+
+
+@pytest.mark.parametrize(
+    ("above", "level"),
+    [
+        ("net = AutoModelForCausalLM.from_pretrained('x')", Level.TOKEN),
+        ("net = AutoModelForSequenceClassification.from_pretrained('x')", Level.SAMPLE),
+        ("net = shard(AutoModelForCausalLM.from_pretrained('x'))", Level.TOKEN),
+        ("net = Wrapped(AutoModelForCausalLM.from_pretrained('x'))", Level.TOKEN),
+        ("net = wrap(model=AutoModelForCausalLM.from_pretrained('x'))", Level.TOKEN),
+        ("net = torch.compile(AutoModelForCausalLM.from_pretrained('x')).to('cuda')", Level.TOKEN),
+        ("class Own(AutoModelForCausalLM):\n    pass\n\nnet = Own.from_pretrained('x')", Level.TOKEN),
+        ("net = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained('x'), 'y')", Level.TOKEN),
+        ("net = AutoModelForCausalLM.from_pretrained('x').module", Level.TOKEN),
+    ],
+)
+@pytest.mark.parametrize("call", ["model(**batch).loss", "model.forward(**batch).loss", "model(**batch)[0]"])
+def test_networks(above: str, level: Level, call: str) -> None:
+    head = "from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification\nfrom peft import *\n"
+    text = loop(f"loss = {call}", f"{head}from other import *\n{above}") + "\n\ntrain(net, data, opt, 4, cfg)\n"
+    (window,) = facts_in(text).windows
+    one = window.losses[0][0].site
+    assert (one.level, one.labels_from) == (level, LABELS)

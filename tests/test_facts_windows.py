@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ga_lint.facts.model import Window
-from testbed.seen import facts_in, loop
+from testbed.seen import facts_in, loop, losses_in
 
 MEAN = 'loss = F.cross_entropy(model(batch["x"]).logits, batch["labels"])'
 COUNTING = f"{MEAN}\ncounter += 1"
@@ -244,3 +244,59 @@ def test_scalers_that_run_backward_and_step(call: str, found: bool) -> None:
 
 def test_no_window_without_a_gradient() -> None:
     assert window(loop(MEAN, backward="with torch.no_grad():\n            loss.backward()")) is None
+
+
+ENGINE = """\
+import deepspeed
+
+class Net(nn.Module):
+    def __init__(self):
+        self.criterion = nn.CrossEntropyLoss(reduction="sum")
+
+    def forward(self, x, labels=None):
+        {}
+
+engine, _, _, _ = deepspeed.initialize(model=Net(), config=options)
+"""
+
+
+@pytest.mark.parametrize(
+    ("forward", "lines", "told"),
+    [
+        ("return x", 'loss = engine.criterion(batch["x"], batch["labels"])', ["sum unknown"]),
+        ("return x", 'loss = engine.module.criterion(batch["x"], batch["labels"])', ["sum unknown"]),
+        ("return self.criterion(x, labels)", 'loss = engine(batch["x"], batch["labels"])', ["sum unknown"]),
+        ("return self.criterion(x, labels), x", 'loss = engine(batch["x"], batch["labels"])[0]', ["sum unknown"]),
+        ("return x", 'loss = F.cross_entropy(engine(batch["x"]), batch["labels"])', ["mean unknown"]),
+    ],
+)
+def test_the_network_inside_an_engine(forward: str, lines: str, told: list[str]) -> None:
+    text = loop(lines, ENGINE.format(forward), backward="engine.backward(loss)", gate="True")
+    text = text.replace("optimizer.step()", "engine.step()").replace("model, loader", "engine, loader")
+    assert losses_in(f"{text}\n\ntrain(engine, data, None, 4, cfg)\n") == told
+
+
+def test_an_engine_by_another_name_steps() -> None:
+    above = "import deepspeed\nds, _, _, _ = deepspeed.initialize(model=net, config=options)"
+    found = window(loop(MEAN, above, backward="ds.backward(loss)").replace("optimizer.step()", "ds.step()"))
+    assert found is not None and found.steps_by_engine
+
+
+@pytest.mark.parametrize(
+    ("above", "value"),
+    [
+        ("args = TrainingArguments('out', gradient_accumulation_steps=4)", 4.0),
+        ("args = TrainingArguments('out')", None),
+        ("class Args:\n    gradient_accumulation_steps = 4\n\nargs = Args()", 4.0),
+        ("args = dict(gradient_accumulation_steps=4)", 4.0),
+    ],
+)
+def test_steps_of_arguments(above: str, value: float | None) -> None:
+    text = loop(
+        MEAN,
+        f"from transformers import TrainingArguments\n{above}",
+        gate="step % args.gradient_accumulation_steps == 0",
+    )
+    found = window(f"{text}\n\ntrain(net, data, opt, 4, args)\n")
+    assert found is not None
+    assert (found.steps, found.steps_value) == ("args.gradient_accumulation_steps", value)
