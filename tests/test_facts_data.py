@@ -192,3 +192,12 @@ def test_what_an_imported_data_module_says(
     assert (found.answer, found.confidence) == answer
     blocks = raggedness(loop(TOKENS, f"from {name} import rows\nblock_size = 8"), tmp_path)
     assert blocks.answer is Answer.UNKNOWN
+
+
+def test_two_reasons_are_enough(tmp_path: Path) -> None:
+    assert len(raggedness(loop(TOKENS, "A, B, C = -100, -100, -100")).evidence) == 2
+    for name in ("data", "loaders", "collators"):
+        (tmp_path / f"{name}.py").write_text("IGNORED = -100\nOTHER = -100\n")
+    imports = "from data import a\nfrom loaders import b"
+    assert len(raggedness(loop(TOKENS, imports), tmp_path).evidence) == 2
+    assert len(raggedness(loop(TOKENS, f"{imports}\nfrom collators import c"), tmp_path).evidence) == 2

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ga_lint.facts.model import Idiom, Stack, Window
-from testbed.seen import facts_in, loop, losses_in
+from testbed.seen import LOSS, facts_in, loop, losses_in, window_in
 
-MEAN = 'loss = F.cross_entropy(model(batch["x"]).logits, batch["labels"])'
 INNER = """\
 import torch.nn.functional as F
 
@@ -32,13 +31,8 @@ class Own:
 """
 
 
-def window(text: str) -> Window | None:
-    found = facts_in(text).windows
-    return found[0] if len(found) == 1 else None
-
-
 def inner(header: str, lines: str, before: str = "pass", after: str = "pass") -> Window | None:
-    return window(INNER.format(header=header, lines=lines, before=before, after=after))
+    return window_in(INNER.format(header=header, lines=lines, before=before, after=after))
 
 
 @pytest.mark.parametrize(
@@ -54,8 +48,8 @@ def inner(header: str, lines: str, before: str = "pass", after: str = "pass") ->
     ],
 )
 def test_cleared_in_every_round(line: str, cleared: bool) -> None:
-    for lines in (f"{line}\n{MEAN}", f"{MEAN}\n{line}"):
-        found = window(loop(lines))
+    for lines in (f"{line}\n{LOSS}", f"{LOSS}\n{line}"):
+        found = window_in(loop(lines))
         assert found is not None and (found.cleared is not None) is cleared
 
 
@@ -69,7 +63,7 @@ def test_cleared_in_every_round(line: str, cleared: bool) -> None:
     ],
 )
 def test_gradients_that_are_cleared_before_any_step_are_only_measured(behind: str, measured: bool) -> None:
-    assert (window(loop(MEAN, backward=f"loss.backward()\n        {behind}")) is None) is measured
+    assert (window_in(loop(LOSS, backward=f"loss.backward()\n        {behind}")) is None) is measured
 
 
 @pytest.mark.parametrize(
@@ -87,7 +81,7 @@ def test_gradients_that_are_cleared_before_any_step_are_only_measured(behind: st
     ],
 )
 def test_divided_too_late(backward: str, divided: bool) -> None:
-    found = window(loop(MEAN, backward=backward))
+    found = window_in(loop(LOSS, backward=backward))
     assert found is not None and (found.divided_after is not None) is divided
 
 
@@ -108,14 +102,14 @@ def test_divided_too_late(backward: str, divided: bool) -> None:
 )
 def test_gradients_that_are_scaled(line: str, factors: list[tuple[str, int]]) -> None:
     scaled = f"step % steps == 0:\n            for p in args.x:\n                {line}\n        if step % steps == 0"
-    found = window(loop(MEAN, gate=scaled))
+    found = window_in(loop(LOSS, gate=scaled))
     assert found is not None
     assert [(one.kind.value, one.power) for each in found.scalings for one in each.factors] == factors
 
 
 def test_gradients_that_another_loop_scales_are_not_its() -> None:
     other = "for more in args.x:\n    model(**more).loss.backward()\n    args.p.grad /= steps\n    args.adam.step()"
-    found = [one for one in facts_in(loop(MEAN, before=other)).windows if one.losses]
+    found = [one for one in facts_in(loop(LOSS, before=other)).windows if one.losses]
     assert found and not found[-1].scalings
 
 
@@ -133,7 +127,7 @@ def test_gradients_that_another_loop_scales_are_not_its() -> None:
     ],
 )
 def test_a_step_behind_the_loop(behind: str, stepped: bool) -> None:
-    found = window(loop(MEAN) + behind)
+    found = window_in(loop(LOSS) + behind)
     assert found is not None and found.stepped_behind is stepped
 
 
@@ -160,25 +154,25 @@ def test_a_step_behind_the_loop(behind: str, stepped: bool) -> None:
     ],
 )
 def test_what_steps(steps: str, is_one: bool) -> None:
-    assert (window(loop(MEAN).replace("optimizer.step()", steps)) is not None) is is_one
+    assert (window_in(loop(LOSS).replace("optimizer.step()", steps)) is not None) is is_one
 
 
 @pytest.mark.parametrize(
     ("header", "lines", "steps", "value", "fetched"),
     [
-        ("batch in window", MEAN, "window", None, False),
-        ("_ in range(steps)", f"batch = next(batches)\n            {MEAN}", "steps", None, True),
-        ("_ in range(4)", f"batch = next(batches)\n            {MEAN}", "4", 4.0, True),
-        ("_ in trange(steps)", f"batch = next(batches)\n            {MEAN}", "steps", None, True),
-        ("_ in range(0, steps)", f"batch = next(batches)\n            {MEAN}", "steps", None, True),
-        ("_ in range(1, steps)", f"batch = next(batches)\n            {MEAN}", "steps", None, True),
-        ("_ in range(2, steps)", f"batch = next(batches)\n            {MEAN}", "range(2, steps)", None, True),
-        ("_ in range(0, 9, 3)", f"batch = next(batches)\n            {MEAN}", "range(0, 9, 3)", None, True),
-        ("_ in range(steps)", f"args.log()\n            {MEAN}", "steps", None, False),
-        ("_ in range(max(steps, 1))", f"batch = next(batches)\n            {MEAN}", "max(steps, 1)", None, True),
-        ("_ in range(min(steps, args.n - 3))", MEAN, "min(steps, args.n - 3)", None, True),
-        ("_, batch in enumerate(window)", MEAN, "enumerate(window)", None, False),
-        ("batch in (args.a, args.b)", MEAN, "2", 2.0, False),
+        ("batch in window", LOSS, "window", None, False),
+        ("_ in range(steps)", f"batch = next(batches)\n            {LOSS}", "steps", None, True),
+        ("_ in range(4)", f"batch = next(batches)\n            {LOSS}", "4", 4.0, True),
+        ("_ in trange(steps)", f"batch = next(batches)\n            {LOSS}", "steps", None, True),
+        ("_ in range(0, steps)", f"batch = next(batches)\n            {LOSS}", "steps", None, True),
+        ("_ in range(1, steps)", f"batch = next(batches)\n            {LOSS}", "steps", None, True),
+        ("_ in range(2, steps)", f"batch = next(batches)\n            {LOSS}", "range(2, steps)", None, True),
+        ("_ in range(0, 9, 3)", f"batch = next(batches)\n            {LOSS}", "range(0, 9, 3)", None, True),
+        ("_ in range(steps)", f"args.log()\n            {LOSS}", "steps", None, False),
+        ("_ in range(max(steps, 1))", f"batch = next(batches)\n            {LOSS}", "max(steps, 1)", None, True),
+        ("_ in range(min(steps, args.n - 3))", LOSS, "min(steps, args.n - 3)", None, True),
+        ("_, batch in enumerate(window)", LOSS, "enumerate(window)", None, False),
+        ("batch in (args.a, args.b)", LOSS, "2", 2.0, False),
     ],
 )  # fmt: skip
 def test_inner_loops(header: str, lines: str, steps: str, value: float | None, fetched: bool) -> None:
@@ -201,9 +195,9 @@ def test_inner_loops(header: str, lines: str, steps: str, value: float | None, f
 )
 def test_losses_that_are_added_up(adding: str, backward: str, told: str | None) -> None:
     text = INNER.format(
-        before="total = 0", header="batch in window", lines=f"{MEAN}\n            {adding}", after=backward
+        before="total = 0", header="batch in window", lines=f"{LOSS}\n            {adding}", after=backward
     )
-    found = window(text)
+    found = window_in(text)
     assert (found is not None and found.added_up) is (told is not None)
     assert told is None or losses_in(text) == [told]
 
@@ -217,7 +211,7 @@ def test_losses_that_are_added_up(adding: str, backward: str, told: str | None) 
     ],
 )
 def test_functions_that_are_one_round(signature: str, gate: str, found: bool) -> None:
-    one = window(ROUND.format(signature=signature, gate=gate))
+    one = window_in(ROUND.format(signature=signature, gate=gate))
     assert (one is not None) is found
     assert one is None or one.losses[0][0].site.labels_from == 'batch["labels"]'
 
@@ -240,5 +234,5 @@ def test_functions_that_are_one_round(signature: str, gate: str, found: bool) ->
     ],
 )
 def test_what_the_file_says_around_it(above: str, facts: dict[str, object]) -> None:
-    found = window(loop(MEAN, above))
+    found = window_in(loop(LOSS, above))
     assert found is not None and {name: getattr(found, name) for name in facts} == facts

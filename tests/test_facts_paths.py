@@ -62,6 +62,8 @@ def paths(lines: str, above: str = "", before: str = "pass") -> list[str]:
         ("False or args.a", BOTH),
         ("True and args.a", BOTH),
         ("dist.is_initialized()", BOTH),
+        ("(flag := not True)", NO),
+        ("(flag := not args.divide)", BOTH),
     ],
 )
 def test_tests(test: str, outcome: list[str]) -> None:
@@ -121,6 +123,14 @@ def test_tests(test: str, outcome: list[str]) -> None:
         ("loss = mean\nloss.div(2)", ["mean unknown"]),
         ("loss = mean\nloss -= args.x", ["mean unknown"]),
         ("scale = 2 * 3\nloss = mean * scale", ["mean unknown * constant"]),
+        ("n = args.world_size\nloss = total / ((labels != -100).sum() / n)", ["mean unknown * number of ranks"]),
+        ("loss = mean\nif dist.is_initialized():\n    dist.all_reduce(args.x)\n    loss = total", ["sum unknown"]),
+        ("loss = mean\nif torch.distributed.is_initialized():\n    args.gather(loss)\n    loss = total", EITHER[1:]),
+        ("loss = mean\nif dist.is_initialized():\n    dist.barrier()\n    loss = total", EITHER[::-1]),
+        ("loss = mean\nif args.is_initialized():\n    args.gather(loss)\n    loss = total", EITHER[::-1]),
+        ("if dist.is_initialized():\n    dist.all_reduce(args.x)\n    loss = mean\nelse:\n    loss = total", EITHER),
+        ("loss = mean.cpu()", ["mean unknown"]),
+        ("loss = model(**batch).mean()", ["mean unknown"]),
     ],
 )  # fmt: skip
 def test_statements(lines: str, told: list[str]) -> None:

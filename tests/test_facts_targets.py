@@ -262,3 +262,26 @@ def test_networks(above: str, level: Level, call: str) -> None:
     (window,) = facts_in(text).windows
     one = window.losses[0][0].site
     assert (one.level, one.labels_from) == (level, LABELS)
+
+
+def test_a_difference_of_two_models_has_no_targets() -> None:
+    one = site("loss = ((logits - batch['teacher_logits']) ** 2).mean()")
+    assert (one.labels, one.labels_from, one.labels_remade, one.named_labels) == (None, "", False, False)
+    two = site("loss = ((logits - labels) ** 2).mean()")
+    assert (two.labels, two.labels_from, two.labels_remade, two.named_labels) == ("labels", LABELS, True, True)
+
+
+@pytest.mark.parametrize(
+    ("mask", "over"),
+    [
+        (MASK, "attention_mask"),
+        (f"({MASK} * args.x)", "batch['attention_mask'] * args.x"),
+        (f"(args.x * {MASK})", "args.x * batch['attention_mask']"),
+        (f"({MASK} * batch['loss_mask'])", "attention_mask"),
+        (f"({MASK} & batch['loss_mask'])", "attention_mask"),
+        (f"(args.x & {MASK})", "attention_mask"),
+    ],
+)
+def test_over_what_a_mean_by_hand_is(mask: str, over: str) -> None:
+    one = site(f"loss = ({EACH} * {mask}).sum() / {mask}.sum()")
+    assert one.averaged_over == over

@@ -6,7 +6,8 @@ import pytest
 
 from ga_lint.diagnostics import Confidence
 from ga_lint.facts.model import Answer
-from testbed.seen import HEAD, MEAN, SIGNATURE, override, overrides, returned
+from ga_lint.facts.received import ASSUMED
+from testbed.seen import HEAD, MEAN, SIGNATURE, facts_in, override, overrides, returned
 
 OUTPUTS = """\
 labels = inputs["labels"]
@@ -46,6 +47,8 @@ COUNT = "the window's count over all ranks"
         ("loss if num_items_in_batch is None else loss / num_items_in_batch", [f"sum unknown / {COUNT}"]),
         ("loss * self.accelerator.num_processes / num_items_in_batch", [f"sum unknown * number of ranks / {COUNT}"]),
         ("model.penalty() / num_items_in_batch", [f"unknown unknown * something else / {COUNT}"]),
+        ("model.penalty() * num_items_in_batch", []),
+        ("model.penalty() / (labels != -100).sum()", []),
         ("super().compute_loss(model, inputs)", ["mean unknown"]),
         ("super().compute_loss(model, inputs, return_outputs)", ["mean unknown"]),
         ("super().compute_loss(model, inputs, True)[0]", ["mean unknown"]),
@@ -233,3 +236,48 @@ def test_what_else_the_class_does(after: str, facts: dict[str, object]) -> None:
 )  # fmt: skip
 def test_is_the_key_in_the_batch(body: str, answer: Answer) -> None:
     assert override(body).labels_in_batch is answer
+
+
+@pytest.mark.parametrize(("test", "outcome"), ASSUMED.items())
+def test_what_is_assumed_of_a_training_on_ranks(test: str, outcome: bool) -> None:
+    lines = f"if {test}:\n    loss = loss * 2\nreturn loss"
+    assert returned(override(OUTPUTS + lines)) == ["sum unknown * constant" if outcome else "sum unknown"]
+    assert len(returned(override(OUTPUTS + lines.replace(test, "self.args.other")))) == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "forwards"),
+    [
+        ("return original(model, inputs)", False),
+        ("return original(model, inputs, return_outputs)", False),
+        ("return original(model, inputs, return_outputs, num_items_in_batch)", True),
+        ("return original(model, inputs, num_items_in_batch=num_items_in_batch)", True),
+        ("return original(model, inputs, **{'num_items_in_batch': num_items_in_batch})", True),
+    ],
+)
+def test_a_function_around_what_was_there(body: str, forwards: bool) -> None:
+    signature = "model, inputs, return_outputs=False, num_items_in_batch=None"
+    text = f"{HEAD}\ntrainer = Trainer(net)\noriginal = trainer.compute_loss\n\ndef f({signature}):\n    {body}\n"
+    (one,) = facts_in(f"{text}\ntrainer.compute_loss = f\n").overrides
+    assert [call.forwards_count for call in one.super_calls] == [forwards]
+
+
+@pytest.mark.parametrize(
+    ("call", "told_of"),
+    [
+        ("self.compute_loss(model, inputs)", ["mean unknown"]),
+        ("self.compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)", ["sum unknown counted"]),
+        ("self.compute_loss(model, inputs, False, num_items_in_batch)", ["sum unknown counted"]),
+        ("self.compute_loss(model, inputs=inputs, num_items_in_batch=num_items_in_batch)", ["sum unknown counted"]),
+    ],
+)
+def test_a_training_step_asks_the_trainers_own(call: str, told_of: list[str]) -> None:
+    one = override(f"return {call}", method="training_step", signature="self, model, inputs, num_items_in_batch=None")
+    assert returned(one) == told_of
+
+
+def test_super_of_a_class_of_the_project() -> None:
+    base = f"class Base(Trainer):\n    def compute_loss({SIGNATURE}):\n        {MEAN.strip()}\n"
+    one = overrides("return super().compute_loss(model, inputs)", bases="(Base)", head=f"{HEAD}\n{base}")[1]
+    assert returned(one) == ["mean unknown"]
+    assert [call.forwards_count for call in one.super_calls] == [False]

@@ -150,7 +150,7 @@ class FileSigns:
             elif isinstance(node, ast.Attribute):
                 found.add(node.attr)
             elif isinstance(node, ast.alias):
-                found.add(node.name.rpartition(".")[2])
+                found.add(node.name)
         return found
 
 

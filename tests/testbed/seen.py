@@ -6,7 +6,7 @@ from pathlib import Path
 from textwrap import indent
 
 from ga_lint.facts.extract import extract
-from ga_lint.facts.model import Factor, FileFacts, LossTerm, Override
+from ga_lint.facts.model import Factor, FileFacts, LossTerm, Override, Window
 from ga_lint.project import Project
 from ga_lint.source import decode
 from ga_lint.syntax.parsed import parse
@@ -35,6 +35,7 @@ from transformers import Trainer
 """
 SIGNATURE = "self, model, inputs, return_outputs=False, num_items_in_batch=None"
 MEAN = 'return F.cross_entropy(model(inputs["input_ids"]).logits, inputs["labels"])\n'
+LOSS = 'loss = F.cross_entropy(model(batch["x"]).logits, batch["labels"])'
 
 
 def facts_in(text: str, folder: Path = Path("project")) -> FileFacts:
@@ -91,3 +92,9 @@ def override(body: str, after: str = "", **options: str) -> Override:
 
 def returned(one: Override) -> list[str]:
     return [" + ".join(map(told, terms)) for each in one.returns for terms in each.sums]
+
+
+def window_in(text: str, folder: Path = Path("project")) -> Window | None:
+    """The one window; None where there is none."""
+    found = facts_in(text, folder).windows
+    return found[0] if len(found) == 1 else None
