@@ -94,6 +94,7 @@ def test_labels_that_are_replaced(lines: str, replaced: int) -> None:
             '    def _changed(self, inputs):\n        inputs["labels"] = made(inputs)\n',
             1,
         ),
+        ("return self._again(inputs)", "    def _again(self, inputs):\n        return self._again(inputs)\n", 0),
         (
             "return other._changed(inputs)",
             '    def _changed(self, inputs):\n        inputs["labels"] = made(inputs)\n',

@@ -236,3 +236,17 @@ def test_functions_that_are_one_round(signature: str, gate: str, found: bool) ->
 def test_what_the_file_says_around_it(above: str, facts: dict[str, object]) -> None:
     found = window_in(loop(LOSS, above))
     assert found is not None and {name: getattr(found, name) for name in facts} == facts
+
+
+@pytest.mark.parametrize(
+    ("base", "is_one"), [("torch.optim.Optimizer", True), ("other.Optimizer", False), ("object", False)]
+)
+def test_optimizers_of_the_project(base: str, is_one: bool) -> None:
+    above = f"class Lion({base}):\n    def step(self):\n        return 0\n\nlion = Lion()"
+    found = window_in(loop(LOSS, above).replace("optimizer.step()", "lion.step()"))
+    assert (found is not None) is is_one
+
+
+def test_the_steps_are_traced_to_where_they_are_set() -> None:
+    found = inner("_ in range(n)", f"{LOSS}\n            loss.backward()", before="n = args.accum")
+    assert found is not None and (found.steps, found.traced_steps) == ("n", "args.accum")

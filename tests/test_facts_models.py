@@ -211,3 +211,52 @@ def test_a_mean_is_asked_what_is_declared(body: str, declared: bool, flag: str) 
     text = f"{NN}{HF}\n\nclass Net(PreTrainedModel):\n{method}{flag}"
     (one,) = facts_in(text).forwards
     assert [step.message for step in one.declared] == (["accepts_loss_kwargs = False"] if declared else [])
+
+
+def test_bases_that_lead_back_are_asked_once() -> None:
+    text = f"{NN}class Base(Net):\n    pass\n\nclass Net(Base, nn.Module):\n"
+    method = f"    def forward(self, input_ids, labels=None):\n{indent(LOSS, ' ' * 8)}\n"
+    assert facts_in(f"{text}{method}").forwards == ()
+
+
+@pytest.mark.parametrize(("called", "found"), [("self.loss_function", True), ("self.loss_fct", False)])
+def test_a_network_that_calls_the_heads_loss(called: str, found: bool) -> None:
+    seen = forward("nn.Module", f"return {called}(self.net(input_ids), labels)")
+    assert [one.base for one in seen] == (["a head of transformers"] if found else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "confidence"),
+    [
+        ("Trainer(compute_loss_func=f)", Confidence.CERTAIN),
+        ("model.loss_function = f", Confidence.POSSIBLE),
+        ("model.loss_function = with_rest", Confidence.LIKELY),
+        ("model.loss_function = with_size", Confidence.LIKELY),
+        ("loss_map = {'own': f}", Confidence.POSSIBLE),
+        ("loss_map = {'own': with_rest}", Confidence.POSSIBLE),
+        ("loss_map = {'own': with_count}", Confidence.LIKELY),
+        ("loss_map = {'own': with_outputs}", Confidence.LIKELY),
+    ],
+)
+def test_how_sure_it_is_that_a_count_reaches_it(text: str, confidence: Confidence) -> None:
+    signatures = {
+        "f": "logits, labels",
+        "with_rest": "logits, labels, **rest",
+        "with_size": "logits, labels, vocab_size",
+        "with_count": "logits, labels, num_items_in_batch",
+        "with_outputs": "outputs, labels",
+    }
+    functions = "".join(f"def {name}({given}):\n    return 0\n" for name, given in signatures.items())
+    (one,) = facts_in(f"{HEAD}{functions}{text}\n").loss_functions
+    assert one.confidence is confidence
+
+
+@pytest.mark.parametrize(
+    ("parameters", "targets", "origin"),
+    [("outputs, labels", "labels", "labels"), ("outputs, y", "y", "labels"), ("y, labels", "labels", "labels")],
+)
+def test_what_a_handed_function_is_given(parameters: str, targets: str, origin: str) -> None:
+    function = f"def f({parameters}):\n    return F.cross_entropy({parameters.partition(',')[0]}.logits, {targets})\n"
+    (one,) = facts_in(f"{HEAD}{function}Trainer(compute_loss_func=f)\n").loss_functions
+    (returned_one,) = one.returns
+    assert returned_one.terms and returned_one.terms[0].site.labels_from == origin

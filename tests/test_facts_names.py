@@ -97,6 +97,8 @@ def test_a_fragment_may_leave_its_imports_out() -> None:
     )
     assert facts_in(text).windows[0].losses
     assert not facts_in(text.replace("F.cross", "G.cross")).windows[0].losses
+    built = text.replace("F.cross_entropy(", "nn.CrossEntropyLoss()(").replace("import torch.nn as nn\n", "")
+    assert facts_in(built).windows[0].losses
 
 
 def test_the_path_that_runs_has_its_own_value_of_a_name() -> None:

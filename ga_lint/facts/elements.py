@@ -116,9 +116,7 @@ def _keeps(run: Interpreter, collator: str) -> bool:
 
 
 def _rows(run: Interpreter, frame: Frame, loader: Built) -> Value:
-    dataset = loader.argument(0, "dataset", "train_dataset")
-    if dataset is None:
-        return Tensor(TensorKind.BATCH)
+    dataset = loader.argument(0, "dataset", "train_dataset") or UNKNOWN
     return choice([as_batch(_row(run, frame, one)) for one in alternatives(dataset)])
 
 
