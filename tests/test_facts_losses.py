@@ -56,6 +56,7 @@ def test_a_call(expression: str, told: str) -> None:
         ("logits.reshape(-1, n_classes), labels", "unknown"),
         ("logits.flatten(0, 1), labels.flatten()", "token"),
         ("logits.squeeze(), labels", "unknown"),
+        ("logits.view(9), labels", "unknown"),
         ("logits.permute(0, 2, 1), labels", "token"),
         ("logits.transpose(1, 2), labels", "token"),
         ("logits.swapaxes(1, 2), labels", "token"),

@@ -260,3 +260,44 @@ def test_what_a_handed_function_is_given(parameters: str, targets: str, origin: 
     (one,) = facts_in(f"{HEAD}{function}Trainer(compute_loss_func=f)\n").loss_functions
     (returned_one,) = one.returns
     assert returned_one.terms and returned_one.terms[0].site.labels_from == origin
+
+
+@pytest.mark.parametrize(
+    ("call", "told_of", "labels"),
+    [
+        ("self.loss_function(logits, labels, vocab_size=9)", "mean unknown", "labels"),
+        ("self.loss_function(logits, labels, vocab_size=9, num_items_in_batch=1)", "mean unknown", "labels"),
+        ("self.loss_function(logits, labels, num_items_in_batch=kwargs['num_items_in_batch'])",
+         "sum unknown counted", "labels"),
+        ("self.loss_function(logits=logits, labels=labels, vocab_size=9, **kwargs)", "sum unknown counted", "labels"),
+        ("self.loss_function(logits, made(labels), vocab_size=9)", "mean unknown", None),
+    ],
+)  # fmt: skip
+def test_the_heads_loss(call: str, told_of: str, labels: str | None) -> None:
+    (one,) = forward("PreTrainedModel", f"logits = self.net(input_ids)\nreturn {call}", HF)
+    (term,) = one.returns[0].terms or ()
+    assert (told(term), term.site.labels, term.site.ignore_index) == (told_of, labels, "-100")
+
+
+@pytest.mark.parametrize(
+    ("patch", "base"),
+    [
+        ("Trainer.compute_loss = f", "transformers.Trainer"),
+        ("transformers.Trainer.compute_loss = f", "transformers.Trainer"),
+        ("trainer = Trainer(net)\ntrainer.compute_loss = f", "transformers.Trainer"),
+        ("def attach(trainer: Trainer):\n    trainer.compute_loss = f", "transformers.Trainer"),
+        ("def attach(*, one: Trainer):\n    one.compute_loss = f", "transformers.Trainer"),
+        ("def attach(one: Other):\n    one.compute_loss = f", None),
+        ("def attach(one):\n    one.compute_loss = f", None),
+        ("def attach(one: Trainer):\n    other.compute_loss = f", None),
+        ("my_trainer.compute_loss = f", "transformers.Trainer"),
+        ("self.trainer.compute_loss = f", "transformers.Trainer"),
+        ("thing.compute_loss = f", None),
+        ("my_trainer.compute_loss = made(f)", None),
+        ("my_trainer.other = f", None),
+    ],
+)
+def test_functions_that_are_put_in_the_place_of_a_method(patch: str, base: str | None) -> None:
+    function = f"def f(model, inputs, return_outputs=False, num_items_in_batch=None):\n    return F.{CE}\n"
+    found = facts_in(f"import transformers\n{HEAD}{function}\n{patch}\n").overrides
+    assert [one.base for one in found] == ([base] if base else [])
