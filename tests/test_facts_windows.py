@@ -148,3 +148,18 @@ def test_scalers_that_run_backward_and_step(call: str, found: bool) -> None:
 
 def test_no_window_without_a_gradient() -> None:
     assert window_in(loop(LOSS, backward="with torch.no_grad():\n            loss.backward()")) is None
+
+
+@pytest.mark.parametrize(
+    ("gate", "at_end"),
+    [
+        ("step % steps == 0 or step == len(loader) - 1", True),
+        ("step == len(loader) - 1 or step % steps == 0", True),
+        ("step % steps == 0 and step == len(loader) - 1", False),
+        ("step % steps == 0 or args.flush", False),
+        ("step % steps == 0", False),
+    ],
+)
+def test_gates_that_open_at_the_loaders_end_too(gate: str, at_end: bool) -> None:
+    found = window_in(loop(LOSS, gate=gate))
+    assert (found is not None and found.at_end) is at_end
