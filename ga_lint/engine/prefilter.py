@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ga_lint.facts.model import FORWARD_NEEDS, FORWARD_WORDS
+from ga_lint.facts.model import FORWARD_WORDS, may_hold_forward
 from ga_lint.rules.registry import Rule
 
 # Parts of several words: a file without the part is searched for none of them.
@@ -32,6 +32,6 @@ class Prefilter:
         for stem, needles in self._groups:
             if stem in data:
                 present.update(needle for needle in needles if needle in data)
-        if present <= _FORWARDS and not all(word in data for word in FORWARD_NEEDS):
+        if present <= _FORWARDS and not may_hold_forward(data):
             return ()
         return tuple(rule for rule in self._rules if not present.isdisjoint(rule.needles))

@@ -148,8 +148,6 @@ def _kind_by_name(text: str) -> FactorKind:
 
 def _normal(term: LossTerm, at: Place | None = None) -> LossTerm:
     """A mean times its own count is a sum; a sum over its own count is a mean. `at`: where, if not at that factor."""
-    if not term.factors:
-        return term
     last, site = term.factors[-1], term.site
     if last.kind is not FactorKind.LOCAL_COUNT:
         return term

@@ -122,7 +122,7 @@ def _assign_element(run: Interpreter, frame: Frame, state: State, target: ast.Su
         else:
             state.env[text_of(target)] = value
     elif isinstance(base, Table):
-        state.env[text] = replace(base, rest=value)
+        state.env[text] = replace(base, rest=value, is_open=True)
     elif isinstance(base, Tensor | Many) and isinstance(value, Tensor) and value.ragged:
         state.env[text] = remade(value)
     elif isinstance(base, Tensor):

@@ -20,6 +20,7 @@ from ga_lint.facts.values import (
     Symbol,
     Table,
     Value,
+    is_missing_count,
 )
 from ga_lint.syntax.text import text_of
 
@@ -51,7 +52,8 @@ def of_builtin(call: Call, name: str) -> Value | None:
         case "next":
             return _element(call, first)
         case "dict":
-            return first if call.positional else Table(tuple((k, v) for k, v in call.named if k != "**"))
+            known = tuple((key, value) for key, value in call.named if key != "**")
+            return first if call.positional else Table(known, is_open=len(known) < len(call.named))
         case "getattr":
             return _getattr(call)
     if name in TRANSPARENT:
@@ -63,7 +65,7 @@ def of_builtin(call: Call, name: str) -> Value | None:
         if name == "min" and any(isinstance(one, ast.BinOp) and isinstance(one.op, ast.Sub) for one in call.node.args):
             return Symbol(text_of(call.node))  # what is left, where that is less: no other name for one of the two
         named = [value for value in call.positional if isinstance(value, Symbol)]
-        return named[0] if named else first if isinstance(first, Const) else UNKNOWN
+        return named[0] if named else first if isinstance(first, Const) and not is_missing_count(first) else UNKNOWN
     return None
 
 

@@ -61,7 +61,7 @@ def compare(run: Interpreter, frame: Frame, state: State, node: ast.Compare) -> 
         other = as_written(right, node.comparators[0], frame.depth) if _leaves_out(node) else ""
         return mask_of(left, text_of(node), other)
     if isinstance(right, Tensor) and tells_length(right) and isinstance(node.ops[0], _ORDERS):
-        return Tensor(TensorKind.MASK, text_of(node), remade=True)  # `positions < lengths[:, None]`
+        return Tensor(TensorKind.MASK, text_of(node))  # `positions < lengths[:, None]`
     if isinstance(left, Unknown | Symbol) and is_ignore_index(right) and isinstance(node.ops[0], ast.NotEq | ast.Eq):
         return Tensor(TensorKind.MASK, text_of(node))
     if isinstance(left, Const) and isinstance(right, Const) and len(node.ops) == 1:

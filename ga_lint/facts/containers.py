@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.facts import algebra
@@ -20,6 +21,9 @@ def method(call: Call, receiver: Table | Items | Many, name: str) -> Value | Non
         case Table() if name in ("items", "values"):
             inside = choice([value for _, value in receiver.entries] or [receiver.rest])
             return Many(Items((UNKNOWN, inside)) if name == "items" else inside, receiver)
+        case Table() if name == "update":
+            call.state.env[call.receiver_text] = _updated(call, receiver)
+            return Const(None)
         case Many() if name in ("append", "extend"):
             return Const(None)
         case Items() if name == "append" and call.positional:
@@ -28,6 +32,16 @@ def method(call: Call, receiver: Table | Items | Many, name: str) -> Value | Non
         case Many(element=Loss() as loss, loop=loop) if loop and name in ("sum", "mean"):
             return algebra.averaged(loss, call.receiver_text, call.run.place(call.frame, call.node), name)
     return None
+
+
+def _updated(call: Call, table: Table) -> Table:
+    """`table.update(other, key=value)`."""
+    given = call.positional[0] if call.positional else Table(())
+    other = given if isinstance(given, Table) else Table((), is_open=True)
+    named = {key: value for key, value in call.named if key != "**"}
+    is_open = table.is_open or other.is_open or len(named) < len(call.named)
+    entries = {**dict(table.entries), **dict(other.entries), **named}
+    return replace(table, entries=tuple(entries.items()), is_open=is_open)
 
 
 def guessed_entry(call: Call) -> Value | None:

@@ -56,7 +56,7 @@ def _speaks_of_labels(statement: ast.stmt, lines: Sequence[str]) -> bool:
     for node in nodes:
         if isinstance(node, ast.Constant) and node.value in _COUNTED and id(node) not in elsewhere:
             return True
-        if isinstance(node, ast.Attribute) and node.attr == "labels":
+        if isinstance(node, ast.Attribute) and node.attr in _COUNTED:
             return True
     return False
 
@@ -81,7 +81,7 @@ def _parts_of_batches(nodes: Sequence[ast.AST]) -> set[str]:
             return parts
 
 
-def _is_part(value: ast.expr, parts: set[str]) -> bool:
+def _is_part(value: ast.AST, parts: set[str]) -> bool:
     match value:
         case ast.Subscript(value=ast.Name(), slice=ast.Constant(value=str())):
             return True
@@ -90,7 +90,7 @@ def _is_part(value: ast.expr, parts: set[str]) -> bool:
         case ast.Dict(values=values):
             return bool(values) and any(_read_of(one, parts) is not None for one in values)
         case ast.DictComp(generators=[ast.comprehension(iter=source), *_]):
-            return any(isinstance(node, ast.Name) and node.id in parts for node in walk(source))
+            return any(_is_part(node, parts) or getattr(node, "id", None) in parts for node in walk(source))
     return False
 
 

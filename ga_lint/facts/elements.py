@@ -13,6 +13,7 @@ from ga_lint.facts.values import (
     Choice,
     Class,
     Const,
+    External,
     Function,
     Instance,
     Items,
@@ -94,31 +95,28 @@ def _collated(run: Interpreter, frame: Frame, loader: Built, collate: Value) -> 
         case Function() | Instance():
             rows = Many(_rows(run, frame, loader))
             return as_batch(run.call(frame, collate, (rows,), ()))
+        case External(name=name) | Built(name=name) if _keeps(run, name):
+            return _rows(run, frame, loader)
         case Built(name=name, place=place):
             row = run.knowledge.collators.get(name)
             if row is None:
                 return Tensor(TensorKind.BATCH)
-            if row.targets == "keeps":
-                return _rows(run, frame, loader)
             short = name.rpartition(".")[2]
             verb = "padded with -100" if row.targets == "pads" else "set to -100 where nothing is masked"
             step = place.as_step(f"labels {verb} by {short}")
-            if row.by_length and _equal_rows(run, frame, loader):
-                return Tensor(TensorKind.BATCH)
             return Tensor(TensorKind.BATCH, ragged=(step,))
         case _:
             return Tensor(TensorKind.BATCH)
 
 
-def _equal_rows(run: Interpreter, frame: Frame, loader: Built) -> bool:
-    rows = _rows(run, frame, loader)
-    return isinstance(rows, Tensor) and bool(rows.equal)
+def _keeps(run: Interpreter, collator: str) -> bool:
+    """Does it stack what the dataset gives? One of them is a function, and is not built."""
+    row = run.knowledge.collators.get(collator)
+    return row is not None and row.targets == "keeps"
 
 
 def _rows(run: Interpreter, frame: Frame, loader: Built) -> Value:
-    dataset = loader.argument(0, "dataset", "train_dataset")
-    if dataset is None:
-        return Tensor(TensorKind.BATCH)
+    dataset = loader.argument(0, "dataset", "train_dataset") or UNKNOWN
     return choice([as_batch(_row(run, frame, one)) for one in alternatives(dataset)])
 
 

@@ -56,10 +56,10 @@ def _steps_of(call: Call) -> Value | None:
     config = call.argument(None, "config", "config_params")
     for one in alternatives(config or UNKNOWN):
         match one:
-            case Table(rest=rest):
+            case Table(is_open=is_open):
                 entries = dict(one.entries)
                 found = entries.get(STEPS)
-                if found is None and rest == UNKNOWN and not entries.keys() >= _SIZES:
+                if found is None and not is_open and not entries.keys() >= _SIZES:
                     return Const(1)  # what DeepSpeed takes where nothing is said
                 return found if isinstance(found, Const | Symbol) else None
             case Const(value=str() as name):

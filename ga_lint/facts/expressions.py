@@ -199,9 +199,11 @@ def _of_external(run: Interpreter, frame: Frame, owner: str, name: str) -> Value
 def _table(run: Interpreter, frame: Frame, state: State, node: ast.Dict) -> Value:
     entries: dict[str, Value] = {}
     rest: Value = UNKNOWN
+    is_open = False
     for key, value_node in zip(node.keys, node.values, strict=True):
         value = run.evaluate(frame, state, value_node)
         if key is None:
+            is_open = is_open or value.is_open if isinstance(value, Table) else True
             if isinstance(value, Table):
                 rest = rest if isinstance(value.rest, Unknown) else value.rest
                 entries |= dict(value.entries)
@@ -209,7 +211,7 @@ def _table(run: Interpreter, frame: Frame, state: State, node: ast.Dict) -> Valu
                 rest = value
         elif isinstance(key, ast.Constant) and isinstance(key.value, str):
             entries[key.value] = value
-    return Table(tuple(entries.items()), rest)
+    return Table(tuple(entries.items()), rest, is_open)
 
 
 _READERS: dict[type[ast.expr], Callable[..., Value]] = {

@@ -15,7 +15,6 @@ from ga_lint.facts.lightning import lightning_steps, run_manual_steps
 from ga_lint.facts.lineage import PREPARES
 from ga_lint.facts.loss_functions import loss_functions_of
 from ga_lint.facts.model import (
-    LOCAL_AVERAGE,
     LOOP_WORDS,
     LOSS_FUNCTION_WORDS,
     LOSS_OVERRIDE_WORDS,
@@ -96,7 +95,7 @@ def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFa
         forwards=_forwards(parsed, project, run.knowledge),
         arguments=arguments,
         setups=setups,
-        local_averages=tuple(local_averages_of(parsed)) if LOCAL_AVERAGE in parsed.source.data else (),
+        local_averages=tuple(local_averages_of(parsed)),
         raggedness=raggedness,
     )
 
@@ -106,7 +105,7 @@ def _sites(window: Window) -> Iterator[LossSite]:
 
 
 def _is_decided(window: Window, signs: FileSigns) -> bool:
-    """Is a loss in it whose tokens are known to differ in number, or are known not to?"""
+    """Is a loss in it whose tokens are known to differ in number?"""
     known = [site for site in _sites(signs.with_level(window)) if site.level is not Level.UNKNOWN]
     return any(raggedness_of(site, signs).answer is not Answer.UNKNOWN for site in known)
 

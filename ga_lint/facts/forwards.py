@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from ga_lint.diagnostics import Confidence, Step
 from ga_lint.facts.elements import entry
 from ga_lint.facts.interpreter import Interpreter
-from ga_lint.facts.model import FORWARD_NEEDS, FORWARD_WORDS, Level, ModelForward, Place, Reduction, Returned
+from ga_lint.facts.model import FORWARD_WORDS, Level, ModelForward, Place, Reduction, Returned, may_hold_forward
 from ga_lint.facts.patches import patches_of
 from ga_lint.facts.received import TRAINERS_COUNT, classes_of, follow, name_span, parameter_of
 from ga_lint.facts.scopes import Scope
@@ -32,7 +32,7 @@ _OF_LOSS = ("loss", "cross_entropy", "CrossEntropy", "super().forward(")
 def has_forwards(parsed: ParsedFile) -> bool:
     """Can this file hold a forward that computes a loss?"""
     data = parsed.source.data
-    return all(word in data for word in FORWARD_NEEDS) and any(word in data for word in FORWARD_WORDS)
+    return may_hold_forward(data) and any(word in data for word in FORWARD_WORDS)
 
 
 def forwards_of(run: Interpreter, parsed: ParsedFile) -> tuple[ModelForward, ...]:
@@ -199,7 +199,7 @@ def _has_mean(returned: Returned) -> bool:
 
 def _arguments(method: FunctionNode) -> dict[str, Value]:
     names = parameter_names(method)
-    values: dict[str, Value] = {"labels": entry(Tensor(TensorKind.OTHER), "labels")} if "labels" in names else {}
+    values: dict[str, Value] = {"labels": entry(Tensor(TensorKind.OTHER), "labels")}
     if COUNT in names:
         values[COUNT] = TRAINERS_COUNT
     elif method.args.kwarg is not None:

@@ -49,7 +49,6 @@ def loss_of(call: Call, cls: Class) -> Value:
         labels_remade=known.remade,
         shifted=any(one.shifted for one in tensors) or None,
         ragged=known.ragged,
-        equal=known.equal,
         named_labels=known.kind is TensorKind.LABELS and known.from_batch,
         scope=call.frame.name,
         depth=len(call.frame.loops),

@@ -57,7 +57,7 @@ def call(call: Call, name: str) -> Value:
         found = of_builtin(call, last)
         if found is not None:
             return found
-    if last in _REDUCES_OVER_RANKS:
+    if last in _REDUCES_OVER_RANKS and name != "torch.gather":
         return _over_ranks(call)
     if last == "all_gather_object" and len(call.positional) > 1 and isinstance(call.positional[1], Count):
         gathered = replace(call.positional[1], scale=Scale.GLOBAL)

@@ -137,7 +137,7 @@ def _is_heads_loss(node: FunctionNode) -> bool:
 def _functions(run: Interpreter, parsed: ParsedFile, handed: _Handed) -> Iterator[Function]:
     """What the expression may stand for: a function, a method, a partial, an object that is called."""
     module = run.names.module(parsed)
-    scope = run.closure(module, handed.outer) if handed.outer else module
+    scope = run.closure(module, handed.outer)
     if isinstance(handed.expression, FunctionNode):
         yield Function(handed.expression, scope)
         return

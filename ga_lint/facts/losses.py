@@ -105,7 +105,6 @@ def _site(
         labels_remade=target is not None and target.remade,
         weighted=_is_weighted(built, call),
         ragged=ragged,
-        equal=target.equal if target else (),
         constructor=built.place if built else None,
         scope=call.frame.name,
         depth=len(call.frame.loops),

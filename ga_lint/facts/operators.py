@@ -54,12 +54,12 @@ def binary(run: Interpreter, frame: Frame, state: State, node: ast.BinOp) -> Val
 
 
 def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, right: Value) -> Value:
-    left = left.first if isinstance(left, Output) else left  # a model whose forward returns the loss itself
-    right = right.first if isinstance(right, Output) else right
     if isinstance(left, Tensor) or isinstance(right, Tensor):
         raw = raw_losses.arithmetic(run, frame, node, left, right)
         if raw is not None:
             return raw
+    left = left.first if isinstance(left, Output) else left  # a model whose forward returns the loss itself
+    right = right.first if isinstance(right, Output) else right
     for group in (_of_losses, _of_elements):
         value = group(run, frame, node, left, right)
         if value is not None:

@@ -23,7 +23,8 @@ def opt_outs(run: Interpreter, cls: Class) -> tuple[Step, ...]:
     for ancestor in run.names.ancestry(cls):
         if isinstance(ancestor, Class):
             steps.extend(_in_class(ancestor))
-    return (*steps, *declined_for_models(cls.scope.parsed))
+    told = {(step.path, step.span) for step in steps}
+    return (*steps, *(one for one in declined_for_models(cls.scope.parsed) if (one.path, one.span) not in told))
 
 
 def declined_for_models(parsed: ParsedFile) -> Iterator[Step]:

@@ -121,7 +121,6 @@ def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
         shifted=model.shifts,
         ragged=source.ragged if source else (),
         tags=_tags(model, place),
-        equal=source.equal if source else (),
         counted=_holds_count(count),
         scope=call.frame.name,
         depth=len(call.frame.loops),

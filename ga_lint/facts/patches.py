@@ -35,7 +35,7 @@ def patches_of(run: Interpreter, parsed: ParsedFile, methods: tuple[str, ...]) -
     for node, outer in _with_functions(parsed.tree, ()):
         match node:
             case ast.Assign(targets=[ast.Attribute(value=owner, attr=name)], value=value) if name in methods:
-                scope = run.closure(module, outer) if outer else module
+                scope = run.closure(module, outer)
                 for function, definition, bound in _functions(run, owner, value, scope):
                     yield Patch(owner, name, function, definition, bound, scope, outer)
 

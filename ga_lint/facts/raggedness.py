@@ -150,7 +150,7 @@ class FileSigns:
             elif isinstance(node, ast.Attribute):
                 found.add(node.attr)
             elif isinstance(node, ast.alias):
-                found.add(node.name.rpartition(".")[2])
+                found.add(node.name)
         return found
 
 
@@ -158,8 +158,6 @@ def raggedness_of(site: LossSite, signs: FileSigns) -> Raggedness:
     """The flow decides; where it was lost, strong signs in the same file make it likely."""
     if site.ragged:
         return Raggedness(Answer.YES, Confidence.CERTAIN, site.ragged)
-    if site.equal:
-        return Raggedness(Answer.NO, Confidence.CERTAIN, site.equal)
     # timid: an ignore index in a model's forward, or beside targets cut from a token stream, may never occur
     in_forward = site.scope.endswith("forward")
     if in_forward and signs.blocks:

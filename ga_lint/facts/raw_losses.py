@@ -81,7 +81,6 @@ def _site(run: Interpreter, frame: Frame, node: ast.expr, tensor: Tensor, callee
         labels_from=tensor.origin if targets else "",
         labels_remade=targets and tensor.remade,
         ragged=tensor.ragged,
-        equal=tensor.equal,
         scope=frame.name,
         depth=len(frame.loops),
         named_labels=targets and tensor.from_batch,

@@ -118,8 +118,7 @@ def classes_of(run: Interpreter, parsed: ParsedFile) -> Iterator[Class]:
         node, outer = todo.pop(0)
         for child in children(node):
             if isinstance(child, ast.ClassDef):
-                scope = run.closure(module, outer) if outer else module
-                yield Class(child, scope)
+                yield Class(child, run.closure(module, outer))
                 todo.append((child, outer))
             elif isinstance(child, FunctionNode):
                 todo.append((child, [*outer, child]))

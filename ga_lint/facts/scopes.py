@@ -125,7 +125,8 @@ class Names:
         if source is not None:
             if statement.name is None:
                 return Module(self.module(source))
-            found = self._global(statement.name, self.module(source), default=False)
+            own = source is scope.parsed  # `from . import losses` in a package's own `__init__.py`: a module below it
+            found = None if own else self._global(statement.name, self.module(source), default=False)
             if found is not None:
                 return found
         if statement.name is not None:

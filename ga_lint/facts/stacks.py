@@ -89,6 +89,8 @@ def _accelerator_division(driver: Built, row: DriverRow) -> LibraryDivision:
     plugin = _plugged(driver, row.plugin)
     if given is None and plugin is not None:
         given = plugin.argument(0, "num_steps")
+    if given is None and (_is_unseen(driver, row.engine_plugin) or _is_unseen(driver, row.plugin)):
+        return LibraryDivision(Answer.UNKNOWN, by="Accelerator(...)", place=driver.place)
     if given is None and any(name == "**" for name, _ in driver.named):
         return LibraryDivision(Answer.UNKNOWN, by="Accelerator(**...)", place=driver.place)
     if given is None or given == Const(1):
@@ -104,6 +106,14 @@ def _reads_launchers_plugin(run: Interpreter, driver: Built) -> bool:
     """`accelerator.state.deepspeed_plugin`: `accelerate launch` brings the plugin, and the steps in it."""
     parsed = run.project.file(driver.place.path)
     return parsed is not None and b".state.deepspeed_plugin" in parsed.source.data
+
+
+def _is_unseen(driver: Built, name: str | None) -> bool:
+    """Is there a plugin whose steps are written elsewhere: made out of sight, or with a configuration of its own?"""
+    found = driver.argument(None, name) if name else None
+    if isinstance(found, Built):
+        return found.argument(0, "hf_ds_config") not in (None, Const(None))
+    return found not in (None, Const(None))
 
 
 def _plugged(driver: Built, name: str | None) -> Built | None:

@@ -104,10 +104,15 @@ def _with_what_was_put_in(state: State, name: str, value: Value) -> Value:
 
 def _match(run: Interpreter, frame: Frame, state: State, node: ast.Match) -> list[State]:
     run.evaluate(frame, state, node.subject)
-    paths = [state.fork()]
+    paths = [] if any(map(_takes_all, node.cases)) else [state.fork()]
     for case in node.cases:
         paths.extend(run.execute(frame, case.body, [state.fork()]))
     return joined(paths)
+
+
+def _takes_all(case: ast.match_case) -> bool:
+    """`case _:`, `case other:`"""
+    return isinstance(case.pattern, ast.MatchAs) and case.pattern.pattern is None and case.guard is None
 
 
 def _define(

@@ -35,7 +35,7 @@ from ga_lint.syntax.text import text_of
 if TYPE_CHECKING:
     from ga_lint.facts.calls import Call
 
-_DETACHES = frozenset("detach item tolist cpu numpy".split())
+_DETACHES = frozenset("detach item tolist numpy".split())
 _SAME_OBJECT = frozenset(
     "to cuda cpu train eval half float double bfloat16 requires_grad_ compile to_empty xpu npu".split()
 )

@@ -82,7 +82,6 @@ class CollatorRow:
     name: str
     targets: str
     source: str
-    by_length: bool = False  # rows of one length hold equal counts
 
 
 @dataclass(frozen=True, slots=True)

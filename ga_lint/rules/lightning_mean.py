@@ -28,7 +28,7 @@ def lightning_mean(facts: FileFacts, project: Project) -> Iterator[Finding]:
         for returned in step.returns:
             for term in returned.terms or ():
                 ragged = facts.raggedness_of(term.site)
-                if ragged.answer is Answer.NO or term.site.level is Level.SAMPLE or not is_plain_mean(term):
+                if term.site.level is Level.SAMPLE or not is_plain_mean(term):
                     continue
                 place = _place(facts, step, returned)
                 level = Confidence.CERTAIN if term.site.level is Level.TOKEN else Confidence.POSSIBLE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
-from ga_lint.facts.model import LOOP_WORDS, Answer, FileFacts, Level, Place, Raggedness
+from ga_lint.facts.model import LOOP_WORDS, FileFacts, Level, Place, Raggedness
 from ga_lint.project import Project
 from ga_lint.rules._fixes import window_fix
 from ga_lint.rules._loops import Loss, confidence, losses, steps_text, trace
@@ -22,12 +22,9 @@ from ga_lint.rules.registry import rule
 def mean_of_means(facts: FileFacts, project: Project) -> Iterator[Finding]:
     best: dict[Place, Finding] = {}
     for loss in losses(facts):
-        if not loss.is_mean or loss.divisions < 1:
+        if not loss.is_mean or loss.divisions < 1 or loss.term.site.level is Level.SAMPLE:
             continue
-        ragged = facts.raggedness_of(loss.term.site)
-        if ragged.answer is Answer.NO or loss.term.site.level is Level.SAMPLE:
-            continue
-        found = _finding(loss, ragged)
+        found = _finding(loss, facts.raggedness_of(loss.term.site))
         if loss.place not in best or found.confidence > best[loss.place].confidence:
             best[loss.place] = found
     yield from best.values()

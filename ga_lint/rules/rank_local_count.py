@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Effect, EffectKind, Finding, FixRequest, FixTier, Severity, Step
-from ga_lint.facts.model import Answer, Factor, FactorKind, FileFacts, Idiom, Place, Reduction, Stack
+from ga_lint.facts.model import Factor, FactorKind, FileFacts, Idiom, Place, Reduction, Stack
 from ga_lint.project import Project
 from ga_lint.rules._loops import AVERAGING, IN_VAIN, Loss, confidence, in_loop, losses, rank_confidence, trace
 from ga_lint.rules._requests import Fix
@@ -31,7 +31,7 @@ def rank_local_count(facts: FileFacts, project: Project) -> Iterator[Finding]:
         if loss.window.stack not in AVERAGING or loss.term.site.reduction is not Reduction.SUM:
             continue
         count = _local_count(loss)
-        if count is None or ragged.answer is Answer.NO or count.place in reported:
+        if count is None or count.place in reported:
             continue
         reported.add(count.place)
         yield _finding(loss, count, trace(loss, (*ragged.evidence, *loss.elsewhere(count))))

@@ -28,7 +28,6 @@ from ga_lint.facts.model.losses import (
 from ga_lint.facts.model.setups import LOCAL_AVERAGE, SETUP_WORDS, Argument, Arguments, LocalAverage, TrainerSetup
 from ga_lint.facts.model.trainers import (
     ALL_OFF,
-    FORWARD_NEEDS,
     FORWARD_WORDS,
     HEADS_LOSS,
     LOSS_FUNCTION_WORDS,
@@ -44,6 +43,7 @@ from ga_lint.facts.model.trainers import (
     Parameter,
     Returned,
     SuperCall,
+    may_hold_forward,
 )
 from ga_lint.facts.model.windows import (
     LOOP_WORDS,
@@ -59,7 +59,6 @@ from ga_lint.facts.model.windows import (
 __all__ = [
     "ADDED_TERM",
     "ALL_OFF",
-    "FORWARD_NEEDS",
     "FORWARD_WORDS",
     "HEADS_LOSS",
     "LOCAL_AVERAGE",
@@ -104,6 +103,7 @@ __all__ = [
     "SuperCall",
     "TrainerSetup",
     "Window",
+    "may_hold_forward",
 ]
 
 

@@ -129,7 +129,6 @@ class LossSite:
     divisor: Divisor | None = field(default=None, compare=False)  # of a mean over some of the positions
     constructor: Place | None = None  # where the loss object was built
     ragged: tuple[Step, ...] = ()  # why its counts can differ between micro-batches
-    equal: tuple[Step, ...] = ()  # why they cannot
     tags: tuple[Step, ...] = ()  # its head tags tokens, and no padding has a tag
     named_labels: bool = False  # its targets come under a name of their own, apart from the inputs
     explicit_ignore: bool = False  # an ignore index was passed

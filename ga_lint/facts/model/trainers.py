@@ -121,9 +121,14 @@ class LossFunction:
 SUPERS_LOSS = "super().compute_loss"  # the callee of the Trainer's own loss in an override
 TRAINERS_SMOOTHER = "transformers.trainer_pt_utils.LabelSmoother"  # of `self.label_smoother(...)` in an override
 HEADS_LOSS = "the head's loss_function"  # the callee of `self.loss_function(...)` in a model of transformers
-# A file without any of these computes no loss in a forward.
-FORWARD_NEEDS = (b"def forward(", b"labels")  # a forward that computes a loss has both, and one of these:
+# A file without one of each computes no loss in a forward: where it is written or assigned, and what speaks of a loss.
+FORWARD_NAMES = (b"def forward(", b".forward = ")
 FORWARD_WORDS = (b"loss_fct(", b"loss_function(", b"CrossEntropyLoss(", b"cross_entropy(", b"LMLoss(", b"labels=labels")
+
+
+def may_hold_forward(data: bytes) -> bool:
+    """Can there be a forward that takes labels in a file?"""
+    return b"labels" in data and any(word in data for word in FORWARD_NAMES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ class Table:
 
     entries: tuple[tuple[str, Value], ...]
     rest: Value = UNKNOWN
+    is_open: bool = False  # something unknown was unpacked into it, which may hold any entry
 
     def get(self, key: str) -> Value:
         return dict(self.entries).get(key, self.rest)

@@ -38,7 +38,7 @@ class TensorKind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor, or a batch of them. `ragged` and `equal` hold what is known of its targets."""
+    """A tensor, or a batch of them. `ragged` holds why the number of its targets can differ."""
 
     kind: TensorKind
     text: str = ""
@@ -48,7 +48,6 @@ class Tensor:
     per_sample: bool = False  # the time axis is gone: its elements are samples
     difference: bool = False  # predictions less targets, or one model's less another's: squared, it is a loss
     ragged: tuple[Step, ...] = ()
-    equal: tuple[Step, ...] = ()
     origin: str = field(default="", compare=False)  # how the loop that yields the batch would write it
     leaves_out: str = ""  # of a mask of the batch's own labels: the value that it leaves out, -100
     remade: bool = False  # its elements are others than the batch's: filled, masked, cut or computed with
