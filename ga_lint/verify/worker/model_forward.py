@@ -86,8 +86,16 @@ class ForwardSubject:
 
 
 def _opts_out(statement: ast.stmt) -> bool:
-    """`accepts_loss_kwargs = False`: the Trainer passes this model no count, and divides itself."""
-    return isinstance(statement, ast.Assign) and ast.unparse(statement) == "accepts_loss_kwargs = False"
+    """`accepts_loss_kwargs = False`, of the class or its objects: the Trainer passes no count, and divides itself."""
+    match statement:
+        case ast.FunctionDef(name="__init__", body=body):
+            return any(map(_opts_out, body))
+        case (
+            ast.Assign(targets=[target], value=ast.Constant(value=False))
+            | ast.AnnAssign(target=target, value=ast.Constant(value=False))
+        ):
+            return ast.unparse(target).removeprefix("self.") == "accepts_loss_kwargs"
+    return False
 
 
 def _targets(batch: data.Batch, head: str) -> int:

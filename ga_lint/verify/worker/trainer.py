@@ -39,7 +39,7 @@ WINDOWS = 2  # optimizer steps of each run: a loss that keeps state between step
 
 _OWN_COUNT = re.compile(r"average_tokens_across_devices\s*=\s*False")
 _SMOOTHS = re.compile(r"\bself\.label_smoother\(")
-_OPTS_OUT = re.compile(r"\baccepts_loss_kwargs\s*=\s*False")  # on the model, wherever the file builds it
+_OPTS_OUT = re.compile(r"\baccepts_loss_kwargs\s*(?::\s*\w+\s*)?=\s*False")  # on the model, wherever the file builds it
 
 
 class TrainerSubject:
