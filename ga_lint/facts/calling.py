@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -24,10 +25,14 @@ from ga_lint.facts.values import (
     alternatives,
 )
 from ga_lint.syntax.parameters import positional_names
+from ga_lint.syntax.text import last_name
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
     from ga_lint.facts.scopes import Scope
+
+# Types that are asked about with every parameter, each in a file of its own, and that no network is called.
+_NO_NETWORK = re.compile(r"(Config|Configuration|Args|Arguments|Tokenizer\w*|Processor|Cache|Tensor|Dataset|Loader)$")
 
 
 def bind(function: Function, positional: tuple[Value, ...], named: tuple[tuple[str, Value], ...]) -> dict[str, Value]:
@@ -90,7 +95,9 @@ def environment(
 def _annotated(run: Interpreter, annotation: ast.expr, scope: Scope) -> Value | None:
     """`model: MeshTransformer`: a network of the project's own, though nobody is seen handing it over."""
     named = _type_named(annotation)
-    found = run.module_expression(named, scope) if named is not None else None
+    if named is None or _NO_NETWORK.search(last_name(named)):
+        return None
+    found = run.module_expression(named, scope)
     if isinstance(found, Class) and run.names.method(found, "forward") is not None:
         return Instance(found, supposed=True)
     return None

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 MANUAL = "manual_backward"  # of a LightningModule; Fabric's is its `backward`
 _BACKWARD = ("backward", MANUAL)
+_OF_GRADIENTS = frozenset((*_BACKWARD, "step", "zero_grad", "mul_", "div_"))
 _UPDATE = ("update_grad", "need_update")  # of timm's NativeScaler and its copies
 _OPTIMIZER_WORDS = ("optim", "opt", "adam", "sgd")
 
@@ -36,6 +37,8 @@ _OPTIMIZER_WORDS = ("optim", "opt", "adam", "sgd")
 def record_call(call: Call, receiver: Value) -> Value | None:
     """Record the call if it does something to gradients; its value, or None if it is another call."""
     method = call.method
+    if method not in _OF_GRADIENTS:
+        return None  # before it is asked whose it is, which may lead through the bases of many files
     own = isinstance(receiver, Instance) and call.run.names.method(receiver.cls, method) is not None
     if own and not (method == "step" and _is_optimizer(call.run, receiver)):
         return None  # the project's own method of that name

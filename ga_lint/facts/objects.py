@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from ga_lint.facts.calls import Call
     from ga_lint.facts.interpreter import Interpreter
 
+_LIBRARYS = "PreTrainedModel"  # in transformers' own repository: nothing that it sets computes a loss
+
 
 def instance(
     run: Interpreter, cls: Class, positional: tuple[Value, ...] = (), named: tuple[tuple[str, Value], ...] = ()
@@ -124,6 +126,8 @@ def made_by_super(call: Call, above: Super) -> Value:
     if found is None or not isinstance(frame.node, FunctionNode) or not isinstance(frame.receiver, Instance):
         return UNKNOWN
     owner, node = found
+    if owner.node.name == _LIBRARYS:
+        return UNKNOWN
     function = Function(node, run.names.scope_of(owner), frame.receiver)
     given = bind(function, spread(function, call.positional, call.node), call.named)
     given = {**spread_by_name(function, call.named), **given}
