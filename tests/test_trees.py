@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
-from ga_lint.config import Config
+from ga_lint.config import Config, ConfigFinder
+from ga_lint.engine.run import check, collector_paused
 from ga_lint.engine.scope import Scopes
 from ga_lint.project import trees
 from ga_lint.syntax.bindings import ImportedName
+from ga_lint.syntax.parsed import ParsedFile
+from testbed.fixtures import FIXTURES
 from testbed.shell import write
 
 PROJECTS = 3
@@ -43,3 +47,14 @@ def test_what_is_no_python_is_known_as_such(tmp_path: Path) -> None:
     assert store.read(tmp_path / "broken.py", tmp_path / "broken.py") is None
     write(tmp_path, {"broken.py": "x = 1\n"})
     assert store.read(tmp_path / "broken.py", tmp_path / "broken.py") is None  # each file is read once in a run
+
+
+def test_no_tree_stays_behind_its_file() -> None:
+    """Nobody looks for circles during a run, so none may hold a tree: of fixtures of every rule, and all their facts."""
+    shown = [path for folder in sorted(FIXTURES.iterdir()) for path in sorted(folder.rglob("*.py"))[::4]]
+    gc.collect()
+    before = sum(type(one) is ParsedFile for one in gc.get_objects())
+    with collector_paused():
+        check(shown, ConfigFinder(isolated=True))
+        alive = sum(type(one) is ParsedFile for one in gc.get_objects()) - before
+    assert alive <= trees.MAX_FILES

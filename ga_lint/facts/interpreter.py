@@ -67,10 +67,9 @@ class Interpreter:
     def __exit__(self, *_: object) -> None:
         """The collector is paused during a run, so what refers to itself is taken apart by hand."""
         self.names.forget()
-        self.heap.clear()
-        self.events.clear()
-        self.assigned.clear()
-        self.arguments.clear()
+        for table in (self.heap, self.events, self.assigned, self.arguments):
+            table.clear()
+        self.only_in = None
 
     # -- running
 
