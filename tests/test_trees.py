@@ -50,7 +50,7 @@ def test_what_is_no_python_is_known_as_such(tmp_path: Path) -> None:
 
 
 def test_no_tree_stays_behind_its_file() -> None:
-    """Nobody looks for circles during a run, so none may hold a tree: of fixtures of every rule, and all their facts."""
+    """Nobody looks for circles during a run, so none may hold a tree, whichever rule was asked."""
     shown = [path for folder in sorted(FIXTURES.iterdir()) for path in sorted(folder.rglob("*.py"))[::4]]
     gc.collect()
     before = sum(type(one) is ParsedFile for one in gc.get_objects())
