@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from ga_lint.config import ConfigFinder
+from ga_lint.engine import propose
+from ga_lint.engine.check_file import check_source
 from ga_lint.engine.promises import SHORT
+from ga_lint.engine.run import check
+from ga_lint.engine.scope import Scope
+from ga_lint.outcome import FileOutcome
+from ga_lint.source import SourceFile
 from testbed.shell import HIT, ga_lint, write
 
 _SKIPS = """\
@@ -69,3 +76,18 @@ def test_annotations_promise_no_more(tmp_path: Path) -> None:
     told = ga_lint("check", "--isolated", "--no-cache", "--output-format", "github", cwd=tmp_path)
     assert "GA101" in told.out
     assert "fix (" not in told.out
+
+
+def test_no_file_is_looked_at_again_for_its_promises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, {"hit.py": HIT})
+    texts: list[str] = []
+
+    def checked(source: SourceFile, *rest: Scope) -> FileOutcome:
+        texts.append(source.text)
+        return check_source(source, *rest)
+
+    monkeypatch.setattr(propose, "check_source", checked)
+    report = check([tmp_path], ConfigFinder(isolated=True), plan=True)
+    assert report.diagnostics[0].edits
+    assert texts, "the rewritten text has to be looked at"
+    assert HIT not in texts

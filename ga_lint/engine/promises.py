@@ -66,5 +66,5 @@ def _planned(looked: Looked, data: bytes | None) -> FileOutcome:
         source = read_text(outcome.path, read_bytes(outcome.path) if data is None else data)
     except SourceError:  # it was there a moment ago
         return outcome
-    check = findings_by(Looks(looked.scope_of(), {source: whole}))
+    check = findings_by(Looks(looked.scope_of()))
     return replace(outcome, diagnostics=tuple(with_edit(source, each, whole, check) for each in outcome.diagnostics))
