@@ -18,7 +18,7 @@ from ga_lint.facts.handed import handed_back
 from ga_lint.facts.model import Place
 from ga_lint.facts.paths import MAX_DEPTH, Frame, State, joined
 from ga_lint.facts.scopes import Names, Scope
-from ga_lint.facts.unpacking import spread, spread_by_name
+from ga_lint.facts.unpacking import handed_to
 from ga_lint.facts.values import (
     UNKNOWN,
     Const,
@@ -183,8 +183,7 @@ class Interpreter:
             callee = Function(definition, self.names.scope_of(owner), callee)
         if not isinstance(callee, Function) or self.is_beyond(callee.scope):
             return UNKNOWN
-        arguments = bind(callee, spread(callee, positional, node) if node else positional, named)
-        arguments = {**spread_by_name(callee, named), **arguments}
+        arguments = handed_to(callee, positional, named, node)
         outer_via = frame.via
         if node is not None:
             frame.via = (*frame.via, self.place(frame, node))

@@ -11,7 +11,7 @@ from ga_lint.facts.calling import bind, environment
 from ga_lint.facts.model import Level
 from ga_lint.facts.paths import MAX_DEPTH, Frame, State
 from ga_lint.facts.scopes import Scope
-from ga_lint.facts.unpacking import spread, spread_by_name
+from ga_lint.facts.unpacking import handed_to
 from ga_lint.facts.values import (
     UNKNOWN,
     Class,
@@ -129,8 +129,7 @@ def made_by_super(call: Call, above: Super) -> Value:
     if owner.node.name == _LIBRARYS:
         return UNKNOWN
     function = Function(node, run.names.scope_of(owner), frame.receiver)
-    given = bind(function, spread(function, call.positional, call.node), call.named)
-    given = {**spread_by_name(function, call.named), **given}
+    given = handed_to(function, call.positional, call.named, call.node)
     local = environment(run, function, given, called=not any(name == "**" for name, _ in call.named))
     for name, value in _initialised(run, frame, frame.receiver.cls, function, local).items():
         call.state.env[f"{_self_name(frame.node)}.{name}"] = value

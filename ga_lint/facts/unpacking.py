@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ga_lint.facts.calling import bind
 from ga_lint.facts.elements import entry
 from ga_lint.facts.remade import remade
 from ga_lint.facts.values import (
@@ -65,7 +66,15 @@ def unpacked(run: Interpreter, frame: Frame, value: Value, targets: list[ast.exp
             return [UNKNOWN] * len(targets)
 
 
-def spread(function: Function, positional: tuple[Value, ...], node: ast.Call) -> tuple[Value, ...]:
+def handed_to(
+    function: Function, positional: tuple[Value, ...], named: tuple[tuple[str, Value], ...], node: ast.Call | None
+) -> dict[str, Value]:
+    """What each parameter gets in this call, batches that are unpacked into it part by part."""
+    given = bind(function, _spread(function, positional, node) if node else positional, named)
+    return {**_spread_by_name(function, named), **given}
+
+
+def _spread(function: Function, positional: tuple[Value, ...], node: ast.Call) -> tuple[Value, ...]:
     """The arguments of `f(*batch)`: each parameter gets the part of the batch that it has the name of."""
     batch = positional[-1] if positional and len(positional) == len(node.args) else UNKNOWN
     if not isinstance(batch, Tensor) or not isinstance(node.args[-1], ast.Starred):
@@ -74,7 +83,7 @@ def spread(function: Function, positional: tuple[Value, ...], node: ast.Call) ->
     return (*positional[:-1], *(_part(batch, name, index) for index, name in enumerate(names)))
 
 
-def spread_by_name(function: Function, named: tuple[tuple[str, Value], ...]) -> dict[str, Value]:
+def _spread_by_name(function: Function, named: tuple[tuple[str, Value], ...]) -> dict[str, Value]:
     """The arguments of `f(**batch)`: targets, masks, and what has no default, are parts of the batch."""
     batch = next((value for name, value in named if name == "**"), UNKNOWN)
     if not isinstance(batch, Tensor) or batch.kind is not TensorKind.BATCH:
