@@ -444,3 +444,22 @@ def test_without_torch_one_line_says_what_to_install(words: list[str], tmp_path:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "pip install 'ga-lint[verify]'" in done.stderr
+
+
+@pytest.mark.parametrize(("traced", "late"), [(False, b""), (True, b"left late\n")], ids=["alone", "traced"])
+def test_the_process_is_left_at_once_with_all_its_output(tmp_path: Path, traced: bool, late: bytes) -> None:
+    """Unless somebody traces it, who may have to write down what he saw."""
+    write(tmp_path, {"hit.py": HIT})
+    program = (
+        "import atexit, sys\n"
+        "from ga_lint.cli.main import start\n"
+        "atexit.register(print, 'left late')\n"
+        f"sys.settrace((lambda *_: None) if {traced} else None)\n"
+        "sys.argv = ['ga-lint', 'check', '--isolated', '--no-cache', '--output-format', 'concise', 'hit.py']\n"
+        "start()\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, check=False)
+    assert ran.returncode == 1
+    assert ran.stdout.startswith(b"hit.py:")
+    assert ran.stdout.endswith(late or b"\n")
+    assert (b"left late" in ran.stdout) is traced
