@@ -98,8 +98,7 @@ class SourceFile:
         return lines
 
     def ended_lines(self) -> list[str]:
-        """The lines with their ends; unlike `str.splitlines`, only where Python's tokenizer ends a line."""
-        return io.StringIO(self.text, newline="").readlines()
+        return ended_lines(self.text)
 
     @cached_property
     def newline(self) -> str:
@@ -140,6 +139,11 @@ class SourceFile:
         if not same:
             raise FixNotApplicable(f"the rewrite cannot be written in {self.encoding}")
         return SourceFile(self.path, data, text, self.encoding, self.has_bom)
+
+
+def ended_lines(text: str) -> list[str]:
+    """The lines with their ends; unlike `str.splitlines`, only where Python's tokenizer ends a line."""
+    return io.StringIO(text, newline="").readlines()
 
 
 def read_bytes(path: Path) -> bytes:

@@ -6,6 +6,8 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ga_lint.syntax.walk import children, walk
+
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -30,7 +32,7 @@ class Order:
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
                 _keep_first(run, node.id, node)
         used: dict[str, int] = {}
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
                 _keep_first(used, node.id, node)
         return Order(bound, used, frozenset(name for name, row in run.items() if row < bound.get(name, 0)))
@@ -50,7 +52,7 @@ def _at_once(tree: ast.Module) -> Iterator[ast.AST]:
         if isinstance(node, _Function):
             todo += [*node.decorator_list, *node.args.defaults, *(d for d in node.args.kw_defaults if d is not None)]
         elif not isinstance(node, ast.Lambda):
-            todo += ast.iter_child_nodes(node)
+            todo += children(node)
 
 
 def _bound_by(node: ast.AST) -> list[str]:

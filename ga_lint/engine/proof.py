@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import functools
 import re
 import symtable
 from collections import Counter
@@ -48,7 +49,7 @@ def _compiles(after: SourceFile) -> None:
 
 
 def _comments_kept(before: SourceFile, after: SourceFile) -> None:
-    old, new = (Counter(comment.text.rstrip() for comment in comments(each)) for each in (before, after))
+    old, new = _comments_of(before), _comments_of(after)
     if lost := old - new:
         raise FixNotApplicable(f"the rewrite would lose a comment: {min(lost)}")
 
@@ -89,9 +90,29 @@ def _every_name_known(before: SourceFile, after: SourceFile) -> None:
         raise FixNotApplicable(f"the name {min(strangers)} would mean nothing there")
 
 
+# A file's rewrites are proved one after the other, each on the text that the last one left or on the same as that.
+_of_both_texts = functools.lru_cache(maxsize=2)
+
+
+@_of_both_texts
+def _comments_of(source: SourceFile) -> Counter[str]:
+    return Counter(comment.text.rstrip() for comment in comments(source))
+
+
+@_of_both_texts
+def _symbols(source: SourceFile) -> symtable.SymbolTable:
+    return symtable.symtable(source.text, str(source.path), "exec")
+
+
+@_of_both_texts
+def _order(source: SourceFile) -> Order:
+    return Order.of(ast.parse(source.text))
+
+
+@_of_both_texts
 def _unbound(source: SourceFile) -> frozenset[str]:
     """What is read as a global that the module does not bind."""
-    module = symtable.symtable(source.text, str(source.path), "exec")
+    module = _symbols(source)
     read: set[str] = set()
     bound = {"__file__", *dir(builtins)}
 
@@ -110,6 +131,7 @@ def _unbound(source: SourceFile) -> frozenset[str]:
     return frozenset(read - bound)
 
 
+@_of_both_texts
 def _scopes(source: SourceFile) -> dict[tuple[str, ...], tuple[frozenset[str], frozenset[str]]]:
     """For each function, class and the module: the names that it binds, and those that it or its inner scopes read."""
     scopes: dict[tuple[str, ...], tuple[frozenset[str], frozenset[str]]] = {}
@@ -125,13 +147,13 @@ def _scopes(source: SourceFile) -> dict[tuple[str, ...], tuple[frozenset[str], f
         scopes[outer] = bound, used
         return used - bound if table.get_type() == "function" else used
 
-    walk(symtable.symtable(source.text, str(source.path), "exec"), ())
+    walk(_symbols(source), ())
     return scopes
 
 
 def _bound_in_time(before: SourceFile, after: SourceFile) -> None:
     """What is new at the module's level stands above every use; what was there is not used above it by a line there."""
-    was, now = (Order.of(ast.parse(each.text)) for each in (before, after))
+    was, now = _order(before), _order(after)
     new = {name for name, row in now.bound.items() if name not in was.bound and now.used.get(name, row) < row}
     for name in sorted(new | (now.early - was.early)):
         raise FixNotApplicable(f"{name} would be used above the line that binds it")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -17,7 +16,7 @@ from ga_lint.engine.scope import Scope
 from ga_lint.engine.settle import told
 from ga_lint.errors import FixNotApplicable
 from ga_lint.outcome import Clean, FileOutcome, Found
-from ga_lint.source import Edit, Position, SourceFile, Span
+from ga_lint.source import Edit, Position, SourceFile, Span, ended_lines
 
 _KEPT = 2  # the text as it is, and the one that is tried
 
@@ -88,12 +87,7 @@ def edits_between(before: SourceFile, after: SourceFile) -> tuple[Edit, ...]:
 
 
 def _edits(cell: int | None, before: str, after: str) -> Iterator[Edit]:
-    old, new = _lines(before), _lines(after)
+    old, new = ended_lines(before), ended_lines(after)
     for tag, first, last, start, end in difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_opcodes():
         if tag != "equal":
             yield Edit(Span(Position(first + 1, 1), Position(last + 1, 1)), "".join(new[start:end]), cell)
-
-
-def _lines(text: str) -> list[str]:
-    """With their ends; unlike str.splitlines, only where Python's tokenizer ends a line."""
-    return io.StringIO(text, newline="").readlines()

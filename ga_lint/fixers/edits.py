@@ -74,8 +74,8 @@ class Edits:
 
     def apply(self) -> Rewrite:
         module = self.tree.module.visit(_Apply(self))
-        touched = [self.tree.span_of(node) for node in (*self._changes, *self._removed)]
-        return Rewrite(module.code, tuple(touched))
+        touched = sorted(self.tree.span_of(node) for node in (*self._changes, *self._removed))
+        return Rewrite(self.tree.written(module), tuple(touched))
 
 
 class _Apply(cst.CSTTransformer):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 
 import libcst as cst
 
@@ -37,6 +38,8 @@ def fresh_name(tree: Tree, user: cst.CSTNode | None, *candidates: str) -> str:
 
     Without a user the name is for the whole module, and may occur nowhere in it.
     """
+    if user is None and not re.search(rf"\b{candidates[0]}\b", tree.source.text):
+        return candidates[0]  # and no tree need be walked
     function = None if user is None else tree.enclosing(user, cst.FunctionDef)
     taken = names_in(tree.module) if function is None else names_in(function) | _bound_at_top(tree)
     numbered = (f"{candidates[0]}_{number}" for number in range(2, 100))

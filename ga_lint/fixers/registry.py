@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import pkgutil
@@ -13,10 +14,13 @@ from ga_lint.diagnostics import FixRequest
 from ga_lint.errors import FixNotApplicable, InternalError
 from ga_lint.fixers.arithmetic import Division, division_of
 from ga_lint.fixers.edits import Edits, Rewrite
+from ga_lint.fixers.outline import CutShort, outline_of
 from ga_lint.fixers.tree import Tree
 from ga_lint.source import SourceFile, Span
 
 Fixer = Callable[["Target", Edits], None]
+
+LONG = 5_000  # characters, beyond which a part of the file is read sooner than the whole
 
 _FIXERS: dict[str, Fixer] = {}
 
@@ -81,7 +85,7 @@ def fixer_names() -> frozenset[str]:
 
 
 @functools.lru_cache(maxsize=1)  # a plan changes nothing in it, and a file's findings come one after the other
-def _tree_of(source: SourceFile) -> Tree:
+def _whole(source: SourceFile) -> Tree:
     return Tree(source)
 
 
@@ -90,7 +94,14 @@ def rewrite(source: SourceFile, request: FixRequest) -> Rewrite:
     for part in request.parts:
         if part.fixer not in fixer_names():
             raise InternalError(f"no fixer is called {part.fixer!r}")
-    tree = _tree_of(source)
+    if len(source.text) >= LONG:
+        rows = {place.row for part in request.parts for _, span in part.targets for place in (span.start, span.end)}
+        with contextlib.suppress(CutShort):
+            return _rewrite(Tree(source, outline_of(source.text, rows)), request)
+    return _rewrite(_whole(source), request)
+
+
+def _rewrite(tree: Tree, request: FixRequest) -> Rewrite:
     edits = Edits(tree, min((span.start.row for part in request.parts for _, span in part.targets), default=1))
     try:
         for part in request.parts:
@@ -98,6 +109,6 @@ def rewrite(source: SourceFile, request: FixRequest) -> Rewrite:
         result = edits.apply()
     except (cst.CSTValidationError, cst.ParserSyntaxError) as error:
         raise FixNotApplicable(f"the rewrite cannot be written: {error}") from None
-    if result.text == source.text:
+    if result.text == tree.source.text:
         raise FixNotApplicable("the rewrite changes nothing")
     return result

@@ -14,6 +14,7 @@ from libcst.metadata.position_provider import PositionProvidingCodegenState
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.limits import refuse_beyond
+from ga_lint.fixers.outline import Outline, close, refuse_marks
 from ga_lint.source import Part, Position, SourceFile, Span
 from ga_lint.syntax.repeatable import shortest
 
@@ -52,20 +53,26 @@ def _called(kind: type[cst.CSTNode]) -> str:
 
 
 class Tree:
-    """One module as LibCST sees it, with the places and the parents of its nodes."""
+    """One module as LibCST sees it, with the places and the parents of its nodes.
 
-    def __init__(self, source: SourceFile) -> None:
+    With an outline, whoever looks into what that leaves out gets `CutShort`.
+    """
+
+    def __init__(self, source: SourceFile, outline: Outline | None = None) -> None:
         self.source = source
-        refuse_beyond(source.text)
+        self._outline = outline or Outline(source.text, {})
+        text = self._outline.text
+        refuse_beyond(text)
         try:
-            module = cst.parse_module(source.text)
+            module = cst.parse_module(text)
         except (cst.ParserSyntaxError, RecursionError):
             raise FixNotApplicable("LibCST cannot parse this file") from None
         written = _Positions(module)
-        if written.text != source.text or source.encode(source.text) != source.data:
+        if written.text != text or source.encode(source.text) != source.data:
             raise FixNotApplicable("LibCST cannot write this file back byte for byte")
         self.module = module
         self._parents = parents_below(module)
+        close(module, self._outline.bodies)
         self._ranges = written.ranges
         self._by_start: dict[CodePosition, list[cst.CSTNode]] = {}
         for node, where in self._ranges.items():
@@ -99,7 +106,11 @@ class Tree:
         return self.source.part_of(self._ranges[node].start.line)
 
     def code(self, node: cst.CSTNode) -> str:
-        return self.module.code_for_node(node)
+        return refuse_marks(self.module.code_for_node(node))
+
+    def written(self, changed: cst.Module) -> str:
+        """The whole text of this module after some change."""
+        return self._outline.filled(changed.code)
 
     def parent(self, node: cst.CSTNode) -> cst.CSTNode | None:
         return self._parents.get(node)
