@@ -6,6 +6,8 @@ import gc
 from pathlib import Path
 
 from ga_lint.config import Config, ConfigFinder
+from ga_lint.engine.discover import Target
+from ga_lint.engine.look import Looker
 from ga_lint.engine.run import check, collector_paused
 from ga_lint.engine.scope import Scopes
 from ga_lint.project import trees
@@ -58,3 +60,14 @@ def test_no_tree_stays_behind_its_file() -> None:
         check(shown, ConfigFinder(isolated=True))
         alive = sum(type(one) is ParsedFile for one in gc.get_objects()) - before
     assert alive <= trees.MAX_FILES
+
+
+def test_a_file_that_was_looked_at_is_held_as_an_outline_at_most(tmp_path: Path) -> None:
+    loop = "def train(model, loader):\n    for batch in loader:\n        model(batch).loss.backward()\n"
+    write(tmp_path, {"first.py": loop, "second.py": f"from first import train\n\n\n{loop}\ntrain(model, loader)\n"})
+    looker = Looker(small=True)
+    for name in ("first.py", "second.py"):
+        looker.at(Target(tmp_path / name, Config(root=tmp_path), named=False))
+    held = looker.scopes._trees._files
+    assert set(held) == {(tmp_path / "first.py").resolve()}
+    assert "body" not in vars(held[(tmp_path / "first.py").resolve()].tree.body[0])

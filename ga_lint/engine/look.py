@@ -61,6 +61,7 @@ class Looker:
             return Look(Failed(target.path, str(error)))
         with recording() as places:
             outcome = check_bytes(target.path, data, scope, named=self.whole(target))
+        scope.project.forget(target.path)  # a whole tree is large, and few files are imported by another
         return Look(outcome, frozenset(places))
 
 

@@ -65,6 +65,11 @@ class Project(Required):
         self._definitions.added(parsed)
         self._trees.keep(self._resolve(parsed.path), parsed)
 
+    def forget(self, path: Path) -> None:
+        """Hold no tree of this file any more; whoever imports it gets one that is parsed body by body."""
+        if path in self._resolved:
+            self._trees.forget(self._resolved[path])
+
     def file(self, path: Path) -> ParsedFile | None:
         """The parsed file, or None when it is missing or is not Python."""
         note_path(path)

@@ -37,7 +37,10 @@ class Trees:
         if len(self._files) > MAX_FILES:
             del self._files[next(iter(self._files))]
 
+    def forget(self, real: Path) -> None:
+        self._files.pop(real, None)
+
     def read_whole(self, real: Path) -> None:
         """Parse this file wholly from now on: one of its bodies was not what its lines look like."""
         self._whole.add(real)
-        self._files.pop(real, None)
+        self.forget(real)
