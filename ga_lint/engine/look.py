@@ -48,17 +48,23 @@ class Looker:
         """Is the file parsed even if no rule applies to it?"""
         return self.small or target.named
 
+    def read(self, target: Target) -> tuple[Scope, bytes] | Failed:
+        """What the look goes by and the file's bytes, or why they cannot be had."""
+        try:
+            return self.scope_of(target), read_bytes(target.path)
+        except ConfigError as error:
+            return Failed(error.path, f"{error.reason}; nothing below it was checked")
+        except SourceError as error:
+            return Failed(target.path, str(error))
+
     def at(self, target: Target) -> Look:
         """What this file says, by the configuration that holds for it."""
         from ga_lint.engine.check_file import check_bytes
 
-        try:
-            scope = self.scope_of(target)
-            data = read_bytes(target.path)
-        except ConfigError as error:
-            return Look(Failed(error.path, f"{error.reason}; nothing below it was checked"))
-        except SourceError as error:
-            return Look(Failed(target.path, str(error)))
+        found = self.read(target)
+        if isinstance(found, Failed):
+            return Look(found)
+        scope, data = found
         with recording() as places:
             outcome = check_bytes(target.path, data, scope, named=self.whole(target))
         scope.project.forget(target.path)  # a whole tree is large, and few files are imported by another

@@ -16,13 +16,12 @@ from ga_lint.engine.discover import Discovered, Target, discover
 from ga_lint.engine.known import Known, known_among, without
 from ga_lint.engine.look import Look, Looker
 from ga_lint.engine.promises import Looked, planned
-from ga_lint.errors import SourceError
 from ga_lint.outcome import Failed, FileOutcome, Found, Report
 from ga_lint.source import read_bytes
 
 if TYPE_CHECKING:
     from ga_lint.engine.cache import Cache
-    from ga_lint.engine.scope import Scope, Scopes
+    from ga_lint.engine.scope import Scope
     from ga_lint.source import SourceFile
 
     Visit = Callable[[Path, bytes, Scope, bool], FileOutcome]  # the file, its bytes, its scope, whether it was named
@@ -43,20 +42,26 @@ def visit_files(
     progress: Progress | None = None,
 ) -> Report:
     """Have every Python file below the paths visited. No file, and no wrong configuration, stops the others."""
-    from ga_lint.engine.scope import Scopes
-
     with collector_paused():
         found = discover(paths, finder, force_exclude=force_exclude)
-        small = not _exceeds(SMALL, found)
-        scopes = Scopes()
+        looker = _looker(found)
+
+        def outcome_of(target: Target) -> FileOutcome:
+            read = looker.read(target)
+            return read if isinstance(read, Failed) else visit(target.path, read[1], read[0], looker.whole(target))
 
         def outcomes() -> Iterator[FileOutcome]:
             for count, item in enumerate(found):
                 if progress is not None:
                     progress(count, len(found))
-                yield _visit(item, scopes, small, visit) if isinstance(item, Target) else item
+                yield outcome_of(item) if isinstance(item, Target) else item
 
         return _report(outcomes())
+
+
+def _looker(found: Sequence[Discovered]) -> Looker:
+    """Of a little code all of it can be parsed, also what no rule applies to."""
+    return Looker(not _exceeds(SMALL, found))
 
 
 def _report(outcomes: Iterable[FileOutcome]) -> Report:
@@ -66,17 +71,6 @@ def _report(outcomes: Iterable[FileOutcome]) -> Report:
             continue  # a wrong configuration is told once, not for every file below it
         kept.append(outcome)
     return Report(kept, notes=() if kept else ("no Python files found",))
-
-
-def _visit(target: Target, scopes: Scopes, small: bool, visit: Visit) -> FileOutcome:
-    try:
-        scope = scopes.of(target.config)
-        data = read_bytes(target.path)
-    except ConfigError as error:
-        return Failed(error.path, f"{error.reason}; nothing below it was checked")
-    except SourceError as error:
-        return Failed(target.path, str(error))
-    return visit(target.path, data, scope, small or target.named)
 
 
 def visit_text(path: Path, data: bytes, finder: ConfigFinder, visit: Visit) -> Report:
@@ -107,7 +101,7 @@ def check(
     """
     with collector_paused():
         found = discover(paths, finder, force_exclude=force_exclude)
-        looker = Looker(not _exceeds(SMALL, found))  # then all of it can be parsed, also what no rule applies to
+        looker = _looker(found)
         targets = [item for item in found if isinstance(item, Target)]
         known = cache.known(targets, looker) if cache is not None else {}
         todo = [index for index in range(len(targets)) if index not in known]
