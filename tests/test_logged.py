@@ -1,4 +1,4 @@
-"""Does a rewrite leave the numbers of the log as they were? Random loops are run before and after it, parameters frozen.
+"""Does a rewrite leave the numbers of a log as they were? Random loops run before and after it, parameters frozen.
 
 A safe rewrite changes no number at all. The others change what backward receives: the mean that is logged beside it, or
 that a log line makes of the divided loss again, stays; the divided loss itself becomes its part of the window's mean.

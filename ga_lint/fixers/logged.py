@@ -1,4 +1,4 @@
-"""Who reads a loss besides backward, for a log line? What a rewrite makes of the loss must not be another number there."""
+"""Who reads a loss besides backward, for a log line? A rewrite of the loss must not put another number there."""
 
 from __future__ import annotations
 
