@@ -131,11 +131,12 @@ def _weigh_division(
     target: Target, edits: Edits, total: Sum | None, division: Division, shares: Shares, steps: str, weight: str
 ) -> None:
     line = target.tree.statement_of(division.whole)
-    backward = target.tree.find(target.span("backward"), cst.Call)
-    if total is None and keep_mean(edits, target.loop(), division, backward):
-        scale_backward(edits, backward, "*", weight)
-        _explain(edits, target.tree.statement_of(backward))
-        return
+    for span in target.spans("backward") if total is None else ():
+        backward = target.tree.find(span, cst.Call)
+        if keep_mean(edits, target.loop(), division, backward):
+            scale_backward(edits, backward, "*", weight)
+            _explain(edits, target.tree.statement_of(backward))
+            return
     if total is None:
         replace_division(edits, division, weight)
         _explain(edits, line)
