@@ -94,14 +94,40 @@ class Custom(Trainer):
             loss = {other}
         return loss
 """
-DIVISORS = {f"divisor on line {row}": "(inputs['labels'] != -100).sum()" for row in (8, 10)}
+TWO_HELPERS = """class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        {first}
+        if self.args.x:
+            loss = self.own(inputs)
+        second = self.other(inputs)
+        return loss + second
+"""
+DIVISORS = {f"divisor on line {row}": "(inputs['labels'] != -100).sum()" for row in (5, 6)}
+HANDED = ["self.own(inputs)", "self.other(inputs)"]
 
 
-@pytest.mark.parametrize("first", ["loss = None", "loss = 0.0", "loss = torch.zeros(())", "loss = x.new_tensor(0)"])
-def test_a_name_that_is_nothing_before_two_helpers_fill_it(first: str) -> None:
-    text = OVERRIDE.format(first=first, one="self.own(inputs)", other="self.other(inputs)")
-    after = rewritten(text, "count-loss", DIVISORS, handed=["self.own(inputs)", "self.other(inputs)"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "loss = None",
+        "loss = 0",
+        "loss = 0.0",
+        "loss = torch.tensor(0.0)",
+        "loss = torch.zeros(())",
+        "loss = x.new_tensor(0)",
+    ],
+)
+def test_a_name_that_is_nothing_where_no_helper_fills_it(first: str) -> None:
+    after = rewritten(TWO_HELPERS.format(first=first), "count-loss", DIVISORS, handed=HANDED)
     assert after.count("/ num_items_in_batch") == 2
+
+
+@pytest.mark.parametrize(
+    "first", ["loss = self.penalty()", "loss = 1.0", "loss = torch.ones(())", "loss = x.tensor(1)"]
+)
+def test_a_name_that_is_another_term_on_another_path(first: str) -> None:
+    said = refusal(TWO_HELPERS.format(first=first), "count-loss", DIVISORS, handed=HANDED)
+    assert "loss is another term on line 3" in said
 
 
 def test_a_mean_over_every_position_has_no_count() -> None:
