@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ga_lint.errors import FixNotApplicable
+from ga_lint.errors import FixNotApplicable, InternalError
+from ga_lint.fixers import rewrite
 from ga_lint.fixers.limits import refuse_beyond
+from ga_lint.fixers.registry import fixer
 from testbed.programs import program
-from testbed.rewriting import refusal, rewritten
+from testbed.rewriting import refusal, request, rewritten, source_of
 
 SHARE = {"steps": "steps", "stack": "plain", "labels": 'batch["labels"]', "ignore_index": "-100"}
 TERMS = """def train(model, loader, optimizer, steps):
@@ -157,3 +159,51 @@ def test_texts_that_libcst_is_not_asked_about(text: str, reason: str) -> None:
         return
     with pytest.raises(FixNotApplicable, match=reason):
         refuse_beyond(text)
+
+
+LOOP = """def train(model, loader, optimizer, steps):
+    for step, batch in enumerate(loader):
+        loss = {loss}
+        loss.backward()
+"""
+
+
+def test_the_ranks_multiply_one_term() -> None:
+    options = {"ranks": "ranks", "steps": ""}
+    alone = rewritten(LOOP.format(loss="total / count"), "times-ranks", options, loop="for", backward="loss.backward()")
+    assert "(loss * ranks).backward()" in alone
+    text = LOOP.format(loss="outputs.loss + outputs.aux_loss")
+    assert "sum of terms" in refusal(text, "times-ranks", options, loop="for", backward="loss.backward()")
+
+
+@pytest.mark.parametrize(
+    ("fixer", "text", "places", "reason"),
+    [
+        ("divide-by-steps", "loss.sum().mean()\n", {"backward": "loss.sum().mean()"}, "a form that is not known here"),
+        ("drop-division", "x = loss // steps\n", {"division": "loss // steps"}, "a form that is not known here"),
+        (
+            "count-loss",
+            "def f(a, b):\n    x = 1; y = F.cross_entropy(a, b)\n    return y\n",
+            {"call": "F.cross_entropy(a, b)"},
+            "line 2 holds more than one statement",
+        ),
+        ("count-loss", "loss = F.cross_entropy(a, b)\n", {"call": "F.cross_entropy(a, b)"}, "outside any function"),
+    ],
+)
+def test_places_that_hold_something_else(fixer: str, text: str, places: dict[str, str], reason: str) -> None:
+    assert reason in refusal(text, fixer, {"steps": "steps"}, **places)
+
+
+def test_a_request_without_what_its_fixer_needs_is_our_own_fault() -> None:
+    with pytest.raises(InternalError, match="needs the option 'steps'"):
+        rewritten(LOOP.format(loss="x"), "divide-by-steps", backward="loss.backward()")
+    with pytest.raises(InternalError, match="needs one place 'backward'"):
+        rewritten(LOOP.format(loss="x"), "divide-by-steps", {"steps": "steps"})
+    with pytest.raises(ValueError, match="two modules define the fixer 'times-ranks'"):
+        fixer("times-ranks")(lambda target, edits: None)
+
+
+def test_a_request_for_another_text_finds_nothing_at_its_places() -> None:
+    asked = request(LOOP.format(loss="x"), "divide-by-steps", {"steps": "steps"}, backward="loss.backward()")
+    with pytest.raises(FixNotApplicable, match="no call on line 4"):
+        rewrite(source_of(LOOP.format(loss="x").replace("loss.backward()", "loss.backward")), asked)
