@@ -179,6 +179,7 @@ def test_statements(lines: str, told: list[str]) -> None:
         ("losses = []\nlosses.append(mean)\nloss = torch.stack(losses).mean()", ["mean unknown"]),
         ("losses = []\nlosses.append(mean)\nloss = losses[0]", ["mean unknown"]),
         ("losses = []\nlosses.append(mean)\nlosses.append(total)\nloss = sum(losses)", ["mean unknown + sum unknown"]),
+        ("losses = []\nlosses.append(mean)\nlosses.append(args.x)\nloss = torch.stack(losses).sum()", ["mean unknown"]),
         ("losses = []\nlosses.append(args.x)\nlosses.append(mean)\nloss = losses[1]", ["mean unknown"]),
         ("losses = [total]\nlosses.append(mean)\nloss = losses[-1]", ["mean unknown"]),
         ("loss, *rest = mean, total, 1", ["mean unknown"]),
