@@ -98,6 +98,11 @@ def test_a_name_of_the_module_that_the_caller_binds_anew_is_another() -> None:
     assert written(helper, lines="PAD = 7") == ""
 
 
+def test_a_closure_reads_the_names_of_the_function_around_it() -> None:
+    closure = "PAD = 7\ndef f(a, b):\n    return F.cross_entropy(a, b, reduction='sum') / (b != PAD).sum()"
+    assert written("", lines=closure) == "(labels != PAD).sum()"
+
+
 @pytest.mark.parametrize(
     ("returned", "taken", "known"),
     [

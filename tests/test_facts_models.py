@@ -219,6 +219,31 @@ def test_bases_that_lead_back_are_asked_once() -> None:
     assert facts_in(f"{text}{method}").forwards == ()
 
 
+@pytest.mark.parametrize(
+    ("handed", "found"),
+    [
+        ("labels", True),
+        ("labels=labels", True),
+        ("F.cross_entropy(logits, labels, reduction='none')", True),
+        ("F.cross_entropy(logits, labels)", True),
+        ("labels if self.training else None", True),
+        ("None if self.training else labels", True),
+        ("logits, labels", True),
+        ("labels.view(-1)", True),
+        ("logits", False),
+        ("F.log_softmax(logits, dim=-1)", False),
+        ("input_ids", False),
+        ("kwargs['mask']", False),
+        ("", False),
+    ],
+)
+def test_a_forward_is_followed_into_what_it_hands_its_targets_or_its_loss(handed: str, found: bool) -> None:
+    helper = "def own(*args, labels=None):\n    return nn.CrossEntropyLoss()(args, labels_of(args))\n\n"
+    body = f"logits = self.net(input_ids)\nloss = own({handed})\nreturn {{'loss': loss}}"
+    (one,) = forward("PreTrainedModel", body, f"{HF}\n\n{helper}")
+    assert any(each.terms for each in one.returns) is found
+
+
 @pytest.mark.parametrize(("called", "found"), [("self.loss_function", True), ("self.loss_fct", False)])
 def test_a_network_that_calls_the_heads_loss(called: str, found: bool) -> None:
     seen = forward("nn.Module", f"return {called}(self.net(input_ids), labels)")

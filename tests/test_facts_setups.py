@@ -182,6 +182,9 @@ class Own(L.LightningModule):
     def training_step(self, batch, index):
         return self.net(**batch).loss
 """
+OFF = "automatic_optimization = False"
+PROPERTY = "    @property\n    def automatic_optimization(self):\n"
+BASE = "class Base(L.LightningModule):\n    def __init__(self):\n"
 
 
 def accumulation(text: str, folder: Path) -> Accumulation:
@@ -268,6 +271,32 @@ def test_what_a_lightning_step_returns(returned: str, wrapped: bool, logs: bool)
         (("self, batch, index", "self, *batch"), True),
         (("        return", "        self.automatic_optimization = False\n        return"), False),
         (("        return", "        self.automatic_optimization = True\n        return"), True),
+        (("        return", "        self.automatic_optimization = self.own\n        return"), True),
+        (("        return", "        automatic_optimization = False\n        return"), True),
+        (("        return", "        self.own = self.automatic_optimization = False\n        return"), False),
+        (("        return", "        self.automatic_optimization: bool = False\n        return"), False),
+        (("    def", "    automatic_optimization = False\n\n    def"), False),
+        (("    def", "    automatic_optimization: bool = False\n\n    def"), False),
+        (("    def", "    automatic_optimization = True\n\n    def"), True),
+        (("    def", f"{PROPERTY}        return False\n\n    def"), False),
+        (("    def", f"{PROPERTY}        return True\n\n    def"), True),
+        (("    def", f"{PROPERTY}        return self.own\n\n    def"), True),
+        (
+            ("class Own(L.LightningModule)", f"{BASE}        self.automatic_optimization = False\n\nclass Own(Base)"),
+            False,
+        ),
+        (
+            ("class Own(L.LightningModule)", f"{BASE}        self.automatic_optimization = True\n\nclass Own(Base)"),
+            True,
+        ),
+        (
+            (
+                "class Own(L.LightningModule):\n",
+                f"{BASE}        self.{OFF}\n\nclass Own(Base):\n    automatic_optimization = True\n\n",
+            ),
+            True,
+        ),
+        (("class Own(L", f"{BASE}        self.automatic_optimization = False\n\nclass Own(L"), True),
     ],
 )
 def test_lightning_modules(change: tuple[str, str], is_one: bool) -> None:

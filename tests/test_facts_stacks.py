@@ -7,6 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from ga_lint.facts.engines import MAX_BYTES
+from ga_lint.facts.extract import extract
+from ga_lint.facts.model import Window
+from ga_lint.project import Project
+from ga_lint.source import decode
+from ga_lint.syntax.parsed import parse
+from ga_lint.trail import recording
 from testbed.seen import LOSS, loop, losses_in, window_in
 
 INSIDE = (
@@ -100,6 +107,48 @@ def test_engines(config: str, divides: str, steps: str, tmp_path: Path) -> None:
     found = window_in(loop(LOSS, above, backward="engine.backward(loss)"), folder)
     assert found is not None
     assert (found.stack.value, found.library.answer.value, found.library.steps) == ("DeepSpeed", divides, steps)
+
+
+@pytest.mark.parametrize(
+    ("places", "divides", "steps"),
+    [
+        ({"scripts": 4}, "yes", "4"),
+        ({".": 4}, "yes", "4"),
+        ({"scripts/other": 4}, "yes", ""),
+        ({".": 5, "scripts": 4}, "yes", "4"),
+        ({".": 4, "scripts": 1}, "no", ""),
+    ],
+)
+def test_an_engines_configuration_is_looked_for_beside_the_code_and_at_the_root(
+    places: dict[str, int], divides: str, steps: str, tmp_path: Path
+) -> None:
+    (tmp_path / "scripts/other").mkdir(parents=True)
+    for place, number in places.items():
+        (tmp_path / place / "ds.json").write_text(json.dumps({"gradient_accumulation_steps": number}))
+    found = _engine_in(tmp_path, "scripts/train.py", 'config="ds.json"')
+    assert (found.library.answer.value, found.library.steps) == (divides, steps)
+
+
+def test_what_is_no_file_or_no_configuration_is_not_read(tmp_path: Path) -> None:
+    (tmp_path / "scripts/ds.json").mkdir(parents=True)
+    (tmp_path / "ds.json").write_text('{"gradient_accumulation_steps": 4}')
+    assert _engine_in(tmp_path, "scripts/train.py", 'config="ds.json"').library.steps == "4"
+    (tmp_path / "ds.json").write_text('{"gradient_accumulation_steps": 4}' + " " * MAX_BYTES)
+    assert _engine_in(tmp_path, "scripts/train.py", 'config="ds.json"').library.steps == ""
+
+
+def test_an_answer_depends_on_each_place_where_the_configuration_was_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "ds.json").write_text('{"gradient_accumulation_steps": 4}')
+    with recording() as places:
+        _engine_in(tmp_path, "scripts/train.py", 'config="ds.json"')
+    assert {str(tmp_path / "scripts/ds.json"), str(tmp_path / "ds.json")} <= places
+
+
+def _engine_in(folder: Path, file: str, config: str) -> Window:
+    above = f"{DEEPSPEED}engine, _, _, _ = deepspeed.initialize(model=net, {config})"
+    text = loop(LOSS, above, backward="engine.backward(loss)")
+    (found,) = extract(parse(decode(folder / file, text.encode())), Project(folder)).windows
+    return found
 
 
 @pytest.mark.parametrize(

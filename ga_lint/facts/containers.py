@@ -27,7 +27,7 @@ def method(call: Call, receiver: Table | Items | Many, name: str) -> Value | Non
         case Many() if name in ("append", "extend"):
             return Const(None)
         case Items() if name == "append" and call.positional:
-            call.state.env[call.receiver_text] = _collected(call, call.positional[0])
+            call.state.env[call.receiver_text] = _collected(call, receiver, call.positional[0])
             return Const(None)
         case Many(element=Loss() as loss, loop=loop) if loop and name in ("sum", "mean"):
             return algebra.averaged(loss, call.receiver_text, call.run.place(call.frame, call.node), name)
@@ -53,11 +53,11 @@ def guessed_entry(call: Call) -> Value | None:
     return None
 
 
-def _collected(call: Call, value: Value) -> Many:
-    """A list with its first element; one that each round of a loop adds to, where no round starts it anew."""
+def _collected(call: Call, known: Items, value: Value) -> Items | Many:
+    """A list with one element more; one that each round of a loop adds to, where no round starts it anew."""
     loop = call.frame.loops[-1] if call.frame.loops else None
     if loop is None or call.receiver_text in loop.assigned:
-        return Many(value)
+        return Items((*known.values, value))
     return Many(algebra.collected(value, loop.id), loop=loop.id)
 
 

@@ -100,7 +100,7 @@ class _Words:
         """Does it mean the same in both functions? A name of the module that they stand in, or a builtin."""
         if hasattr(builtins, name):
             return True
-        if self._call.path != self._helper.path or name in self._locals:
+        if self._call.path != self._helper.path:
             return False
         inside = self._frame.scope.parsed.span_of(self._frame.node).contains(self._helper.span)  # a closure's names
         return inside or name not in _assignments(self._frame.node)

@@ -32,6 +32,7 @@ from ga_lint.syntax.walk import walk
 
 METHOD = "training_step"
 HOOK = "on_before_optimizer_step"
+AUTOMATIC = "automatic_optimization"
 
 
 def lightning_modules(run: Interpreter, parsed: ParsedFile) -> Iterator[tuple[Class, FunctionNode]]:
@@ -51,7 +52,7 @@ def lightning_steps(run: Interpreter, parsed: ParsedFile, project: Project) -> t
     """What each `training_step` under automatic optimisation returns."""
     found = []
     for cls, method in lightning_modules(run, parsed):
-        if is_manual(cls):
+        if is_manual(run, cls):
             continue
         place = Place(parsed.path, parsed.span_of(method))
         before = len(run.events)
@@ -92,21 +93,44 @@ def _mentions_deepspeed(parsed: ParsedFile, accumulation: Accumulation, project:
 def run_manual_steps(run: Interpreter, parsed: ParsedFile) -> None:
     """Follow every `training_step` that runs backward itself: Lightning's loop over batches is around it."""
     for cls, method in lightning_modules(run, parsed):
-        if is_manual(cls):
+        if is_manual(run, cls):
             whole = Place(parsed.path, parsed.span_of(method))
             loop = Loop(run.new_loop_id(), whole, whole, UNKNOWN)
             run.run_function(_bound(run, cls, method), _arguments(run, parsed, cls, method), (loop,))
 
 
-def is_manual(cls: Class) -> bool:
-    """Does the class switch automatic optimisation off?"""
-    return any(
-        isinstance(node, ast.Assign)
-        and isinstance(node.value, ast.Constant)
-        and node.value.value is False
-        and any(isinstance(t, ast.Attribute) and t.attr == "automatic_optimization" for t in node.targets)
-        for node in walk(cls.node)
-    )
+def is_manual(run: Interpreter, cls: Class) -> bool:
+    """Is automatic optimisation switched off, by the class or by the nearest base that says anything of it?"""
+    classes = (one.node for one in run.names.ancestry(cls) if isinstance(one, Class))
+    said = next(filter(None, map(_said_of_automatic, classes)), set())
+    return False in said
+
+
+def _said_of_automatic(cls: ast.ClassDef) -> set[bool]:
+    """What a class sets it to: on the object, in its body, or as a property."""
+    found = set()
+    for node in walk(cls):
+        match node:
+            case ast.Assign(targets=targets, value=ast.Constant(value=bool() as said)):
+                named = any(_is_automatic(target, in_body=node in cls.body) for target in targets)
+            case ast.AnnAssign(target=target, value=ast.Constant(value=bool() as said)):
+                named = _is_automatic(target, in_body=node in cls.body)
+            case ast.FunctionDef(name=name, body=[*_, ast.Return(value=ast.Constant(value=bool() as said))]):
+                named = name == AUTOMATIC
+            case _:
+                continue
+        if named:
+            found.add(said)
+    return found
+
+
+def _is_automatic(target: ast.expr, *, in_body: bool) -> bool:
+    match target:
+        case ast.Attribute(attr=name):
+            return name == AUTOMATIC
+        case ast.Name(id=name):
+            return in_body and name == AUTOMATIC
+    return False
 
 
 def _is_lightning(run: Interpreter, cls: Class) -> bool:

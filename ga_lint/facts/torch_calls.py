@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -65,6 +66,10 @@ def _put_together(call: Call, last: str, first: Value) -> Value | None:
             return algebra.averaged(first.element, text_of(call.node.args[0]), place, last)
         case "mean" | "stack" | "cat" if isinstance(first, Many) and isinstance(first.element, Loss | Elements):
             return first.element
+        case "mean" | "stack" | "cat" if isinstance(first, Items) and first.values:
+            parts = [one for one in first.values if isinstance(one, Loss)]
+            alone = first.values[0] if len(first.values) == 1 and isinstance(first.values[0], Elements) else None
+            return functools.reduce(algebra.added, parts) if parts else alone
         case "sum" | "count_nonzero" if isinstance(first, Tensor) and first.kind is TensorKind.MASK:
             return tensors.count_of(call, first)
         case "sum" if len(call.node.args) == 1 and masks.are_weights(first, text := text_of(call.node.args[0])):

@@ -39,6 +39,8 @@ _LOSS_WORD = re.compile(r"(^|_)loss$", re.IGNORECASE)
 def unpacked(run: Interpreter, frame: Frame, value: Value, targets: list[ast.expr]) -> list[Value]:
     """The values that several targets get."""
     match value:
+        case Items(values=values) if any(isinstance(target, ast.Starred) for target in targets):
+            return _with_rest(values, targets)
         case Items(values=values) if len(values) <= len(
             targets
         ):  # `(loss,) + outputs[2:]`: of the others little is known
@@ -94,6 +96,16 @@ def _spread_by_name(function: Function, named: tuple[tuple[str, Value], ...]) ->
     parts = {name: entry(batch, name) for name in (*plain, *(one.arg for one in parameters.kwonlyargs))}
     known = (TensorKind.LABELS, TensorKind.MASK)
     return {name: part for name, part in parts.items() if name in needed or part.kind in known}
+
+
+def _with_rest(values: tuple[Value, ...], targets: list[ast.expr]) -> list[Value]:
+    """`loss, *rest = values`: one each from both ends, what is left between them for the one with the star."""
+    before = next(index for index, target in enumerate(targets) if isinstance(target, ast.Starred))
+    behind = len(targets) - before - 1
+    if len(values) < before + behind:
+        return [UNKNOWN] * len(targets)
+    end = len(values) - behind
+    return [*values[:before], Items(values[before:end]), *values[end:]]
 
 
 def _with_loss(loss: Value, targets: list[ast.expr]) -> list[Value]:

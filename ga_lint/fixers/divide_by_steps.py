@@ -48,7 +48,11 @@ def loss_of(call: cst.Call) -> cst.BaseExpression:
 
 def _atom(tree: Tree, text: str, operator: str) -> str:
     node = tree.parse_expression(text)
-    if operator == "*" and isinstance(node, cst.BinaryOperation) and isinstance(node.operator, cst.Multiply):
+    if (
+        operator == "*"
+        and isinstance(node, cst.BinaryOperation)
+        and isinstance(node.operator, cst.Multiply | cst.Divide)
+    ):
         return text
     compound = isinstance(node, cst.BinaryOperation | cst.IfExp | cst.BooleanOperation | cst.UnaryOperation)
     return f"({text})" if compound and not node.lpar else text

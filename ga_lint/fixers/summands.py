@@ -21,6 +21,8 @@ from ga_lint.source import Position
 _ONCE = re.compile(r"(^|_)(aux|auxiliary|router|moe|balanc(e|ing)|penalty|regulari[sz](er|ation))(_|$)", re.IGNORECASE)
 _PARAMETERS = re.compile(r"\.(named_)?parameters\(\)")
 _KEEPS = frozenset({"mean", "sum", "to", "float", "double", "item"})  # methods that make no other thing of a term
+# What makes one number of several in a list, each of which may need a divisor of its own.
+_ADDS = frozenset({"sum", "torch.stack", "torch.cat", "functools.reduce", "reduce"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,11 @@ class Summands:
                 if not any(isinstance(side, cst.Integer | cst.Float) for side in (left, right)):
                     self.refuse(node)
                 yield node
+            case cst.Call(func=cst.Name(value="sum"), args=[cst.Arg(value=cst.List() | cst.Tuple() as terms)]):
+                for element in terms.elements:
+                    yield from self._split(element.value)
+            case cst.Call() if is_added_up(node):
+                self.refuse(node)
             case cst.IfExp(body=body, orelse=orelse):
                 if any(len(list(self._split(side))) > 1 for side in (body, orelse)):
                     self.refuse(node)
@@ -187,6 +194,16 @@ class Summands:
     def refuse(self, node: cst.CSTNode) -> None:
         row = self.tree.span_of(node).start.row
         raise FixNotApplicable(f"the loss is a sum of terms on line {row}; each needs a divisor of its own")
+
+
+def is_added_up(node: cst.BaseExpression) -> bool:
+    """`sum(losses)`, `torch.stack([a, b]).mean()`: one number of several in a list."""
+    match node:
+        case cst.Call(func=cst.Attribute(value=cst.Call() as inner), args=[]):
+            return is_added_up(inner)
+        case cst.Call(func=func, args=[cst.Arg(value=terms), *_]) if dotted(func) in _ADDS:
+            return isinstance(terms, cst.Name) or (isinstance(terms, cst.List | cst.Tuple) and len(terms.elements) > 1)
+    return False
 
 
 def is_plain(node: cst.BaseExpression) -> bool:

@@ -13,6 +13,7 @@ from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.names import fresh_name, names_in
 from ga_lint.fixers.signature import COUNT, parameter_name
+from ga_lint.fixers.summands import is_added_up
 from ga_lint.fixers.tree import Statement, Tree
 from ga_lint.source import Position
 
@@ -167,7 +168,8 @@ def refuse_sums(tree: Tree, body: cst.CSTNode, loss: cst.BaseExpression) -> None
                 self.refuse(node)
 
         def look(self, value: cst.BaseExpression) -> None:
-            if isinstance(value, cst.BinaryOperation) and isinstance(value.operator, cst.Add | cst.Subtract):
+            adds = isinstance(value, cst.BinaryOperation) and isinstance(value.operator, cst.Add | cst.Subtract)
+            if adds or is_added_up(value):
                 self.refuse(value)
 
         def refuse(self, node: cst.CSTNode) -> None:

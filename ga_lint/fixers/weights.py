@@ -14,6 +14,7 @@ import libcst as cst
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, as_factor, factor_text, replace_division
 from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.logged import read_beside
 from ga_lint.fixers.names import names_in
 from ga_lint.fixers.summands import Summand, Summands, is_plain
 from ga_lint.fixers.tree import Tree, dotted
@@ -38,10 +39,12 @@ class Sum:
     summands: tuple[Summand, ...]
     loss: cst.BaseExpression
     inside: bool
-    read: int | None  # the row where the sum is read before it is divided
+    read: int | None  # the row where the sum is read undivided
 
 
-def sum_of(tree: Tree, loop: cst.For, loss: cst.BaseExpression, before: Position) -> Sum | None:
+def sum_of(
+    tree: Tree, loop: cst.For, loss: cst.BaseExpression, before: Position, division: Division | None
+) -> Sum | None:
     """The terms of the loss as it is at `before`; None where it is no sum."""
     terms = Summands(tree, loop)
     summands = terms.of(loss, before)
@@ -49,6 +52,8 @@ def sum_of(tree: Tree, loop: cst.For, loss: cst.BaseExpression, before: Position
         return None
     name = dotted(loss)
     read = None if name is None else _first_read(terms, name, before)
+    if read is None and isinstance(loss, cst.Name) and division is not None:
+        read = read_beside(tree, loop, loss.value, division)
     return Sum(tuple(summands), loss, name is None, read)
 
 

@@ -29,6 +29,7 @@ from ga_lint.fixers.gate import Gate, gate_of
 from ga_lint.fixers.header import Header, header_of, refuse_unsound_body, wrap_loader
 from ga_lint.fixers.helpers import insert_helper
 from ga_lint.fixers.imports import distributed_module, import_module
+from ga_lint.fixers.logged import keep_mean
 from ga_lint.fixers.names import fresh_name
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.tree import Tree
@@ -130,6 +131,12 @@ def _weigh_division(
     target: Target, edits: Edits, total: Sum | None, division: Division, shares: Shares, steps: str, weight: str
 ) -> None:
     line = target.tree.statement_of(division.whole)
+    for span in target.spans("backward") if total is None else ():
+        backward = target.tree.find(span, cst.Call)
+        if keep_mean(edits, target.loop(), division, backward):
+            scale_backward(edits, backward, "*", weight)
+            _explain(edits, target.tree.statement_of(backward))
+            return
     if total is None:
         replace_division(edits, division, weight)
         _explain(edits, line)
@@ -143,7 +150,7 @@ def _sum(target: Target, header: Header, division: Division | None) -> Sum | Non
     tree = target.tree
     whole: cst.CSTNode
     whole, loss = (division.whole, division.left) if division is not None else _handed_over(target)
-    return sum_of(tree, header.loop, loss, tree.span_of(tree.statement_of(whole)).start)
+    return sum_of(tree, header.loop, loss, tree.span_of(tree.statement_of(whole)).start, division)
 
 
 def _handed_over(target: Target) -> tuple[cst.CSTNode, cst.BaseExpression]:

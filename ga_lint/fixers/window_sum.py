@@ -17,13 +17,15 @@ from __future__ import annotations
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
-from ga_lint.fixers.arithmetic import Division, replace_division
+from ga_lint.fixers.arithmetic import replace_division
 from ga_lint.fixers.counters import replace_count
 from ga_lint.fixers.counting import Counting, counting_of
+from ga_lint.fixers.divide_by_steps import scale_backward
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.header import Header, header_of, refuse_unsound_body
 from ga_lint.fixers.imports import distributed_module
-from ga_lint.fixers.names import fresh_name, names_in, occurrences
+from ga_lint.fixers.logged import is_read_undivided, keep_mean
+from ga_lint.fixers.names import fresh_name, names_in
 from ga_lint.fixers.reduction import reduce_call
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.terms import refuse_sums
@@ -53,12 +55,16 @@ def window_sum(target: Target, edits: Edits) -> None:
         replace_count(edits, loop, division, target.option("divisor"), targets)
         return
     calls = [tree.find(span, cst.Call) for span in target.spans("call")]
-    if len(calls) == 1 and not _read_between(tree, loop, calls[0], division):
+    share = f"{counting.expression} / {targets}"
+    backward = [tree.find(span, cst.Call) for span in target.spans("backward")]
+    if backward and keep_mean(edits, loop, division, backward[0]):
+        scale_backward(edits, backward[0], "*", share)
+    elif len(calls) == 1 and not is_read_undivided(tree, loop, calls[0], division):
         constructors = [tree.find(span, cst.Call) for span in target.spans("constructor")]
         reduce_call(edits, calls[0], constructors, '"sum"')
         edits.replace(division.right, targets)
     else:
-        replace_division(edits, division, f"{counting.expression} / {targets}")
+        replace_division(edits, division, share)
 
 
 def _window(target: Target, edits: Edits, loop: cst.For) -> tuple[Header, str]:
@@ -125,18 +131,3 @@ def count_before(target: Target, edits: Edits, header: Header, window: str, coun
         f"    {distributed}.all_gather_object({counts}, {counts}[0])\n"
         f"{name} = max(sum({counts}), 1) / len({counts}){divided}  # gradients are averaged over ranks{why}\n"
     )
-
-
-def _read_between(tree: Tree, loop: cst.For, call: cst.Call, division: Division) -> bool:
-    """Is the mean read, for a log line, before it is divided?"""
-    if not isinstance(division.left, cst.Name):
-        return False
-    name, start, end = (
-        division.left.value,
-        tree.span_of(call).end,
-        tree.span_of(tree.statement_of(division.whole)).start,
-    )
-    lines = [
-        line for line in tree.inside(loop.body, cst.SimpleStatementLine) if start <= tree.span_of(line).start < end
-    ]
-    return any(occurrences(line, name) for line in lines)
