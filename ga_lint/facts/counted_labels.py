@@ -53,7 +53,8 @@ def _hands_other_targets(call: ast.Call, method: FunctionNode) -> bool:
     tables = {
         keyword.value.id for keyword in call.keywords if keyword.arg is None and isinstance(keyword.value, ast.Name)
     }
-    names = [keyword.arg or "" for keyword in call.keywords]
+    # A switch (`return_labels=True`) is no target.
+    names = [one.arg or "" for one in call.keywords if not isinstance(one.value, ast.Constant)]
     for node in walk(method):
         match node:
             case ast.Assign(targets=[ast.Name(id=table)], value=ast.Dict(keys=keys)) if table in tables:
