@@ -304,6 +304,10 @@ REFUSED = {
         "scales the gradients already",
     ),
     "bound again": (LOGGED.replace("return loss", "batch = None\n        return loss"), "batch gets another value"),
+    "taken apart, and handed to a helper": (
+        FORMS["a helper"].replace("        loss = ", "        batch = batch['part']\n        loss = ", 1),
+        "batch gets another value",
+    ),
     "set elsewhere": (
         LOGGED.replace("return loss", "output = {}\n        output['loss'] = loss\n        return output"),
         "set elsewhere",

@@ -189,6 +189,15 @@ def test_git_applies_the_patch(tmp_path: Path, name: str, before: bytes, after: 
     assert path.read_bytes() == after
 
 
+def test_a_patch_shows_no_line_that_stays() -> None:
+    """A line that a long file holds often is a line like any other."""
+    step = "    def step(self):\n        self.data = data\n        return self.data\n\n"
+    before = "".join(f"class Part{number}:\n{step}" for number in range(80))
+    after = before.replace("class Part7:\n", "class Part7:\n    flag = False\n").replace("Part70", "Part700")
+    changed = [line for line in patch("x.py", before.encode(), after.encode()).splitlines() if line[:1] in b"+-"]
+    assert changed[2:] == [b"+    flag = False", b"-class Part70:", b"+class Part700:"]
+
+
 def test_no_patch_where_nothing_differs() -> None:
     same: SourceFile = decode(Path("x.py"), OLD)
     assert patch("x.py", same.data, same.data) == b""

@@ -119,10 +119,30 @@ def _sync_folder(folder: Path) -> None:
 def patch(name: str, before: bytes, after: bytes) -> bytes:
     """A unified diff that `git apply` takes, in the file's own bytes; empty when nothing differs."""
     label = name.encode("utf-8", "surrogateescape")
-    lines = difflib.diff_bytes(
-        difflib.unified_diff, _lines(before), _lines(after), b"a/" + label, b"b/" + label, lineterm=b"\n"
-    )
+    lines = _unified(_lines(before), _lines(after), b"a/" + label, b"b/" + label)
     return b"".join(line if line.endswith(b"\n") else line + b"\n\\ No newline at end of file\n" for line in lines)
+
+
+def _unified(old: list[bytes], new: list[bytes], old_name: bytes, new_name: bytes) -> Iterator[bytes]:
+    """As difflib.unified_diff, which takes lines for changed that a longer file has often."""
+    for number, group in enumerate(difflib.SequenceMatcher(a=old, b=new, autojunk=False).get_grouped_opcodes()):
+        if number == 0:
+            yield from (b"--- " + old_name + b"\n", b"+++ " + new_name + b"\n")
+        sides = (_range(group[0][1], group[-1][2]), _range(group[0][3], group[-1][4]))
+        yield b"@@ -%s +%s @@\n" % sides
+        for tag, first, last, start, end in group:
+            if tag == "equal":
+                yield from (b" " + line for line in old[first:last])
+            else:
+                yield from (b"-" + line for line in old[first:last])
+                yield from (b"+" + line for line in new[start:end])
+
+
+def _range(first: int, last: int) -> bytes:
+    """A hunk's lines as `start,length`; an empty one starts at the line before it."""
+    length = last - first
+    start = first + 1 if length else first
+    return str(start).encode() if length == 1 else b"%d,%d" % (start, length)
 
 
 def _lines(data: bytes) -> list[bytes]:

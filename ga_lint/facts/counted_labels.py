@@ -19,6 +19,7 @@ from ga_lint.syntax.walk import walk
 
 _COUNTED = ("labels", "shift_labels")
 _ARGUMENTS = re.compile(r"(TrainingArguments|Config|Args|Arguments)$")
+_OTHER_TARGETS = re.compile(r"^labels?_\w|\w_labels?$")
 _SAME_LABELS = ("to", "long", "contiguous", "clone", "cuda")
 
 
@@ -42,8 +43,23 @@ def _is_unpacked(method: FunctionNode, site: LossSite, cls: Class) -> bool:
     parsed = cls.scope.parsed
     for call in parsed.find(ast.Call, method):
         if parsed.span_of(call) == site.call.span:
-            return any(keyword.arg in (None, "labels") for keyword in call.keywords)
+            given = {keyword.arg for keyword in call.keywords}
+            return "labels" in given or (None in given and not _hands_other_targets(call, method))
     return True
+
+
+def _hands_other_targets(call: ast.Call, method: FunctionNode) -> bool:
+    """`model(**inputs, start_labels=start)`, `model(**inputs, **targets)`: the model has targets for several tasks."""
+    tables = {
+        keyword.value.id for keyword in call.keywords if keyword.arg is None and isinstance(keyword.value, ast.Name)
+    }
+    # A switch (`return_labels=True`) is no target.
+    names = [one.arg or "" for one in call.keywords if not isinstance(one.value, ast.Constant)]
+    for node in walk(method):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=table)], value=ast.Dict(keys=keys)) if table in tables:
+                names += [str(key.value) for key in keys if isinstance(key, ast.Constant)]
+    return any(_OTHER_TARGETS.search(name) for name in names)
 
 
 def _speaks_of_labels(statement: ast.stmt, lines: Sequence[str]) -> bool:

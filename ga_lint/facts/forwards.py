@@ -7,24 +7,22 @@ network itself says nothing about the loss, and a library of models has hundreds
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Confidence, Step
 from ga_lint.facts.elements import entry
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import FORWARD_WORDS, Level, ModelForward, Place, Reduction, Returned, may_hold_forward
+from ga_lint.facts.model_kinds import HEAD, from_transformers, model_kind
 from ga_lint.facts.patches import patches_of
 from ga_lint.facts.received import TRAINERS_COUNT, classes_of, follow, name_span, parameter_of
 from ga_lint.facts.scopes import Scope
 from ga_lint.facts.values import COUNT, Class, Function, Instance, Table, Tensor, TensorKind, Value
-from ga_lint.syntax.bindings import ImportedName
 from ga_lint.syntax.parameters import parameter_names
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 from ga_lint.syntax.text import last_name
 from ga_lint.syntax.walk import walk
 
-_HEAD = re.compile(r"PreTrainedModel$|LMHeadModel$|For[A-Z][A-Za-z]+$|GenericFor")
 _FLAG = "accepts_loss_kwargs"
 _OF_LOSS = ("loss", "cross_entropy", "CrossEntropy", "super().forward(")
 
@@ -48,7 +46,7 @@ def forwards_of(run: Interpreter, parsed: ParsedFile) -> tuple[ModelForward, ...
         head = run.knowledge.head(cls.node.name)
         if head is not None and head.listed:
             continue
-        kind = _model_kind(run, parsed, cls, method)
+        kind = model_kind(run, parsed, cls, method)
         if kind is not None:
             found.append(_forward(run, parsed, cls, method, kind))
     found.extend(_assigned(run, parsed))
@@ -64,7 +62,7 @@ def _assigned(run: Interpreter, parsed: ParsedFile) -> Iterator[ModelForward]:
             continue
         seen.add(id(patch.node))
         owner = ast.unparse(patch.owner).rpartition(".")[2]
-        if _HEAD.search(owner) or _from_transformers(run, parsed):
+        if HEAD.search(owner) or from_transformers(run, parsed):
             node = ast.ClassDef(owner, [patch.owner], [], [patch.node], [])
             run.made.append(node)
             cls = Class(ast.copy_location(node, patch.node), patch.scope)
@@ -74,81 +72,6 @@ def _assigned(run: Interpreter, parsed: ParsedFile) -> Iterator[ModelForward]:
 def _speaks_of_loss(parsed: ParsedFile, method: FunctionNode) -> bool:
     lines = parsed.source.lines[method.body[0].lineno - 1 : method.end_lineno]
     return any(word in line for line in lines for word in _OF_LOSS)
-
-
-def _model_kind(
-    run: Interpreter, parsed: ParsedFile, cls: Class, method: FunctionNode
-) -> tuple[str, Confidence] | None:
-    """What makes it a model that a Trainer trains, and how sure that is."""
-    bases = list(_base_names(cls.node, parsed))
-    head = next((base for base in bases if _HEAD.search(base)), None)
-    if head is not None:
-        sure = any(base in _from_transformers(run, parsed) for base in bases)
-        return head, Confidence.CERTAIN if sure else Confidence.LIKELY
-    if any(isinstance(n, ast.Attribute) and n.attr == "loss_function" for s in method.body for n in walk(s)):
-        return "a head of transformers", Confidence.LIKELY
-    if _is_handed_to_a_trainer(parsed, cls.node.name):
-        return "a model that is handed to a Trainer", Confidence.CERTAIN
-    named = bool(_HEAD.search(cls.node.name)) and "GenerationMixin" in bases and method.args.kwarg is not None
-    if not any(base.endswith("Module") for base in bases) or not (named or _from_transformers(run, parsed)):
-        return None
-    returns_loss = any(
-        (isinstance(n, ast.Constant) and n.value == "loss") or (isinstance(n, ast.keyword) and n.arg == "loss")
-        for s in method.body
-        for n in walk(s)
-    )
-    # timid: nobody in this project builds a Trainer, so a loop of its own may train it
-    trained = bool(run.project.mentioning(b"Trainer("))
-    known = Confidence.LIKELY if trained else Confidence.POSSIBLE
-    return ("a model with a head's signature", known) if returns_loss else None
-
-
-def _base_names(node: ast.ClassDef, parsed: ParsedFile) -> Iterator[str]:
-    """The names of its bases, and of theirs where they stand in the same file."""
-    local = {n.name: n for n in parsed.tree.body if isinstance(n, ast.ClassDef)}
-    todo, seen = [node], {node.name}
-    while todo:
-        for base in todo.pop().bases:
-            name = base.id if isinstance(base, ast.Name) else base.attr if isinstance(base, ast.Attribute) else ""
-            if name and name not in seen:
-                seen.add(name)
-                yield name
-                if name in local:
-                    todo.append(local[name])
-
-
-def _from_transformers(run: Interpreter, parsed: ParsedFile) -> set[str]:
-    """The names that the file imports from transformers."""
-    names = run.project.bindings(parsed).by_name
-    return {
-        name
-        for name, bound in names.items()
-        if any(isinstance(one, ImportedName) and one.module.partition(".")[0] == "transformers" for one in bound)
-    }
-
-
-def _is_handed_to_a_trainer(parsed: ParsedFile, name: str) -> bool:
-    """`Trainer(model=Net(...))`, `model = Net(...)` and `Trainer(model, ...)` in the same file."""
-    if b"Trainer(" not in parsed.source.data:
-        return False
-    calls = [node for node in parsed.walked if isinstance(node, ast.Call)]
-    built = any(isinstance(call.func, ast.Name) and call.func.id == name for call in calls)
-    if not built:
-        return False
-    models = {name}
-    for node in parsed.walked:
-        match node:
-            case ast.Assign(targets=[ast.Name(id=target)], value=ast.Call(func=ast.Name(id=called))) if called == name:
-                models.add(target)
-    for call in calls:
-        if not ast.unparse(call.func).rpartition(".")[2].endswith("Trainer"):
-            continue
-        given = [keyword.value for keyword in call.keywords if keyword.arg == "model"] or call.args[:1]
-        for one in given:
-            inner = one.func if isinstance(one, ast.Call) else one
-            if isinstance(inner, ast.Name) and inner.id in models:
-                return True
-    return False
 
 
 def _forward(

@@ -23,10 +23,12 @@ from ga_lint.facts.values import (
     choice,
 )
 from ga_lint.knowledge.model import LossRow
-from ga_lint.syntax.text import text_of
+from ga_lint.syntax.text import last_name, text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.calls import Call
+
+_VOCABULARY = frozenset(("vocab_size", "n_vocab", "vocabulary_size", "padded_vocab_size"))
 
 
 def loss_of(call: Call, row: LossRow, built: Built | None = None) -> Value:
@@ -131,6 +133,9 @@ def _has_positions(logits: ast.expr | None) -> bool:
             return {text_of(one), text_of(two)} in ({"1", "2"}, {"-1", "-2"}, {"1", "-1"})
         case ast.Call(func=ast.Attribute(attr="permute"), args=axes):
             return [text_of(axis) for axis in axes] == ["0", "2", "1"]
+        case ast.Call(func=ast.Attribute(attr="view" | "reshape"), args=[rows, classes]):
+            # Who chooses among the words of a vocabulary does so at each position.
+            return text_of(rows) == "-1" and last_name(classes) in _VOCABULARY
     return False
 
 

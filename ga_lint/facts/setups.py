@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ga_lint.facts.events import Event, EventKind
+from ga_lint.facts.handed_functions import FUNCTION, hands_function
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.lineage import lineage_of
 from ga_lint.facts.model import Argument, Arguments, Place, TrainerSetup
@@ -17,7 +18,6 @@ from ga_lint.syntax.bindings import imported_names
 from ga_lint.syntax.parsed import ParsedFile
 from ga_lint.syntax.text import last_name
 
-_FUNCTION = "compute_loss_func"
 STEPS, SMOOTHING, DEEPSPEED = "gradient_accumulation_steps", "label_smoothing_factor", "deepspeed"
 
 
@@ -108,6 +108,12 @@ def _told(run: Interpreter, parsed: ParsedFile, call: ast.Call) -> list[_Trainer
     return [found for one in values if (found := _trainer(run, one)) is not None]
 
 
+def builds_trainer_of_transformers(run: Interpreter, parsed: ParsedFile, call: ast.Call) -> bool:
+    """Is it one of transformers', or a class that reaches it? A name that nobody tells is believed."""
+    told = _told(run, parsed, call)
+    return told is None or bool(told)
+
+
 def _called(run: Interpreter, parsed: ParsedFile, func: ast.expr) -> Iterator[Value]:
     """What a name of the module, or one that some function imports, stands for; nothing where it is another name."""
     first, scope = func, run.names.module(parsed)
@@ -149,7 +155,7 @@ def _setup(run: Interpreter, parsed: ParsedFile, event: Event, known: dict[Place
     plain = not isinstance(callee, Class) or run.names.method(callee, "__init__") is None
     model = built.argument(0 if plain else None, "model") or UNKNOWN
     arguments = built.argument(1 if plain else None, "args") or UNKNOWN
-    function = built.argument(None, _FUNCTION) is not None
+    function = built.argument(None, FUNCTION) is not None
     return TrainerSetup(
         place=event.place,
         scope=event.scope,
@@ -159,7 +165,7 @@ def _setup(run: Interpreter, parsed: ParsedFile, event: Event, known: dict[Place
         arguments=next(_known(arguments, known), None),
         own_loss=trainer.own_loss or function,
         override=trainer.override,
-        function=function or (isinstance(callee, Class) and _hands_function(run, callee)),
+        function=function or (isinstance(callee, Class) and hands_function(run, callee)),
         opted_out=tuple(dict.fromkeys((*opted_out, *declined_for_models(parsed)))),
     )
 
@@ -171,14 +177,6 @@ def _override(run: Interpreter, cls: Class) -> Place | None:
         return None
     home = found[0].scope.parsed
     return Place(home.path, home.span_of(found[1]))
-
-
-def _hands_function(run: Interpreter, cls: Class) -> bool:
-    """Does a class of the project hand a function to the Trainer below it?"""
-    ancestry = (one for one in run.names.ancestry(cls) if isinstance(one, Class))
-    return any(
-        _FUNCTION.encode() in one.scope.parsed.source.data and _FUNCTION in ast.unparse(one.node) for one in ancestry
-    )
 
 
 def _model_place(parsed: ParsedFile, event: Event, plain: bool) -> Place | None:

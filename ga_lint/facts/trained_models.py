@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ga_lint.diagnostics import Step
 from ga_lint.facts.events import EventKind
+from ga_lint.facts.handed_functions import FUNCTION, hands_function
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import Answer
 from ga_lint.facts.received import name_span
@@ -56,9 +57,8 @@ def _assigned(run: Interpreter, cls: Class) -> Answer | None:
             value = _said(node, f"model_{_FLAG}")
             if value is not None and value != "False":
                 return Answer.YES if value == "True" else Answer.UNKNOWN
-        if b"compute_loss_func" in one.scope.parsed.source.data and "compute_loss_func" in ast.unparse(one.node):
-            return Answer.UNKNOWN  # with a function for the Trainer to call the count is passed for every model
-    return None
+    # With a function for the Trainer to call the count is passed for every model.
+    return Answer.UNKNOWN if hands_function(run, cls) else None
 
 
 def _said(node: ast.Assign, flag: str) -> str | None:
@@ -89,7 +89,7 @@ def _answers(run: Interpreter, home: ParsedFile, cls: Class) -> Iterator[Accepti
         if any(_is_same(one, cls) for one in run.names.ancestry(callee)):
             plain = run.names.method(callee, "__init__") is None
             model = event.value.argument(0 if plain else None, "model") or UNKNOWN
-            function = event.value.argument(None, "compute_loss_func")
+            function = event.value.argument(None, FUNCTION)
             known = function is None and not said
             yield from (_of_model(run, one) if known else _UNKNOWN for one in alternatives(model))
 
@@ -124,6 +124,8 @@ def _demanded(run: Interpreter, cls: Class) -> Iterator[Accepting]:
 def _of_model(run: Interpreter, model: Value) -> Accepting:
     if isinstance(model, Model) and model.head:
         return Accepting(Answer.YES)
+    if isinstance(model, Model) and model.inner is not None:
+        return _of_model(run, model.inner)  # the project's own class, loaded
     if not isinstance(model, Instance):
         return _UNKNOWN
     declared = _declared(run, model.cls)

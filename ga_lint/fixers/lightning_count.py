@@ -26,6 +26,7 @@ from ga_lint.fixers.signature import parameter_name
 from ga_lint.fixers.terms import refuse_sums
 from ga_lint.fixers.tree import Tree, dotted
 
+_MOVES = frozenset(("to", "cuda"))
 _SHAPES = frozenset("view reshape flatten contiguous long to squeeze".split())
 
 
@@ -128,6 +129,8 @@ def _count(target: Target, method: cst.FunctionDef) -> str:
         raise FixNotApplicable("the targets are masked, cut off or replaced on their way to the loss")
     if passed is None and ".pop(" in tree.code(tree.class_of(method)):
         raise FixNotApplicable("something is popped from the batch, which may be its targets")
+    if passed is None:
+        _refuse_taken_apart(tree, method, names_in(tree.parse_expression(labels)))
     if unknown := names_in(tree.parse_expression(f"({labels}, {ignored})")) - names_known_at(tree, method.body):
         raise FixNotApplicable(f"{min(unknown)}, which tells targets from others, is not known in training_step")
     cut = f"{labels}[..., 1:]" if shifted else labels
@@ -169,3 +172,17 @@ def _refuse_rebound(tree: Tree, method: cst.FunctionDef, call: cst.Call, names: 
         taken = names & names_in(name)
         if taken and tree.span_of(assign).start > tree.span_of(call).end:
             raise FixNotApplicable(f"{min(taken)} gets another value after the loss")
+
+
+def _refuse_taken_apart(tree: Tree, method: cst.FunctionDef, names: set[str]) -> None:
+    """`batch = batch["input_ids"]`: behind it the batch has no such entry. One that is moved keeps its entries."""
+    for assign in tree.inside(method.body, cst.Assign):
+        taken = {name for target in assign.targets for name in names_in(target.target)} & names
+        if taken and not _is_moved(assign.value):
+            raise FixNotApplicable(f"{min(taken)} gets another value in training_step")
+
+
+def _is_moved(value: cst.BaseExpression) -> bool:
+    """`batch.to(device)`, `{key: tensor.to(device) for key, tensor in batch.items()}`."""
+    moving = isinstance(value, cst.Call) and isinstance(value.func, cst.Attribute) and value.func.attr.value in _MOVES
+    return moving or isinstance(value, cst.DictComp)
