@@ -21,6 +21,7 @@ from ga_lint.facts.values import (
     Unknown,
     Value,
 )
+from ga_lint.syntax.parsed import FunctionNode
 from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def _counted_up(frame: Frame, node: ast.Compare, operator: ast.cmpop, length: bo
     text = text_of(node.comparators[0])
     if isinstance(limit, Unknown) and (length or isinstance(operator, ast.Eq)):
         limit = Symbol(text)
+    elif not isinstance(limit, Const | Symbol) and isinstance(operator, ast.GtE) and _starts_anew(frame, node.left):
+        limit = Symbol(text)  # `self.count >= self.target`, which the next window sets
     negated = isinstance(operator, ast.NotEq | ast.Lt)
     if not isinstance(limit, Const | Symbol) or (negated and not length and not _starts_anew(frame, node.left)):
         return UNKNOWN
@@ -42,16 +45,20 @@ def _counted_up(frame: Frame, node: ast.Compare, operator: ast.cmpop, length: bo
 
 
 def _starts_anew(frame: Frame, counter: ast.expr) -> bool:
-    """Does the loop set the counter to 0 again? One that it never does counts steps of a schedule."""
-    if not frame.loops or frame.loops[-1].body.path != frame.scope.parsed.path:
+    """Is the counter set to 0 again, in the loop or where it calls? One that never is counts a schedule's steps."""
+    parsed, name = frame.scope.parsed, text_of(counter)
+    if len(frame.loops) > frame.inherited:
+        body = frame.loops[-1].body.span
+    elif frame.loops and isinstance(frame.node, FunctionNode):
+        body = parsed.span_of(frame.node)
+    else:
         return False
-    body, name = frame.loops[-1].body.span, text_of(counter)
     return any(
-        body.contains(frame.scope.parsed.span_of(node))
+        body.contains(parsed.span_of(node))
         and any(text_of(target) == name for target in node.targets)
         and isinstance(node.value, ast.Constant)
         and node.value.value == 0
-        for node in frame.scope.parsed.on_rows(ast.Assign, body.start.row, body.end.row)
+        for node in parsed.on_rows(ast.Assign, body.start.row, body.end.row)
     )
 
 
