@@ -14,7 +14,7 @@ from ga_lint.diagnostics import Confidence, Step
 from ga_lint.facts.model import Answer, Level, LossSite, LossTerm, Raggedness, Reduction, Stack, Window
 from ga_lint.knowledge import Knowledge
 from ga_lint.project import Project
-from ga_lint.syntax.bindings import imported_names
+from ga_lint.syntax.bindings import ImportedName, imported_names
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 from ga_lint.syntax.text import last_name, text_of
 
@@ -79,7 +79,7 @@ class FileSigns:
     def _data_modules(self, parsed: ParsedFile) -> Iterator[ParsedFile]:
         for statement in parsed.walked:
             if isinstance(statement, ast.Import | ast.ImportFrom):
-                for _, imported in imported_names(statement):
+                for imported in _modules(statement):
                     if _DATA_MODULE.search(f"{imported.module}.{imported.name}"):
                         found = self._project.imported(parsed.path, imported)
                         if found is not None:
@@ -153,6 +153,14 @@ class FileSigns:
             elif isinstance(node, ast.alias):
                 found.add(node.name)
         return found
+
+
+def _modules(statement: ast.Import | ast.ImportFrom) -> Iterator[ImportedName]:
+    """What is imported; of `import src.data`, which binds `src`, the module itself."""
+    for _, imported in imported_names(statement):
+        yield imported
+    if isinstance(statement, ast.Import):
+        yield from (ImportedName(one.name, 0, None) for one in statement.names if not one.asname and "." in one.name)
 
 
 def raggedness_of(site: LossSite, signs: FileSigns) -> Raggedness:
