@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Iterable
 from dataclasses import replace
 
 from ga_lint.facts.events import Guard
-from ga_lint.facts.paths import State
+from ga_lint.facts.paths import Frame, State
 from ga_lint.facts.values import Boundary, Const, Value
+from ga_lint.syntax.walk import walk
+
+Body = list[ast.stmt]
 
 
 def flag(test: Value, one: Value, two: Value) -> Boundary | None:
@@ -20,17 +24,15 @@ def flag(test: Value, one: Value, two: Value) -> Boundary | None:
     return None
 
 
-def settle_flags(test: Value, taken: list[State], skipped: list[State]) -> None:
+def settle_flags(frame: Frame, test: Value, taken: list[State], skipped: list[State], ways: tuple[Body, Body]) -> None:
     """After an `if`: what is a flag on both of its ways becomes the test for a window's end, where it is one."""
-    if not taken or not skipped:
-        return
     for name, value in taken[0].env.items():
         other = skipped[0].env.get(name)
         if value is other or other is None or not (_tells(value) and _tells(other)):
             continue
         one, two = _agreed(name, taken), _agreed(name, skipped)
         found = flag(test, one, two) if one is not None and two is not None else None
-        if found is not None:
+        if found is not None and _is_set_anew(frame, name, ways):
             for state in (*taken, *skipped):
                 state.env[name] = found
 
@@ -42,6 +44,17 @@ def held_on_all(paths: list[State], outer: int) -> tuple[Guard, ...]:
         guard
         for guard in passed[0]
         if all(any((one.test, one.outcome) == (guard.test, guard.outcome) for one in ones) for ones in passed[1:])
+    )
+
+
+def _is_set_anew(frame: Frame, name: str, ways: tuple[Body, Body]) -> bool:
+    """Is it set on both ways, or by each round of the loop? One that stays as it was tells no window's end."""
+    if len(frame.loops) == frame.inherited or name in frame.loops[-1].assigned:
+        return True
+    return all(
+        any(isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name for node in walk(one))
+        for way in ways
+        for one in [ast.Module(way, [])]
     )
 
 

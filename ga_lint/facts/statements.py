@@ -156,7 +156,7 @@ def _branch(
     after_body = run.execute(frame, body, [taken])
     after_else = run.execute(frame, orelse, [skipped])
     if after_body and after_else:
-        settle_flags(value, after_body, after_else)
+        settle_flags(frame, value, after_body, after_else, (body, orelse))
         kept = held_on_all(after_body + after_else, len(outer))
         for path in after_body + after_else:
             path.guards = (*outer, *kept)
