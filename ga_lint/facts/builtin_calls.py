@@ -75,7 +75,7 @@ def _of_several(call: Call, first: Value) -> Value:
     named = [value for value, _ in parts if isinstance(value, Symbol)]
     unknown = [node for value, node in parts if isinstance(value, Unknown)]
     if not named and len(unknown) == 1 and len(parts) == 2 and isinstance(unknown[0], ast.Name | ast.Attribute):
-        named = [Symbol(text_of(unknown[0]))]
+        named = [Symbol(text_of(call.node))]
     return named[0] if named else first if isinstance(first, Const) and not is_missing_count(first) else UNKNOWN
 
 

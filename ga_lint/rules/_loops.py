@@ -26,7 +26,7 @@ _SHARE = re.compile(
 )
 _COEFFICIENT = re.compile(r"loss_?weight$", re.IGNORECASE)  # of one term among several, where it is a number
 _SETTING = re.compile(r"(?:[\d.]+ - )?(?:self\.)?(?:args|opts?|cfg|conf(?:ig)?|hparams|params)\.(?:\w+\.)*\w*weight")
-_CAST = re.compile(r"(?:float|int)\((.+)\)")
+_CAST = re.compile(r"(?:float|int|max)\((?:1, )?(.+?)(?:, 1)?\)")
 STEPS_WORD = re.compile(r"(^|[._])steps$", re.IGNORECASE)
 _WINDOW_NAME = re.compile(r"accum|micro|window|chunk|gas\b|grad|(^|[._])acc_(steps|iters?)$", re.IGNORECASE)
 
