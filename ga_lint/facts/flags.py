@@ -39,6 +39,8 @@ def settle_flags(frame: Frame, test: Value, taken: list[State], skipped: list[St
 
 def held_on_all(paths: list[State], outer: int) -> tuple[Guard, ...]:
     """The tests for a window's end that every path has passed: `if done < steps: continue`, on both branches."""
+    if len(paths[0].guards) == outer + 1:  # nothing but the test itself
+        return ()
     passed = [[guard for guard in path.guards[outer:] if isinstance(guard.test, Boundary)] for path in paths]
     return tuple(
         guard
