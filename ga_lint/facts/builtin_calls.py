@@ -19,6 +19,7 @@ from ga_lint.facts.values import (
     Scale,
     Symbol,
     Table,
+    Unknown,
     Value,
     is_missing_count,
 )
@@ -64,9 +65,18 @@ def of_builtin(call: Call, name: str) -> Value | None:
             return number
         if name == "min" and any(isinstance(one, ast.BinOp) and isinstance(one.op, ast.Sub) for one in call.node.args):
             return Symbol(text_of(call.node))  # what is left, where that is less: no other name for one of the two
-        named = [value for value in call.positional if isinstance(value, Symbol)]
-        return named[0] if named else first if isinstance(first, Const) and not is_missing_count(first) else UNKNOWN
+        return _of_several(call, first)
     return None
+
+
+def _of_several(call: Call, first: Value) -> Value:
+    """`max(1, steps)`: what has a name, whatever the number beside it guards against."""
+    parts = list(zip(call.positional, call.node.args, strict=False))
+    named = [value for value, _ in parts if isinstance(value, Symbol)]
+    unknown = [node for value, node in parts if isinstance(value, Unknown)]
+    if not named and len(unknown) == 1 and len(parts) == 2 and isinstance(unknown[0], ast.Name | ast.Attribute):
+        named = [Symbol(text_of(call.node))]
+    return named[0] if named else first if isinstance(first, Const) and not is_missing_count(first) else UNKNOWN
 
 
 def _getattr(call: Call) -> Value:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import enum
 from dataclasses import dataclass
 
@@ -69,3 +70,12 @@ class Event:
     scope: str  # qualified name of the function that holds the call
     function: Place | None  # that function
     via: tuple[Place, ...] = ()  # the calls that led here from the function that was started
+    undivided: bool = False  # backward is told to leave the loss as it is
+
+
+def is_told_not_to_divide(node: ast.AST) -> bool:
+    """`engine.backward(loss, scale_wrt_gas=False)`: DeepSpeed does not divide by its steps then."""
+    named = node.keywords if isinstance(node, ast.Call) else []
+    return any(
+        one.arg == "scale_wrt_gas" and isinstance(one.value, ast.Constant) and one.value.value is False for one in named
+    )

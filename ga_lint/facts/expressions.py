@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ga_lint.facts import calls, comparisons, comprehensions, conditions, objects, operators
 from ga_lint.facts.elements import entry
+from ga_lint.facts.flags import flag
 from ga_lint.facts.paths import Frame, State
 from ga_lint.facts.remade import remade
 from ga_lint.facts.subscripts import output_attribute, subscript
@@ -89,10 +90,12 @@ def _unary(run: Interpreter, frame: Frame, state: State, node: ast.UnaryOp) -> V
 
 
 def _conditional(run: Interpreter, frame: Frame, state: State, node: ast.IfExp) -> Value:
-    known = conditions.truth(run, frame, state, node.test, run.evaluate(frame, state, node.test))
+    test = run.evaluate(frame, state, node.test)
+    known = conditions.truth(run, frame, state, node.test, test)
     if known is not None:
         return run.evaluate(frame, state, node.body if known else node.orelse)
-    return choice([run.evaluate(frame, state, node.body), run.evaluate(frame, state, node.orelse)])
+    one, two = run.evaluate(frame, state, node.body), run.evaluate(frame, state, node.orelse)
+    return flag(test, one, two) or choice([one, two])
 
 
 def _items(run: Interpreter, frame: Frame, state: State, node: ast.Tuple | ast.List | ast.Set) -> Value:
@@ -178,6 +181,8 @@ def _attribute_of(run: Interpreter, frame: Frame, base: Value, node: ast.Attribu
             return objects.attribute(run, frame, cls, inner, name, text)
         case Built() if (given := base.argument(None, name)) is not None:
             return given
+        case Loss() if name == "loss":  # `outputs, *rest = model(**batch)`: no loss, but what holds it
+            return base
         case Model() | Elements() | Loss() | Count() | Items() | Many() | Const():
             return UNKNOWN
         case Symbol(text=owner):

@@ -13,7 +13,7 @@ from typing import Self
 
 from ga_lint.facts import expressions, statements
 from ga_lint.facts.calling import bears_loss, bind, environment
-from ga_lint.facts.events import Event, EventKind, Loop
+from ga_lint.facts.events import Event, EventKind, Loop, is_told_not_to_divide
 from ga_lint.facts.handed import handed_back
 from ga_lint.facts.model import Place
 from ga_lint.facts.paths import MAX_DEPTH, Frame, State, joined
@@ -233,6 +233,7 @@ class Interpreter:
             frame.name,
             function,
             frame.via,
+            kind is EventKind.BACKWARD and is_told_not_to_divide(node),
         )
         row = event.place.span.start.row
         if not any(known.place.span.start.row == row and known == event for known in self.events):

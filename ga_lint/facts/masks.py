@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ga_lint.facts.model import Level, Place
 from ga_lint.facts.remade import targets_of
-from ga_lint.facts.values import Const, Count, Elements, Product, Symbol, Tensor, TensorKind, Unknown, Value
+from ga_lint.facts.values import Choice, Const, Count, Elements, Product, Symbol, Tensor, TensorKind, Unknown, Value
 
 # Of tokens: the weights of a layer are its attribute `weight`.
 _WEIGHTS_NAME = re.compile(r"(?<![.\w])(\w+_)?weights?\b|\.(\w+_)?weights\b|\W['\"](\w+_)?weights?['\"]", re.IGNORECASE)
@@ -46,8 +46,11 @@ def weighed(elements: Elements, by: Value, text: str) -> Elements:
 
 def is_mask(value: Value, text: str) -> bool:
     """Is this what a loss is multiplied with so that some positions do not count?"""
-    if isinstance(value, Tensor):
-        return value.kind is TensorKind.MASK
+    match value:
+        case Choice(values=values):  # the targets of one batch or another
+            return all(is_mask(one, text) for one in values)
+        case Tensor():
+            return value.kind is TensorKind.MASK
     return isinstance(value, Unknown | Symbol) and "mask" in text.lower()
 
 

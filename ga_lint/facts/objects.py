@@ -15,6 +15,7 @@ from ga_lint.facts.unpacking import handed_to
 from ga_lint.facts.values import (
     UNKNOWN,
     Class,
+    Const,
     Count,
     External,
     Function,
@@ -154,10 +155,18 @@ def attribute(run: Interpreter, frame: Frame, cls: Class, owner: Instance, name:
     value = None if run.only_with_labels else _assigned_elsewhere(run, cls, name)
     if value is None:
         value = class_attribute(run, cls, name)
+        if value == Const(1) and _is_dataclass(cls):  # where nobody gives another: like an option's default
+            value = Symbol(text, 1)
     if isinstance(value, Unknown):
         value = Symbol(text, frame.scope.parsed.numbers.get(name))
     run.heap[id(cls.node), name] = value
     return value
+
+
+def _is_dataclass(cls: Class) -> bool:
+    """Is each of its fields a parameter of its constructor?"""
+    marks = [one.func if isinstance(one, ast.Call) else one for one in cls.node.decorator_list]
+    return any(text_of(one).rpartition(".")[2] == "dataclass" for one in marks)
 
 
 def _of_this_round(frame: Frame, value: Value, text: str) -> Value:

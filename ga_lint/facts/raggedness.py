@@ -11,10 +11,10 @@ from itertools import islice
 from pathlib import Path
 
 from ga_lint.diagnostics import Confidence, Step
-from ga_lint.facts.model import Answer, Level, LossSite, LossTerm, Raggedness, Stack, Window
+from ga_lint.facts.model import Answer, Level, LossSite, LossTerm, Raggedness, Reduction, Stack, Window
 from ga_lint.knowledge import Knowledge
 from ga_lint.project import Project
-from ga_lint.syntax.bindings import imported_names
+from ga_lint.syntax.bindings import ImportedName, imported_names
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 from ga_lint.syntax.text import last_name, text_of
 
@@ -29,6 +29,7 @@ _EQUAL_BLOCKS = re.compile(r"group_texts|block_size|ConstantLengthDataset|packin
 _TOKEN_STREAM = re.compile(r"memmap|block_size|\bB\s*\*\s*T\b|seq_len(gth)?\s*\+\s*1")
 _DATA_MODULE = re.compile(r"data|collat|preprocess|loader|examples?_to_features", re.IGNORECASE)
 _EVALUATES = re.compile(r"^_*(val|valid|validat|eval|test|predict|generat|infer)", re.IGNORECASE)
+_LEAVES_OUT = re.compile(r"targets equal to|positions (of|set)|-100 put|filled with -100")  # no row is shorter for it
 _PADDING_WORDS = ("longest", True)  # padded to one length, unmasked labels are as many in each row
 
 
@@ -78,7 +79,7 @@ class FileSigns:
     def _data_modules(self, parsed: ParsedFile) -> Iterator[ParsedFile]:
         for statement in parsed.walked:
             if isinstance(statement, ast.Import | ast.ImportFrom):
-                for _, imported in imported_names(statement):
+                for imported in _modules(statement):
                     if _DATA_MODULE.search(f"{imported.module}.{imported.name}"):
                         found = self._project.imported(parsed.path, imported)
                         if found is not None:
@@ -154,8 +155,20 @@ class FileSigns:
         return found
 
 
+def _modules(statement: ast.Import | ast.ImportFrom) -> Iterator[ImportedName]:
+    """What is imported; of `import src.data`, which binds `src`, the module itself."""
+    for _, imported in imported_names(statement):
+        yield imported
+    if isinstance(statement, ast.Import):
+        yield from (ImportedName(one.name, 0, None) for one in statement.names if not one.asname and "." in one.name)
+
+
 def raggedness_of(site: LossSite, signs: FileSigns) -> Raggedness:
     """The flow decides; where it was lost, strong signs in the same file make it likely."""
+    if _is_over_all_positions(site):
+        lengths = tuple(step for step in site.ragged if not _LEAVES_OUT.match(step.message))
+        known = (Answer.YES, Confidence.CERTAIN) if lengths else (Answer.UNKNOWN, Confidence.POSSIBLE)
+        return Raggedness(*known, lengths)
     if site.ragged:
         return Raggedness(Answer.YES, Confidence.CERTAIN, site.ragged)
     # timid: an ignore index in a model's forward, or beside targets cut from a token stream, may never occur
@@ -179,6 +192,12 @@ def raggedness_of(site: LossSite, signs: FileSigns) -> Raggedness:
     if tags and not signs.equal:
         return Raggedness(Answer.YES, Confidence.LIKELY, tags)
     return Raggedness(Answer.UNKNOWN, Confidence.POSSIBLE)
+
+
+def _is_over_all_positions(site: LossSite) -> bool:
+    """`cross_entropy(..., reduction="none").mean()`: what does not count is a zero in a mean as wide as the rows."""
+    by_hand = site.reduction is Reduction.MEAN and site.call != site.reduced and not site.is_models_own
+    return by_hand and site.explicit_ignore and not site.masked and not site.averaged_over
 
 
 def raggedness_as_called(site: LossSite, own: FileSigns, callers: Sequence[FileSigns]) -> Raggedness:
@@ -209,7 +228,7 @@ def _signs(parsed: ParsedFile) -> Iterator[Step]:
 
 def _sign(node: ast.AST) -> str | None:
     match node:
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=100)):
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int(100))):  # `-1e2` is a number like any other
             return "-100 marks targets that do not count"
         case ast.Call(func=func) if last_name(func) in ("pad_sequence", "DataCollatorForSeq2Seq"):
             return f"rows are padded by {last_name(func)}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ga_lint.facts.events import Event
 from ga_lint.facts.gradients import MANUAL
 from ga_lint.facts.interpreter import Interpreter
@@ -32,6 +34,12 @@ def steps_of(rounds: Value) -> tuple[str, float | None]:
 
 
 def stack_and_division(run: Interpreter, backward: Event, idiom: Idiom) -> tuple[Stack, LibraryDivision]:
+    """Who runs backward, and whether it divides: unless it is told not to."""
+    stack, library = _by_driver(run, backward, idiom)
+    return stack, replace(library, answer=Answer.NO) if backward.undivided else library
+
+
+def _by_driver(run: Interpreter, backward: Event, idiom: Idiom) -> tuple[Stack, LibraryDivision]:
     """The stack by its driver first and by the driver's name second."""
     for driver in alternatives(backward.driver):
         if isinstance(driver, Model) and driver.engine:
@@ -76,7 +84,7 @@ def _holds_engine(driver: Built, row: DriverRow) -> bool:
 
 def _engine_division(driver: Model) -> LibraryDivision:
     if driver.steps == Const(1):
-        return LibraryDivision(Answer.NO, by="the DeepSpeed engine")
+        return LibraryDivision(Answer.NO, steps_value=1, by="the DeepSpeed engine")
     text, value = steps_of(driver.steps or UNKNOWN)
     by = f"the DeepSpeed engine (steps in its configuration: {text})" if text else "the DeepSpeed engine"
     return LibraryDivision(Answer.YES, text, value, by)

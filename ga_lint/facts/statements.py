@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ga_lint.facts import assignments, conditions, loops
 from ga_lint.facts.events import Context, EventKind, Guard
+from ga_lint.facts.flags import held_on_all, settle_flags
 from ga_lint.facts.paths import Frame, State, joined
 from ga_lint.facts.values import (
     Boundary,
@@ -155,8 +156,10 @@ def _branch(
     after_body = run.execute(frame, body, [taken])
     after_else = run.execute(frame, orelse, [skipped])
     if after_body and after_else:
+        settle_flags(frame, value, after_body, after_else, (body, orelse))
+        kept = held_on_all(after_body + after_else, len(outer))
         for path in after_body + after_else:
-            path.guards = outer
+            path.guards = (*outer, *kept)
     return joined(after_body + after_else)
 
 

@@ -195,10 +195,10 @@ def _is_one_position(node: ast.Subscript, key: Value) -> bool:
             known = number or (_POSITION.search(text_of(one)) and not isinstance(position, Tensor | Items | Many))
             return bool(known) and _selects_all([first, last])
     match node.slice:
-        case ast.Tuple(elts=[ast.Slice(lower=None, upper=None), ast.Constant(value=int()), *_]):
-            return True
-        case ast.Tuple(elts=[ast.Slice(lower=None, upper=None), ast.UnaryOp(operand=ast.Constant(value=int())), *_]):
-            return True
+        case ast.Tuple(elts=[ast.Slice(lower=None, upper=None), ast.Constant(value=int()), *rest]):
+            return _selects_all(rest)  # `candidates[:, 0, 1:]` is a row of tokens of each sample
+        case ast.Tuple(elts=[ast.Slice(lower=None, upper=None), ast.UnaryOp(operand=ast.Constant(value=int())), *rest]):
+            return _selects_all(rest)
     return False
 
 

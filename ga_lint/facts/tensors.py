@@ -119,7 +119,10 @@ def _elements_method(call: Call, elements: Elements, name: str) -> Value:
         if masks.is_mask(call.positional[0], text):
             if "fill" in name:  # what the mask selects is what does not count
                 text = text[1:] if text.startswith("~") else f"not {text}"
-            return masks.masked(elements, call.positional[0], text, call.run.place(call.frame, call.node))
+            masked = masks.masked(elements, call.positional[0], text, call.run.place(call.frame, call.node))
+            if name.endswith("_"):  # `nll_loss.masked_fill_(pad_mask, 0.0)` alone on its row
+                call.state.env[call.receiver_text] = masked
+            return masked
     return elements
 
 

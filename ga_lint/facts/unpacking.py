@@ -38,6 +38,9 @@ _LOSS_WORD = re.compile(r"(^|_)loss$", re.IGNORECASE)
 
 def unpacked(run: Interpreter, frame: Frame, value: Value, targets: list[ast.expr]) -> list[Value]:
     """The values that several targets get."""
+    stars = [index for index, target in enumerate(targets) if isinstance(target, ast.Starred)]
+    if stars and isinstance(value, Items) and len(value.values) >= len(targets):
+        return _around_star(value.values, stars[0], len(targets) - stars[0] - 1)
     match value:
         case Items(values=values) if any(isinstance(target, ast.Starred) for target in targets):
             return _with_rest(values, targets)
@@ -66,6 +69,12 @@ def unpacked(run: Interpreter, frame: Frame, value: Value, targets: list[ast.exp
             return [value, *[UNKNOWN] * (len(targets) - 1)]
         case _:
             return [UNKNOWN] * len(targets)
+
+
+def _around_star(values: tuple[Value, ...], before: int, behind: int) -> list[Value]:
+    """`engine, *rest = deepspeed.initialize(...)`: the starred name gets what the others leave."""
+    end = len(values) - behind
+    return [*values[:before], Items(values[before:end]), *values[end:]]
 
 
 def handed_to(

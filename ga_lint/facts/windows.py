@@ -232,7 +232,8 @@ def _stack(
         stack = distributed
     traced, _ = steps_of(rounds)
     traced = "" if traced.startswith("range(") else traced  # what is iterated over, and no number
-    if "deepspeed" in traced and library.answer is not Answer.YES:  # the engine's own number, so the engine divides
+    told = backward.undivided or library.answer is Answer.YES
+    if "deepspeed" in traced and not told:  # the engine's own number, so the engine divides
         stack, library = Stack.DEEPSPEED, LibraryDivision(Answer.YES, by="the DeepSpeed engine")
     return stack, library, traced
 

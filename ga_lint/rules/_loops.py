@@ -25,7 +25,8 @@ _SHARE = re.compile(
     r"share|weight|frac|portion|token|count|num_items|valid|n_items|numel|\blen\(.*/|/.*batch_size", re.IGNORECASE
 )
 _COEFFICIENT = re.compile(r"loss_?weight$", re.IGNORECASE)  # of one term among several, where it is a number
-_CAST = re.compile(r"(?:float|int)\((.+)\)")
+_SETTING = re.compile(r"(?:[\d.]+ - )?(?:self\.)?(?:args|opts?|cfg|conf(?:ig)?|hparams|params)\.(?:\w+\.)*\w*weight")
+_CAST = re.compile(r"(?:float|int|max)\((?:1, )?(.+?)(?:, 1)?\)")
 STEPS_WORD = re.compile(r"(^|[._])steps$", re.IGNORECASE)
 _WINDOW_NAME = re.compile(r"accum|micro|window|chunk|gas\b|grad|(^|[._])acc_(steps|iters?)$", re.IGNORECASE)
 
@@ -139,6 +140,8 @@ def is_steps(factor: Factor, window: Window) -> bool:
 def _is_share(factor: Factor) -> bool:
     if _COEFFICIENT.search(factor.text) and (factor.value is not None or "." in factor.text):
         return False  # a number, or what the settings hold: the same for every micro-batch
+    if _SETTING.fullmatch(factor.text):
+        return False
     return factor.kind is FactorKind.OTHER and factor.power > 0 and bool(_SHARE.search(factor.text))
 
 

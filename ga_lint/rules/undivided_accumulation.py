@@ -31,6 +31,8 @@ def undivided_accumulation(facts: FileFacts, project: Project) -> Iterator[Findi
             continue  # GA110, GA109
         if window.library.answer is not Answer.NO or window.rescaled or not is_plain(loss):
             continue
+        if window.idiom is Idiom.ENGINE and window.library.steps_value == 1:
+            continue  # an engine that steps each time
         reported.add(window.backward)
         yield _finding(loss, facts.raggedness_of(loss.term.site))
 
