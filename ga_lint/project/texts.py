@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 MAX_TEXTS = 4_000  # a bound on what is searched for a word; a project of one training run has hundreds
-HELD = 16 << 20  # bytes of texts that are kept; whatever is beyond is read again for each word
+HELD = 4 << 20  # bytes of texts that each process keeps; whatever is beyond is read again for each word
 _TEXTS = (".py", ".yaml", ".yml")
 _FOREIGN = frozenset({"site-packages", "node_modules", "venv", "build", "dist"})
 
