@@ -8,15 +8,15 @@ from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.imports import below_imports
 from ga_lint.fixers.names import fresh_name
-from ga_lint.fixers.tree import Statement, Tree
+from ga_lint.fixers.tree import Statement, Tree, reindented
 
 
 def insert_helper(edits: Edits, user: cst.CSTNode, name: str, text: str) -> str:
     """Insert a definition where `user` can see it, once: an equal one that is already there is used again."""
     tree = edits.tree
-    newline = tree.module.default_newline
+    there = reindented(text, tree.module.default_indent).replace("\n", tree.module.default_newline)
     for candidate in (name, *(f"{name}_{number}" for number in range(2, 10))):
-        if text.replace("{name}", candidate).replace("\n", newline) in tree.source.text:
+        if there.replace("{name}", candidate) in tree.source.text:
             return candidate
     name = fresh_name(tree, None, name)
     text = text.replace("{name}", name)

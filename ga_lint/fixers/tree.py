@@ -174,7 +174,7 @@ class Tree:
         """New statements with the file's line ends and the indentation of the code around `like`."""
         newline = self.module.default_newline
         unit = self._indent_around(like)
-        parsed = cst.parse_module(_reindent(text, unit).replace("\n", newline), self.module.config_for_parsing)
+        parsed = cst.parse_module(reindented(text, unit).replace("\n", newline), self.module.config_for_parsing)
         statements = [statement for statement in parsed.body if isinstance(statement, Statement)]
         if statements and parsed.header:  # LibCST gives comments above the first statement to the module
             first = statements[0]
@@ -228,7 +228,7 @@ def _fields_of(kind: type[cst.CSTNode]) -> tuple[str, ...]:
     return tuple(one.name for one in dataclasses.fields(kind) if one.type not in _NO_NODES)
 
 
-def _reindent(text: str, unit: str) -> str:
+def reindented(text: str, unit: str) -> str:
     """Templates are written with four spaces."""
     lines = []
     for line in text.split("\n"):
