@@ -38,9 +38,6 @@ _LOSS_WORD = re.compile(r"(^|_)loss$", re.IGNORECASE)
 
 def unpacked(run: Interpreter, frame: Frame, value: Value, targets: list[ast.expr]) -> list[Value]:
     """The values that several targets get."""
-    stars = [index for index, target in enumerate(targets) if isinstance(target, ast.Starred)]
-    if stars and isinstance(value, Items) and len(value.values) >= len(targets):
-        return _around_star(value.values, stars[0], len(targets) - stars[0] - 1)
     match value:
         case Items(values=values) if any(isinstance(target, ast.Starred) for target in targets):
             return _with_rest(values, targets)
@@ -69,12 +66,6 @@ def unpacked(run: Interpreter, frame: Frame, value: Value, targets: list[ast.exp
             return [value, *[UNKNOWN] * (len(targets) - 1)]
         case _:
             return [UNKNOWN] * len(targets)
-
-
-def _around_star(values: tuple[Value, ...], before: int, behind: int) -> list[Value]:
-    """`engine, *rest = deepspeed.initialize(...)`: the starred name gets what the others leave."""
-    end = len(values) - behind
-    return [*values[:before], Items(values[before:end]), *values[end:]]
 
 
 def handed_to(
@@ -108,7 +99,7 @@ def _spread_by_name(function: Function, named: tuple[tuple[str, Value], ...]) ->
 
 
 def _with_rest(values: tuple[Value, ...], targets: list[ast.expr]) -> list[Value]:
-    """`loss, *rest = values`: one each from both ends, what is left between them for the one with the star."""
+    """`loss, *rest = values`, `engine, *_ = deepspeed.initialize(...)`: one each from both ends, the star has the rest."""
     before = next(index for index, target in enumerate(targets) if isinstance(target, ast.Starred))
     behind = len(targets) - before - 1
     if len(values) < before + behind:
