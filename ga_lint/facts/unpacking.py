@@ -99,7 +99,7 @@ def _spread_by_name(function: Function, named: tuple[tuple[str, Value], ...]) ->
 
 
 def _with_rest(values: tuple[Value, ...], targets: list[ast.expr]) -> list[Value]:
-    """`loss, *rest = values`, `engine, *_ = deepspeed.initialize(...)`: one each from both ends, the star has the rest."""
+    """`loss, *rest = values`, `engine, *_ = deepspeed.initialize(...)`: each from its end, the star has the rest."""
     before = next(index for index, target in enumerate(targets) if isinstance(target, ast.Starred))
     behind = len(targets) - before - 1
     if len(values) < before + behind:
