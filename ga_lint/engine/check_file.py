@@ -17,6 +17,7 @@ from ga_lint.outcome import Clean, Failed, FileOutcome, Found
 from ga_lint.rules.registry import Rule
 from ga_lint.source import SourceFile
 from ga_lint.syntax.parsed import ParsedFile, ParseFailure, parse
+from ga_lint.syntax.skeleton import BrokenSkeleton
 
 
 def check_bytes(path: Path, data: bytes, scope: Scope, *, named: bool = False) -> FileOutcome:
@@ -28,15 +29,30 @@ def check_bytes(path: Path, data: bytes, scope: Scope, *, named: bool = False) -
         source = read_text(path, data)
     except SourceError as error:
         return Failed(path, str(error))
-    return check_source(source, scope, rules) if rules or named else Clean(path)
+    return _checked(source, scope, rules, lazily=not named) if rules or named else Clean(path)
 
 
 def check_source(source: SourceFile, scope: Scope, rules: Sequence[Rule] | None = None) -> FileOutcome:
     """Check one text by the given rules, by every selected one whose words it holds if none are given."""
-    if rules is None:
-        rules = scope.prefilter.possible(source.data)
+    return _checked(source, scope, scope.prefilter.possible(source.data) if rules is None else rules)
+
+
+def _checked(source: SourceFile, scope: Scope, rules: Sequence[Rule], *, lazily: bool = False) -> FileOutcome:
+    """`lazily`: only what rules look at is parsed, which pays where models take labels and hold no loop."""
+    from ga_lint.facts.model import LOOP_WORDS
+
+    lazily = lazily and not any(word in source.data for word in LOOP_WORDS)
+    while True:
+        try:
+            return _settled(source, scope, rules, lazily=lazily)
+        except BrokenSkeleton as broken:
+            lazily = lazily and broken.path != source.path
+            scope.project.read_whole(broken.path)
+
+
+def _settled(source: SourceFile, scope: Scope, rules: Sequence[Rule], *, lazily: bool) -> FileOutcome:
     try:
-        parsed = parse(source)
+        parsed = parse(source, lazily=lazily)
     except ParseFailure as failure:
         findings = [syntax_error(failure.message, failure.position)] if SYNTAX_ERROR.code in scope.codes else []
         return settle(source, None, findings, scope, ran=frozenset({SYNTAX_ERROR.code}))
@@ -64,6 +80,8 @@ def _run_rules(
     project = scope.project.beside(parsed.path)
     try:
         facts = extract(parsed, project)
+    except BrokenSkeleton:
+        raise
     except Exception as error:  # noqa: BLE001 - one file never stops the run
         return [], [Fault.of("reading the facts", error)], scope.codes
     findings: list[Finding] = []
@@ -72,6 +90,8 @@ def _run_rules(
     for rule in rules:
         try:
             findings.extend(rule.check(facts, project))
+        except BrokenSkeleton:
+            raise
         except Exception as error:  # noqa: BLE001 - one rule never hides another
             faults.append(Fault.of(str(rule), error))
             broken.add(rule.code)

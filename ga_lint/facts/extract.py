@@ -56,6 +56,8 @@ def extract(parsed: ParsedFile, project: Project) -> FileFacts:
             with Interpreter(project, project.knowledge) as run:
                 return _extracted(run, parsed, project)
         except BrokenSkeleton as broken:
+            if broken.path == parsed.path and parsed.skeleton is not None:
+                raise  # whoever parsed it has to do that again
             project.read_whole(broken.path)
 
 

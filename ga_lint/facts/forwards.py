@@ -38,10 +38,8 @@ def forwards_of(run: Interpreter, parsed: ParsedFile) -> tuple[ModelForward, ...
     run.only_with_labels = True
     found = []
     for cls in classes_of(run, parsed):
-        method = next((s for s in cls.node.body if isinstance(s, FunctionNode) and s.name == "forward"), None)
-        if method is None or "labels" not in parameter_names(method):
-            continue
-        if not _speaks_of_loss(parsed, method):
+        method = _forward_of(parsed, cls)
+        if method is None or not _speaks_of_loss(parsed, method):
             continue
         head = run.knowledge.head(cls.node.name)
         if head is not None and head.listed:
@@ -51,6 +49,14 @@ def forwards_of(run: Interpreter, parsed: ParsedFile) -> tuple[ModelForward, ...
             found.append(_forward(run, parsed, cls, method, kind))
     found.extend(_assigned(run, parsed))
     return tuple(found)
+
+
+def _forward_of(parsed: ParsedFile, cls: Class) -> FunctionNode | None:
+    """The class's own forward that takes labels."""
+    if not (parsed.mentions(cls.node, "labels") and parsed.mentions(cls.node, "forward")):
+        return None
+    method = next((s for s in cls.node.body if isinstance(s, FunctionNode) and s.name == "forward"), None)
+    return method if method is not None and "labels" in parameter_names(method) else None
 
 
 def _assigned(run: Interpreter, parsed: ParsedFile) -> Iterator[ModelForward]:
@@ -70,6 +76,8 @@ def _assigned(run: Interpreter, parsed: ParsedFile) -> Iterator[ModelForward]:
 
 
 def _speaks_of_loss(parsed: ParsedFile, method: FunctionNode) -> bool:
+    if not parsed.mentions(method, *_OF_LOSS):
+        return False
     lines = parsed.source.lines[method.body[0].lineno - 1 : method.end_lineno]
     return any(word in line for line in lines for word in _OF_LOSS)
 
@@ -151,7 +159,7 @@ def _flags(parsed: ParsedFile, inside: ast.AST) -> list[tuple[ast.expr, Step]]:
 
 
 def _flags_in(parsed: ParsedFile, inside: ast.AST) -> Iterator[tuple[ast.expr, Step]]:
-    for node in walk(inside):
+    for node in parsed.speaking(_FLAG, inside=inside):
         match node:
             case (
                 ast.Assign(

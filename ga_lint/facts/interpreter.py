@@ -17,6 +17,7 @@ from ga_lint.facts.events import Event, EventKind, Loop, is_told_not_to_divide
 from ga_lint.facts.handed import handed_back
 from ga_lint.facts.model import Place
 from ga_lint.facts.paths import MAX_DEPTH, Frame, State, joined
+from ga_lint.facts.repeated import Results
 from ga_lint.facts.scopes import Names, Scope
 from ga_lint.facts.unpacking import handed_to
 from ga_lint.facts.values import (
@@ -33,8 +34,6 @@ from ga_lint.project import Project
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 from ga_lint.syntax.text import text_of
 
-# Statements that bind names a closure may read; loops and calls are left out.
-_BINDING = (ast.Import, ast.ImportFrom, ast.Assign, ast.ClassDef, ast.FunctionDef, ast.If, ast.Try)
 # A bound on one root: of 60 public training scripts the longest needs 3,700, one that brings its own T5 over 10,000.
 MAX_STATEMENTS = 16_000
 
@@ -56,6 +55,7 @@ class Interpreter:
         self.arguments: dict[int, tuple[tuple[Value, ...], tuple[tuple[str, Value], ...]]] = {}
         self.running: list[ast.AST] = []
         self.only_with_labels = False  # calls that are not handed targets or a loss are not followed
+        self.results = Results()
         self.only_in: ParsedFile | None = None  # functions of other files are not followed
         self.made: list[ast.ClassDef] = []  # classes that no file holds, kept so that their ids stay their own
         self._budget = MAX_STATEMENTS
@@ -69,6 +69,7 @@ class Interpreter:
         self.names.forget()
         for table in (self.heap, self.events, self.assigned, self.arguments):
             table.clear()
+        self.results.clear()
         self.only_in = None
 
     # -- running
@@ -89,23 +90,6 @@ class Interpreter:
         self._budget = MAX_STATEMENTS
         return self.activate(function, {**bind(function, (), ()), **(arguments or {})}, None, None, loops)
 
-    def closure(self, module: Scope, outer: Sequence[FunctionNode]) -> Scope:
-        """The scope inside nested functions, with what their bodies bind; parameters are unknown."""
-        scope = module
-        for node in outer:
-            inner = Scope(scope.parsed, scope, {}, scope.cls)
-            frame = Frame(inner, node, scope.parsed.name_of(node))
-            local = State(environment(self, Function(node, scope), {}, called=False))
-            inner.names = local.env
-            events = list(self.events)
-            self.running.append(node)
-            paths = self.execute(frame, [one for one in node.body if isinstance(one, _BINDING)], [local])
-            self.running.pop()
-            inner.names = paths[0].env if paths else local.env
-            self.events = events
-            scope = inner
-        return scope
-
     def activate(
         self,
         function: Function,
@@ -117,6 +101,7 @@ class Interpreter:
         """Run a function's body; the value is one of those it returns."""
         node, scope = function.node, function.scope
         if node in self.running or (caller and caller.depth >= MAX_DEPTH) or self._budget <= 0:
+            self.results.told += 1
             return UNKNOWN
         inner = Scope(scope.parsed, scope, {}, scope.cls)
         frame = Frame(inner, node, scope.parsed.name_of(node), function.bound, loops=loops)
@@ -188,7 +173,7 @@ class Interpreter:
         if node is not None:
             frame.via = (*frame.via, self.place(frame, node))
         try:
-            value = self.activate(callee, arguments, frame, state)
+            value = self.results.of(self, callee, arguments, frame, state)
         finally:
             frame.via = outer_via
         return value if node is None else handed_back(self, frame, callee, node, value)
@@ -218,6 +203,7 @@ class Interpreter:
         driver_text: str = "",
     ) -> None:
         """Keep an event once for each distinct value and path."""
+        self.results.told += 1
         function = self.place(frame, frame.node) if isinstance(frame.node, FunctionNode) else None
         event = Event(
             kind,
@@ -241,6 +227,7 @@ class Interpreter:
 
     def record_unguarded(self, frame: Frame, node: ast.AST) -> None:
         """Keep where a missing count is computed with: here, or the call that leads here from another function."""
+        self.results.told += 1
         if frame.running:
             self.unguarded.append(frame.via[0] if frame.via else self.place(frame, node))
 

@@ -38,8 +38,8 @@ AUTOMATIC = "automatic_optimization"
 def lightning_modules(run: Interpreter, parsed: ParsedFile) -> Iterator[tuple[Class, FunctionNode]]:
     """The classes of a file that reach LightningModule, each with its own `training_step`."""
     scope = run.names.module(parsed)
-    for node in parsed.walked:
-        if not isinstance(node, ast.ClassDef):
+    for node in parsed.speaking(METHOD):
+        if not isinstance(node, ast.ClassDef) or not parsed.mentions(node, METHOD):
             continue
         for statement in node.body:
             if isinstance(statement, FunctionNode) and statement.name == METHOD:

@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ga_lint.diagnostics import Confidence
+from ga_lint.facts.closures import closure
 from ga_lint.facts.elements import entry
 from ga_lint.facts.interpreter import Interpreter
-from ga_lint.facts.model import LossFunction, LossRole, Place
+from ga_lint.facts.model import LOSS_FUNCTION_WORDS, LossFunction, LossRole, Place
 from ga_lint.facts.received import TRAINERS_COUNT, follow, name_span, parameter_of, unguarded_uses
 from ga_lint.facts.scopes import Scope
 from ga_lint.facts.values import (
@@ -42,6 +43,7 @@ _REGISTERS = re.compile(r"^register_?\w*loss", re.IGNORECASE)
 _HEADS_LOSS = re.compile(r"^For[A-Z]\w*Loss$")  # transformers' own name for what a head calls
 
 
+_WORDS = tuple(word.decode() for word in LOSS_FUNCTION_WORDS)
 _NAMING = (ast.keyword, ast.Assign, ast.AnnAssign, ast.Call, ast.FunctionDef)  # what `_named_in` knows
 
 
@@ -76,9 +78,11 @@ def _handed_over(parsed: ParsedFile) -> Iterator[_Handed]:
             for role, expression in _named_in(child) if isinstance(child, _NAMING) else ():
                 if role is not LossRole.ARGUMENT or not _calls_it_itself(child, cls):
                     yield _Handed(role, expression, child, outer, cls)
+            if isinstance(child, FunctionNode) and _is_heads_loss(child):
+                by_signature.append(_Handed(LossRole.MODEL, child, child, outer, cls))
+            if not parsed.mentions(child, *_WORDS):
+                continue
             if isinstance(child, FunctionNode):
-                if _is_heads_loss(child):
-                    by_signature.append(_Handed(LossRole.MODEL, child, child, outer, cls))
                 todo.append((child, (*outer, child), cls))
             else:
                 todo.append((child, outer, child if isinstance(child, ast.ClassDef) else cls))
@@ -137,7 +141,7 @@ def _is_heads_loss(node: FunctionNode) -> bool:
 def _functions(run: Interpreter, parsed: ParsedFile, handed: _Handed) -> Iterator[Function]:
     """What the expression may stand for: a function, a method, a partial, an object that is called."""
     module = run.names.module(parsed)
-    scope = run.closure(module, handed.outer)
+    scope = closure(run, module, handed.outer)
     if isinstance(handed.expression, FunctionNode):
         yield Function(handed.expression, scope)
         return

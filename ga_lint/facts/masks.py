@@ -38,8 +38,8 @@ def masked(elements: Elements, mask: Value, text: str, place: Place, *, picked: 
 def weighed(elements: Elements, by: Value, text: str) -> Elements:
     """Elements times something that is no mask; advantages and ratios make them a policy's objective."""
     if _POLICY.search(text):
-        return replace(elements, site=replace(elements.site, policy=True))
-    if isinstance(by, Const | Count | Product):
+        return elements if elements.site.policy else replace(elements, site=replace(elements.site, policy=True))
+    if elements.site.weighed or isinstance(by, Const | Count | Product):
         return elements
     return replace(elements, site=replace(elements.site, weighed=True))
 

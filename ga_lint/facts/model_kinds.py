@@ -130,11 +130,12 @@ def _hands_over(run: Interpreter, parsed: ParsedFile, name: str) -> bool:
     """`Trainer(model=Net(...))`, `model = Net(...).to(device)` and `Trainer(model, ...)` in one file."""
     if b"Trainer(" not in parsed.source.data:
         return False
-    calls = [node for node in parsed.walked if isinstance(node, ast.Call)]
+    nodes = list(parsed.speaking(name, "Trainer"))
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
     if not any(isinstance(call.func, ast.Name) and call.func.id == name for call in calls):
         return False
     models = {name}
-    for node in parsed.walked:
+    for node in nodes:
         match node:
             case ast.Assign(targets=[ast.Name(id=target)], value=value) if _built(value) == name:
                 models.add(target)

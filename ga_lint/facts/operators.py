@@ -69,6 +69,8 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
 
 
 def _of_losses(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, right: Value) -> Value | None:
+    if not isinstance(left, Loss | Items) and not isinstance(right, Loss):
+        return None  # as most are
     place = run.place(frame, node)
     match node.op, left, right:
         case ast.Add(), Loss(), Loss():
@@ -89,6 +91,8 @@ def _of_losses(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
 
 
 def _of_elements(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, right: Value) -> Value | None:
+    if not isinstance(left, Elements) and not isinstance(right, Elements):
+        return None
     place = run.place(frame, node)
     match node.op, left, right:
         case ((ast.Mult() | ast.Div()), Elements(), _):

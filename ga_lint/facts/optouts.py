@@ -31,7 +31,7 @@ def declined_for_models(parsed: ParsedFile) -> Iterator[Step]:
     """`model.accepts_loss_kwargs = False`, `trainer.model_accepts_loss_kwargs = False`, anywhere in the file."""
     if _ACCEPTS not in parsed.source.data:
         return
-    for node in parsed.walked:
+    for node in parsed.speaking(_ACCEPTS.decode()):
         match node:
             case ast.Assign(targets=[ast.Attribute(value=owner, attr=name)], value=ast.Constant(value=False)) if (
                 name in _FLAGS[:2] and not (isinstance(owner, ast.Name) and owner.id == "self")
@@ -74,7 +74,8 @@ def _is_overwritten(cls: ast.ClassDef, flag: ast.Assign) -> bool:
 
 def _rows(parsed: ParsedFile, node: ast.ClassDef) -> list[int]:
     """The rows on which the class may say something; most classes say nothing, and none of them much."""
-    if not any(word in parsed.source.data for word in (_ACCEPTS, SCALED.encode(), b"compute_loss_func")):
+    words = (_ACCEPTS.decode(), SCALED, "compute_loss_func")
+    if not any(word.encode() in parsed.source.data for word in words) or not parsed.mentions(node, *words):
         return []
     rows = [one.value.lineno for one in parsed.find(ast.keyword, node) if one.arg == "compute_loss_func"]
     flagged = (one.lineno for one in parsed.find(ast.Assign, node) if any(map(_is_flag, one.targets)))

@@ -7,6 +7,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ga_lint.facts.closures import closure
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.scopes import Scope
 from ga_lint.facts.values import External, Function, alternatives
@@ -32,10 +33,10 @@ def patches_of(run: Interpreter, parsed: ParsedFile, methods: tuple[str, ...]) -
     if not any(f".{name} = ".encode() in parsed.source.data for name in methods):
         return
     module = run.names.module(parsed)
-    for node, outer in _with_functions(parsed.tree, ()):
+    for node, outer in _with_functions(parsed, methods, parsed.tree, ()):
         match node:
             case ast.Assign(targets=[ast.Attribute(value=owner, attr=name)], value=value) if name in methods:
-                scope = run.closure(module, outer)
+                scope = closure(run, module, outer)
                 for function, definition, bound in _functions(run, owner, value, scope):
                     yield Patch(owner, name, function, definition, bound, scope, outer)
 
@@ -61,12 +62,14 @@ def is_class(owner: ast.expr) -> bool:
 
 
 def _with_functions(
-    tree: ast.AST, outer: tuple[FunctionNode, ...]
+    parsed: ParsedFile, words: tuple[str, ...], tree: ast.AST, outer: tuple[FunctionNode, ...]
 ) -> Iterator[tuple[ast.AST, tuple[FunctionNode, ...]]]:
-    """Every node with the functions around it."""
+    """Every node with the functions around it, but those in definitions that hold none of these words."""
     for child in children(tree):
         yield child, outer
-        yield from _with_functions(child, (*outer, child) if isinstance(child, FunctionNode) else outer)
+        if parsed.mentions(child, *words):
+            inner = (*outer, child) if isinstance(child, FunctionNode) else outer
+            yield from _with_functions(parsed, words, child, inner)
 
 
 def annotated_type(run: Interpreter, patch: Patch) -> External | None:

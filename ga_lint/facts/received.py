@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from ga_lint.diagnostics import Confidence
 from ga_lint.facts.algebra import factor_of
+from ga_lint.facts.closures import closure
 from ga_lint.facts.events import Event, EventKind
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import FactorKind, Level, LossSite, LossTerm, Parameter, Place, Reduction, Returned
@@ -118,9 +119,9 @@ def classes_of(run: Interpreter, parsed: ParsedFile) -> Iterator[Class]:
         node, outer = todo.pop(0)
         for child in children(node):
             if isinstance(child, ast.ClassDef):
-                yield Class(child, run.closure(module, outer))
+                yield Class(child, closure(run, module, outer))
                 todo.append((child, outer))
-            elif isinstance(child, FunctionNode):
+            elif isinstance(child, FunctionNode) and parsed.mentions(child, "class "):
                 todo.append((child, [*outer, child]))
             elif isinstance(child, ast.stmt):
                 todo.append((child, outer))

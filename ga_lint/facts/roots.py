@@ -35,12 +35,11 @@ def loop_roots(parsed: ParsedFile) -> Roots:
     return roots_of(parsed, _SINKS)
 
 
-def _called_in(parsed: ParsedFile) -> dict[FunctionNode, set[str]]:
-    """What each function of the file calls; kept on its tree, which is asked about several sinks."""
-    called: dict[FunctionNode, set[str]] | None = parsed.tree.__dict__.get("_ga_lint_called")
+def _called_by(node: FunctionNode) -> set[str]:
+    """What a function calls; kept on its node, which is asked about several sinks."""
+    called: set[str] | None = node.__dict__.get("_ga_lint_called")
     if called is None:
-        called = {node: set(_called_names(node.body)) for node in parsed.walked if isinstance(node, FunctionNode)}
-        parsed.tree._ga_lint_called = called  # type: ignore[attr-defined]
+        called = node._ga_lint_called = set(_called_names(node.body))  # type: ignore[union-attr]
     return called
 
 
@@ -48,17 +47,15 @@ def roots_of(parsed: ParsedFile, sinks: AbstractSet[str]) -> Roots:
     """Functions that lead to a call of one of these names, outermost callers first."""
     if not sinks:
         return Roots(False, ())
-    tree, called = parsed.tree, _called_in(parsed)
-    leading = {node for node, names in called.items() if names & sinks}
-    while True:
-        names = {node.name for node in leading}
-        more = {node for node, calls in called.items() if calls & names} - leading
-        if not more:
-            break
+    leading, leading_names, names = set[FunctionNode](), set[str](), set(sinks)
+    while names:
+        more = {node for node in parsed.functions(*names) if _called_by(node) & names} - leading
+        names = {node.name for node in more} - leading_names
         leading |= more
-    leading_names = {node.name for node in leading}
-    module_calls = set(_called_names([s for s in tree.body if not isinstance(s, FunctionNode | ast.ClassDef)]))
-    inner_calls = set().union(*(called[node] - {node.name} for node in leading)) if leading else set()
+        leading_names |= names
+    body = [one for one in parsed.tree.body if not isinstance(one, FunctionNode | ast.ClassDef)]
+    module_calls = set(_called_names(body))
+    inner_calls = set().union(*(_called_by(node) - {node.name} for node in leading)) if leading else set()
     outermost = [node for node in leading if node.name not in inner_calls]
     rest = [node for node in leading if node not in outermost]
     ordered = sorted(outermost, key=_row) + sorted(rest, key=_row)
@@ -104,11 +101,12 @@ def run_roots(run: Interpreter, parsed: ParsedFile, roots: Roots) -> None:
 def functions_of(run: Interpreter, parsed: ParsedFile, node: FunctionNode) -> Iterator[Function]:
     """The function, or the method of its class and of each class of the file that inherits it."""
     scope = run.names.module(parsed)
-    classes = list(parsed.find(ast.ClassDef))
-    owner = next((one for one in classes if node in one.body), None)
+    classes = (one for one in parsed.speaking(node.name) if isinstance(one, ast.ClassDef))
+    owner = next((one for one in classes if parsed.mentions(one, node.name) and node in one.body), None)
     if owner is None:
         yield Function(node, scope)
         return
+    classes = (one for one in parsed.speaking(owner.name) if isinstance(one, ast.ClassDef))
     heirs = [one for one in classes if any(isinstance(b, ast.Name) and b.id == owner.name for b in one.bases)]
     for one in [owner, *heirs[:MAX_HEIRS]]:
         yield Function(node, run.names.scope_of(Class(owner, scope)), Instance(Class(one, scope)))

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from ga_lint.facts.assignments import named
+from ga_lint.facts.closures import closure
 from ga_lint.facts.events import EventKind, Loop
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import Place
@@ -35,7 +36,7 @@ def _functions(
     """The function, with what those bind that it is defined in; a method, of each class that has it."""
     if not outer:
         return functions_of(run, parsed, node)
-    return iter([Function(node, run.closure(run.names.module(parsed), outer))])
+    return iter([Function(node, closure(run, run.names.module(parsed), outer))])
 
 
 def _rounds(run: Interpreter) -> Iterator[Place]:

@@ -30,13 +30,15 @@ class _Trainer:
     own_loss: bool  # which model it gets says nothing of the loss
 
 
+_ARGUMENTS = ("TrainingArguments", "Config", "Args")  # how the classes of arguments are called
+
+
 def arguments_of(run: Interpreter, parsed: ParsedFile) -> tuple[Arguments, ...]:
     """Every call in this file that builds training arguments of transformers or of a library that extends them."""
     scope = run.names.module(parsed)
     found = []
-    for call in parsed.find(ast.Call):
-        last = last_name(call.func)
-        if not last.endswith(("TrainingArguments", "Config", "Args")):
+    for call in parsed.speaking(*_ARGUMENTS):
+        if not isinstance(call, ast.Call) or not last_name(call.func).endswith(_ARGUMENTS):
             continue
         called = next(_named(run, value) for value in alternatives(run.module_expression(call.func, scope)))
         if called:
@@ -80,7 +82,7 @@ def _number(value: Value) -> float | None:
 
 def setups_of(run: Interpreter, parsed: ParsedFile, known: tuple[Arguments, ...]) -> tuple[TrainerSetup, ...]:
     """Every Trainer that this file builds, followed to where its model and its arguments were made."""
-    builds = {call: _told(run, parsed, call) for call in parsed.find(ast.Call) if _builds_trainer(call)}
+    builds = {call: _told(run, parsed, call) for call in _calls(parsed) if _builds_trainer(call)}
     if all(known is not None and all(one.own_loss for one in known) for known in builds.values()):
         run.only_in = parsed  # which model it gets, and so what other files do, says nothing
     run_roots(run, parsed, roots_of(parsed, {last_name(call.func) for call, known in builds.items() if known != []}))
@@ -92,6 +94,11 @@ def setups_of(run: Interpreter, parsed: ParsedFile, known: tuple[Arguments, ...]
             if setup is not None:
                 found.setdefault(event.place, setup)
     return tuple(found.values())
+
+
+def _calls(parsed: ParsedFile) -> Iterator[ast.Call]:
+    """The calls where a Trainer may be built."""
+    return (node for node in parsed.speaking("Trainer", "train_dataset") if isinstance(node, ast.Call))
 
 
 def _builds_trainer(call: ast.Call) -> bool:
@@ -124,8 +131,8 @@ def _called(run: Interpreter, parsed: ParsedFile, func: ast.expr) -> Iterator[Va
     if first.id in run.project.bindings(parsed).by_name:
         yield from alternatives(run.module_expression(func, scope))
     elif first is func:
-        statements: list[ast.Import | ast.ImportFrom] = [*parsed.find(ast.Import), *parsed.find(ast.ImportFrom)]
-        for statement in statements:
+        nodes = parsed.speaking("import")
+        for statement in (one for one in nodes if isinstance(one, ast.Import | ast.ImportFrom)):
             for name, imported in imported_names(statement):
                 if name == first.id:
                     yield from alternatives(run.names.imported(imported, scope))
@@ -181,7 +188,7 @@ def _override(run: Interpreter, cls: Class) -> Place | None:
 
 def _model_place(parsed: ParsedFile, event: Event, plain: bool) -> Place | None:
     """Where the model is handed over."""
-    for call in parsed.find(ast.Call):
+    for call in _calls(parsed):
         if parsed.span_of(call) == event.place.span:
             named = (keyword.value for keyword in call.keywords if keyword.arg == "model")
             node = next(named, call.args[0] if plain and call.args else None)

@@ -76,6 +76,22 @@ class ParsedFile:
             found.setdefault(type(node), []).append(node)
         return found
 
+    def speaking(self, *words: str, inside: ast.AST | None = None) -> Iterator[ast.AST]:
+        """Every node of the file, or below this one, but those in definitions that hold none of these words."""
+        enter = None if self.skeleton is None else lambda node: self.mentions(node, *words)
+        return in_order(inside or self.tree, enter)
+
+    def functions(self, *words: str) -> list[FunctionNode]:
+        """Every function that holds one of these words; every function at all of a file that is parsed as a whole."""
+        if self.skeleton is None:
+            return self._functions
+        nodes = self.speaking(*words)
+        return [node for node in nodes if isinstance(node, FunctionNode) and self.mentions(node, *words)]
+
+    @cached_property
+    def _functions(self) -> list[FunctionNode]:
+        return [node for node in self.walked if isinstance(node, FunctionNode)]
+
     def find(self, kind: type[Node], inside: ast.AST | None = None) -> Iterator[Node]:
         """Every node of one type, in the whole file or among the lines of a definition, by row."""
         if inside is None:
@@ -162,11 +178,13 @@ def parse(source: SourceFile, *, lazily: bool = False) -> ParsedFile:
 
 
 def _found_in(inside: ast.AST, kind: type[Node]) -> list[Node]:
-    """The nodes of one type below a definition, by row; kept on its node, since its heirs ask as well."""
-    found: dict[type[ast.AST], list[Node]] = inside.__dict__.setdefault("_ga_lint_found", {})
-    if kind not in found:
-        found[kind] = sorted((node for node in in_order(inside) if isinstance(node, kind)), key=_row)
-    return found[kind]
+    """The nodes of one type below a definition, by row; kept on its node, since others ask as well."""
+    found: dict[type[ast.AST], list[Node]] | None = inside.__dict__.get("_ga_lint_found")
+    if found is None:
+        found = inside._ga_lint_found = {}  # type: ignore[attr-defined]
+        for node in walk(inside):
+            found.setdefault(type(node), []).append(node)  # type: ignore[arg-type]
+    return sorted(found.get(kind, ()), key=_row)
 
 
 def _row(node: ast.AST) -> int:

@@ -18,6 +18,7 @@ from typing import Any
 
 from ga_lint.source import unremarked
 from ga_lint.syntax.stubs import MARGIN, Stub, members_at, stubs_of
+from ga_lint.syntax.walk import walk
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -217,7 +218,7 @@ _LAZY_CLASS = _LAZY[ast.ClassDef]
 
 def complete(tree: ast.Module) -> None:
     """Parse all that is left, and make the nodes plain ones."""
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, _LAZY_CLASS):
             last = node.body[-1]
             end = last.end_lineno, last.end_col_offset

@@ -7,13 +7,14 @@ nobody looks for, and in a third of their time: most fields of a node hold no no
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 # Fields that hold a name, a flag, a context or an operator.
 _LEAVES = frozenset(
     "ctx op ops id attr arg asname level module type_comment kind simple conversion is_async tag rest kwd_attrs".split()
 )
 _NO_NODES = (ast.Constant, ast.Global, ast.Nonlocal, ast.MatchSingleton)
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _WITH_GAPS = frozenset(("keys", "kw_defaults"))  # lists that may hold None
 _fields: dict[type[ast.AST], tuple[str, ...]] = {}
 
@@ -55,12 +56,17 @@ def walk(node: ast.AST) -> list[ast.AST]:
     return found
 
 
-def in_order(node: ast.AST) -> Iterator[ast.AST]:
-    """The node and all below it, each before what is below it and that before what follows."""
+def in_order(node: ast.AST, enter: Callable[[ast.AST], bool] | None = None) -> Iterator[ast.AST]:
+    """The node and all below it, each before what is below it and that before what follows.
+
+    `enter`: which definitions to go into.
+    """
     todo = [node]
     while todo:
         one = todo.pop()
         yield one
+        if enter is not None and isinstance(one, _DEFINITIONS) and not enter(one):
+            continue
         for field in reversed(fields_of(type(one))):
             value = getattr(one, field, None)
             if type(value) is list:
