@@ -32,7 +32,7 @@ def settle(
     """The outcome of a file of which the rules in `ran` say this: suppressions, exceptions and confidence applied."""
     findings = list(dict.fromkeys(findings))  # a helper that is called twice is seen twice
     kept = findings
-    marked = any(marker in source.data for marker in MARKERS) or (findings and b"noqa" in source.data.lower())
+    marked = any(marker in source.data for marker in MARKERS) or _has_noqa(source, tree, findings)
     if marked and not scope.config.ignore_suppressions:
         suppressions = read_suppressions(source)
         if suppressions.whole_file:
@@ -48,6 +48,16 @@ def settle(
         return Clean(source.path)
     kept.sort(key=lambda finding: (finding.span, finding.code))
     return Found(source.path, tuple(_diagnostics(source, tree, kept, scope)))
+
+
+def _has_noqa(source: SourceFile, tree: ast.Module | None, findings: Sequence[Finding]) -> bool:
+    """May such a comment stand with a finding? The comments of the other lines need not be read."""
+    from ga_lint.syntax.statements import statement_at
+
+    if not findings or b"noqa" not in source.data.lower():
+        return False
+    rows = {row for finding in findings for row in statement_at(source, tree, finding.span.start.row).rows}
+    return any("noqa" in source.lines[row - 1].lower() for row in rows if row <= len(source.lines))
 
 
 def _ignored_codes(path: Path, scope: Scope) -> frozenset[str]:

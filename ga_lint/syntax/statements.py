@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,8 +36,18 @@ def statement_at(source: SourceFile, tree: ast.Module | None, row: int) -> State
         line = source.lines[row - 1] if row <= len(source.lines) else ""
         return Statement(row, row, " ".join(line.split()))
     _, first, node, last = min(around, key=lambda found: found[0])
-    lines = ast.unparse(node).splitlines()
-    return Statement(first, last, next((line for line in lines if not line.startswith("@")), ""))
+    return Statement(first, last, _first_line(node))
+
+
+def _first_line(node: ast.stmt) -> str:
+    """The statement as `ast` writes it; of a compound one the header, without its decorators."""
+    header = copy.copy(node)
+    if isinstance(getattr(node, "body", None), list):
+        header.body = [ast.Pass()]  # type: ignore[attr-defined]
+        for rest in ("orelse", "finalbody", "handlers", "decorator_list"):
+            if hasattr(node, rest):
+                setattr(header, rest, [])
+    return ast.unparse(header).partition("\n")[0]
 
 
 def _around(tree: ast.Module, row: int) -> list[ast.stmt]:
