@@ -82,7 +82,7 @@ def _extracted(run: Interpreter, parsed: ParsedFile, project: Project) -> FileFa
     overrides: tuple[Override, ...] = ()
     if any(word in parsed.source.data for word in _OVERRIDE_WORDS):
         with Interpreter(project, project.knowledge) as trainers:
-            overrides = overrides_of(trainers, parsed)
+            overrides = tuple(_with_level(one, signs) for one in overrides_of(trainers, parsed))
     returned = [term.site for step in steps for one in step.returns for term in one.terms or ()]
     raggedness |= {site: raggedness_of(site, signs) for site in dict.fromkeys(returned)}
     arguments, setups = _setups(parsed, project, run.knowledge)
@@ -127,6 +127,10 @@ def _signed(windows: Sequence[Window], parsed: ParsedFile) -> tuple[Window, ...]
         )
         for window in windows
     )
+
+
+def _with_level(override: Override, signs: FileSigns) -> Override:
+    return replace(override, level=signs.level) if override.method == "training_step" else override
 
 
 def _levelled(step: LightningStep, signs: FileSigns) -> LightningStep:

@@ -1,8 +1,9 @@
 """A training_step of one's own runs backward, and nobody divides (GA219, and GA201 where it takes no count either).
 
 Places: `value`, what backward receives; `call`, the `self.compute_loss(...)` that gives it, where the Trainer's own
-divides by the count once it is handed one; `model` and `loss`, as delegate-loss has them, where compute_loss is to give
-the model's own loss. Options: `steps` (see `terms`); `take`: the method has no parameter for it.
+divides by the count once it is handed one, and `division`, the one by the steps that goes then (GA203); `model` and
+`loss`, as delegate-loss has them, where compute_loss is to give the model's own loss. Options: `steps` (see `terms`);
+`take`: the method has no parameter for it.
 
 The Trainer logs the sum of what its steps return, so a return that divides by the steps stops doing so.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
+from ga_lint.fixers.arithmetic import Division, replace_division
 from ga_lint.fixers.commas import append_argument
 from ga_lint.fixers.delegate_loss import delegate_to, whole_conditionals
 from ga_lint.fixers.divide_by_steps import scale_backward
@@ -34,7 +36,10 @@ def divide_in_step(target: Target, edits: Edits) -> None:
     steps = f"{owner}.{target.option_or('steps', STEPS)}"
     count = _count(edits, function, take=bool(target.option_or("take", "")))
     if target.spans("call"):
-        _hand_on(edits, function, tree.find(target.span("call"), cst.Call), count, steps)
+        call = tree.find(target.span("call"), cst.Call)
+        _hand_on(edits, function, call, count, steps)
+        if target.spans("division"):
+            _drop(edits, target.division(), call)
         return
     if target.spans("model"):
         losses = whole_conditionals(tree, [tree.expression(span) for span in target.spans("loss")])
@@ -70,6 +75,12 @@ def _hand_on(edits: Edits, function: cst.FunctionDef, call: cst.Call, count: str
     for backward in _backwards(tree, function):
         _tell_engine(edits, backward, owner)
     _leave_returns_undivided(edits, function, loss)
+
+
+def _drop(edits: Edits, division: Division, call: cst.Call) -> None:
+    if edits.tree.span_of(division.whole).contains(edits.tree.span_of(call)):
+        raise FixNotApplicable("compute_loss is called in the expression that divides")
+    replace_division(edits, division, None)
 
 
 def _delegate(edits: Edits, call: cst.Call, losses: list[cst.BaseExpression], count: str, steps: str) -> None:

@@ -174,6 +174,22 @@ def _counted_at(term: LossTerm) -> Place:
     return term.site.call if division is None else division.place
 
 
+def divided_step_fix(override: Override, terms: Sequence[LossTerm], project: Project) -> Fix:
+    """What a training_step of one's own divides by the steps itself, although compute_loss could by the count."""
+    values = {one.place.span for one in override.backwards}
+    if len(values) > 1 or any(len(one.terms or ()) > len(terms) for one in override.backwards):
+        return None, "backward is handed other losses too, which the steps go on dividing"
+    factors = [factor for term in terms for factor in term.factors]
+    steps = {factor.place for factor in factors if factor.kind is FactorKind.STEPS}
+    if any(factor.kind not in (*_COEFFICIENTS, FactorKind.STEPS) for factor in factors) or len(steps) > 1:
+        return None, "the loss is scaled by something whose meaning is not known"
+    if any(term.site.depth for term in terms) or not all(inside(place, override.function) for place in steps):
+        return None, GATHERED
+    targets = [("value", values.pop()), ("call", terms[0].site.call.span), *(("division", one.span) for one in steps)]
+    summary = "hand the count to compute_loss, and divide where there is none"
+    return for_release(FixRequest("divide-in-step", FixTier.UNSAFE, summary, tuple(targets)), project), None
+
+
 def step_fix(override: Override, value: Place, term: LossTerm | None, project: Project) -> Fix:
     """What backward receives in a training_step of one's own: counted by compute_loss, or divided by the steps."""
     if len({one.place for one in override.backwards if is_undivided(override, one)}) > 1:

@@ -12,6 +12,7 @@ from ga_lint.facts.model import (
     Answer,
     FactorKind,
     FileFacts,
+    Level,
     LossFunction,
     LossSite,
     LossTerm,
@@ -117,6 +118,21 @@ def dropped_calls(override: Override) -> list[SuperCall]:
     """The calls of super() that do not hand the count on, unless the steps divide what they return."""
     divided = any(term.site.callee == SUPER and term.power_of(FactorKind.STEPS) for _, term in returned_terms(override))
     return [] if divided else [call for call in override.super_calls if not call.forwards_count]
+
+
+def divided_means(override: Override) -> dict[Place, list[LossTerm]]:
+    """What backward receives in a step of the class's own that divides by the steps, by its call of compute_loss.
+
+    That is the Trainer's own and is handed no count.
+    """
+    found: dict[Place, list[LossTerm]] = {}
+    if override.method != "training_step" or override.parameter.name is None or override.level is Level.SAMPLE:
+        return found
+    for term in dict.fromkeys(term for one in override.backwards for term in one.terms or ()):
+        asked = term.site.callee == SUPER and not term.site.counted and inside(term.site.call, override.function)
+        if asked and term.power_of(FactorKind.STEPS) == -1:
+            found.setdefault(term.site.call, []).append(term)
+    return found
 
 
 def origin(override: Override, returned: Returned, term: LossTerm) -> Place:

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
-from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, STEP_OVERRIDE_WORDS, UNKNOWN_BASE, FileFacts, Override, SuperCall
+from ga_lint.facts.model import (
+    LOSS_OVERRIDE_WORDS,
+    STEP_OVERRIDE_WORDS,
+    UNKNOWN_BASE,
+    FileFacts,
+    Override,
+    Place,
+    SuperCall,
+)
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import WEIGHTS, effect_of
-from ga_lint.rules._override_fixes import forward_fix
-from ga_lint.rules._overrides import dropped_calls, receives_count, trusts_count
+from ga_lint.rules._override_fixes import divided_step_fix, forward_fix
+from ga_lint.rules._overrides import divided_means, dropped_calls, receives_count, trusts_count
 from ga_lint.rules.registry import rule
 
 
@@ -27,7 +36,13 @@ def unforwarded_num_items(facts: FileFacts, project: Project) -> Iterator[Findin
     for override in facts.overrides:
         if receives_count(override) and trusts_count(override):
             for call in dropped_calls(override):
-                yield _finding(override, call, facts, project)
+                fix, refusal = forward_fix(override, call, project)
+                finding = _finding(override, f"super().{call.method}", call.place, _effect(call, facts, project))
+                yield replace(finding, fix=fix, fix_refusal=refusal)
+            for place, terms in divided_means(override).items():
+                fix, refusal = divided_step_fix(override, terms, project)
+                finding = _finding(override, "self.compute_loss", place, Effect(EffectKind.WEIGHTS, WEIGHTS))
+                yield replace(finding, fix=fix, fix_refusal=refusal)
 
 
 def _effect(call: SuperCall, facts: FileFacts, project: Project) -> Effect:
@@ -37,24 +52,21 @@ def _effect(call: SuperCall, facts: FileFacts, project: Project) -> Effect:
     return effect_of(Usage(Site.SUPER_WITHOUT_COUNT, Form.COUNT), facts, project)
 
 
-def _finding(override: Override, call: SuperCall, facts: FileFacts, project: Project) -> Finding:
-    consequence = "a mean that nobody divides" if call.method == "compute_loss" else "a mean of means"
-    fix, refusal = forward_fix(override, call, project)
+def _finding(override: Override, callee: str, place: Place, effect: Effect) -> Finding:
+    consequence = "a mean of means" if effect.kind is EffectKind.WEIGHTS else "a mean that nobody divides"
     return Finding(
         code="GA203",
         name="unforwarded-num-items",
         severity=Severity.ERROR,
         # A base that is only known at run time may be another override, one that needs no count.
         confidence=Confidence.POSSIBLE if override.base == UNKNOWN_BASE else override.confidence,
-        message=f"`super().{call.method}` is called without the count, so it returns {consequence}",
-        span=call.place.span,
+        message=f"`{callee}` is called without the count, so what comes of it is {consequence}",
+        span=place.span,
         label="the count is dropped here",
-        effect=_effect(call, facts, project),
+        effect=effect,
         scope=override.scope,
         trace=(
             override.name.as_step(f"{override.cls} reaches {override.base}; the count arrives here"),
-            call.place.as_step("and is not handed on here"),
+            place.as_step("and is not handed on here"),
         ),
-        fix=fix,
-        fix_refusal=refusal,
     )

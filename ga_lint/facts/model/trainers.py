@@ -69,6 +69,7 @@ class Override:
     labels_in_batch: Answer = Answer.UNKNOWN
     loss_reads: tuple[tuple[Place, Place], ...] = ()  # (the model call, where the loss is read from its output)
     local_average: bool = False  # the file turns average_tokens_across_devices off
+    level: Level = Level.UNKNOWN  # of the heads that the file of a `training_step` names
     own_step: bool = False  # only a `training_step` of the project's own calls it
     own_loop: bool = False  # a `train` of the project's own calls `training_step`
     backwards: tuple[Returned, ...] = ()  # what its own calls of backward are handed
