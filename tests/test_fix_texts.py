@@ -16,7 +16,8 @@ from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.errors import FixNotApplicable, InternalError
 from ga_lint.fixers import fixer_names, rewrite
 from ga_lint.fixers.edits import Edits
-from ga_lint.fixers.tree import Tree, parents_below
+from ga_lint.fixers.nodes import parents_below
+from ga_lint.fixers.tree import Tree
 from ga_lint.source import decode
 from testbed.rewriting import refusal, request, rewritten, source_of
 

@@ -125,7 +125,7 @@ def _shown_in_bar(tree: Tree, loop: cst.For, loader: cst.BaseExpression) -> set[
             if (dotted(bar.func) or "").rpartition(".")[2] in _PROGRESS_BARS:
                 shown.add(tree.code(bar.args[0].value))
 
-    (tree.enclosing(loop, cst.FunctionDef) or tree.module).visit(Bars())
+    tree.scope_of(loop).visit(Bars())
     return shown
 
 
