@@ -15,7 +15,7 @@ class Base:
 
     fixer: str
     text: str
-    places: dict[str, str]
+    places: dict[str, str | list[str]]
     options: dict[str, str] = field(default_factory=dict)
 
 
@@ -268,6 +268,111 @@ TERMS = Base(
 )
 
 
+SUMMED = Base(
+    "lightning-count",
+    """\
+class LM(L.LightningModule):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def training_step(self, batch, index):
+        criterion = nn.CrossEntropyLoss()
+        x, y = batch
+        return criterion(self.net(x), y)
+""",
+    {
+        "method": "def training_step",
+        "returned": "criterion(self.net(x), y)",
+        "call": "criterion(self.net(x), y)",
+        "summed": "criterion(self.net(x), y)",
+        "constructor": "nn.CrossEntropyLoss()",
+    },
+    {"labels": "y", "own": "no", "index": "no"},
+)
+DIVIDED_SUM = Base(
+    "window-gradients",
+    DRAWN.text.replace("loss = model(**batch).loss", "loss = total(model, batch) / steps"),
+    DRAWN.places | {"division": "total(model, batch) / steps"},
+    DRAWN.options | {"loss": "sum", "divisor": "steps"},
+)
+ADDED = Base(
+    "divide-terms",
+    """\
+class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
+        loss = loss + self.penalty(model)
+        return loss
+""",
+    {"counted": "super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)"},
+)
+LENGTH = Base(
+    "window-length",
+    LOOP.replace("% steps == 0:", "% steps == 0 or step + 1 == len(loader):"),
+    SHARE.places | {"backward": "loss.backward()"},
+    {"steps": "steps", "behind": "no"},
+)
+HELPERS = Base(
+    "count-loss",
+    """\
+class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        loss = self.own(inputs)
+        return loss
+""",
+    {"handed": "self.own(inputs)"},
+    {"divisor on line 3": "(inputs['labels'] != -100).sum()"},
+)
+TWO_HELPED = Base(
+    "count-loss",
+    """\
+class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        if self.args.x:
+            loss = self.own(inputs)
+        second = self.other(inputs)
+        return loss + second
+""",
+    {"handed": ["self.own(inputs)", "self.other(inputs)"]},
+    {f"divisor on line {row}": "(inputs['labels'] != -100).sum()" for row in (4, 5)},
+)
+PAIRED = Base(
+    "count-loss",
+    HELPERS.text.replace("loss = self", "loss, outputs = self"),
+    {"handed in a pair": "self.own(inputs)"},
+    HELPERS.options,
+)
+SMOOTHED = Base(
+    "count-loss",
+    """\
+class Custom(Trainer):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.smooth = LabelSmoother(epsilon=0.1)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        loss = self.smooth(model(**inputs), inputs["labels"], shift_labels=True)
+        return loss
+""",
+    {
+        "call": 'self.smooth(model(**inputs), inputs["labels"], shift_labels=True)',
+        "constructor": "LabelSmoother(epsilon=0.1)",
+    },
+    {"targets": "inputs['labels']"},
+)
+MODELS = Base(
+    "delegate-loss",
+    """\
+class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False):
+        loss = model(**inputs).loss
+        return loss
+""",
+    {"call": "model(**inputs)", "loss": "model(**inputs).loss"},
+)
+
+
 @dataclass(frozen=True)
 class Miss:
     """One change, and what is said then."""
@@ -276,7 +381,7 @@ class Miss:
     old: str
     new: str
     reason: str
-    places: dict[str, str] = field(default_factory=dict)
+    places: dict[str, str | list[str]] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
 
 
@@ -714,6 +819,193 @@ MISSES = {
         "        self.net = net\n",
         "        self.net = net\n        if net is None:\n            return\n",
         "__init__ returns before its end",
+    ),
+    "a loss that is divided behind the loop": Miss(
+        SHARE,
+        "optimizer.zero_grad()\n",
+        "optimizer.zero_grad()\n    mean = loss / steps\n",
+        "divided outside the loop, where the share is not known",
+        {"division": "loss / steps"},
+    ),
+    "a sum that is divided twice": Miss(
+        TERMS,
+        "loss = out.loss / steps",
+        "loss = (out.loss + out.aux_loss) / steps",
+        "divided by `parts` besides, and is a sum",
+        {"division": "(out.loss + out.aux_loss) / steps"},
+        {"divided_by": "parts"},
+    ),
+    "gradients of a loss that is divided twice": Miss(
+        DRAWN,
+        "def",
+        "def",
+        "divided by `parts` besides",
+        options={"divided_by": "parts"},
+    ),
+    "a loss without a name, and several ranks": Miss(
+        DRAWN,
+        "        loss = model(**batch).loss\n        loss.backward()\n",
+        "        model(**batch).loss.backward()\n",
+        "the loss has no name, so on which device it is",
+        {"backward": "model(**batch).loss.backward()"},
+        {"stack": "distributed"},
+    ),
+    "every position is a target": Miss(
+        DRAWN,
+        "def",
+        "def",
+        "ignores no targets, so how many there are is not in sight",
+        options={"ignore_index": ""},
+    ),
+    "a sum that is divided by more than the count": Miss(
+        DIVIDED_SUM,
+        "/ steps",
+        "/ (steps * ranks)",
+        "the division is by more than `steps`",
+        {"division": "total(model, batch) / (steps * ranks)"},
+    ),
+    "a loss object that another method builds": Miss(
+        SUMMED,
+        "    def training_step(self, batch, index):\n        criterion = nn.CrossEntropyLoss()\n",
+        "        self.ce = nn.CrossEntropyLoss()\n\n"
+        "    def training_step(self, batch, index):\n        criterion = self.ce\n",
+        "criterion is defined elsewhere",
+    ),
+    "a term that is added to something else": Miss(
+        ADDED,
+        "        loss = loss + self.penalty(model)\n",
+        "        self.last = [loss, self.penalty(model)]\n",
+        "not added to a name that the counted loss has here",
+    ),
+    "a length where nothing is divided in the loop": Miss(
+        LENGTH,
+        "optimizer.zero_grad()\n",
+        "optimizer.zero_grad()\n    mean = loss / steps\n",
+        "divided outside the loop",
+        {"division": "loss / steps"},
+    ),
+    "a batch that the helper's line replaces": Miss(
+        PAIRED,
+        "loss, outputs = self.own(inputs)",
+        "loss, inputs = self.own(batch)",
+        "inputs is no longer what the helper was called with",
+        {"handed in a pair": "self.own(batch)"},
+    ),
+    "a pair that is taken apart later": Miss(
+        PAIRED,
+        "        loss, outputs = self.own(inputs)\n",
+        "        pair = self.own(inputs)\n        loss = pair[0]\n",
+        "not taken out of what the helper returns where it is called",
+    ),
+    "a smoother that is told later whether to shift": Miss(
+        SMOOTHED,
+        "shift_labels=True",
+        "shift_labels=self.shifts",
+        "whether the loss object shifts its targets is not known",
+        {"call": 'self.smooth(model(**inputs), inputs["labels"], shift_labels=self.shifts)'},
+    ),
+    "a model that is called twice": Miss(
+        MODELS,
+        "loss = model(**inputs).loss",
+        "loss = model(**inputs).loss + model(**inputs).loss",
+        "the model is called more than once",
+        {"loss": ["model(**inputs).loss", "model(**inputs).loss"]},
+    ),
+    "steps that change under an annotation": Miss(
+        SHARE,
+        "        loss.backward()\n",
+        "        loss.backward()\n        steps: int = 2\n",
+        "steps changes in the loop body",
+    ),
+    "steps that a loop in the loop binds": Miss(
+        SHARE,
+        "        loss.backward()\n",
+        "        loss.backward()\n        for steps in range(2):\n            log(steps)\n",
+        "steps changes in the loop body",
+    ),
+    "steps that a test binds": Miss(
+        SHARE,
+        "        loss.backward()\n",
+        "        loss.backward()\n        if (steps := 2):\n            log(step)\n",
+        "steps changes in the loop body",
+    ),
+    "steps that a context gives": Miss(
+        SHARE,
+        "        loss.backward()\n",
+        "        loss.backward()\n        with schedule() as (steps, _):\n            log(step)\n",
+        "steps changes in the loop body",
+    ),
+    "a window that grows after it is counted": Miss(
+        MATCHED,
+        "        for one in window:",
+        "        window += [left]\n        for one in window:",
+        "the window changes on line 4, after it is counted",
+    ),
+    "a window that is bound anew, annotated": Miss(
+        MATCHED,
+        "        for one in window:",
+        "        window: list = window[1:]\n        for one in window:",
+        "the window changes on line 4, after it is counted",
+    ),
+    "a count that the loop binds": Miss(
+        OVER,
+        "            loss.backward()\n",
+        "            loss.backward()\n            n: int = 1\n",
+        "n changes in the loop",
+    ),
+    "a test that reads what changes, annotated": Miss(
+        TOLD,
+        "        if step % n == 0:",
+        "        n: int = 3\n        if step % n == 0:",
+        "the test for the step changes on line 4",
+    ),
+    "an index that a loop in the loop binds": Miss(
+        LENGTH,
+        "        loss.backward()\n",
+        "        loss.backward()\n        for step in range(2):\n            pass\n",
+        "step changes in the loop body",
+    ),
+    "a term that grows after it is added": Miss(
+        TERMS,
+        "        loss = out.loss / steps\n",
+        "        total = out.loss + out.aux_loss\n        print(total)\n        out.aux_loss += 1\n"
+        "        loss = total / steps\n",
+        "a term of the loss changes on line 6",
+        {"division": "total / steps"},
+    ),
+    "a part of a term that is changed": Miss(
+        TERMS,
+        "        loss = out.loss / steps\n",
+        "        total = out.loss + out.aux_loss\n        print(total)\n        out.aux_loss[0] = 1\n"
+        "        loss = total / steps\n",
+        "a term of the loss changes on line 6",
+        {"division": "total / steps"},
+    ),
+    "a sum under an annotated name, of which one term is not known": Miss(
+        TERMS,
+        "        loss = out.loss / steps\n",
+        "        loss: Tensor = out.loss + out.other\n        loss = loss / steps\n",
+        "the loss is a sum of terms on line 4",
+        {"division": "loss / steps"},
+    ),
+    "a count of this rank, annotated": Miss(
+        RANKED,
+        "        loss = total",
+        "        num_items_in_batch: int = count(inputs)\n        loss = total",
+        "becomes another count on line 3",
+    ),
+    "another term on another path, annotated": Miss(
+        TWO_HELPED,
+        "            loss = self.own(inputs)\n",
+        "            loss = self.own(inputs)\n        else:\n            loss: Tensor = self.penalty()\n",
+        "loss is another term on line 6",
+        options={"divisor on line 7": "(inputs['labels'] != -100).sum()"},
+    ),
+    "a mask that is bound twice, once annotated": Miss(
+        RESCALED,
+        "    loss = loss * rows / n\n",
+        "    mask: Tensor = labels > 0\n    loss = loss * rows / n\n",
+        "mask is another value from line 3 on",
     ),
 }
 

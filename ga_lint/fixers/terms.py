@@ -65,7 +65,10 @@ def uses(tree: Tree, value: cst.CSTNode) -> list[str]:
     if isinstance(value, cst.AugAssign):
         return [tree.code(value.target)]
     match tree.parent(value):
-        case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))]):
+        case (
+            cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))])
+            | cst.AnnAssign(target=cst.Name(value=name))
+        ):
             return [tree.code(value), name]
         case cst.Assign(
             targets=[cst.AssignTarget(target=cst.Tuple(elements=[cst.Element(value=cst.Name(value=name)), *_]))]
@@ -111,17 +114,20 @@ def _additions(tree: Tree, function: cst.FunctionDef, start: Position, losses: l
                 found.append(Addition(node, node.value))
 
         def leave_Assign(self, original_node: cst.Assign) -> None:
-            known.update(_names_of_loss(tree, original_node, known))
+            known.update(_names_of_loss(tree, original_node.targets[0].target, original_node.value, known))
+
+        def leave_AnnAssign(self, original_node: cst.AnnAssign) -> None:
+            if original_node.value is not None:
+                known.update(_names_of_loss(tree, original_node.target, original_node.value, known))
 
     function.visit(Sums())
     yield from sorted(found, key=lambda addition: tree.span_of(addition.term))
 
 
-def _names_of_loss(tree: Tree, assign: cst.Assign, known: set[str]) -> Iterator[str]:
+def _names_of_loss(tree: Tree, target: cst.BaseExpression, value: cst.BaseExpression, known: set[str]) -> Iterator[str]:
     """`loss` after `loss, outputs = result if return_outputs else (result, None)`, for a known `result`."""
-    target = assign.targets[0].target
     first = target.elements[0].value if isinstance(target, cst.Tuple | cst.List) else target
-    if isinstance(first, cst.Name) and any(tree.code(part) in known for part in _parts(assign.value)):
+    if isinstance(first, cst.Name) and any(tree.code(part) in known for part in _parts(value)):
         yield first.value
 
 
@@ -161,6 +167,10 @@ def refuse_sums(tree: Tree, body: cst.CSTNode, loss: cst.BaseExpression) -> None
     class Sums(cst.CSTVisitor):
         def visit_Assign(self, node: cst.Assign) -> None:
             if any(tree.code(target.target) == name for target in node.targets):
+                self.look(node.value)
+
+        def visit_AnnAssign(self, node: cst.AnnAssign) -> None:
+            if tree.code(node.target) == name and node.value is not None:
                 self.look(node.value)
 
         def visit_AugAssign(self, node: cst.AugAssign) -> None:

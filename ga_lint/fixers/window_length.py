@@ -16,6 +16,7 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, divided_name, factor_text
+from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.divide_by_steps import scale_backward
 from ga_lint.fixers.edits import Edits
@@ -148,7 +149,5 @@ def _refuse_moved_index(tree: Tree, header: Header, index: str) -> None:
     """The head's own index must be what the head made it."""
     if index != header.index:
         return
-    changed = [node.target for node in tree.inside(header.loop.body, cst.AssignTarget)]
-    changed += [node.target for node in tree.inside(header.loop.body, cst.AugAssign)]
-    if any(dotted(node) == index for node in changed):
+    if any(index in names_in(each.target) for each in bindings_in(tree, header.loop.body)):
         raise FixNotApplicable(f"{index} changes in the loop body")
