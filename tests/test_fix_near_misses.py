@@ -373,6 +373,87 @@ class Custom(Trainer):
 )
 
 
+MODULE = Base(
+    "window-share",
+    "".join(line[4:] + "\n" for line in LOOP.splitlines()[1:]),
+    SHARE.places,
+    SHARED,
+)
+RESUMED = Base(
+    "window-share",
+    LOOP.replace("loader)", "loader, start=done + 1)").replace("(step + 1) %", "step %"),
+    SHARE.places,
+    SHARED,
+)
+UNFRAMED = Base(
+    "match-count",
+    """\
+first = windows[0][0]["labels"]
+print(first.numel())
+for window in windows:
+    n = sum(batch["labels"].numel() for batch in window)
+    for one in window:
+        loss = model(one) / n
+        loss.backward()
+""",
+    {"loop": "for one", "count": 'batch["labels"].numel()'},
+    MATCHED.options,
+)
+FETCHED = Base(
+    "window-share",
+    LOOP.replace(
+        "        loss = model(**batch).loss / steps\n",
+        '        y = batch["labels"]\n        loss = ce(model(batch), y)\n        loss = loss / steps\n',
+    ),
+    SHARE.places | {"division": "loss / steps", "handed": "ce(model(batch), y)"},
+    SHARED | {"labels": "y"},
+)
+ENTRIES = Base(
+    "delegate-loss",
+    """\
+class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False):
+        given = {"labels": inputs["labels"], "input_ids": inputs["input_ids"]}
+        outputs = model(**given)
+        return outputs.loss
+""",
+    {"call": "model(**given)", "loss": "outputs.loss"},
+)
+TRAINS = Base(
+    "forward-count",
+    """\
+class Custom(Trainer):
+    def training_step(self, model, inputs):
+        return super().training_step(model, inputs)
+""",
+    {"call": "super().training_step(model, inputs)"},
+)
+HEADS = Base(
+    "divide-in-step",
+    """\
+class Custom(Trainer):
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        self.accelerator.backward(self.total)
+""",
+    {"value": "self.total"},
+)
+WRAPPED = Base(
+    "lightning-count",
+    LIT.text.replace(
+        "        return self.net(**batch).loss",
+        "        loss = self.net(**batch).loss\n        return dict(logs=1, loss=loss)",
+    ),
+    {"method": "def training_step", "wrapped": "dict(logs=1, loss=loss)", "call": "self.net(**batch)"},
+    LIT.options,
+)
+AVERAGED = Base(
+    "average-tokens",
+    "def f(args):\n    args.average_tokens_across_devices = False\n    return Trainer(model, args)\n",
+    {"statement": "args.average_tokens_across_devices = False"},
+    {"form": "set"},
+)
+
+
 @dataclass(frozen=True)
 class Miss:
     """One change, and what is said then."""
@@ -1007,7 +1088,201 @@ MISSES = {
         "    mask: Tensor = labels > 0\n    loss = loss * rows / n\n",
         "mask is another value from line 3 on",
     ),
+    "loops at the module's level, and a step behind": Miss(
+        MODULE,
+        "        optimizer.step()\n        optimizer.zero_grad()\n",
+        "        pass\noptimizer.step()\n",
+        "the optimizer steps outside the loop",
+    ),
+    "a count at the module's level": Miss(
+        UNFRAMED,
+        '    n = sum(batch["labels"].numel() for batch in window)\n',
+        "    n = len(window)\n",
+        "is no micro-batch of a window in sight",
+        {"count": "first.numel()"},
+    ),
+    "a pair in a pair": Miss(
+        HELPED, "for _, labels in", "for (x, (labels, _)) in", "takes the micro-batch apart in another way"
+    ),
+    "targets that a name holds from the round before": Miss(
+        FETCHED,
+        '        y = batch["labels"]\n        loss = ce(model(batch), y)\n',
+        '        loss = ce(model(batch), y)\n        y = batch["labels"]\n',
+        "the targets are made on line 4",
+    ),
+    "another batch from nowhere": Miss(
+        SHARE,
+        "        loss = model",
+        "        batch = again()\n        loss = model",
+        "what line 3 makes of the micro-batch could change its targets",
+    ),
+    "entries under keys that are computed": Miss(
+        ENTRIES, '{"labels":', '{key: 1, "labels":', "what given holds is not written down in one place"
+    ),
+    "a loss that comes from elsewhere": Miss(
+        OUTPUTS, "outputs.loss", "other.loss", "not read from what the model returns", {"loss": "other.loss"}
+    ),
+    "another path runs backward itself": Miss(
+        TRAINS,
+        "        return super()",
+        "        if self.x:\n            self.loss(inputs).backward()\n        return super()",
+        "on another path it runs backward itself",
+    ),
+    "what backward gets by another way": Miss(
+        HEADS,
+        "        self.accelerator.backward(self.total)\n",
+        "        self.loss = self.total\n        self.accelerator.backward(self.loss)\n",
+        "called in a form that is not known here",
+    ),
+    "a step on the line of its head": Miss(
+        HEADS,
+        "\n        self.accelerator.backward(self.total)\n",
+        " self.accelerator.backward(self.total)\n",
+        "training_step has its body on the line of its head",
+    ),
+    "arguments as a tuple": Miss(
+        ADDED,
+        "self, model, inputs, return_outputs=False, num_items_in_batch=None",
+        "*args, num_items_in_batch=None",
+        "compute_loss takes its arguments as a tuple",
+    ),
+    "a dictionary that a function makes": Miss(
+        WRAPPED,
+        "dict(logs=1, loss=loss)",
+        "make(logs=1, loss=loss)",
+        "is set elsewhere",
+        {"wrapped": "make(logs=1, loss=loss)"},
+    ),
+    "a dictionary without the loss": Miss(
+        WRAPPED, "dict(logs=1, loss=loss)", "dict(logs=1)", "is set elsewhere", {"wrapped": "dict(logs=1)"}
+    ),
+    "a setting that is right already": Miss(
+        AVERAGED,
+        "False",
+        "True",
+        "the rewrite changes nothing",
+        {"statement": "args.average_tokens_across_devices = True"},
+    ),
 }
+
+
+HITS = {
+    "a comment in the call": Miss(
+        FORWARDED,
+        "(model, inputs)",
+        "(model, inputs  # both\n        )",
+        "(model, inputs,  # both\n                                    num_items_in_batch=num_items_in_batch\n        )",
+        {"call": "super().compute_loss(model, inputs  # both\n        )"},
+    ),
+    "an annotated loss, and the ranks": Miss(
+        RANKED,
+        "loss = total",
+        "loss: Tensor = total",
+        "        loss: Tensor = total(model, inputs) / num_items_in_batch\n"
+        "        if self.args.average_tokens_across_devices:\n"
+        "            loss = loss * self.accelerator.num_processes\n",
+    ),
+    "a mean that is divided in place": Miss(
+        RESCALED,
+        "loss = loss * rows / n",
+        "loss /= n",
+        "    loss = loss * mask.sum()\n    loss /= n\n",
+        {"division": "loss /= n", "scaled": []},
+    ),
+    "a part of the micro-batch that the count leaves unnamed": Miss(
+        HELPED,
+        "labels.numel() for _, labels in",
+        "x.numel() for x, _ in",
+        "sum((y != -100).sum().item() for x, y in window)",
+        {"count": "x.numel()"},
+    ),
+    "one of two losses": Miss(
+        LIT,
+        "self.net(**batch).loss",
+        "self.net(**batch).loss if index else self.net.first(batch)",
+        "return (self.net(**batch).loss if index else self.net.first(batch)) * targets\n",
+        {"returned": "self.net(**batch).loss if index else self.net.first(batch)"},
+    ),
+    "a divisor that is no number of micro-batches yet": Miss(
+        SHARE,
+        "/ steps",
+        "/ max(steps, 1)",
+        "(WithTargetShare(loader, steps)):\n        loss = model(**batch).loss * share",
+        {"division": "model(**batch).loss / max(steps, 1)"},
+    ),
+    "a mean without a constant": Miss(
+        SHARE,
+        "model(**batch).loss / steps",
+        "(model(**batch).loss - 0.5) / steps",
+        "loss = (model(**batch).loss - 0.5) * share",
+        {"division": "(model(**batch).loss - 0.5) / steps"},
+    ),
+    "a mean or another": Miss(
+        SHARE,
+        "model(**batch).loss / steps",
+        "(model(**batch).loss if step else first(batch)) / steps",
+        "loss = (model(**batch).loss if step else first(batch)) * share",
+        {"division": "(model(**batch).loss if step else first(batch)) / steps"},
+    ),
+    "products in a log line, of which one takes the loss back": Miss(
+        LENGTH,
+        "        loss.backward()\n",
+        "        loss.backward()\n        log(steps * loss.item(), 2 * loss.item(), steps * 3)\n",
+        "log(window_length * loss.item(), 2 * loss.item(), steps * 3)\n",
+    ),
+    "a loop that goes on from one less": Miss(
+        RESUMED, "done + 1", "done - 1", "WithTargetShare(loader, steps, done - 2)"
+    ),
+    "a line between the division and backward": Miss(
+        BACKWARD,
+        "        loss.backward()\n",
+        "        log(n)\n        loss.backward()\n        print(loss)\n",
+        "        log(n)\n        loss.backward()\n        loss = loss / n\n        print(loss)\n",
+    ),
+    "an annotated division": Miss(
+        BACKWARD,
+        "        loss = loss / n\n        loss.backward()\n",
+        "        loss: Tensor = loss / n\n        loss.backward()\n        print(loss)\n",
+        ".loss\n        loss.backward()\n        loss: Tensor = loss / n\n        print(loss)\n",
+    ),
+    "another loss of the same name": Miss(
+        BACKWARD,
+        "        loss.backward()\n",
+        "        loss.backward()\n        loss = model.last()\n        print(loss)\n",
+        ".loss\n        loss.backward()\n        loss = model.last()\n",
+    ),
+    "a line before the step": Miss(
+        DRAWN,
+        "            optimizer.step()\n",
+        "            log(model)\n            optimizer.step()\n",
+        "            log(model)\n            # the sum over",
+    ),
+    "a step whose loss is halved in the log": Miss(
+        STEPPED, "return loss.detach()", "return loss.detach() / 2", "return loss.detach() / 2\n"
+    ),
+    "a term beside a loss that is divided in place": Miss(
+        ADDED,
+        "        loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)\n",
+        "        loss = self.total(model, inputs)\n        loss /= num_items_in_batch\n",
+        "loss = loss + self.penalty(model) / steps\n",
+        {"counted": "loss /= num_items_in_batch"},
+    ),
+    "a term beside an annotated loss": Miss(
+        ADDED,
+        "loss = super()",
+        "loss: Tensor = super()",
+        "loss = loss + self.penalty(model) / steps\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("hit", HITS.values(), ids=HITS)
+def test_another_form_of_it_is_rewritten(hit: Miss) -> None:
+    """`reason` is what is written then."""
+    base = hit.base
+    assert hit.old in base.text
+    text = base.text.replace(hit.old, hit.new)
+    assert hit.reason in rewritten(text, base.fixer, base.options | hit.options, **(base.places | hit.places))
 
 
 @pytest.mark.parametrize("miss", MISSES.values(), ids=MISSES)

@@ -96,8 +96,6 @@ def _returned_only_divided(tree: Tree, division: Division, divisions: list[Divis
     line = tree.statement_of(division.whole)
     if not isinstance(line.body[0], cst.Return) or not isinstance(division.left, cst.Name) or division.in_place:
         return None
-    if isinstance(tree.block_of(line), cst.Module):
-        return None
     same = [d for d in divisions if _bare_code(tree, d.whole) == _bare_code(tree, division.whole)]
     inside = sum(1 for d in same if tree.span_of(line).contains(tree.span_of(d.whole)))
     return line if occurrences(line, division.left.value) == inside else None

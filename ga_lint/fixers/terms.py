@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import libcst as cst
 
@@ -152,8 +153,8 @@ def _parts(value: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
 def common_statement(tree: Tree, function: cst.FunctionDef, places: Sequence[cst.CSTNode]) -> Statement:
     """The innermost statement that comes before all of these places whichever way they are reached."""
     chains = [[place, *tree.around(place)] for place in places]
-    for block in (node for node in chains[0] if isinstance(node, cst.IndentedBlock)):
-        if all(block in chain for chain in chains):
+    for block in takewhile(lambda outer: outer is not function, chains[0]):
+        if isinstance(block, cst.IndentedBlock) and all(block in chain for chain in chains):
             inside = [line for line in block.body if any(line in chain for chain in chains)]
             assert isinstance(inside[0], Statement)
             return inside[0]
