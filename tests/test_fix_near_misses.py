@@ -1156,6 +1156,12 @@ MISSES = {
     "a dictionary without the loss": Miss(
         WRAPPED, "dict(logs=1, loss=loss)", "dict(logs=1)", "is set elsewhere", {"wrapped": "dict(logs=1)"}
     ),
+    "a gate that multiplies by itself": Miss(
+        SHARE,
+        "(step + 1) % steps",
+        "(step + 1) ** 2 % steps",
+        "the condition for the optimizer step reads (step + 1) ** 2",
+    ),
     "a setting that is right already": Miss(
         AVERAGED,
         "False",
@@ -1229,6 +1235,35 @@ HITS = {
         "        loss.backward()\n",
         "        loss.backward()\n        log(steps * loss.item(), 2 * loss.item(), steps * 3)\n",
         "log(window_length * loss.item(), 2 * loss.item(), steps * 3)\n",
+    ),
+    "labels of two names": Miss(
+        ENTRIES,
+        'given = {"labels": inputs["labels"], "input_ids"',
+        'labels = kept = inputs["labels"]\n        given = {"labels": labels, "input_ids"',
+        "loss, outputs = super().compute_loss(",
+    ),
+    "a sum that is divided in place": Miss(
+        GUARDED, "loss = loss / n", "loss /= n", "else:\n        loss /= n\n", {"division": "loss /= n"}
+    ),
+    "a penalty that is one of two values": Miss(
+        TERMS,
+        "        loss = out.loss / steps\n",
+        "        penalty, _ = extra(model)\n        loss = (out.loss + penalty) / steps\n",
+        "loss = out.loss * share + penalty * equal_share\n",
+        {"division": "(out.loss + penalty) / steps"},
+    ),
+    "one of two losses, by a name": Miss(
+        TERMS,
+        "        loss = out.loss / steps\n",
+        "        loss = out.loss\n        if step:\n            loss = out.first\n        loss = loss / steps\n",
+        "            loss = out.first\n        loss = loss * share",
+        {"division": "loss / steps"},
+    ),
+    "a division that gives no name": Miss(
+        BACKWARD,
+        "        loss = loss / n\n        loss.backward()\n",
+        "        (loss / n).backward()\n        print(loss)\n",
+        "        loss.backward()\n        print(loss)\n",
     ),
     "a loop that goes on from one less": Miss(
         RESUMED, "done + 1", "done - 1", "WithTargetShare(loader, steps, done - 2)"

@@ -130,6 +130,19 @@ def test_one_branch_of_a_loss_function(first: str, reason: str, tmp_path: Path) 
     assert said and all(reason in one for one in said)
 
 
+def test_a_loss_function_that_is_not_followed(tmp_path: Path) -> None:
+    """The Trainer cannot even call it; what it returns is out of sight."""
+    text = """
+def token_loss(outputs, labels):
+    return fused(outputs.logits, labels)
+
+
+def build(model, args, data):
+    return Trainer(model=model, args=args, train_dataset=data, compute_loss_func=token_loss)
+"""
+    assert refusals("GA206", text, tmp_path) == ["the loss that it returns could not be followed"]
+
+
 def test_a_lambda_has_no_room(tmp_path: Path) -> None:
     text = """
 def build(model, args, data):

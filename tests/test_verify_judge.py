@@ -11,7 +11,7 @@ from ga_lint.cli.judged import as_judged
 from ga_lint.report.verdicts import numbers
 from ga_lint.verify import site_at
 from ga_lint.verify.job import HEAD_GUESSED, Answer, Measurement
-from ga_lint.verify.judge import OTHER_HEAD, judge
+from ga_lint.verify.judge import COUNT_PASSED, OTHER_HEAD, judge
 from ga_lint.verify.model import Outcome, Run, Site, SiteKind, Verdict
 from testbed.fixtures import FIXTURES
 
@@ -327,6 +327,10 @@ def test_doubt_decides_where_it_changes_the_answer() -> None:
     assert judgement.outcome is Outcome.INCONCLUSIVE
     assert judgement.reason == f"right {open_to}, wrong otherwise: the code does not say which"
     assert outcome(R0, R1, R0_OPEN, same) is Outcome.INCONCLUSIVE
+
+
+def test_a_setting_that_the_code_decides_is_no_doubt() -> None:
+    assert outcome(R0, R1_DIFFERS, Measurement("R1", COUNT_PASSED, 1e-16)) is Outcome.WRONG
 
 
 def test_division_that_is_missing_in_one_setting_only_says_so() -> None:
