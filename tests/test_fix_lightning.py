@@ -297,6 +297,10 @@ REFUSED = {
         LOGGED.replace("return loss", "return loss * self.trainer.world_size"),
         "multiplied by the number of ranks",
     ),
+    "over a mask of its own making": (
+        FORMS["masked"].replace("mask = targets != -100", "mask = self.mask(batch)"),
+        "the mean is over `mask`, which is made in the loop",
+    ),
     "several optimizers": (
         f"{LOGGED}\n    def configure_optimizers(self):\n        return [self.first, self.second], []\n",
         "several optimizers",

@@ -1219,9 +1219,9 @@ HITS = {
     "a mean without a constant": Miss(
         SHARE,
         "model(**batch).loss / steps",
-        "(model(**batch).loss - 0.5) / steps",
+        "torch.div(model(**batch).loss - 0.5, steps)",
         "loss = (model(**batch).loss - 0.5) * share",
-        {"division": "(model(**batch).loss - 0.5) / steps"},
+        {"division": "torch.div(model(**batch).loss - 0.5, steps)"},
     ),
     "a mean or another": Miss(
         SHARE,

@@ -192,3 +192,9 @@ def test_gathered_losses_of_a_step(tmp_path: Path) -> None:
     assert not refusals("GA219", one_by_one, tmp_path)
     [said] = refusals("GA219", STEP.format(gather="total += loss", then="self.accelerator.backward(total)"), tmp_path)
     assert "with a count each is its part's share already" in said
+
+
+def test_a_step_whose_loss_is_scaled(tmp_path: Path) -> None:
+    scaled = "loss = loss * self.weight\n            self.accelerator.backward(loss)"
+    [said] = refusals("GA219", STEP.format(gather=scaled, then="pass"), tmp_path)
+    assert "scaled by something whose meaning is not known" in said
