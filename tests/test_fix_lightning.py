@@ -298,7 +298,7 @@ REFUSED = {
         "multiplied by the number of ranks",
     ),
     "over a mask of its own making": (
-        FORMS["masked"].replace("mask = targets != -100", "mask = self.mask(batch)"),
+        FORMS["masked"].replace("(nll * mask)", "nll").replace("targets != -100", "self.mask(batch)"),
         "the mean is over `mask`, which is made in the loop",
     ),
     "several optimizers": (
