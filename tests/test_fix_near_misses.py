@@ -1265,6 +1265,27 @@ HITS = {
         "        (loss / n).backward()\n        print(loss)\n",
         "        loss.backward()\n        print(loss)\n",
     ),
+    "an annotated value that is divided at once": Miss(
+        BACKWARD,
+        "        loss = model(**batch).loss\n        loss = loss / n\n        loss.backward()\n",
+        "        loss: Tensor = model(**batch).loss / n\n        loss.backward()\n        print(loss)\n",
+        "        loss.backward()\n        loss = loss / n\n        print(loss)\n",
+        {"division": "model(**batch).loss / n"},
+    ),
+    "another entry that is moved": Miss(
+        SHARE,
+        "        loss = model",
+        '        batch["ids"] = batch["ids"].to(model.device)\n        loss = model',
+        "enumerate(WithTargetShare(loader, steps))",
+    ),
+    "an entry of another attribute": Miss(
+        TERMS,
+        "        loss = out.loss / steps\n",
+        "        total = out.loss + self.weight * out.aux_loss\n        print(total)\n        self.kept[0] = 1\n"
+        "        loss = total / steps\n",
+        "loss = out.loss * share + self.weight * out.aux_loss * equal_share\n",
+        {"division": "total / steps"},
+    ),
     "a loop that goes on from one less": Miss(
         RESUMED, "done + 1", "done - 1", "WithTargetShare(loader, steps, done - 2)"
     ),
