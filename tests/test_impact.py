@@ -131,6 +131,11 @@ class TestLaws:
         with pytest.raises(ValueError, match="target"):
             impact(counts, 2, 2)
 
+    @pytest.mark.parametrize(("steps", "batch_size"), [(0, 2), (2, 0)])
+    def test_no_steps_and_no_samples(self, steps: int, batch_size: int) -> None:
+        with pytest.raises(ValueError, match="at least 1"):
+            impact([3, 4], steps, batch_size)
+
     def test_the_last_window(self) -> None:
         assert impact([1] * 21, 4, 2).last == 3
         assert impact([1] * 24, 4, 2).last == 4

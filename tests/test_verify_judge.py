@@ -193,6 +193,14 @@ def test_rewrite_that_fails_on_ranks_is_refuted_where_the_original_runs() -> Non
     assert on_ranks(R0, R1_DIFFERS, R2, R3, failed, neither, rewritten=True)[0] is Outcome.INCONCLUSIVE
 
 
+@pytest.mark.parametrize("rewritten", [False, True])
+def test_what_is_neither_noise_nor_a_difference_on_ranks_decides_nothing(rewritten: bool) -> None:
+    runs = (R0, R1_DIFFERS, R2, R3) if rewritten else (R0, R1)
+    found, reason = on_ranks(*runs, Measurement("R4", "", 1e-4), CONTROL, rewritten=rewritten)
+    assert found is Outcome.INCONCLUSIVE
+    assert "R4: relative error 0.0001 is neither noise" in reason
+
+
 def test_an_original_that_is_right_in_one_process_may_be_wrong_on_ranks() -> None:
     half = Measurement("R4", "", 0.5, 0.5)
     found, reason = on_ranks(R0, R1, half, CONTROL, rewritten=False)
