@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from ga_lint.engine.discover import Target
 from ga_lint.engine.look import Look, Looker
 from ga_lint.engine.pack import pack, unpack
 from ga_lint.engine.run import check
-from ga_lint.outcome import Found, Report, Skipped
+from ga_lint.outcome import Failed, Found, Report, Skipped
 from testbed.fixtures import FIXTURES
 from testbed.shell import HIT, ga_lint, write
 
@@ -98,6 +99,29 @@ def test_a_file_that_says_that_it_is_generated_stays_skipped(tmp_path: Path) -> 
     (outcome,) = check([path], ConfigFinder(isolated=True)).outcomes
     assert isinstance(outcome, Skipped)
     assert unpack(path, json.loads(json.dumps(pack(outcome)))) == outcome
+
+
+def test_a_failure_comes_back_as_it_was_and_what_is_no_outcome_does_not() -> None:
+    path = Path("train.py")
+    for internal in (False, True):
+        failed = Failed(path, "what went wrong", internal)
+        assert unpack(path, json.loads(json.dumps(pack(failed)))) == failed
+    for wrong in (["lost"], ["failed", "why"], ["failed", "why", 1], []):
+        with pytest.raises(ValueError, match="not an outcome"):
+            unpack(path, wrong)
+
+
+def test_only_the_files_that_were_used_last_are_kept(looked: Counting, tmp_path: Path) -> None:
+    folder = tmp_path / module.FOLDER
+    folder.mkdir()
+    write(tmp_path, {"a.py": HIT})
+    for number in range(20):
+        (folder / f"{number}.json").write_text("{}")
+        os.utime(folder / f"{number}.json", (number, number))
+    run()
+    left = {path.name for path in folder.glob("*.json")}
+    assert len(left) == 16
+    assert {f"{number}.json" for number in range(5, 20)} < left
 
 
 def test_nothing_new_is_left_behind_on_the_journey() -> None:

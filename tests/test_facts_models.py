@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from textwrap import indent
 
 import pytest
@@ -99,11 +100,28 @@ HF = "from transformers import PreTrainedModel, LlamaForCausalLM"
         ("Gemma3TextModel", "from own import Gemma3TextModel", None),
         ("nn.Module", "", None),
         ("nn.Module", HF, Confidence.POSSIBLE),
+        ("L.LightningModule", f"{HF}\nimport lightning as L\nL.Trainer()", None),
         ("object", HF, None),
     ],
 )
 def test_models(bases: str, head: str, confidence: Confidence | None) -> None:
     assert [one.confidence for one in forward(bases, LOSS, head)] == ([confidence] if confidence else [])
+
+
+@pytest.mark.parametrize(
+    ("other", "confidence"),
+    [
+        ("own.Trainer()", Confidence.LIKELY),
+        ("import lightning as L\nL.Trainer()", Confidence.POSSIBLE),
+        ("import lightning as L\nTrainer(args=TrainingArguments())", Confidence.LIKELY),
+        ("import lightning as L\nimport transformers\ntransformers.Trainer(net)", Confidence.LIKELY),
+    ],
+)
+def test_which_trainer_another_file_of_the_project_builds(other: str, confidence: Confidence, tmp_path: Path) -> None:
+    (tmp_path / "other.py").write_text(other)
+    model = f"class Net(nn.Module):\n    def forward(self, input_ids, labels=None):\n{indent(LOSS, ' ' * 8)}\n"
+    text = f"{NN}{HF}\n\n{model}"
+    assert [one.confidence for one in facts_in(text, tmp_path).forwards] == [confidence]
 
 
 @pytest.mark.parametrize(

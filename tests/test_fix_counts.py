@@ -53,6 +53,14 @@ WRITTEN_OUT = {
         ('labels = batch["labels"].masked_fill(batch["attention_mask"] == 0, -100)', PLAIN),
         '(batch["labels"].masked_fill(batch["attention_mask"] == 0, -100)[:, 1:] != -100).sum()',
     ),
+    "annotated": (
+        ('labels: torch.Tensor = batch["labels"].masked_fill(batch["labels"] == 3, -100)', PLAIN),
+        '(batch["labels"].masked_fill(batch["labels"] == 3, -100)[:, 1:] != -100).sum()',
+    ),
+    "one of a pair": (
+        ('n, labels = 2, batch["labels"][:, :512]', PLAIN),
+        '(batch["labels"][:, :512][:, 1:] != -100).sum()',
+    ),
     "where": (
         ('labels = torch.where(batch["attention_mask"] == 1, batch["labels"], -100)', PLAIN),
         '(torch.where(batch["attention_mask"] == 1, batch["labels"], -100)[:, 1:] != -100).sum()',
@@ -64,6 +72,39 @@ WRITTEN_OUT = {
     ),
 }
 CHANGED_IN_PLACE = {
+    "under an attribute": (
+        'model.labels = batch["labels"]',
+        "model.labels[:, :4] = -100",
+        'loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten())',
+    ),
+    "under an annotated name": (
+        'labels: torch.Tensor = batch["labels"]',
+        "labels[:, :4] = -100",
+        'loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten())',
+    ),
+    "under the name of one of a pair": (
+        'mask, labels = batch["mask"], batch["labels"]',
+        "labels *= mask",
+        'loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten())',
+    ),
+    "by an operation that is told where to write": (
+        'labels = batch["labels"]',
+        'torch.mul(labels, batch["mask"], out=labels)',
+        'loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten())',
+    ),
+    "a part of the entry itself": (
+        'batch["labels"][:, :3].fill_(-100)',
+        'loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten())',
+    ),
+    "an entry of a batch that was moved": (
+        "batch = {key: value.to(model.device) for key, value in batch.items()}",
+        'batch["labels"].clamp_(max=7)',
+        'loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten())',
+    ),
+    "the entry bound anew": (
+        'batch["labels"]: torch.Tensor = batch["labels"].clamp(max=9)',
+        PLAIN.replace("labels[", 'batch["labels"]['),
+    ),
     "filled": ('labels = batch["labels"].clone()', "labels.masked_fill_(labels == pad, -100)", PLAIN),
     "assigned": ('labels = batch["labels"].clone()', "labels[labels == pad] = -100", PLAIN),
     "under another name": (

@@ -82,7 +82,7 @@ FORMS = {
     "named and returned": f"""{INIT}
     def training_step(self, batch, batch_idx):
 {LOGITS}        targets = batch["labels"][:, 1:]
-        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="mean", ignore_index=-100)
+        loss = F.cross_entropy(ignore_index=-100, input=logits.flatten(0, 1), target=targets.flatten())
         return loss
 """,
     "logged": f"""{INIT}
@@ -94,12 +94,12 @@ FORMS = {
     "a dictionary": f"""{INIT}
     def training_step(self, batch, batch_idx):
 {LOGITS}        loss = self.criterion(logits.flatten(0, 1), batch["labels"][:, 1:].flatten())
-        return {{"loss": loss, "train_loss": loss.detach()}}
+        return {{"train_loss": loss.detach(), "loss": loss}}
 """,
     "a dictionary with a name": f"""{INIT}
     def training_step(self, batch, batch_idx):
 {LOGITS}        loss = self.criterion(logits.flatten(0, 1), batch["labels"][:, 1:].flatten())
-        output = dict(loss=loss, logs=[loss.detach()])
+        output = dict(logs=[loss.detach()], loss=loss)
         return output
 """,
     "a helper": f"""{INIT}
@@ -140,11 +140,11 @@ FORMS = {
 }
 
 
-def written(text: str) -> str:
+def written(text: str, tail: str = TAIL) -> str:
     """The form after `fix`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "module.py"
-        path.write_text(HEAD + text + TAIL)
+        path.write_text(HEAD + text + tail)
         return fix(Fixture(path, Path(folder)))
 
 
@@ -186,6 +186,16 @@ def test_equals_the_full_batch(form: str, library: str) -> None:
     wanted = oracle(windows_of(batches))
     assert worst(run(HEAD + FORMS[form] + TAIL, library, batches)[0], wanted) > FAR
     assert worst(run(text, library, batches)[0], wanted) < EXACT
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_class_without_a_constructor(library: str) -> None:
+    """The count starts as an attribute of the class."""
+    text = FORMS["named and returned"].removeprefix(INIT)
+    tail = TAIL.replace("LM(model, optimizer)", "LM()\n    module.model, module.optimizer = model, optimizer")
+    fixed, batches = written(text, tail), micro_batches()
+    assert "    window_targets = 0" in fixed
+    assert worst(run(fixed, library, batches)[0], oracle(windows_of(batches))) < EXACT
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -277,11 +287,19 @@ LOGGED = FORMS["logged"]
 REFUSED = {
     "class weights": (LOGGED.replace(".flatten())", ".flatten(), weight=self.weight)"), "class weights"),
     "two terms": (LOGGED.replace("return loss", "return loss + self.model.balance(logits)"), "sum of terms"),
+    "two terms under an annotated name": (
+        LOGGED.replace("return loss", "total: torch.Tensor = loss + self.fine()\n        return total"),
+        "sum of terms",
+    ),
     "two terms apart": (LOGGED.replace("return loss", "loss += self.fine()\n        return loss"), "sum of terms"),
     "divided by hand": (LOGGED.replace("return loss", "return loss / self.heads"), "divided by hand"),
     "multiplied by the ranks": (
         LOGGED.replace("return loss", "return loss * self.trainer.world_size"),
         "multiplied by the number of ranks",
+    ),
+    "over a mask of its own making": (
+        FORMS["masked"].replace("(nll * mask)", "nll").replace("targets != -100", "self.mask(batch)"),
+        "the mean is over `mask`, which is made in the loop",
     ),
     "several optimizers": (
         f"{LOGGED}\n    def configure_optimizers(self):\n        return [self.first, self.second], []\n",
@@ -303,6 +321,9 @@ REFUSED = {
         f"{LOGGED}\n    def on_before_optimizer_step(self, optimizer):\n        self.w.grad.mul_(self.scale)\n",
         "scales the gradients already",
     ),
+    "bound again, annotated": (
+        LOGGED.replace("return loss", "batch: object = None\n        return loss"), "batch gets another value"
+    ),
     "bound again": (LOGGED.replace("return loss", "batch = None\n        return loss"), "batch gets another value"),
     "taken apart, and handed to a helper": (
         FORMS["a helper"].replace("        loss = ", "        batch = batch['part']\n        loss = ", 1),
@@ -310,6 +331,10 @@ REFUSED = {
     ),
     "set elsewhere": (
         LOGGED.replace("return loss", "output = {}\n        output['loss'] = loss\n        return output"),
+        "set elsewhere",
+    ),
+    "set twice": (
+        LOGGED.replace("return loss", "output = {}\n        output = dict(loss=loss)\n        return output"),
         "set elsewhere",
     ),
     "popped by a helper": (

@@ -238,6 +238,13 @@ FORMS = SUMMED | {
         ENDLESS.replace("(loss / steps).", "loss."),
         {"loop": "while seen", "backward": "loss.backward()", "step": "optimizer.step()"},
     ),
+    "drawn without end, with a gradient scaler": Form(
+        ENDLESS.replace("batches, seen =", "scaler = torch.amp.GradScaler('cpu', enabled=False)\n    batches, seen =")
+        .replace("(loss / steps).backward()", "scaler.scale(loss / steps).backward()")
+        .replace("            torch.nn", "            scaler.unscale_(optimizer)\n            torch.nn")
+        .replace("optimizer.step()", "scaler.step(optimizer)\n            scaler.update()"),
+        ENDLESS_PLACES | {"backward": "scaler.scale(loss / steps).backward()", "step": "scaler.step(optimizer)"},
+    ),
     "counted micro-batches": Form(
         ENDLESS.replace("while seen < len(loader):", "for seen in range(1, len(loader) + 1):").replace(
             "        seen += 1\n", ""

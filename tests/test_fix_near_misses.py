@@ -15,7 +15,7 @@ class Base:
 
     fixer: str
     text: str
-    places: dict[str, str]
+    places: dict[str, str | list[str]]
     options: dict[str, str] = field(default_factory=dict)
 
 
@@ -268,6 +268,192 @@ TERMS = Base(
 )
 
 
+SUMMED = Base(
+    "lightning-count",
+    """\
+class LM(L.LightningModule):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def training_step(self, batch, index):
+        criterion = nn.CrossEntropyLoss()
+        x, y = batch
+        return criterion(self.net(x), y)
+""",
+    {
+        "method": "def training_step",
+        "returned": "criterion(self.net(x), y)",
+        "call": "criterion(self.net(x), y)",
+        "summed": "criterion(self.net(x), y)",
+        "constructor": "nn.CrossEntropyLoss()",
+    },
+    {"labels": "y", "own": "no", "index": "no"},
+)
+DIVIDED_SUM = Base(
+    "window-gradients",
+    DRAWN.text.replace("loss = model(**batch).loss", "loss = total(model, batch) / steps"),
+    DRAWN.places | {"division": "total(model, batch) / steps"},
+    DRAWN.options | {"loss": "sum", "divisor": "steps"},
+)
+ADDED = Base(
+    "divide-terms",
+    """\
+class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)
+        loss = loss + self.penalty(model)
+        return loss
+""",
+    {"counted": "super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)"},
+)
+LENGTH = Base(
+    "window-length",
+    LOOP.replace("% steps == 0:", "% steps == 0 or step + 1 == len(loader):"),
+    SHARE.places | {"backward": "loss.backward()"},
+    {"steps": "steps", "behind": "no"},
+)
+HELPERS = Base(
+    "count-loss",
+    """\
+class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        loss = self.own(inputs)
+        return loss
+""",
+    {"handed": "self.own(inputs)"},
+    {"divisor on line 3": "(inputs['labels'] != -100).sum()"},
+)
+TWO_HELPED = Base(
+    "count-loss",
+    """\
+class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        if self.args.x:
+            loss = self.own(inputs)
+        second = self.other(inputs)
+        return loss + second
+""",
+    {"handed": ["self.own(inputs)", "self.other(inputs)"]},
+    {f"divisor on line {row}": "(inputs['labels'] != -100).sum()" for row in (4, 5)},
+)
+PAIRED = Base(
+    "count-loss",
+    HELPERS.text.replace("loss = self", "loss, outputs = self"),
+    {"handed in a pair": "self.own(inputs)"},
+    HELPERS.options,
+)
+SMOOTHED = Base(
+    "count-loss",
+    """\
+class Custom(Trainer):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.smooth = LabelSmoother(epsilon=0.1)
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        loss = self.smooth(model(**inputs), inputs["labels"], shift_labels=True)
+        return loss
+""",
+    {
+        "call": 'self.smooth(model(**inputs), inputs["labels"], shift_labels=True)',
+        "constructor": "LabelSmoother(epsilon=0.1)",
+    },
+    {"targets": "inputs['labels']"},
+)
+MODELS = Base(
+    "delegate-loss",
+    """\
+class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False):
+        loss = model(**inputs).loss
+        return loss
+""",
+    {"call": "model(**inputs)", "loss": "model(**inputs).loss"},
+)
+
+
+MODULE = Base(
+    "window-share",
+    "".join(line[4:] + "\n" for line in LOOP.splitlines()[1:]),
+    SHARE.places,
+    SHARED,
+)
+RESUMED = Base(
+    "window-share",
+    LOOP.replace("loader)", "loader, start=done + 1)").replace("(step + 1) %", "step %"),
+    SHARE.places,
+    SHARED,
+)
+UNFRAMED = Base(
+    "match-count",
+    """\
+first = windows[0][0]["labels"]
+print(first.numel())
+for window in windows:
+    n = sum(batch["labels"].numel() for batch in window)
+    for one in window:
+        loss = model(one) / n
+        loss.backward()
+""",
+    {"loop": "for one", "count": 'batch["labels"].numel()'},
+    MATCHED.options,
+)
+FETCHED = Base(
+    "window-share",
+    LOOP.replace(
+        "        loss = model(**batch).loss / steps\n",
+        '        y = batch["labels"]\n        loss = ce(model(batch), y)\n        loss = loss / steps\n',
+    ),
+    SHARE.places | {"division": "loss / steps", "handed": "ce(model(batch), y)"},
+    SHARED | {"labels": "y"},
+)
+ENTRIES = Base(
+    "delegate-loss",
+    """\
+class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False):
+        given = {"labels": inputs["labels"], "input_ids": inputs["input_ids"]}
+        outputs = model(**given)
+        return outputs.loss
+""",
+    {"call": "model(**given)", "loss": "outputs.loss"},
+)
+TRAINS = Base(
+    "forward-count",
+    """\
+class Custom(Trainer):
+    def training_step(self, model, inputs):
+        return super().training_step(model, inputs)
+""",
+    {"call": "super().training_step(model, inputs)"},
+)
+HEADS = Base(
+    "divide-in-step",
+    """\
+class Custom(Trainer):
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        self.accelerator.backward(self.total)
+""",
+    {"value": "self.total"},
+)
+WRAPPED = Base(
+    "lightning-count",
+    LIT.text.replace(
+        "        return self.net(**batch).loss",
+        "        loss = self.net(**batch).loss\n        return dict(logs=1, loss=loss)",
+    ),
+    {"method": "def training_step", "wrapped": "dict(logs=1, loss=loss)", "call": "self.net(**batch)"},
+    LIT.options,
+)
+AVERAGED = Base(
+    "average-tokens",
+    "def f(args):\n    args.average_tokens_across_devices = False\n    return Trainer(model, args)\n",
+    {"statement": "args.average_tokens_across_devices = False"},
+    {"form": "set"},
+)
+
+
 @dataclass(frozen=True)
 class Miss:
     """One change, and what is said then."""
@@ -276,7 +462,7 @@ class Miss:
     old: str
     new: str
     reason: str
-    places: dict[str, str] = field(default_factory=dict)
+    places: dict[str, str | list[str]] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
 
 
@@ -715,7 +901,444 @@ MISSES = {
         "        self.net = net\n        if net is None:\n            return\n",
         "__init__ returns before its end",
     ),
+    "a loss that is divided behind the loop": Miss(
+        SHARE,
+        "optimizer.zero_grad()\n",
+        "optimizer.zero_grad()\n    mean = loss / steps\n",
+        "divided outside the loop, where the share is not known",
+        {"division": "loss / steps"},
+    ),
+    "a sum that is divided twice": Miss(
+        TERMS,
+        "loss = out.loss / steps",
+        "loss = (out.loss + out.aux_loss) / steps",
+        "divided by `parts` besides, and is a sum",
+        {"division": "(out.loss + out.aux_loss) / steps"},
+        {"divided_by": "parts"},
+    ),
+    "gradients of a loss that is divided twice": Miss(
+        DRAWN,
+        "def",
+        "def",
+        "divided by `parts` besides",
+        options={"divided_by": "parts"},
+    ),
+    "a loss without a name, and several ranks": Miss(
+        DRAWN,
+        "        loss = model(**batch).loss\n        loss.backward()\n",
+        "        model(**batch).loss.backward()\n",
+        "the loss has no name, so on which device it is",
+        {"backward": "model(**batch).loss.backward()"},
+        {"stack": "distributed"},
+    ),
+    "every position is a target": Miss(
+        DRAWN,
+        "def",
+        "def",
+        "ignores no targets, so how many there are is not in sight",
+        options={"ignore_index": ""},
+    ),
+    "a sum that is divided by more than the count": Miss(
+        DIVIDED_SUM,
+        "/ steps",
+        "/ (steps * ranks)",
+        "the division is by more than `steps`",
+        {"division": "total(model, batch) / (steps * ranks)"},
+    ),
+    "a loss object that another method builds": Miss(
+        SUMMED,
+        "    def training_step(self, batch, index):\n        criterion = nn.CrossEntropyLoss()\n",
+        "        self.ce = nn.CrossEntropyLoss()\n\n"
+        "    def training_step(self, batch, index):\n        criterion = self.ce\n",
+        "criterion is defined elsewhere",
+    ),
+    "a term that is added to something else": Miss(
+        ADDED,
+        "        loss = loss + self.penalty(model)\n",
+        "        self.last = [loss, self.penalty(model)]\n",
+        "not added to a name that the counted loss has here",
+    ),
+    "a length where nothing is divided in the loop": Miss(
+        LENGTH,
+        "optimizer.zero_grad()\n",
+        "optimizer.zero_grad()\n    mean = loss / steps\n",
+        "divided outside the loop",
+        {"division": "loss / steps"},
+    ),
+    "a batch that the helper's line replaces": Miss(
+        PAIRED,
+        "loss, outputs = self.own(inputs)",
+        "loss, inputs = self.own(batch)",
+        "inputs is no longer what the helper was called with",
+        {"handed in a pair": "self.own(batch)"},
+    ),
+    "a pair that is taken apart later": Miss(
+        PAIRED,
+        "        loss, outputs = self.own(inputs)\n",
+        "        pair = self.own(inputs)\n        loss = pair[0]\n",
+        "not taken out of what the helper returns where it is called",
+    ),
+    "a smoother that is told later whether to shift": Miss(
+        SMOOTHED,
+        "shift_labels=True",
+        "shift_labels=self.shifts",
+        "whether the loss object shifts its targets is not known",
+        {"call": 'self.smooth(model(**inputs), inputs["labels"], shift_labels=self.shifts)'},
+    ),
+    "a model that is called twice": Miss(
+        MODELS,
+        "loss = model(**inputs).loss",
+        "loss = model(**inputs).loss + model(**inputs).loss",
+        "the model is called more than once",
+        {"loss": ["model(**inputs).loss", "model(**inputs).loss"]},
+    ),
+    "steps that change under an annotation": Miss(
+        SHARE,
+        "        loss.backward()\n",
+        "        loss.backward()\n        steps: int = 2\n",
+        "steps changes in the loop body",
+    ),
+    "steps that a loop in the loop binds": Miss(
+        SHARE,
+        "        loss.backward()\n",
+        "        loss.backward()\n        for steps in range(2):\n            log(steps)\n",
+        "steps changes in the loop body",
+    ),
+    "steps that a test binds": Miss(
+        SHARE,
+        "        loss.backward()\n",
+        "        loss.backward()\n        if (steps := 2):\n            log(step)\n",
+        "steps changes in the loop body",
+    ),
+    "steps that a context gives": Miss(
+        SHARE,
+        "        loss.backward()\n",
+        "        loss.backward()\n        with schedule() as (steps, _):\n            log(step)\n",
+        "steps changes in the loop body",
+    ),
+    "a window that grows after it is counted": Miss(
+        MATCHED,
+        "        for one in window:",
+        "        window += [left]\n        for one in window:",
+        "the window changes on line 4, after it is counted",
+    ),
+    "a window that is bound anew, annotated": Miss(
+        MATCHED,
+        "        for one in window:",
+        "        window: list = window[1:]\n        for one in window:",
+        "the window changes on line 4, after it is counted",
+    ),
+    "a count that the loop binds": Miss(
+        OVER,
+        "            loss.backward()\n",
+        "            loss.backward()\n            n: int = 1\n",
+        "n changes in the loop",
+    ),
+    "a test that reads what changes, annotated": Miss(
+        TOLD,
+        "        if step % n == 0:",
+        "        n: int = 3\n        if step % n == 0:",
+        "the test for the step changes on line 4",
+    ),
+    "an index that a loop in the loop binds": Miss(
+        LENGTH,
+        "        loss.backward()\n",
+        "        loss.backward()\n        for step in range(2):\n            pass\n",
+        "step changes in the loop body",
+    ),
+    "a term that grows after it is added": Miss(
+        TERMS,
+        "        loss = out.loss / steps\n",
+        "        total = out.loss + out.aux_loss\n        print(total)\n        out.aux_loss += 1\n"
+        "        loss = total / steps\n",
+        "a term of the loss changes on line 6",
+        {"division": "total / steps"},
+    ),
+    "a part of a term that is changed": Miss(
+        TERMS,
+        "        loss = out.loss / steps\n",
+        "        total = out.loss + out.aux_loss\n        print(total)\n        out.aux_loss[0] = 1\n"
+        "        loss = total / steps\n",
+        "a term of the loss changes on line 6",
+        {"division": "total / steps"},
+    ),
+    "a sum under an annotated name, of which one term is not known": Miss(
+        TERMS,
+        "        loss = out.loss / steps\n",
+        "        loss: Tensor = out.loss + out.other\n        loss = loss / steps\n",
+        "the loss is a sum of terms on line 4",
+        {"division": "loss / steps"},
+    ),
+    "a count of this rank, annotated": Miss(
+        RANKED,
+        "        loss = total",
+        "        num_items_in_batch: int = count(inputs)\n        loss = total",
+        "becomes another count on line 3",
+    ),
+    "another term on another path, annotated": Miss(
+        TWO_HELPED,
+        "            loss = self.own(inputs)\n",
+        "            loss = self.own(inputs)\n        else:\n            loss: Tensor = self.penalty()\n",
+        "loss is another term on line 6",
+        options={"divisor on line 7": "(inputs['labels'] != -100).sum()"},
+    ),
+    "a mask that is bound twice, once annotated": Miss(
+        RESCALED,
+        "    loss = loss * rows / n\n",
+        "    mask: Tensor = labels > 0\n    loss = loss * rows / n\n",
+        "mask is another value from line 3 on",
+    ),
+    "loops at the module's level, and a step behind": Miss(
+        MODULE,
+        "        optimizer.step()\n        optimizer.zero_grad()\n",
+        "        pass\noptimizer.step()\n",
+        "the optimizer steps outside the loop",
+    ),
+    "a count at the module's level": Miss(
+        UNFRAMED,
+        '    n = sum(batch["labels"].numel() for batch in window)\n',
+        "    n = len(window)\n",
+        "is no micro-batch of a window in sight",
+        {"count": "first.numel()"},
+    ),
+    "a pair in a pair": Miss(
+        HELPED, "for _, labels in", "for (x, (labels, _)) in", "takes the micro-batch apart in another way"
+    ),
+    "targets that a name holds from the round before": Miss(
+        FETCHED,
+        '        y = batch["labels"]\n        loss = ce(model(batch), y)\n',
+        '        loss = ce(model(batch), y)\n        y = batch["labels"]\n',
+        "the targets are made on line 4",
+    ),
+    "another batch from nowhere": Miss(
+        SHARE,
+        "        loss = model",
+        "        batch = again()\n        loss = model",
+        "what line 3 makes of the micro-batch could change its targets",
+    ),
+    "entries under keys that are computed": Miss(
+        ENTRIES, '{"labels":', '{key: 1, "labels":', "what given holds is not written down in one place"
+    ),
+    "a loss that comes from elsewhere": Miss(
+        OUTPUTS, "outputs.loss", "other.loss", "not read from what the model returns", {"loss": "other.loss"}
+    ),
+    "another path runs backward itself": Miss(
+        TRAINS,
+        "        return super()",
+        "        if self.x:\n            self.loss(inputs).backward()\n        return super()",
+        "on another path it runs backward itself",
+    ),
+    "what backward gets by another way": Miss(
+        HEADS,
+        "        self.accelerator.backward(self.total)\n",
+        "        self.loss = self.total\n        self.accelerator.backward(self.loss)\n",
+        "called in a form that is not known here",
+    ),
+    "a step on the line of its head": Miss(
+        HEADS,
+        "\n        self.accelerator.backward(self.total)\n",
+        " self.accelerator.backward(self.total)\n",
+        "training_step has its body on the line of its head",
+    ),
+    "arguments as a tuple": Miss(
+        ADDED,
+        "self, model, inputs, return_outputs=False, num_items_in_batch=None",
+        "*args, num_items_in_batch=None",
+        "compute_loss takes its arguments as a tuple",
+    ),
+    "a dictionary that a function makes": Miss(
+        WRAPPED,
+        "dict(logs=1, loss=loss)",
+        "make(logs=1, loss=loss)",
+        "is set elsewhere",
+        {"wrapped": "make(logs=1, loss=loss)"},
+    ),
+    "a dictionary without the loss": Miss(
+        WRAPPED, "dict(logs=1, loss=loss)", "dict(logs=1)", "is set elsewhere", {"wrapped": "dict(logs=1)"}
+    ),
+    "a gate that multiplies by itself": Miss(
+        SHARE,
+        "(step + 1) % steps",
+        "(step + 1) ** 2 % steps",
+        "the condition for the optimizer step reads (step + 1) ** 2",
+    ),
+    "a setting that is right already": Miss(
+        AVERAGED,
+        "False",
+        "True",
+        "the rewrite changes nothing",
+        {"statement": "args.average_tokens_across_devices = True"},
+    ),
 }
+
+
+HITS = {
+    "a comment in the call": Miss(
+        FORWARDED,
+        "(model, inputs)",
+        "(model, inputs  # both\n        )",
+        "(model, inputs,  # both\n                                    num_items_in_batch=num_items_in_batch\n        )",
+        {"call": "super().compute_loss(model, inputs  # both\n        )"},
+    ),
+    "an annotated loss, and the ranks": Miss(
+        RANKED,
+        "loss = total",
+        "loss: Tensor = total",
+        "        loss: Tensor = total(model, inputs) / num_items_in_batch\n"
+        "        if self.args.average_tokens_across_devices:\n"
+        "            loss = loss * self.accelerator.num_processes\n",
+    ),
+    "a mean that is divided in place": Miss(
+        RESCALED,
+        "loss = loss * rows / n",
+        "loss /= n",
+        "    loss = loss * mask.sum()\n    loss /= n\n",
+        {"division": "loss /= n", "scaled": []},
+    ),
+    "a part of the micro-batch that the count leaves unnamed": Miss(
+        HELPED,
+        "labels.numel() for _, labels in",
+        "x.numel() for x, _ in",
+        "sum((y != -100).sum().item() for x, y in window)",
+        {"count": "x.numel()"},
+    ),
+    "one of two losses": Miss(
+        LIT,
+        "self.net(**batch).loss",
+        "self.net(**batch).loss if index else self.net.first(batch)",
+        "return (self.net(**batch).loss if index else self.net.first(batch)) * targets\n",
+        {"returned": "self.net(**batch).loss if index else self.net.first(batch)"},
+    ),
+    "a divisor that is no number of micro-batches yet": Miss(
+        SHARE,
+        "/ steps",
+        "/ max(steps, 1)",
+        "(WithTargetShare(loader, steps)):\n        loss = model(**batch).loss * share",
+        {"division": "model(**batch).loss / max(steps, 1)"},
+    ),
+    "a mean without a constant": Miss(
+        SHARE,
+        "model(**batch).loss / steps",
+        "torch.div(model(**batch).loss - 0.5, steps)",
+        "loss = (model(**batch).loss - 0.5) * share",
+        {"division": "torch.div(model(**batch).loss - 0.5, steps)"},
+    ),
+    "a mean or another": Miss(
+        SHARE,
+        "model(**batch).loss / steps",
+        "(model(**batch).loss if step else first(batch)) / steps",
+        "loss = (model(**batch).loss if step else first(batch)) * share",
+        {"division": "(model(**batch).loss if step else first(batch)) / steps"},
+    ),
+    "products in a log line, of which one takes the loss back": Miss(
+        LENGTH,
+        "        loss.backward()\n",
+        "        loss.backward()\n        log(steps * loss.item(), 2 * loss.item(), steps * 3)\n",
+        "log(window_length * loss.item(), 2 * loss.item(), steps * 3)\n",
+    ),
+    "labels of two names": Miss(
+        ENTRIES,
+        'given = {"labels": inputs["labels"], "input_ids"',
+        'labels = kept = inputs["labels"]\n        given = {"labels": labels, "input_ids"',
+        "loss, outputs = super().compute_loss(",
+    ),
+    "a sum that is divided in place": Miss(
+        GUARDED, "loss = loss / n", "loss /= n", "else:\n        loss /= n\n", {"division": "loss /= n"}
+    ),
+    "a penalty that is one of two values": Miss(
+        TERMS,
+        "        loss = out.loss / steps\n",
+        "        penalty, _ = extra(model)\n        loss = (out.loss + penalty) / steps\n",
+        "loss = out.loss * share + penalty * equal_share\n",
+        {"division": "(out.loss + penalty) / steps"},
+    ),
+    "one of two losses, by a name": Miss(
+        TERMS,
+        "        loss = out.loss / steps\n",
+        "        loss = out.loss\n        if step:\n            loss = out.first\n        loss = loss / steps\n",
+        "            loss = out.first\n        loss = loss * share",
+        {"division": "loss / steps"},
+    ),
+    "a division that gives no name": Miss(
+        BACKWARD,
+        "        loss = loss / n\n        loss.backward()\n",
+        "        (loss / n).backward()\n        print(loss)\n",
+        "        loss.backward()\n        print(loss)\n",
+    ),
+    "an annotated value that is divided at once": Miss(
+        BACKWARD,
+        "        loss = model(**batch).loss\n        loss = loss / n\n        loss.backward()\n",
+        "        loss: Tensor = model(**batch).loss / n\n        loss.backward()\n        print(loss)\n",
+        "        loss.backward()\n        loss = loss / n\n        print(loss)\n",
+        {"division": "model(**batch).loss / n"},
+    ),
+    "another entry that is moved": Miss(
+        SHARE,
+        "        loss = model",
+        '        batch["ids"] = batch["ids"].to(model.device)\n        loss = model',
+        "enumerate(WithTargetShare(loader, steps))",
+    ),
+    "an entry of another attribute": Miss(
+        TERMS,
+        "        loss = out.loss / steps\n",
+        "        total = out.loss + self.weight * out.aux_loss\n        print(total)\n        self.kept[0] = 1\n"
+        "        loss = total / steps\n",
+        "loss = out.loss * share + self.weight * out.aux_loss * equal_share\n",
+        {"division": "total / steps"},
+    ),
+    "a loop that goes on from one less": Miss(
+        RESUMED, "done + 1", "done - 1", "WithTargetShare(loader, steps, done - 2)"
+    ),
+    "a line between the division and backward": Miss(
+        BACKWARD,
+        "        loss.backward()\n",
+        "        log(n)\n        loss.backward()\n        print(loss)\n",
+        "        log(n)\n        loss.backward()\n        loss = loss / n\n        print(loss)\n",
+    ),
+    "an annotated division": Miss(
+        BACKWARD,
+        "        loss = loss / n\n        loss.backward()\n",
+        "        loss: Tensor = loss / n\n        loss.backward()\n        print(loss)\n",
+        ".loss\n        loss.backward()\n        loss: Tensor = loss / n\n        print(loss)\n",
+    ),
+    "another loss of the same name": Miss(
+        BACKWARD,
+        "        loss.backward()\n",
+        "        loss.backward()\n        loss = model.last()\n        print(loss)\n",
+        ".loss\n        loss.backward()\n        loss = model.last()\n",
+    ),
+    "a line before the step": Miss(
+        DRAWN,
+        "            optimizer.step()\n",
+        "            log(model)\n            optimizer.step()\n",
+        "            log(model)\n            # the sum over",
+    ),
+    "a step whose loss is halved in the log": Miss(
+        STEPPED, "return loss.detach()", "return loss.detach() / 2", "return loss.detach() / 2\n"
+    ),
+    "a term beside a loss that is divided in place": Miss(
+        ADDED,
+        "        loss = super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)\n",
+        "        loss = self.total(model, inputs)\n        loss /= num_items_in_batch\n",
+        "loss = loss + self.penalty(model) / steps\n",
+        {"counted": "loss /= num_items_in_batch"},
+    ),
+    "a term beside an annotated loss": Miss(
+        ADDED,
+        "loss = super()",
+        "loss: Tensor = super()",
+        "loss = loss + self.penalty(model) / steps\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("hit", HITS.values(), ids=HITS)
+def test_another_form_of_it_is_rewritten(hit: Miss) -> None:
+    """`reason` is what is written then."""
+    base = hit.base
+    assert hit.old in base.text
+    text = base.text.replace(hit.old, hit.new)
+    assert hit.reason in rewritten(text, base.fixer, base.options | hit.options, **(base.places | hit.places))
 
 
 @pytest.mark.parametrize("miss", MISSES.values(), ids=MISSES)

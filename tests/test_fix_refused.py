@@ -130,6 +130,19 @@ def test_one_branch_of_a_loss_function(first: str, reason: str, tmp_path: Path) 
     assert said and all(reason in one for one in said)
 
 
+def test_a_loss_function_that_is_not_followed(tmp_path: Path) -> None:
+    """The Trainer cannot even call it; what it returns is out of sight."""
+    text = """
+def token_loss(outputs, labels):
+    return fused(outputs.logits, labels)
+
+
+def build(model, args, data):
+    return Trainer(model=model, args=args, train_dataset=data, compute_loss_func=token_loss)
+"""
+    assert refusals("GA206", text, tmp_path) == ["the loss that it returns could not be followed"]
+
+
 def test_a_lambda_has_no_room(tmp_path: Path) -> None:
     text = """
 def build(model, args, data):
@@ -179,3 +192,9 @@ def test_gathered_losses_of_a_step(tmp_path: Path) -> None:
     assert not refusals("GA219", one_by_one, tmp_path)
     [said] = refusals("GA219", STEP.format(gather="total += loss", then="self.accelerator.backward(total)"), tmp_path)
     assert "with a count each is its part's share already" in said
+
+
+def test_a_step_whose_loss_is_scaled(tmp_path: Path) -> None:
+    scaled = "loss = loss * self.weight\n            self.accelerator.backward(loss)"
+    [said] = refusals("GA219", STEP.format(gather=scaled, then="pass"), tmp_path)
+    assert "scaled by something whose meaning is not known" in said

@@ -15,8 +15,10 @@ from libcst.metadata import MetadataWrapper, ParentNodeProvider
 from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.errors import FixNotApplicable, InternalError
 from ga_lint.fixers import fixer_names, rewrite
+from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.edits import Edits
-from ga_lint.fixers.tree import Tree, parents_below
+from ga_lint.fixers.nodes import parents_below
+from ga_lint.fixers.tree import Tree
 from ga_lint.source import decode
 from testbed.rewriting import refusal, request, rewritten, source_of
 
@@ -735,6 +737,29 @@ AWKWARD = [
 def test_nothing_to_do_changes_no_byte(text: str, newline: str) -> None:
     source = source_of(text.replace("\r\n", "\n").replace("\n", newline))
     assert source.encode(Edits(Tree(source)).apply().text) == source.data
+
+
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [
+        ("x = y = 1", ["x 1", "y 1"]),
+        ("x, (y, z) = 1, [2, 3]", ["x 1", "y 2", "z 3"]),
+        ("x, *y = 1, 2", ["x, *y None"]),
+        ("x, y = *z, 1", ["x, y None"]),
+        ("x, y = z", ["x, y None"]),
+        ("x: int = 1", ["x 1"]),
+        ("x: int", []),
+        ("x.y += 1", ["x.y None"]),
+        ("for x, y in z:\n    x[0] = 1", ["x, y None", "x[0] 1"]),
+        ("with a, b as (x, y): pass", ["(x, y) None"]),
+        ("if x := 1: pass", ["x None"]),
+        ("[x for x in y]", []),
+    ],
+)
+def test_what_is_given_a_value(text: str, bound: list[str]) -> None:
+    tree = Tree(source_of(f"{text}\n"))
+    found = bindings_in(tree, tree.module)
+    assert [f"{tree.code(one.target)} {one.value and tree.code(one.value)}" for one in found] == bound
 
 
 @pytest.mark.parametrize("text", [*AWKWARD, Path(__file__).read_text()])

@@ -23,7 +23,7 @@ from ga_lint.diagnostics import Effect, EffectKind
 from ga_lint.errors import UsageError
 from ga_lint.report.numeric import renderer
 from ga_lint.report.numeric.model import NumericReport, SiteImpact
-from ga_lint.verify.impact import MOST_DISTINCT, Law, _Expected, impact, law_of, scale_of
+from ga_lint.verify.impact import CURVE, MOST_DISTINCT, Law, _Expected, impact, law_of, scale_of
 from testbed.fixtures import FIXTURES, ROOT
 from testbed.pages_html import read
 from testbed.shell import write
@@ -45,6 +45,8 @@ class TestLaws:
     def test_equal_counts_distort_nothing(self, count: int, steps: int, batch_size: int) -> None:
         found = impact([count] * 5, steps, batch_size)
         assert found.spread == pytest.approx(0, abs=1e-5)  # a root of rounding
+        assert found.effective == pytest.approx(1, abs=EXACT)
+        assert [length for length, _ in found.curve] == [count]
         assert all(each.weight == pytest.approx(1, abs=EXACT) for each in found.weights)
 
     @settings(deadline=None, max_examples=25)
@@ -75,6 +77,7 @@ class TestLaws:
     def test_longer_samples_never_weigh_more(self, counts: list[int], steps: int, batch_size: int) -> None:
         curve = [weight for _, weight in impact(counts, steps, batch_size).curve]
         assert all(later <= earlier + EXACT for earlier, later in itertools.pairwise(curve))
+        assert len(curve) == (CURVE if len(set(filter(None, counts))) > 1 else 1)
 
     @settings(deadline=None, max_examples=25)
     @given(COUNTS, st.integers(2, 16), st.integers(1, 8), st.integers(2, 50))
@@ -127,6 +130,11 @@ class TestLaws:
     def test_nothing_to_weigh(self, counts: list[int]) -> None:
         with pytest.raises(ValueError, match="target"):
             impact(counts, 2, 2)
+
+    @pytest.mark.parametrize(("steps", "batch_size"), [(0, 2), (2, 0)])
+    def test_no_steps_and_no_samples(self, steps: int, batch_size: int) -> None:
+        with pytest.raises(ValueError, match="at least 1"):
+            impact([3, 4], steps, batch_size)
 
     def test_the_last_window(self) -> None:
         assert impact([1] * 21, 4, 2).last == 3

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from ga_lint.knowledge.load import load, project_rows, with_rows
-from ga_lint.knowledge.model import CollatorRow, DriverRow, HeadRow, LossRow, TrainerRow
+from ga_lint.knowledge.model import BaseRow, CollatorRow, DriverRow, HeadRow, LossRow, TrainerRow
 
 KNOWLEDGE = load()
 REMOVED = "removed"  # a row's source says so: old code still names it
@@ -125,6 +125,12 @@ def test_what_a_head_drops(row: HeadRow) -> None:
         assert "[..., 1:]" not in source and "[:, 1:]" not in source
 
 
+@pytest.mark.parametrize("row", KNOWLEDGE.bases, ids=lambda row: row.name)
+def test_base(row: BaseRow) -> None:
+    transformers = pytest.importorskip("transformers")
+    assert "Loss(" not in inspect.getsource(getattr(transformers, row.name).__init__)
+
+
 @pytest.mark.parametrize("row", KNOWLEDGE.collators.rows.values(), ids=lambda row: row.name)
 def test_collator(row: CollatorRow) -> None:
     options = parameters(installed(row))
@@ -170,7 +176,7 @@ def test_accelerate_divides_by_its_steps_and_only_then() -> None:
 def test_every_row_names_its_source() -> None:
     tables = (KNOWLEDGE.losses, KNOWLEDGE.collators, KNOWLEDGE.trainers, KNOWLEDGE.drivers)
     rows = [row for table in tables for row in table.rows.values()]
-    assert all(row.source.strip() for row in [*rows, *KNOWLEDGE.heads])
+    assert all(row.source.strip() for row in [*rows, *KNOWLEDGE.heads, *KNOWLEDGE.bases])
 
 
 def test_a_project_adds_its_own_loss() -> None:

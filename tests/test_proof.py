@@ -388,6 +388,7 @@ KNOWN = {
     "a global that a function declares": "def init():\n    global count\n    count = 2\n\n\n",
     "an import": "import math as count\n\n\n",
     "a function": "def count():\n    pass\n\n\n",
+    "an exception's name": "try:\n    pass\nexcept ValueError as count:\n    pass\n\n\n",
     "a class": "class count:\n    pass\n\n\n",
 }
 

@@ -48,6 +48,15 @@ def test_json(tmp_path: Path) -> None:
     assert window["losses"][0][0]["site"]["callee"] == "model's own loss"
 
 
+def test_a_place_in_another_file_has_its_path(tmp_path: Path) -> None:
+    helper = "import torch.nn.functional as F\n\ndef loss_of(x, y):\n    return F.cross_entropy(x, y)\n"
+    own = "from helper import loss_of\n" + LOOP.replace("model(**batch).loss", "loss_of(model(batch), batch.y)")
+    write(tmp_path, {"helper.py": helper, "train.py": own})
+    path = tmp_path / "train.py"
+    facts = shown_facts(decode(path, path.read_bytes()), Scope(Config(root=tmp_path), Project(tmp_path)))
+    assert f"{(tmp_path / 'helper.py').as_posix()}:4:12" in json.dumps(facts)
+
+
 def test_a_notebook_has_rows_of_its_cells(tmp_path: Path) -> None:
     write(tmp_path, {"a.ipynb": Book([CodeCell(["x = 1"]), CodeCell(LOOP.splitlines())]).written()})
     out = ga_lint("check", "--show-facts", cwd=tmp_path).out

@@ -11,7 +11,7 @@ from ga_lint.cli.judged import as_judged
 from ga_lint.report.verdicts import numbers
 from ga_lint.verify import site_at
 from ga_lint.verify.job import HEAD_GUESSED, Answer, Measurement
-from ga_lint.verify.judge import OTHER_HEAD, judge
+from ga_lint.verify.judge import COUNT_PASSED, OTHER_HEAD, judge
 from ga_lint.verify.model import Outcome, Run, Site, SiteKind, Verdict
 from testbed.fixtures import FIXTURES
 
@@ -193,6 +193,14 @@ def test_rewrite_that_fails_on_ranks_is_refuted_where_the_original_runs() -> Non
     assert on_ranks(R0, R1_DIFFERS, R2, R3, failed, neither, rewritten=True)[0] is Outcome.INCONCLUSIVE
 
 
+@pytest.mark.parametrize("rewritten", [False, True])
+def test_what_is_neither_noise_nor_a_difference_on_ranks_decides_nothing(rewritten: bool) -> None:
+    runs = (R0, R1_DIFFERS, R2, R3) if rewritten else (R0, R1)
+    found, reason = on_ranks(*runs, Measurement("R4", "", 1e-4), CONTROL, rewritten=rewritten)
+    assert found is Outcome.INCONCLUSIVE
+    assert "R4: relative error 0.0001 is neither noise" in reason
+
+
 def test_an_original_that_is_right_in_one_process_may_be_wrong_on_ranks() -> None:
     half = Measurement("R4", "", 0.5, 0.5)
     found, reason = on_ranks(R0, R1, half, CONTROL, rewritten=False)
@@ -327,6 +335,10 @@ def test_doubt_decides_where_it_changes_the_answer() -> None:
     assert judgement.outcome is Outcome.INCONCLUSIVE
     assert judgement.reason == f"right {open_to}, wrong otherwise: the code does not say which"
     assert outcome(R0, R1, R0_OPEN, same) is Outcome.INCONCLUSIVE
+
+
+def test_a_setting_that_the_code_decides_is_no_doubt() -> None:
+    assert outcome(R0, R1_DIFFERS, Measurement("R1", COUNT_PASSED, 1e-16)) is Outcome.WRONG
 
 
 def test_division_that_is_missing_in_one_setting_only_says_so() -> None:

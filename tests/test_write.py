@@ -7,6 +7,7 @@ import resource
 import stat
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -201,6 +202,15 @@ def test_a_patch_shows_no_line_that_stays() -> None:
 def test_no_patch_where_nothing_differs() -> None:
     same: SourceFile = decode(Path("x.py"), OLD)
     assert patch("x.py", same.data, same.data) == b""
+
+
+@pytest.mark.parametrize("make", [os.link, os.symlink])
+def test_a_file_of_our_own_that_has_another_name_stays_one(tmp_path: Path, make: Callable[..., None]) -> None:
+    (tmp_path / "known.json").write_bytes(OLD)
+    make(tmp_path / "known.json", tmp_path / "other.json")
+    put(tmp_path / "other.json", NEW)
+    assert (tmp_path / "known.json").read_bytes() == NEW
+    assert sorted(os.listdir(tmp_path)) == ["known.json", "other.json"]
 
 
 def test_a_new_file_that_cannot_be_written_whole_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

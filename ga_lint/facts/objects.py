@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from ga_lint.facts.calls import Call
     from ga_lint.facts.interpreter import Interpreter
 
-_LIBRARYS = "PreTrainedModel"  # in transformers' own repository: nothing that it sets computes a loss
-
 
 def instance(
     run: Interpreter, cls: Class, positional: tuple[Value, ...] = (), named: tuple[tuple[str, Value], ...] = ()
@@ -127,7 +125,7 @@ def made_by_super(call: Call, above: Super) -> Value:
     if found is None or not isinstance(frame.node, FunctionNode) or not isinstance(frame.receiver, Instance):
         return UNKNOWN
     owner, node = found
-    if owner.node.name == _LIBRARYS:
+    if owner.node.name in run.knowledge.bases_without_loss:
         return UNKNOWN
     function = Function(node, run.names.scope_of(owner), frame.receiver)
     given = handed_to(function, call.positional, call.named, call.node)

@@ -59,9 +59,11 @@ def division_of(node: cst.CSTNode) -> Division:
 def divided_name(tree: Tree, division: Division) -> str | None:
     """The name of what was divided, where it has one from then on."""
     match tree.statement_of(division.whole).body[0]:
-        case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))]):
-            return name
-        case cst.AugAssign(target=cst.Name(value=name)):
+        case (
+            cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))])
+            | cst.AnnAssign(target=cst.Name(value=name))
+            | cst.AugAssign(target=cst.Name(value=name))
+        ):
             return name
         case _:
             return dotted(division.left) if division.in_place else None
@@ -102,13 +104,11 @@ def replace_division(edits: Edits, division: Division, factor: str | None) -> No
 
 def _is_noop(tree: Tree, division: Division) -> bool:
     """`loss = loss / n` without the division says nothing any more."""
-    assign = tree.parent(division.whole)
-    return (
-        isinstance(assign, cst.Assign)
-        and len(assign.targets) == 1
-        and isinstance(division.left, cst.Name | cst.Attribute)
-        and tree.code(assign.targets[0].target) == tree.code(division.left)
-    )
+    match tree.parent(division.whole):
+        case cst.Assign(targets=[cst.AssignTarget(target=target)]) | cst.AnnAssign(target=target):
+            name = dotted(target)
+            return name is not None and name == dotted(division.left)
+    return False
 
 
 def _needs_no_parentheses(kept: cst.BaseExpression) -> bool:

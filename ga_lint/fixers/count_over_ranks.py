@@ -11,6 +11,7 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import division_of
+from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.imports import distributed_module
 from ga_lint.fixers.names import fresh_name, names_in
@@ -52,8 +53,7 @@ def _refuse_counted_elsewhere(tree: Tree, loop: cst.For | cst.While, count: str)
     above = [line for line in block.body if tree.span_of(line).start < tree.span_of(loop).start]
     if not any(_assigns(line, count) for line in above):
         raise FixNotApplicable(f"{count} is not counted anew before the loop over the window")
-    changed = [each.target for each in tree.inside(loop, cst.AssignTarget)]
-    changed += [each.target for each in tree.inside(loop, cst.AugAssign)]
+    changed = [each.target for each in bindings_in(tree, loop)]
     if any(count in names_in(each) or dotted(each) == count for each in changed):
         raise FixNotApplicable(f"{count} changes in the loop over the window")
 

@@ -12,6 +12,7 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import division_of
+from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.imports import import_module
@@ -33,8 +34,6 @@ def divide_all(target: Target, edits: Edits, *, ranks: bool) -> Plan:
     handed = [tree.find(span, cst.Call) for span in target.spans("handed")]
     paired = [tree.find(span, cst.Call) for span in target.spans("handed in a pair")]
     places = [*calls, *means, *picked, *handed, *paired]
-    if not places:
-        raise FixNotApplicable("the place of the loss is not known")
     function = tree.function_of(places[0])
     receive_count(edits, function)
     self_name = parameter_name(function, 0) if ranks else ""
@@ -151,11 +150,12 @@ class Plan:
 
 def _refuse_other_values(tree: Tree, function: cst.FunctionDef, loss: str, calls: Sequence[cst.BaseExpression]) -> None:
     """Is the name another term's on another path? Beside a loss that is divided that one would stay undivided."""
-    for assign in tree.inside(function.body, cst.Assign):
-        bound = any(tree.code(each.target) == loss for each in assign.targets)
-        divided = any(is_scaled(assign.value, call) for call in calls)
-        if bound and not divided and loss not in names_in(assign.value) and not _is_zero(assign.value):
-            row = tree.span_of(assign).start.row
+    for each in bindings_in(tree, function.body):
+        value = each.value
+        if tree.code(each.target) != loss or value is None or loss in names_in(value) or _is_zero(value):
+            continue
+        if not any(is_scaled(value, call) for call in calls):
+            row = tree.span_of(each.target).start.row
             raise FixNotApplicable(f"{loss} is another term on line {row}, whose divisor is not known")
 
 

@@ -35,7 +35,7 @@ def _refuse_more(edits: Edits, division: Division, count: str) -> None:
 def _drop_counter(edits: Edits, loop: cst.CSTNode, divisor: cst.BaseExpression) -> None:
     """Remove `tokens = 0` and `tokens += ...` where the divisor that goes was all that read it."""
     tree = edits.tree
-    function = tree.enclosing(loop, cst.FunctionDef) or tree.module
+    function = tree.scope_of(loop)
     name = dotted(divisor)
     if name is None or not isinstance(divisor, cst.Name):
         return

@@ -21,7 +21,7 @@ from ga_lint.fixers.imports import imported_as
 from ga_lint.fixers.names import names_in, names_known_at
 from ga_lint.fixers.registry import Target
 from ga_lint.fixers.tree import Tree, dotted
-from ga_lint.fixers.written_out import moves, written_out
+from ga_lint.fixers.written_out import moves, refuse_other_names, written_out
 from ga_lint.source import Span
 
 
@@ -52,6 +52,7 @@ def counting_of(target: Target, header: Header, passed_as: str) -> Counting:
         raise FixNotApplicable(f"the targets come from {', '.join(sorted(foreign))}, not from the micro-batch")
     if not handed:
         _refuse_changed_labels(tree, header, labels, target.spans("fetch"))
+        refuse_other_names(tree, header, labels)
     cut = f"{labels}[..., 1:]" if target.option_or("shifted", "no") == "yes" else labels
     if mask:
         return Counting(f"{cut}.sum()", number="float")

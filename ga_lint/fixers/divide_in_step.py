@@ -14,6 +14,7 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, replace_division
+from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.commas import append_argument
 from ga_lint.fixers.delegate_loss import delegate_to, whole_conditionals
 from ga_lint.fixers.divide_by_steps import scale_backward
@@ -113,7 +114,7 @@ def _tell_engine(edits: Edits, backward: cst.Call, owner: str) -> None:
 
 def _is_bound_after(tree: Tree, function: cst.FunctionDef, name: str, first: cst.CSTNode) -> bool:
     """Does a step with several losses compute this one only when the first backward has run?"""
-    bound = [each.target for each in tree.inside(function.body, cst.AssignTarget)]
+    bound = [each.target for each in bindings_in(tree, function.body)]
     return any(name in names_in(each) and tree.span_of(each).start > tree.span_of(first).start for each in bound)
 
 

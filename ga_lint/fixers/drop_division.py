@@ -63,7 +63,7 @@ def _again(tree: Tree, division: Division, name: str) -> str:
     line = tree.statement_of(division.whole).body[0]
     if tree.code(division.left) == name:
         return f"{tree.code(line).rstrip()}\n"
-    if isinstance(line, cst.Assign) and line.value is division.whole and len(line.targets) == 1:
+    if isinstance(line, cst.Assign | cst.AnnAssign) and line.value is division.whole and divided_name(tree, division):
         return f"{name} = {name} / {tree.code(division.right)}\n"
     return ""
 

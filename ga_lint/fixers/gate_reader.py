@@ -161,7 +161,7 @@ class Reader:
         return self._evaluate(self.expression(values[0]))
 
     def scope(self) -> cst.CSTNode:
-        return self.tree.enclosing(self.header.loop, cst.FunctionDef) or self.tree.module
+        return self.tree.scope_of(self.header.loop)
 
     def _counter(self, name: str) -> _Counter | None:
         """`name` if the loop's own body counts it up by one, started right before the loop or run only once."""

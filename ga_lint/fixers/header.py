@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
+from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.names import fresh_name, names_in
@@ -125,7 +126,7 @@ def _shown_in_bar(tree: Tree, loop: cst.For, loader: cst.BaseExpression) -> set[
             if (dotted(bar.func) or "").rpartition(".")[2] in _PROGRESS_BARS:
                 shown.add(tree.code(bar.args[0].value))
 
-    (tree.enclosing(loop, cst.FunctionDef) or tree.module).visit(Bars())
+    tree.scope_of(loop).visit(Bars())
     return shown
 
 
@@ -156,10 +157,6 @@ def refuse_unsound_body(tree: Tree, header: Header, used: Span, *fixed: str) -> 
             if dotted(node.func) in ("iter", "next", "list", "enumerate") and node.args:
                 self.iterated(node, node.args[0].value)
 
-        def visit_AssignTarget(self, node: cst.AssignTarget) -> None:
-            for name in names & names_in(node.target):
-                self.refuse(node, f"{name} changes in the loop body")
-
         def iterated(self, node: cst.CSTNode, what: cst.BaseExpression) -> None:
             if tree.code(what) == loader:
                 self.refuse(node, "the loader is iterated a second time in the loop body")
@@ -167,7 +164,11 @@ def refuse_unsound_body(tree: Tree, header: Header, used: Span, *fixed: str) -> 
         def refuse(self, node: cst.CSTNode, reason: str) -> None:
             raise FixNotApplicable(f"{reason} (line {tree.span_of(node).start.row})")
 
-    header.loop.body.visit(Body())
+    body = Body()
+    header.loop.body.visit(body)
+    for each in bindings_in(tree, header.loop.body):
+        for name in names & names_in(each.target):
+            body.refuse(each.target, f"{name} changes in the loop body")
 
 
 def _has_own_continue(loop: cst.For | cst.While) -> bool:

@@ -17,6 +17,7 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import as_factor
+from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.lightning_class import ATTRIBUTE, add_hook, initialise, refuse_other_readers
 from ga_lint.fixers.names import fresh_name, names_in, names_known_at, occurrences
@@ -166,19 +167,17 @@ def _ignored(target: Target, call: cst.Call, known: str) -> str:
 
 
 def _refuse_rebound(tree: Tree, method: cst.FunctionDef, call: cst.Call, names: set[str]) -> None:
-    bound = [(each, each.target) for each in tree.inside(method.body, cst.AssignTarget)]
-    augmented = [(each, each.target) for each in tree.inside(method.body, cst.AugAssign)]
-    for assign, name in (*bound, *augmented):
-        taken = names & names_in(name)
-        if taken and tree.span_of(assign).start > tree.span_of(call).end:
+    for each in bindings_in(tree, method.body):
+        taken = names & names_in(each.target)
+        if taken and tree.span_of(each.target).start > tree.span_of(call).end:
             raise FixNotApplicable(f"{min(taken)} gets another value after the loss")
 
 
 def _refuse_taken_apart(tree: Tree, method: cst.FunctionDef, names: set[str]) -> None:
     """`batch = batch["input_ids"]`: behind it the batch has no such entry. One that is moved keeps its entries."""
-    for assign in tree.inside(method.body, cst.Assign):
-        taken = {name for target in assign.targets for name in names_in(target.target)} & names
-        if taken and not _is_moved(assign.value):
+    for each in bindings_in(tree, method.body):
+        taken = names_in(each.target) & names
+        if taken and not (each.value is not None and _is_moved(each.value)):
             raise FixNotApplicable(f"{min(taken)} gets another value in training_step")
 
 

@@ -94,9 +94,8 @@ def _reads(
     besides: cst.SimpleStatementLine,
 ) -> list[cst.Name]:
     """Where the function reads the name after this place, for as long as it stands for the loss of the loop."""
-    function = tree.enclosing(loop, cst.FunctionDef) or tree.module
     found = []
-    for node in tree.inside(function, cst.Name):
+    for node in tree.inside(tree.scope_of(loop), cst.Name):
         place = tree.span_of(node).start
         if node.value != name or place < after or (until is not None and place >= until):
             continue

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
+from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.counting import counting_of
 from ga_lint.fixers.edits import Edits
@@ -104,9 +105,9 @@ def _in_window(tree: Tree, header: Header, whole: cst.CSTNode, head: Header | cs
     if owner is not None and owner is not tree.enclosing(header.loop, cst.FunctionDef):
         source = _as_called(tree, header, owner, source)
     names, start = names_in(source), tree.span_of(source).start
-    for changed in tree.inside(tree.module, cst.AssignTarget):
-        place = tree.span_of(changed).start
-        if start < place < tree.span_of(header.loop).start and names & names_in(changed.target):
+    for each in bindings_in(tree, tree.module):
+        place = tree.span_of(each.target).start
+        if start < place < tree.span_of(header.loop).start and names & names_in(each.target):
             raise FixNotApplicable(f"the window changes on line {place.row}, after it is counted")
     return _Counting(head.target, tree.code(source))
 

@@ -7,7 +7,8 @@ import re
 
 import libcst as cst
 
-from ga_lint.fixers.tree import Tree, children_of
+from ga_lint.fixers.nodes import children_of
+from ga_lint.fixers.tree import Tree
 
 
 def names_in(node: cst.CSTNode) -> set[str]:

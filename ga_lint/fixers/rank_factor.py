@@ -14,12 +14,13 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, division_of
+from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.named_loss import bind
 from ga_lint.fixers.names import names_in, occurrences
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, parameter_name, parameters
-from ga_lint.fixers.tree import Tree
+from ga_lint.fixers.tree import Tree, dotted
 
 
 @fixer("rank-factor")
@@ -67,9 +68,9 @@ def _multiply_handed(edits: Edits, call: cst.Call) -> None:
 
 def _refuse_other_counts(tree: Tree, function: cst.FunctionDef) -> None:
     """`if num_items_in_batch is None: num_items_in_batch = mask.sum()`: a count of this rank owes no factor."""
-    for assign in tree.inside(function.body, cst.Assign):
-        if any(tree.code(each.target) == COUNT for each in assign.targets) and COUNT not in names_in(assign.value):
-            row = tree.span_of(assign).start.row
+    for each in bindings_in(tree, function.body):
+        if dotted(each.target) == COUNT and each.value is not None and COUNT not in names_in(each.value):
+            row = tree.span_of(each.target).start.row
             raise FixNotApplicable(f"{COUNT} becomes another count on line {row}, which owes no factor")
 
 
@@ -94,8 +95,6 @@ def _returned_only_divided(tree: Tree, division: Division, divisions: list[Divis
     """The line of a `return` in which the name occurs only inside these divisions by the same count."""
     line = tree.statement_of(division.whole)
     if not isinstance(line.body[0], cst.Return) or not isinstance(division.left, cst.Name) or division.in_place:
-        return None
-    if isinstance(tree.block_of(line), cst.Module):
         return None
     same = [d for d in divisions if _bare_code(tree, d.whole) == _bare_code(tree, division.whole)]
     inside = sum(1 for d in same if tree.span_of(line).contains(tree.span_of(d.whole)))

@@ -25,8 +25,7 @@ def behind_window(tree: Tree, loop: cst.For | cst.While, backward: cst.Call, ste
         raise FixNotApplicable("the optimizer does not step behind the loop over the window")
     if not any(_CLEARS.search(tree.code(line)) for line in (*lines[: lines.index(loop)], *behind)):
         raise FixNotApplicable("where the gradients of the last window are cleared is not in sight")
-    function = tree.enclosing(loop, cst.FunctionDef) or tree.module
-    for call in tree.inside(function, cst.Call):
+    for call in tree.inside(tree.scope_of(loop), cst.Call):
         runs = isinstance(call.func, cst.Attribute) and call.func.attr.value == "backward"
         if runs and call is not backward and block in tree.around(call):
             row = tree.span_of(call).start.row
@@ -46,8 +45,7 @@ def refuse_early_reads(tree: Tree, loop: cst.For | cst.While, complete: Statemen
             raise FixNotApplicable(
                 f"gradients are read on line {row} (`{found.group()}`), before they could be divided"
             )
-    function = tree.enclosing(loop, cst.FunctionDef) or tree.module
-    for call in tree.inside(function, cst.Call):
+    for call in tree.inside(tree.scope_of(loop), cst.Call):
         match call.func:
             case cst.Attribute(value=owner, attr=cst.Name(value="step")):
                 owner = call.args[0].value if call.args else owner

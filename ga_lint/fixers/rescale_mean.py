@@ -10,6 +10,7 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import division_of, factor_text
+from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.names import names_in
 from ga_lint.fixers.registry import Target, fixer
@@ -55,11 +56,7 @@ def _unquoted(text: str) -> str:
 def _refuse_rebound(tree: Tree, function: cst.FunctionDef, divisor: str) -> None:
     """What the mean divided by is written down once more, so its names must still mean the same."""
     for name in sorted(names_in(tree.parse_expression(divisor))):
-        bound = [
-            node
-            for node in tree.inside(function.body, cst.Assign)
-            if any(name in names_in(each.target) for each in node.targets)
-        ]
+        bound = [each.target for each in bindings_in(tree, function.body) if name in names_in(each.target)]
         if len(bound) > 1:
             row = tree.span_of(bound[-1]).start.row
             raise FixNotApplicable(f"{name} is another value from line {row} on")

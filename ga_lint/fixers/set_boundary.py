@@ -8,6 +8,7 @@ from __future__ import annotations
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
+from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.names import names_in
@@ -41,8 +42,6 @@ def _refuse_changing(tree: Tree, backward: cst.CSTNode, branch: cst.If, test: cs
         raise FixNotApplicable(f"{tree.code(calls[0])} would be asked a second time")
     start, end = tree.span_of(backward).start, tree.span_of(branch).start
     block = tree.block_of(branch)
-    changed = [each.target for each in tree.inside(block, cst.AssignTarget)]
-    changed += [each.target for each in tree.inside(block, cst.AugAssign)]
-    for place in changed:
+    for place in (each.target for each in bindings_in(tree, block)):
         if start <= tree.span_of(place).start < end and names_in(place) & names_in(test):
             raise FixNotApplicable(f"the test for the step changes on line {tree.span_of(place).start.row}")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
+from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.names import names_in
 from ga_lint.fixers.tree import Tree, dotted
 from ga_lint.source import Position
@@ -37,7 +38,7 @@ class Summand:
 class Definition:
     """A statement that gives the loss its value, or adds to it."""
 
-    node: cst.Assign | cst.AugAssign
+    node: cst.Assign | cst.AnnAssign | cst.AugAssign
     value: cst.BaseExpression | None  # None where the loss is one of several names that are unpacked
     adds: bool
 
@@ -51,12 +52,7 @@ class Summands:
 
     def __init__(self, tree: Tree, loop: cst.For | cst.While) -> None:
         self.tree, self.loop = tree, loop
-        bound: list[cst.CSTNode] = [node.target for node in tree.inside(loop.body, cst.AssignTarget)]
-        bound += [node.target for node in tree.inside(loop.body, cst.For)]
-        bound += [node.target for node in tree.inside(loop.body, cst.NamedExpr)]
-        if isinstance(loop, cst.For):
-            bound.append(loop.target)
-        self._bound = {name for node in bound for name in names_in(node)}
+        self._bound = {name for each in bindings_in(tree, loop) for name in names_in(each.target)}
 
     def of(self, loss: cst.BaseExpression, before: Position) -> list[Summand]:
         """The terms of the loss as it is at `before`: one where it is no sum."""
@@ -99,6 +95,8 @@ class Summands:
                 found.append(Definition(node, node.value, adds=False))
             elif any(name in names_in(each.target) for each in node.targets if not dotted(each.target)):
                 found.append(Definition(node, None, adds=False))
+        annotated = [each for each in tree.inside(self.loop.body, cst.AnnAssign) if each.value is not None]
+        found += [Definition(each, each.value, adds=False) for each in annotated if dotted(each.target) == name]
         for augmented in tree.inside(self.loop.body, cst.AugAssign):
             if dotted(augmented.target) == name:
                 adds = isinstance(augmented.operator, cst.AddAssign)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 import libcst as cst
 
@@ -65,7 +66,10 @@ def uses(tree: Tree, value: cst.CSTNode) -> list[str]:
     if isinstance(value, cst.AugAssign):
         return [tree.code(value.target)]
     match tree.parent(value):
-        case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))]):
+        case (
+            cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))])
+            | cst.AnnAssign(target=cst.Name(value=name))
+        ):
             return [tree.code(value), name]
         case cst.Assign(
             targets=[cst.AssignTarget(target=cst.Tuple(elements=[cst.Element(value=cst.Name(value=name)), *_]))]
@@ -111,17 +115,20 @@ def _additions(tree: Tree, function: cst.FunctionDef, start: Position, losses: l
                 found.append(Addition(node, node.value))
 
         def leave_Assign(self, original_node: cst.Assign) -> None:
-            known.update(_names_of_loss(tree, original_node, known))
+            known.update(_names_of_loss(tree, original_node.targets[0].target, original_node.value, known))
+
+        def leave_AnnAssign(self, original_node: cst.AnnAssign) -> None:
+            if original_node.value is not None:
+                known.update(_names_of_loss(tree, original_node.target, original_node.value, known))
 
     function.visit(Sums())
     yield from sorted(found, key=lambda addition: tree.span_of(addition.term))
 
 
-def _names_of_loss(tree: Tree, assign: cst.Assign, known: set[str]) -> Iterator[str]:
+def _names_of_loss(tree: Tree, target: cst.BaseExpression, value: cst.BaseExpression, known: set[str]) -> Iterator[str]:
     """`loss` after `loss, outputs = result if return_outputs else (result, None)`, for a known `result`."""
-    target = assign.targets[0].target
     first = target.elements[0].value if isinstance(target, cst.Tuple | cst.List) else target
-    if isinstance(first, cst.Name) and any(tree.code(part) in known for part in _parts(assign.value)):
+    if isinstance(first, cst.Name) and any(tree.code(part) in known for part in _parts(value)):
         yield first.value
 
 
@@ -146,8 +153,8 @@ def _parts(value: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
 def common_statement(tree: Tree, function: cst.FunctionDef, places: Sequence[cst.CSTNode]) -> Statement:
     """The innermost statement that comes before all of these places whichever way they are reached."""
     chains = [[place, *tree.around(place)] for place in places]
-    for block in (node for node in chains[0] if isinstance(node, cst.IndentedBlock)):
-        if all(block in chain for chain in chains):
+    for block in takewhile(lambda outer: outer is not function, chains[0]):
+        if isinstance(block, cst.IndentedBlock) and all(block in chain for chain in chains):
             inside = [line for line in block.body if any(line in chain for chain in chains)]
             assert isinstance(inside[0], Statement)
             return inside[0]
@@ -161,6 +168,10 @@ def refuse_sums(tree: Tree, body: cst.CSTNode, loss: cst.BaseExpression) -> None
     class Sums(cst.CSTVisitor):
         def visit_Assign(self, node: cst.Assign) -> None:
             if any(tree.code(target.target) == name for target in node.targets):
+                self.look(node.value)
+
+        def visit_AnnAssign(self, node: cst.AnnAssign) -> None:
+            if tree.code(node.target) == name and node.value is not None:
                 self.look(node.value)
 
         def visit_AugAssign(self, node: cst.AugAssign) -> None:

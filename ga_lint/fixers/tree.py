@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import re
 from collections.abc import Iterator
-from typing import Optional, TypeVar, cast
+from typing import TypeVar, cast
 
 import libcst as cst
 from libcst.metadata import CodePosition, CodeRange, PositionProvider
@@ -14,12 +12,12 @@ from libcst.metadata.position_provider import PositionProvidingCodegenState
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.limits import refuse_beyond
+from ga_lint.fixers.nodes import parents_below
 from ga_lint.fixers.outline import Outline, close, refuse_marks
 from ga_lint.source import Part, Position, SourceFile, Span
 from ga_lint.syntax.repeatable import shortest
 
 Node = TypeVar("Node", bound=cst.CSTNode)
-_NO_NODES = (str, bool, Optional[str])  # noqa: UP045 - as LibCST writes it
 Block = cst.IndentedBlock | cst.Module
 # Every statement that has lines of its own above it: all of LibCST's, but its abstract base does not say so.
 Statement = (
@@ -139,6 +137,10 @@ class Tree:
             raise FixNotApplicable("the code stands outside any function")
         return function
 
+    def scope_of(self, node: cst.CSTNode) -> cst.FunctionDef | cst.Module:
+        """What the names there belong to: the function around it, or the module."""
+        return self.enclosing(node, cst.FunctionDef) or self.module
+
     def class_of(self, function: cst.FunctionDef) -> cst.ClassDef:
         """The class whose method this is."""
         owner = self.enclosing(function, cst.ClassDef, cst.FunctionDef)
@@ -197,35 +199,6 @@ class Tree:
         own = [node] if isinstance(node, cst.IndentedBlock) else []
         blocks = [*own, *(outer for outer in self.around(node) if isinstance(outer, cst.IndentedBlock))]
         return (blocks[0].indent if blocks else None) or self.module.default_indent
-
-
-def parents_below(node: cst.CSTNode) -> dict[cst.CSTNode, cst.CSTNode]:
-    """The parent of every node in there; as LibCST's own provider says, which takes six times as long."""
-    parents: dict[cst.CSTNode, cst.CSTNode] = {}
-    todo = [node]
-    for outer in todo:  # it grows meanwhile
-        inner = children_of(outer)
-        parents.update(dict.fromkeys(inner, outer))
-        todo += inner
-    return parents
-
-
-def children_of(node: cst.CSTNode) -> list[cst.CSTNode]:
-    """The nodes right below, of whatever kind; `node.children` makes a visitor for each."""
-    found: list[cst.CSTNode] = []
-    for name in _fields_of(type(node)):
-        value = getattr(node, name)
-        if isinstance(value, list | tuple):
-            found += value
-        elif isinstance(value, cst.CSTNode):
-            found.append(value)
-    return found
-
-
-@functools.cache
-def _fields_of(kind: type[cst.CSTNode]) -> tuple[str, ...]:
-    """The fields of this type of node that may hold nodes: all but texts and flags."""
-    return tuple(one.name for one in dataclasses.fields(kind) if one.type not in _NO_NODES)
 
 
 def reindented(text: str, unit: str) -> str:

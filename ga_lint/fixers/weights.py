@@ -13,6 +13,7 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, as_factor, factor_text, replace_division
+from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.logged import read_beside
 from ga_lint.fixers.names import names_in
@@ -99,9 +100,9 @@ def _refuse_rebound(tree: Tree, total: Sum, before: Position) -> None:
             row = tree.span_of(term.node).start.row
             raise FixNotApplicable(f"the loss is a sum of terms on line {row}; each needs a divisor of its own")
         start = tree.span_of(tree.statement_of(term.node)).start  # `loss = loss + penalty`: from here on another
-        for target in tree.inside(tree.module, cst.AssignTarget):
-            place = tree.span_of(target).start
-            if not total.inside and start <= place < before and (dotted(target.target) in _read(tree, term)):
+        for each in bindings_in(tree, tree.module):
+            place = tree.span_of(each.target).start
+            if not total.inside and start <= place < before and _changed(each.target) & _read(tree, term):
                 raise FixNotApplicable(f"a term of the loss changes on line {place.row}")
 
 
@@ -115,6 +116,14 @@ def _refuse_other_name(tree: Tree, total: Sum, before: Position) -> None:
         place = tree.span_of(added).start
         if start < place < before and dotted(added.target) == dotted(total.loss):
             raise FixNotApplicable(f"`{tree.code(first)}` is changed in place on line {place.row}, under another name")
+
+
+def _changed(target: cst.BaseExpression) -> set[str]:
+    """The names or the attribute that are given a value, or a part of whose value."""
+    while isinstance(target, cst.Subscript):
+        target = target.value
+    name = dotted(target)
+    return names_in(target) if name is None else {name}
 
 
 def _read(tree: Tree, term: Summand) -> set[str]:

@@ -52,7 +52,7 @@ def _gathered_name(tree: Tree, gathered: cst.BaseExpression) -> str:
 
 def _refuse_other_uses(tree: Tree, loop: cst.For, call: cst.Call, name: str, whole: cst.CSTNode) -> None:
     """Is the cross-entropy all that is gathered, and nobody else reads it, or what it is gathered in?"""
-    function = tree.enclosing(loop, cst.FunctionDef) or tree.module
+    function = tree.scope_of(loop)
     line = tree.statement_of(call)
     gathers, read = line, tree.code(call)
     match line.body[0]:

@@ -16,6 +16,7 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, divided_name, factor_text
+from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.divide_by_steps import scale_backward
 from ga_lint.fixers.edits import Edits
@@ -46,7 +47,7 @@ def window_length(target: Target, edits: Edits) -> None:
     refuse_unsound_body(tree, header, tree.span_of(whole), steps, length)
     _refuse_other_windows(target, header, step, steps)
     logged = [] if division is None else _multiplied_again(tree, loop, division)
-    line = _line(tree, loop, whole, logged)
+    line = _line(tree, whole, logged)
     index, first = reader.index_at(tree.span_of(line).start)
     _refuse_moved_index(tree, header, index)
     name = fresh_name(tree, loop, "window_length", "length_of_window")
@@ -133,14 +134,11 @@ def _multiplied_again(tree: Tree, loop: cst.For, division: Division) -> list[cst
     return found
 
 
-def _line(tree: Tree, loop: cst.For, whole: cst.CSTNode, logged: list[cst.BaseExpression]) -> Statement:
+def _line(tree: Tree, whole: cst.CSTNode, logged: list[cst.BaseExpression]) -> Statement:
     """Above which statement the length is worked out: where every line that reads it comes by."""
     line: Statement = tree.statement_of(whole)
     while not all(tree.block_of(line) in tree.around(each) for each in logged):
-        outer = next(one for one in tree.around(line) if isinstance(one, Statement))
-        if outer is loop:
-            raise FixNotApplicable("where the divided loss is logged is not known")
-        line = outer
+        line = next(one for one in tree.around(line) if isinstance(one, Statement))
     return line
 
 
@@ -148,7 +146,5 @@ def _refuse_moved_index(tree: Tree, header: Header, index: str) -> None:
     """The head's own index must be what the head made it."""
     if index != header.index:
         return
-    changed = [node.target for node in tree.inside(header.loop.body, cst.AssignTarget)]
-    changed += [node.target for node in tree.inside(header.loop.body, cst.AugAssign)]
-    if any(dotted(node) == index for node in changed):
+    if any(index in names_in(each.target) for each in bindings_in(tree, header.loop.body)):
         raise FixNotApplicable(f"{index} changes in the loop body")

@@ -12,6 +12,7 @@ import re
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
+from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.header import Header
 from ga_lint.fixers.tree import Tree, dotted
 from ga_lint.source import Position
@@ -35,10 +36,15 @@ def written_out(tree: Tree, header: Header, targets: str, call: cst.Call) -> str
     return _in_quotes(tree, ast.unparse(_Bare().visit(expression)))
 
 
+def refuse_other_names(tree: Tree, header: Header, targets: str) -> None:
+    """Are the targets of the loop's head changed in place under another name?"""
+    _Lines(tree, header, header.loop).refuse_other_names(_parsed(targets))
+
+
 class _Lines:
     """The lines of a loop's body that surely run before a call."""
 
-    def __init__(self, tree: Tree, header: Header, call: cst.Call) -> None:
+    def __init__(self, tree: Tree, header: Header, call: cst.CSTNode) -> None:
         self.tree, self.body, self.drawn = tree, header.loop.body, header.target
         self.around = set(map(id, tree.around(call)))
         self.head = _names(_parsed(header.target_text(tree)))
@@ -73,55 +79,51 @@ class _Lines:
         return _parsed(self.tree.code(value)), place
 
     def refuse_other_names(self, expression: ast.expr) -> None:
-        """Is a part of it changed in place under another name? `y = batch["labels"]`, then `y[:, :4] = -100`."""
+        """Is a part of it changed in place, by that or another name? `y = batch["labels"]`, then `y[:, :4] = -100`."""
         parts = {ast.dump(node) for node in ast.walk(expression) if isinstance(node, ast.expr)}
-        for node in sorted(self.tree.inside(self.body, cst.Assign), key=lambda node: self.tree.span_of(node).start):
-            part = _entry(node.value)
-            if part is None or ast.dump(_parsed(self.tree.code(part))) not in parts:
+        for node, base in self._changes():
+            part = _entry(base)
+            if part is not None and not isinstance(part, cst.Name) and self._dump(part) in parts:
+                self._refuse(self.tree.span_of(node).start)
+        for each in bindings_in(self.tree, self.body):
+            part, name = each.value and _entry(each.value), dotted(each.target)
+            if part is None or name is None or self._dump(part) not in parts:
                 continue
-            for each in node.targets:
-                if isinstance(each.target, cst.Name):
-                    parts.add(ast.dump(_parsed(each.target.value)))
-                    for changed in self._changed(each.target.value):
-                        self._refuse(self.tree.span_of(changed).start)
+            parts.add(ast.dump(_parsed(name)))
+            for changed in self._changed(name):
+                self._refuse(self.tree.span_of(changed).start)
+
+    def _dump(self, node: cst.BaseExpression) -> str:
+        return ast.dump(_parsed(self.tree.code(node)))
 
     def _refuse(self, place: Position) -> None:
         raise FixNotApplicable(f"the targets are made on line {place.row}, in a way that cannot be counted before")
 
-    def _assigned(self, name: str) -> list[tuple[cst.Assign, cst.BaseExpression | None]]:
-        found: list[tuple[cst.Assign, cst.BaseExpression | None]] = []
-        for node in self.tree.inside(self.body, cst.Assign):
-            for each in node.targets:
-                if each.target is self.drawn:  # the micro-batch as it comes
-                    continue
-                match each.target, node.value:
-                    case cst.Name(value=bound), value if bound == name:
-                        found.append((node, value))
-                    case cst.Tuple(elements=names), cst.Tuple(elements=values) if len(names) == len(values):
-                        pairs = zip(names, values, strict=True)
-                        found += [(node, value.value) for target, value in pairs if dotted(target.value) == name]
-                    case target, _ if not isinstance(target, cst.Subscript | cst.Attribute):
-                        found += [(node, None)] if name in _names(_parsed(self.tree.code(target))) else []
-                    case _:
-                        pass
+    def _assigned(self, name: str) -> list[tuple[cst.CSTNode, cst.BaseExpression | None]]:
+        """Where the name itself is given a value, with that value where it is in sight."""
+        found: list[tuple[cst.CSTNode, cst.BaseExpression | None]] = []
+        for each in bindings_in(self.tree, self.body):
+            if each.target is self.drawn or isinstance(each.target, cst.Subscript | cst.Attribute):
+                continue  # the micro-batch as it comes; or a part
+            if name in _names(_parsed(self.tree.code(each.target))):
+                found.append((each.node, each.value))
         return found
 
     def _changed(self, name: str) -> list[cst.CSTNode]:
-        """Where it is changed in place: `labels[mask] = -100`, `labels.masked_fill_(...)`, `labels += 1`."""
-        inside = self.tree.inside
-        found: list[cst.CSTNode] = [
-            node
-            for node in inside(self.body, cst.AssignTarget)
-            if isinstance(node.target, cst.Subscript) and _root(node.target) == name
-        ]
-        found += [node for node in inside(self.body, cst.AugAssign) if _root(node.target) == name]
-        found += [
-            node
-            for node in inside(self.body, cst.Call)
-            if isinstance(node.func, cst.Attribute)
-            and node.func.attr.value.endswith("_")
-            and _root(node.func.value) == name
-        ]
+        return [node for node, base in self._changes() if _is_part(base, name)]
+
+    def _changes(self) -> list[tuple[cst.CSTNode, cst.BaseExpression]]:
+        """What is changed in place: `labels[mask] = -100`, `labels.masked_fill_(...)`, `labels += 1`, `out=labels`."""
+        found: list[tuple[cst.CSTNode, cst.BaseExpression]] = []
+        for each in bindings_in(self.tree, self.body):
+            if isinstance(each.node, cst.AugAssign):
+                found.append((each.node, each.target))
+            elif isinstance(each.target, cst.Subscript | cst.Attribute):
+                found.append((each.node, each.target.value))
+        for call in self.tree.inside(self.body, cst.Call):
+            if isinstance(call.func, cst.Attribute) and call.func.attr.value.endswith("_"):
+                found.append((call, call.func.value))
+            found += [(call, arg.value) for arg in call.args if arg.keyword is not None and arg.keyword.value == "out"]
         return found
 
 
@@ -143,10 +145,11 @@ def _entry(value: cst.BaseExpression) -> cst.BaseExpression | None:
     return entry or value
 
 
-def _root(node: cst.BaseExpression) -> str | None:
-    while isinstance(node, cst.Subscript | cst.Attribute):
+def _is_part(node: cst.BaseExpression, name: str) -> bool:
+    """Is it what has this name, or an entry or an attribute of that?"""
+    while dotted(node) != name and isinstance(node, cst.Subscript | cst.Attribute):
         node = node.value
-    return node.value if isinstance(node, cst.Name) else None
+    return dotted(node) == name
 
 
 class _Replaced(ast.NodeTransformer):

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from ga_lint.errors import UsageError
 from ga_lint.knowledge.model import (
     TABLES,
+    BaseRow,
     ByName,
     CollatorRow,
     DriverRow,
@@ -29,7 +30,7 @@ from ga_lint.knowledge.model import (
 from ga_lint.resources import rules_folder
 
 NamedRow = TypeVar("NamedRow", LossRow, CollatorRow, TrainerRow, DriverRow)
-Row = TypeVar("Row", LossRow, HeadRow, CollatorRow, TrainerRow, DriverRow, ForeignRow)
+Row = TypeVar("Row", LossRow, HeadRow, CollatorRow, TrainerRow, DriverRow, ForeignRow, BaseRow)
 
 
 @functools.cache
@@ -43,6 +44,7 @@ def load() -> Knowledge:
         trainers=_by_name(folder / "trainers.toml", "trainer", TrainerRow),
         drivers=_by_name(folder / "stacks.toml", "driver", DriverRow),
         foreign=tuple(_rows(folder / "trainers.toml", "foreign", ForeignRow)),
+        bases=tuple(_rows(folder / "models.toml", "base", BaseRow)),
     )
 
 

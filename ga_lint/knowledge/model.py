@@ -36,6 +36,14 @@ class HeadRow:
     listed: bool = False  # its labels are a list of dictionaries, which the Trainer cannot count: it divides by itself
 
 
+@dataclass(frozen=True, slots=True)
+class BaseRow:
+    """A class that others are written on, by its name: nothing that its `__init__` sets computes a loss."""
+
+    name: str
+    source: str
+
+
 Minor = tuple[int, int]
 
 
@@ -173,11 +181,17 @@ class Knowledge:
     trainers: ByName[TrainerRow]
     drivers: ByName[DriverRow]
     foreign: tuple[ForeignRow, ...] = ()
+    bases: tuple[BaseRow, ...] = ()
 
     @cached_property
     def foreign_trainers(self) -> frozenset[str]:
         """The root packages whose Trainers are none of transformers'."""
         return frozenset(row.library for row in self.foreign)
+
+    @cached_property
+    def bases_without_loss(self) -> frozenset[str]:
+        """The classes whose `__init__` need not be run: what it sets computes no loss."""
+        return frozenset(row.name for row in self.bases)
 
     @cached_property
     def libraries(self) -> frozenset[str]:

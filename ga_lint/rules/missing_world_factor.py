@@ -8,7 +8,17 @@ from collections.abc import Iterator
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import Answer, Factor, FactorKind, FileFacts, Idiom, Place, Reduction, Stack
 from ga_lint.project import Project
-from ga_lint.rules._loops import AVERAGING, IN_VAIN, WINDOW_COUNTS, Loss, confidence, losses, rank_confidence, trace
+from ga_lint.rules._loops import (
+    AVERAGING,
+    IN_VAIN,
+    WINDOW_COUNTS,
+    Loss,
+    confidence,
+    is_steps,
+    losses,
+    rank_confidence,
+    trace,
+)
 from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 
@@ -49,7 +59,7 @@ def _count(loss: Loss, factors: tuple[Factor, ...]) -> Factor | None:
     """The count of the window that divides the loss, by its value or, over all ranks, by its name."""
     site = loss.term.site
     for factor in factors:
-        if factor.power > 0:
+        if factor.power > 0 or is_steps(factor, loss.window):
             continue
         if factor.kind in WINDOW_COUNTS and site.reduction is Reduction.SUM:
             return factor
