@@ -96,7 +96,7 @@ def evaluate_call(run: Interpreter, frame: Frame, state: State, node: ast.Call) 
             value = _merged(value)
         if keyword.arg is None and isinstance(value, Table):
             named.extend(value.entries)
-            if not isinstance(value.rest, Unknown):
+            if value.handed or not isinstance(value.rest, Unknown):
                 named.append(("**", value.rest))
         else:
             named.append((keyword.arg or "**", value))

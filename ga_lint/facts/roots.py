@@ -31,8 +31,9 @@ class Roots:
 
 
 def loop_roots(parsed: ParsedFile) -> Roots:
-    """Functions that lead to a backward, outermost callers first."""
-    return roots_of(parsed, _SINKS)
+    """Functions that lead to a backward, outermost callers first; an imported helper is known by its name."""
+    called = set().union(*_called_in(parsed).values()) if b"backward" in parsed.source.data else set()
+    return roots_of(parsed, _SINKS | {name for name in called if "backward" in name.split("_")})
 
 
 def _called_in(parsed: ParsedFile) -> dict[FunctionNode, set[str]]:

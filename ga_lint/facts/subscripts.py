@@ -69,6 +69,8 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
             return base.first
         case Items(values=values), Const(value=int() as index) if -len(values) <= index < len(values):
             return values[index]
+        case Table(handed=True), Const(value=str() as name) if name not in dict(base.entries):
+            return _by_key(base.rest, name, node)
         case Table(), Const(value=str() as name):
             return base.get(name)
         case Table(entries=entries), (Unknown() | Symbol()) if entries and all(_is_class(one) for _, one in entries):
