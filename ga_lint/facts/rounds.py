@@ -22,8 +22,8 @@ def run_rounds(run: Interpreter, parsed: ParsedFile) -> None:
     if not any(event.kind is EventKind.BACKWARD and not event.loops for event in run.events):
         return
     nodes = {Place(parsed.path, parsed.span_of(one)): one for one in parsed.walked if isinstance(one, FunctionNode)}
-    places = set(_rounds(run, nodes))
-    for place in places & nodes.keys():
+    places = dict.fromkeys(_rounds(run, nodes))
+    for place in [one for one in places if one in nodes]:
         around = sorted((one.span, node) for one, node in nodes.items() if one.span.contains(place.span))
         for function in _functions(run, parsed, nodes[place], [node for _, node in around[:-1]]):
             run.run_function(function, _arguments(nodes[place]), (Loop(run.new_loop_id(), place, place, UNKNOWN),))

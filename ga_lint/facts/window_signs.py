@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from ga_lint.facts import algebra
 from ga_lint.facts.events import Context, Event, EventKind
 from ga_lint.facts.model import Factor, FactorKind, Place, Scaling, Window
-from ga_lint.facts.values import Boundary, Product
+from ga_lint.facts.values import Boundary, Loss, Product, alternatives
 from ga_lint.syntax.parsed import ParsedFile
 from ga_lint.syntax.text import text_of
 
@@ -119,6 +120,24 @@ def stepped_behind(backward: Event, step: Event, events: Sequence[Event]) -> boo
 
 def _places(event: Event) -> list[Place]:
     return [loop.place for loop in event.loops]
+
+
+def divided_elsewhere(windows: Iterable[Window], events: Sequence[Event]) -> Iterator[Window]:
+    """The windows with the divisions of their losses on which a backward depends that is in no window."""
+    known = list(windows)
+    places = {window.backward for window in known}
+    others = [one for one in events if one.kind is EventKind.BACKWARD and one.place not in places]
+    reached = {place for event in others for place in _divisions(event)}
+    for window in known:
+        own = [f.place for terms in window.losses for term in terms for f in term.factors if f.place in reached]
+        yield replace(window, divides_elsewhere=tuple(dict.fromkeys(own)))
+
+
+def _divisions(event: Event) -> Iterator[Place]:
+    """Where the loss of a backward is divided."""
+    for one in alternatives(event.value):
+        if isinstance(one, Loss):
+            yield from (factor.place for term in one.terms for factor in term.factors if factor.power < 0)
 
 
 def divided_after(window: Window, parsed: ParsedFile) -> Factor | None:

@@ -25,7 +25,7 @@ from ga_lint.facts.values.program import (
     Symbol,
     Unknown,
 )
-from ga_lint.facts.values.tensors import Model, Output, Tensor, TensorKind
+from ga_lint.facts.values.tensors import Model, Output, Part, Tensor, TensorKind
 from ga_lint.facts.values.windows import Boundary, Counter, Remainder
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "Model",
     "Module",
     "Output",
+    "Part",
     "Product",
     "Remainder",
     "Scale",
