@@ -118,7 +118,7 @@ def choice(values: list[Value]) -> Value:
     if len(flat) == 1:
         return flat[0]
     if len(flat) > MAX_CHOICES:
-        flat = [value for value in flat if matters(value)][:MAX_CHOICES]
+        flat = [value for value in flat if matters(value) or _holds_what_matters(value)][:MAX_CHOICES]
     return Choice(tuple(flat)) if flat else UNKNOWN
 
 
@@ -128,6 +128,10 @@ def alternatives(value: Value) -> Iterator[Value]:
         yield from value.values
     else:
         yield value
+
+
+def _holds_what_matters(value: Value) -> bool:
+    return isinstance(value, Table) and any(matters(one) for _, one in value.entries)
 
 
 def matters(value: Value) -> bool:
