@@ -228,7 +228,7 @@ def _by_name(call: Call) -> Value:
         if not any(isinstance(v, Tensor | Table) for v in call.positional) and name[:1].isupper():
             return wrapped
     keywords = {keyword for keyword, _ in call.named}
-    if name.lower() in _MODEL_NAMES or ("labels" in keywords and keywords & _MODEL_INPUTS):
+    if name.lower() in _MODEL_NAMES or (keywords & _MODEL_INPUTS and keywords & {*own_losses.OWN_LABELS}):
         return own_losses.output_of(call, Model(Level.UNKNOWN))
     if (
         name.lower().lstrip("_").startswith(_LOSS_NAMES)
