@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from ga_lint.facts import algebra
 from ga_lint.facts.events import Context, Event, EventKind
-from ga_lint.facts.model import Factor, FactorKind, Place, Scaling, Window
+from ga_lint.facts.model import Factor, FactorKind, LossTerm, Place, Scaling, Window
 from ga_lint.facts.values import Boundary, Loss, Product, alternatives
 from ga_lint.syntax.parsed import ParsedFile
 from ga_lint.syntax.text import text_of
@@ -122,22 +122,32 @@ def _places(event: Event) -> list[Place]:
     return [loop.place for loop in event.loops]
 
 
-def divided_elsewhere(windows: Iterable[Window], events: Sequence[Event]) -> Iterator[Window]:
-    """The windows with the divisions of their losses on which a backward depends that is in no window."""
+def with_shared(windows: Iterable[Window], events: Sequence[Event]) -> Iterator[Window]:
+    """The windows with the places of their losses on which a backward of another kind depends, or one in no window.
+
+    `loss = loss / steps`, then `accelerator.backward(loss)` or, on another path, `loss.backward()`.
+    """
     known = list(windows)
-    places = {window.backward for window in known}
-    others = [one for one in events if one.kind is EventKind.BACKWARD and one.place not in places]
-    reached = {place for event in others for place in _divisions(event)}
+    kinds: dict[Place, set[object]] = {}
     for window in known:
-        own = [f.place for terms in window.losses for term in terms for f in term.factors if f.place in reached]
-        yield replace(window, divides_elsewhere=tuple(dict.fromkeys(own)))
+        for place in _made_at(term for terms in window.losses for term in terms):
+            kinds.setdefault(place, set()).add((window.library.answer, window.driver, window.idiom))
+    inside = {window.backward for window in known}
+    for event in events:
+        if event.kind is EventKind.BACKWARD and event.place not in inside:
+            losses = (one for one in alternatives(event.value) if isinstance(one, Loss))
+            for place in _made_at(term for loss in losses for term in loss.terms):
+                kinds.setdefault(place, set()).add(None)
+    for window in known:
+        own = dict.fromkeys(_made_at(term for terms in window.losses for term in terms))
+        yield replace(window, shared=tuple(place for place in own if len(kinds[place]) > 1))
 
 
-def _divisions(event: Event) -> Iterator[Place]:
-    """Where the loss of a backward is divided."""
-    for one in alternatives(event.value):
-        if isinstance(one, Loss):
-            yield from (factor.place for term in one.terms for factor in term.factors if factor.power < 0)
+def _made_at(terms: Iterable[LossTerm]) -> Iterator[Place]:
+    """Where losses are computed and divided."""
+    for term in terms:
+        yield term.site.call
+        yield from (factor.place for factor in term.factors if factor.power < 0)
 
 
 def divided_after(window: Window, parsed: ParsedFile) -> Factor | None:

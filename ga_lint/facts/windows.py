@@ -23,10 +23,10 @@ from ga_lint.facts.values import (
 from ga_lint.facts.window_signs import (
     cleared_before,
     cleared_inside,
-    divided_elsewhere,
     is_discarded,
     scalings_of,
     stepped_behind,
+    with_shared,
 )
 from ga_lint.facts.written_steps import runs_over, written_steps
 
@@ -60,7 +60,7 @@ def windows_of(run: Interpreter, distributed: Stack | None) -> tuple[Window, ...
             if terms not in found.setdefault(key, []):
                 found[key].append(terms)
     windows = (_window(run, *shapes[key], tuple(found.get(key, ())), distributed) for key in shapes)
-    return tuple(divided_elsewhere(windows, run.events))
+    return tuple(with_shared(windows, run.events))
 
 
 def _added_up(backward: Event, steps: Sequence[Event]) -> Shape | None:

@@ -33,7 +33,7 @@ def double_division(facts: FileFacts, project: Project) -> Iterator[Finding]:
 def _needed(facts: FileFacts) -> set[Place]:
     """Divisions on which another backward depends, whose loss nobody else divides."""
     twice = {(one.window.backward, f.place) for one in losses(facts) if _divided_again(one) for f in one.by_user}
-    needed = {place for window in facts.windows for place in window.divides_elsewhere}
+    needed = {place for window in facts.windows for place in window.shared}
     for window in facts.windows:
         places = {f.place for terms in window.losses for term in terms for f in term.factors if f.power < 0}
         needed |= {place for place in places if (window.backward, place) not in twice}
