@@ -67,6 +67,7 @@ __all__ = [
 ]
 
 _MATTER = frozenset((Loss, Elements, Count, Boundary))
+MAX_OUTPUTS = 16  # entries of what a network returns, whose losses are kept beside those of others
 MAX_CHOICES = 8  # beyond this a value with so many alternatives says nothing any more
 
 
@@ -131,7 +132,9 @@ def alternatives(value: Value) -> Iterator[Value]:
 
 
 def _holds_what_matters(value: Value) -> bool:
-    return isinstance(value, Table) and any(matters(one) for _, one in value.entries)
+    if not isinstance(value, Table) or len(value.entries) > MAX_OUTPUTS:
+        return False
+    return any(matters(one) for _, one in value.entries)
 
 
 def matters(value: Value) -> bool:
