@@ -196,10 +196,9 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
         return replace(tensor, kind=TensorKind.LOG_PROBS)
     if name == "gather" and tensor.kind is TensorKind.LOG_PROBS:
         return losses.log_probs(call)
-    if name in ("size", "dim"):
-        counts = call.positional == (Const(0),) and picked.are_kept(tensor)
-        return picked.number_of(call.run, call.frame, call.node, tensor, text) if counts else UNKNOWN
-    if name in ("sum", "mean", "max", "amax", "argmax", "item", "tolist", "any", "all"):
+    if name == "size" and call.positional == (Const(0),) and picked.are_kept(tensor):
+        return picked.number_of(call.run, call.frame, call.node, tensor, text)
+    if name in ("size", "dim", "sum", "mean", "max", "amax", "argmax", "item", "tolist", "any", "all"):
         return UNKNOWN
     return tensor
 
