@@ -27,6 +27,8 @@ STEPS_NAME = re.compile(
     r"(^|\.)steps$|accum\w*(_|\b)|grad_?acc\w*|\bgas\b|update_freq|accumulate_grad_batches|iters_to_accumulate|micro_?(steps|batches)|n_micro|(^|[._])acc_(steps|iters?)$",
     re.IGNORECASE,
 )
+# The window's rows over the micro-batch's: `loss / (args.train_batch_size / input_ids.shape[0])`.
+_ROWS_OVER_ROWS = re.compile(r"batch_size\)? //? \w+\.(shape\[0\]|size\(0\))$", re.IGNORECASE)
 WORLD_NAME = re.compile(
     r"world_?size|num_processes|num_gpus?|n_gpus?|dp_size|get_world_size|num_replicas", re.IGNORECASE
 )
@@ -141,7 +143,7 @@ def factor_of(by: Value, power: int, text: str, place: Place) -> Factor:
 
 
 def _kind_by_name(text: str) -> FactorKind:
-    if STEPS_NAME.search(text):
+    if STEPS_NAME.search(text) or _ROWS_OVER_ROWS.search(text):
         return FactorKind.STEPS
     return FactorKind.WORLD if WORLD_NAME.search(text) else FactorKind.OTHER
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ga_lint.facts import algebra, gradients
 from ga_lint.facts.elements import is_ignore_index
 from ga_lint.facts.events import Context
+from ga_lint.facts.own_losses import tells_of_loss
 from ga_lint.facts.paths import Frame, State
 from ga_lint.facts.remade import change_in_place, remade
 from ga_lint.facts.unpacking import unpacked
@@ -23,10 +24,13 @@ from ga_lint.facts.values import (
     Loss,
     Many,
     Scale,
+    Symbol,
     Table,
     Tensor,
     TensorKind,
+    Unknown,
     Value,
+    alternatives,
     choice,
 )
 from ga_lint.syntax.text import text_of
@@ -64,7 +68,7 @@ def named(value: Value, target: ast.expr) -> Value:
             return choice([named(one, target) for one in values])
         case Table(entries=entries), ast.Name(id=name):
             keyed = [(key, _part_of_batch(one, f'{name}["{key}"]')) for key, one in entries]
-            return Table(tuple(keyed), value.rest)
+            return replace(value, entries=tuple(keyed))
     return value
 
 
@@ -115,8 +119,11 @@ def _assign_element(run: Interpreter, frame: Frame, state: State, target: ast.Su
         change_in_place(state, text, replace(kept, kind=TensorKind.LABELS, ragged=(*kept.ragged, step)))
         return
     if isinstance(key, Const) and isinstance(key.value, str):
-        if isinstance(base, Table):
-            state.env[text] = base.put(key.value, value)
+        tables = [one for one in alternatives(base) if isinstance(one, Table)]
+        if tables:
+            _put(run, frame, state, target, key.value, value)
+        elif isinstance(base, Unknown | Symbol) and isinstance(target.value, ast.Name) and tells_of_loss(value):
+            state.env[text] = Table(((key.value, value),), is_open=True, handed=True)
         elif key.value == COUNT and isinstance(base, Tensor):
             state.env[text] = Table(((COUNT, value),), base)
         else:
@@ -127,6 +134,19 @@ def _assign_element(run: Interpreter, frame: Frame, state: State, target: ast.Su
         state.env[text] = remade(value)
     elif isinstance(base, Tensor):
         change_in_place(state, text, base)
+
+
+def _put(run: Interpreter, frame: Frame, state: State, target: ast.Subscript, name: str, value: Value) -> None:
+    """`info["losses"]["loss"] = loss / steps`: the table that holds the one which is put into holds the change too."""
+    held = run.evaluate(frame, state, target.value)
+    changed = choice([one.put(name, value) if isinstance(one, Table) else one for one in alternatives(held)])
+    match target.value:
+        case ast.Subscript(value=outer, slice=ast.Constant(value=str() as key)):
+            if any(isinstance(one, Table) for one in alternatives(run.evaluate(frame, state, outer))):
+                state.env.pop(text_of(target.value), None)
+                _put(run, frame, state, target.value, key, changed)
+                return
+    state.env[text_of(target.value)] = changed
 
 
 def as_augmented(node: ast.Assign) -> ast.AugAssign | None:

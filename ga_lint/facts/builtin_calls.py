@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ga_lint.facts import algebra, torch_calls
 from ga_lint.facts.elements import element_of
+from ga_lint.facts.picked import are_kept, number_of
 from ga_lint.facts.values import (
     UNKNOWN,
     Choice,
@@ -19,6 +20,7 @@ from ga_lint.facts.values import (
     Scale,
     Symbol,
     Table,
+    Tensor,
     Unknown,
     Value,
     is_missing_count,
@@ -48,6 +50,8 @@ def of_builtin(call: Call, name: str) -> Value | None:
         case "len":
             if isinstance(first, Many) and isinstance(first.element, Count) and first.element.scale is Scale.GLOBAL:
                 return Symbol("get_world_size()")  # one count of each rank
+            if isinstance(first, Tensor) and are_kept(first):
+                return number_of(call.run, call.frame, call.node, first, text_of(call.node))
             filled = isinstance(first, Many) and first.loop in [loop.id for loop in call.frame.loops]
             return Counter(length=True) if filled else Symbol(text_of(call.node))
         case "next":
@@ -74,8 +78,8 @@ def _of_several(call: Call, first: Value) -> Value:
     parts = list(zip(call.positional, call.node.args, strict=False))
     named = [value for value, _ in parts if isinstance(value, Symbol)]
     unknown = [node for value, node in parts if isinstance(value, Unknown)]
-    if not named and len(unknown) == 1 and len(parts) == 2 and isinstance(unknown[0], ast.Name | ast.Attribute):
-        named = [Symbol(text_of(call.node))]
+    if not named and len(unknown) == 1 and len(parts) == 2:  # a number beside it is not what comes out
+        return Symbol(text_of(call.node)) if isinstance(unknown[0], ast.Name | ast.Attribute) else UNKNOWN
     return named[0] if named else first if isinstance(first, Const) and not is_missing_count(first) else UNKNOWN
 
 

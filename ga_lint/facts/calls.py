@@ -96,7 +96,7 @@ def evaluate_call(run: Interpreter, frame: Frame, state: State, node: ast.Call) 
             value = _merged(value)
         if keyword.arg is None and isinstance(value, Table):
             named.extend(value.entries)
-            if not isinstance(value.rest, Unknown):
+            if value.handed or not isinstance(value.rest, Unknown):
                 named.append(("**", value.rest))
         else:
             named.append((keyword.arg or "**", value))
@@ -228,7 +228,7 @@ def _by_name(call: Call) -> Value:
         if not any(isinstance(v, Tensor | Table) for v in call.positional) and name[:1].isupper():
             return wrapped
     keywords = {keyword for keyword, _ in call.named}
-    if name.lower() in _MODEL_NAMES or ("labels" in keywords and keywords & _MODEL_INPUTS):
+    if name.lower() in _MODEL_NAMES or (keywords & _MODEL_INPUTS and keywords & {*own_losses.OWN_LABELS}):
         return own_losses.output_of(call, Model(Level.UNKNOWN))
     if (
         name.lower().lstrip("_").startswith(_LOSS_NAMES)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from ga_lint.facts import algebra
 from ga_lint.facts.elements import entry
-from ga_lint.facts.values import UNKNOWN, Const, Items, Loss, Many, Table, Tensor, TensorKind, Value, choice
+from ga_lint.facts.values import UNKNOWN, Const, Items, Loss, Many, Symbol, Table, Tensor, TensorKind, Value, choice
+from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.calls import Call
@@ -69,9 +70,13 @@ def looked_up(call: Call, receiver: Table | Tensor) -> Value:
     if isinstance(receiver, Table) and isinstance(key, Const) and isinstance(key.value, str):
         if call.method == "pop" and call.receiver_text in call.state.env:
             rest = tuple((name, value) for name, value in receiver.entries if name != key.value)
-            call.state.env[call.receiver_text] = Table(rest, receiver.rest)
+            call.state.env[call.receiver_text] = replace(receiver, entries=rest)
         if key.value in dict(receiver.entries):
             return receiver.get(key.value)
+        if receiver.handed:  # the default is for those who put nothing there
+            default = call.positional[1] if len(call.positional) > 1 else UNKNOWN
+            hint = default.value if isinstance(default, Const) and type(default.value) in (int, float) else None
+            return guessed_entry(call) or Symbol(text_of(call.node), hint)  # type: ignore[arg-type]
         return call.positional[1] if len(call.positional) > 1 else receiver.rest
     if isinstance(receiver, Tensor) and isinstance(key, Const) and isinstance(key.value, str):
         return entry(receiver, key.value)

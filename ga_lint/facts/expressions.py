@@ -12,6 +12,7 @@ from ga_lint.facts import calls, comparisons, comprehensions, conditions, object
 from ga_lint.facts.elements import entry
 from ga_lint.facts.flags import flag
 from ga_lint.facts.paths import Frame, State
+from ga_lint.facts.picked import are_kept, number_of
 from ga_lint.facts.remade import remade
 from ga_lint.facts.subscripts import output_attribute, subscript
 from ga_lint.facts.values import (
@@ -177,6 +178,8 @@ def _attribute_of(run: Interpreter, frame: Frame, base: Value, node: ast.Attribu
             return base
         case Tensor() if name == "data":
             return base
+        case Tensor() if name == "shape" and are_kept(base):
+            return Items((number_of(run, frame, node, base, f"{text}[0]"),))
         case Model(inner=Instance(cls=cls) as inner):
             return objects.attribute(run, frame, cls, inner, name, text)
         case Built() if (given := base.argument(None, name)) is not None:

@@ -30,6 +30,8 @@ from ga_lint.syntax.text import text_of
 if TYPE_CHECKING:
     from ga_lint.facts.calls import Call
 
+OWN_LABELS = ("labels", "lm_labels", "masked_lm_labels")  # by the names that transformers gave them before 4.0 too
+
 
 def _labels_text(source: Tensor | None, passed: bool) -> str:
     if source is None or not source.origin:
@@ -93,9 +95,9 @@ def output_of(call: Call, model: Model) -> Value:
 
 def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
     place = call.run.place(call.frame, call.node)
-    labels = call.argument(None, "labels")
+    labels = call.argument(None, *OWN_LABELS)
     if isinstance(unpacked, Table):
-        labels = dict(unpacked.entries).get("labels", labels)
+        labels = next((one for key, one in unpacked.entries if key in OWN_LABELS), labels)
     batch = (unpacked, *call.positional)
     kinds = (TensorKind.BATCH, TensorKind.LABELS, TensorKind.OTHER)
     whole = [one for one in batch if isinstance(one, Tensor) and one.kind in kinds]

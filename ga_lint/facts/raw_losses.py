@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Confidence
+from ga_lint.facts import cross_entropies
 from ga_lint.facts.model import Level, LossSite, Reduction
 from ga_lint.facts.paths import Frame
 from ga_lint.facts.values import Const, Elements, Output, Symbol, Tensor, TensorKind, Unknown, Value
@@ -24,6 +25,9 @@ _PREDICTED = (TensorKind.LOGITS, TensorKind.LOG_PROBS, TensorKind.OTHER)
 
 def arithmetic(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, right: Value) -> Value | None:
     """A difference, or what becomes of one; None where the operation is neither."""
+    written_out = cross_entropies.difference(run, frame, node, left, right)
+    if written_out is not None:
+        return written_out
     match node.op:
         case ast.Sub():
             return _difference(left, right)

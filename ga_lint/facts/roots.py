@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ MAX_HEIRS = 4  # classes that a method is followed for besides its own
 
 # Gradients are cleared where a loop is, also when an imported helper runs backward.
 _SINKS = frozenset({"backward", "manual_backward", "zero_grad"})
+# `batch_backward(loss)`, from another file.
+_HELPERS = re.compile(rb"(?<![\w.])(?<!def )((?!save_for_)[a-z_]+_backward|backward_[a-z_]+)\(")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,8 @@ class Roots:
 
 
 def loop_roots(parsed: ParsedFile) -> Roots:
-    """Functions that lead to a backward, outermost callers first."""
-    return roots_of(parsed, _SINKS)
+    """Functions that lead to a backward, outermost callers first; an imported helper is known by its name."""
+    return roots_of(parsed, _SINKS | {name.decode() for name in _HELPERS.findall(parsed.source.data)})
 
 
 def _called_by(node: FunctionNode) -> set[str]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from ga_lint.facts.assignments import named
 from ga_lint.facts.closures import closure
-from ga_lint.facts.events import EventKind, Loop
+from ga_lint.facts.events import Event, EventKind, Loop
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.model import Place
 from ga_lint.facts.roots import functions_of
-from ga_lint.facts.values import UNKNOWN, Boundary, Function, Tensor, TensorKind, Value
+from ga_lint.facts.values import UNKNOWN, Boundary, Function, Loss, Tensor, TensorKind, Value, alternatives
 from ga_lint.syntax.parameters import positional_names
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 
@@ -20,11 +20,11 @@ _BATCHES = ("batch", "batch_data", "minibatch", "mini_batch")
 
 def run_rounds(run: Interpreter, parsed: ParsedFile) -> None:
     """Follow such functions once more, inside of that loop: `update(engine, batch)`, a method that counts its calls."""
-    places = set(_rounds(run))
-    if not places:
+    if not any(event.kind is EventKind.BACKWARD and not event.loops for event in run.events):
         return
     nodes = {Place(parsed.path, parsed.span_of(one)): one for one in parsed.walked if isinstance(one, FunctionNode)}
-    for place in places & nodes.keys():
+    places = dict.fromkeys(_rounds(run, nodes))
+    for place in [one for one in places if one in nodes]:
         around = sorted((one.span, node) for one, node in nodes.items() if one.span.contains(place.span))
         for function in _functions(run, parsed, nodes[place], [node for _, node in around[:-1]]):
             run.run_function(function, _arguments(nodes[place]), (Loop(run.new_loop_id(), place, place, UNKNOWN),))
@@ -39,8 +39,11 @@ def _functions(
     return iter([Function(node, closure(run, run.names.module(parsed), outer))])
 
 
-def _rounds(run: Interpreter) -> Iterator[Place]:
-    """Functions that no loop is seen around, with a backward and a step under a test for a window's end."""
+def _rounds(run: Interpreter, nodes: Mapping[Place, FunctionNode]) -> Iterator[Place]:
+    """Functions that no loop is seen around, with a backward and a step under a test for a window's end.
+
+    Where that function is handed the loss, a round is what hands it over: `self.optimize(loss)`, `self.backward(loss)`.
+    """
     looped = {event.place for event in run.events if event.loops}
     alone = [event for event in run.events if not event.loops and event.place not in looped]
     gated = {
@@ -50,7 +53,16 @@ def _rounds(run: Interpreter) -> Iterator[Place]:
     }
     for event in alone:
         if event.kind is EventKind.BACKWARD and event.function is not None and event.function in gated:
-            yield event.function
+            yield _giver(event, nodes) or event.function
+
+
+def _giver(event: Event, nodes: Mapping[Place, FunctionNode]) -> Place | None:
+    """The function of this file that computes the loss, and calls the one that runs backward."""
+    if not event.via or not any(isinstance(one, Loss) for one in alternatives(event.value)):
+        return None
+    call = event.via[0]
+    around = [one for one in nodes if one.path == call.path and one.span.contains(call.span)]
+    return max(around, key=lambda one: one.span.start, default=None)
 
 
 def _arguments(node: FunctionNode) -> dict[str, Value]:

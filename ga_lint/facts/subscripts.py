@@ -7,9 +7,9 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ga_lint.facts import masks
+from ga_lint.facts import cross_entropies, masks
 from ga_lint.facts.elements import entry
-from ga_lint.facts.remade import targets_of
+from ga_lint.facts.picked import picked_by_mask
 from ga_lint.facts.values import (
     UNKNOWN,
     Built,
@@ -39,22 +39,12 @@ if TYPE_CHECKING:
     from ga_lint.facts.paths import Frame
 
 
-_IGNORING = re.compile(
-    r"-\s*100|ignore_?(ind|id)|(attention|attn|target|tgt|input|loss|label|token|pad(ding)?)_?mask|pad_?(token_?)?id|"
-    r"(\b|_)(lens|lengths?)\b",
-    re.IGNORECASE,
-)
-
-
-# A mask that is called so picks targets, wherever it comes from.
-_TARGET_MASK = re.compile(r"(^|[._])(loss|label|target|tgt|answer|response|completion)s?_masks?$", re.IGNORECASE)
-
 _POSITION = re.compile(r"(^|[._])(pos|position|idx|index)$")  # one of them; `slice_indices` are many
 
 
 def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast.Subscript) -> Value:
     """`base[key]`."""
-    picked = _picked(run, frame, base, key, node) or _some(run, frame, base, node)
+    picked = picked_by_mask(run, frame, base, key, node) or _some(run, frame, base, node)
     if picked is not None:
         return picked
     match base, key:
@@ -69,6 +59,8 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
             return base.first
         case Items(values=values), Const(value=int() as index) if -len(values) <= index < len(values):
             return values[index]
+        case Table(handed=True), Const(value=str() as name) if name not in dict(base.entries):
+            return _by_key(base.rest, name, node)
         case Table(), Const(value=str() as name):
             return base.get(name)
         case Table(entries=entries), (Unknown() | Symbol()) if entries and all(_is_class(one) for _, one in entries):
@@ -78,7 +70,8 @@ def subscript(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast
         case Many(element=element), _:
             return _one_of(element, key, node)
         case Tensor(), _:
-            return _at(base, key, node) or _sliced(base, node, key)
+            picked = cross_entropies.indexed(run, frame, base, key, node)
+            return picked or _at(base, key, node) or _sliced(base, node, key)
         case Elements(), Tensor(kind=TensorKind.MASK):
             return masks.masked(base, key, text_of(node.slice), run.place(frame, node), picked=True)
         case Elements(), _:
@@ -149,24 +142,6 @@ def _part(node: ast.Slice) -> slice | None:
     if node.step is not None or not all(one is None or isinstance(one, int) for one in bounds):
         return None
     return slice(*bounds)
-
-
-def _picked(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast.Subscript) -> Tensor | None:
-    """`targets[targets != -100]`, `logits[loss_mask]`: only the elements that count, as many as there happen to be."""
-    keys = key.values if isinstance(key, Items) else (key,)
-    masks = [one for one in keys if isinstance(one, Tensor) and one.kind is TensorKind.MASK]
-    by_name = isinstance(node.slice, ast.Name | ast.Attribute) and _TARGET_MASK.search(text_of(node.slice))
-    if not (by_name and isinstance(key, Tensor | Unknown | Symbol)) and not any(
-        _IGNORING.search(mask.text) for mask in masks
-    ):
-        return None
-    if not isinstance(base, Tensor | Unknown | Symbol):
-        return None
-    kept = base if isinstance(base, Tensor) else entry(Tensor(TensorKind.OTHER), text_of(node.value))
-    place = run.place(frame, node)
-    step = place.as_step(f"only positions of `{text_of(node.slice)}` are kept")
-    picked = targets_of(masks[0]) if len(masks) == len(keys) == 1 else None
-    return replace(kept, flat=True, ragged=(*kept.ragged, step), remade=True, picked=picked)
 
 
 def read_loss(run: Interpreter, frame: Frame, output: Output, node: ast.expr) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ga_lint.facts import algebra, containers, losses, masks, raw_losses
+from ga_lint.facts import algebra, containers, cross_entropies, losses, masks, picked, raw_losses
 from ga_lint.facts.elements import entry, is_ignore_index, tells_length
 from ga_lint.facts.model import SCALAR, Divisor, Level, Place, Reduction
 from ga_lint.facts.remade import as_written, change_in_place, mask_of, targets_of
@@ -68,7 +68,7 @@ def method(call: Call, receiver: Value) -> Value | None:
         case Product():
             return receiver if name in _COUNT_STAYS else UNKNOWN
         case Tensor():
-            return _tensor_method(call, receiver, name)
+            return cross_entropies.after_step(call, receiver, name, given=0) or _tensor_method(call, receiver, name)
         case Table() | Items() | Many():
             return containers.method(call, receiver, name)
         case Unknown() | Symbol() if name in ("get", "pop") and call.positional:
@@ -151,9 +151,7 @@ def reduce(call: Call, elements: Elements, name: str, axis: Value | None) -> Val
 
 
 def _count_method(count: Count, name: str) -> Value:
-    if name in _COUNT_STAYS:
-        return count
-    return UNKNOWN
+    return count if name in _COUNT_STAYS else UNKNOWN
 
 
 def count_of(call: Call, mask: Tensor) -> Count:
@@ -198,9 +196,9 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
         return replace(tensor, kind=TensorKind.LOG_PROBS)
     if name == "gather" and tensor.kind is TensorKind.LOG_PROBS:
         return losses.log_probs(call)
-    if name == "size" or name == "dim":
-        return UNKNOWN
-    if name in ("sum", "mean", "max", "argmax", "item", "tolist", "any", "all"):
+    if name == "size" and call.positional == (Const(0),) and picked.are_kept(tensor):
+        return picked.number_of(call.run, call.frame, call.node, tensor, text)
+    if name in ("size", "dim", "sum", "mean", "max", "amax", "argmax", "item", "tolist", "any", "all"):
         return UNKNOWN
     return tensor
 

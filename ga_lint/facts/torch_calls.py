@@ -6,7 +6,7 @@ import functools
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ga_lint.facts import algebra, losses, masks, raw_losses, tensors
+from ga_lint.facts import algebra, cross_entropies, losses, masks, raw_losses, tensors
 from ga_lint.facts.elements import is_ignore_index
 from ga_lint.facts.remade import as_written, mask_of
 from ga_lint.facts.values import (
@@ -48,7 +48,8 @@ def call(call: Call, last: str) -> Value | None:
 
 def _of_one(call: Call, last: str, first: Value) -> Value | None:
     """A loss put together, a tensor made or changed, else the argument that the function only passes on."""
-    return _put_together(call, last, first) or _made(call, last, first) or _passed_on(call, last)
+    step = cross_entropies.after_step(call, first, last, given=1)
+    return step or _put_together(call, last, first) or _made(call, last, first) or _passed_on(call, last)
 
 
 def _put_together(call: Call, last: str, first: Value) -> Value | None:

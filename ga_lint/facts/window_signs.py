@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from ga_lint.facts import algebra
 from ga_lint.facts.events import Context, Event, EventKind
-from ga_lint.facts.model import Factor, FactorKind, Place, Scaling, Window
-from ga_lint.facts.values import Boundary, Product
+from ga_lint.facts.model import Factor, FactorKind, LossTerm, Place, Scaling, Window
+from ga_lint.facts.values import Boundary, Loss, Product, alternatives
 from ga_lint.syntax.parsed import ParsedFile
 from ga_lint.syntax.text import text_of
 
@@ -119,6 +120,34 @@ def stepped_behind(backward: Event, step: Event, events: Sequence[Event]) -> boo
 
 def _places(event: Event) -> list[Place]:
     return [loop.place for loop in event.loops]
+
+
+def with_shared(windows: Iterable[Window], events: Sequence[Event]) -> Iterator[Window]:
+    """The windows with the places of their losses on which a backward of another kind depends, or one in no window.
+
+    `loss = loss / steps`, then `accelerator.backward(loss)` or, on another path, `loss.backward()`.
+    """
+    known = list(windows)
+    kinds: dict[Place, set[object]] = {}
+    for window in known:
+        for place in _made_at(term for terms in window.losses for term in terms):
+            kinds.setdefault(place, set()).add((window.library.answer, window.driver, window.idiom))
+    inside = {window.backward for window in known}
+    for event in events:
+        if event.kind is EventKind.BACKWARD and event.place not in inside:
+            losses = (one for one in alternatives(event.value) if isinstance(one, Loss))
+            for place in _made_at(term for loss in losses for term in loss.terms):
+                kinds.setdefault(place, set()).add(None)
+    for window in known:
+        own = dict.fromkeys(_made_at(term for terms in window.losses for term in terms))
+        yield replace(window, shared=tuple(place for place in own if len(kinds[place]) > 1))
+
+
+def _made_at(terms: Iterable[LossTerm]) -> Iterator[Place]:
+    """Where losses are computed and divided."""
+    for term in terms:
+        yield term.site.call
+        yield from (factor.place for factor in term.factors if factor.power < 0)
 
 
 def divided_after(window: Window, parsed: ParsedFile) -> Factor | None:

@@ -20,12 +20,18 @@ from ga_lint.facts.values import (
     Value,
     alternatives,
 )
-from ga_lint.facts.window_signs import cleared_before, cleared_inside, is_discarded, scalings_of, stepped_behind
-from ga_lint.facts.written_steps import written_steps
+from ga_lint.facts.window_signs import (
+    cleared_before,
+    cleared_inside,
+    is_discarded,
+    scalings_of,
+    stepped_behind,
+    with_shared,
+)
+from ga_lint.facts.written_steps import runs_over, written_steps
 
 # What the losses of a window are divided by, however they were added up; "steps" alone can be steps in time.
 _MICRO_BATCHES = re.compile(r"accum|micro|window|grad|\bgas\b", re.IGNORECASE)
-_ENUMERATED = re.compile(r"enumerate\(([\w.]+)(?:, .*)?\)")
 
 
 class Shape(NamedTuple):
@@ -53,7 +59,8 @@ def windows_of(run: Interpreter, distributed: Stack | None) -> tuple[Window, ...
         for terms in losses_in(event.value):
             if terms not in found.setdefault(key, []):
                 found[key].append(terms)
-    return tuple(_window(run, *shapes[key], tuple(found.get(key, ())), distributed) for key in shapes)
+    windows = (_window(run, *shapes[key], tuple(found.get(key, ())), distributed) for key in shapes)
+    return tuple(with_shared(windows, run.events))
 
 
 def _added_up(backward: Event, steps: Sequence[Event]) -> Shape | None:
@@ -194,7 +201,7 @@ def _window(
         stepped_behind=idiom is Idiom.GATE and stepped_behind(backward, step, run.events),
         cleared=_cleared(run, backward, step, idiom) if not gathered else None,
         traced_steps=traced,
-        runs_over=_runs_over(backward, gate) if idiom is Idiom.INNER_LOOP else "",
+        runs_over=runs_over(backward, gate) if idiom is Idiom.INNER_LOOP else "",
     )
 
 
@@ -207,13 +214,6 @@ def _steps(backward: Event, shape: Shape, library: LibraryDivision, traced: str)
     if not text and shape.idiom is Idiom.INNER_LOOP:
         text = next(one.rounds_text for one in backward.loops if one.place == shape.gate)
     return text, value
-
-
-def _runs_over(backward: Event, gate: Place | None) -> str:
-    """`window` of `for index, batch in enumerate(window)`."""
-    text = next((one.rounds_text for one in backward.loops if one.place == gate), "")
-    counted = _ENUMERATED.fullmatch(text)
-    return counted.group(1) if counted else text
 
 
 def _caller(backward: Event) -> Place:

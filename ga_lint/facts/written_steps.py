@@ -8,6 +8,7 @@ from ga_lint.facts.events import Event
 from ga_lint.facts.model import Place
 from ga_lint.facts.values import Boundary
 
+_ENUMERATED = re.compile(r"enumerate\(([\w.]+)(?:, .*)?\)")
 _RANGE = re.compile(r"range\(([A-Za-z_][\w.]*)\)")
 
 
@@ -25,3 +26,10 @@ def written_steps(backward: Event, step: Event, gate: Place | None) -> str:
         if one.place == gate and (found := _RANGE.fullmatch(one.rounds_text)):
             return found.group(1)
     return ""
+
+
+def runs_over(backward: Event, gate: Place | None) -> str:
+    """`window` of `for index, batch in enumerate(window)`."""
+    text = next((one.rounds_text for one in backward.loops if one.place == gate), "")
+    counted = _ENUMERATED.fullmatch(text)
+    return counted.group(1) if counted else text

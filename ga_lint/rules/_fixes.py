@@ -14,6 +14,7 @@ _ADDS_UP = ("", "autograd", "torch.autograd")  # no driver, or `torch.autograd.b
 _TWICE = "the loss is divided by the steps more than once, and only one of the divisions would go"
 # Labels that the loss ignores can stand inside its mask as well, where only the user knows.
 _MASKED = "a mask is multiplied into the loss, and whether all that it keeps are targets is not known"
+_SHARED = "a backward of another kind is handed the same loss, which the rewrite would change for it too"
 _LOOP_ELSEWHERE = "the loop over the micro-batches is elsewhere: what is seen here is one round of it"
 _WEIGHED = (
     "the elements of the loss are multiplied by something, and whether all that it keeps are targets is not known"
@@ -75,6 +76,8 @@ def length_fix(loss: Loss, division: Place | None) -> Fix:
         return None, "the losses of the window are added up before its one backward"
     if len(loss.by_user) > 1:
         return None, _TWICE
+    if division in window.shared:
+        return None, _SHARED
     place = division or window.backward
     if not in_loop(place, window):
         return None, "the loss is divided outside the loop"
@@ -130,6 +133,8 @@ def _refusal(loss: Loss, divisor: Factor | None = None) -> str | None:
     if any(len(terms) > 1 for terms in window.losses):
         return "the loss has several terms, and each needs a weight of its own"
     known = (*loss.by_user, divisor)
+    if any(f is not None and f.place in window.shared for f in known):
+        return _SHARED
     if any(f.kind not in (FactorKind.STEPS, FactorKind.CONSTANT) and f not in known for f in loss.term.factors):
         return "the loss is scaled by something whose meaning is not known"
     if any(term.site.labels_remade for terms in window.losses for term in terms) and not loss.term.site.labels_remade:
@@ -196,6 +201,8 @@ def _sum_over_count(loss: Loss, targets: Targets, division: Place | None, counti
         return None, "the division by the number of micro-batches is not in sight"
     targets.append(("division", division.span))
     if _is_cross_entropy(site) and in_loop(site.call, window):
+        if site.call in window.shared:
+            return None, _SHARED
         targets.append(("call", site.call.span))
         if site.constructor is not None and site.constructor.path == window.loop.path:
             targets.append(("constructor", site.constructor.span))

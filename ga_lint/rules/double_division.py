@@ -20,13 +20,24 @@ from ga_lint.rules.registry import rule
 )
 def double_division(facts: FileFacts, project: Project) -> Iterator[Finding]:
     reported: set[Place] = set()
+    needed = _needed(facts)
     for loss in losses(facts):
         if not loss.by_user or loss.place in reported or not _divided_again(loss):
             continue
         if loss.window.gates_engine and loss.window.idiom is Idiom.GATE:
             continue  # GA109: the engine counts the gate's steps, not backwards; what is owed follows from its cure
         reported.add(loss.place)
-        yield _finding(loss, loss.by_user[-1])
+        yield _finding(loss, loss.by_user[-1], needed)
+
+
+def _needed(facts: FileFacts) -> set[Place]:
+    """Divisions on which another backward depends, whose loss nobody else divides."""
+    twice = {(one.window.backward, f.place) for one in losses(facts) if _divided_again(one) for f in one.by_user}
+    needed = {place for window in facts.windows for place in window.shared}
+    for window in facts.windows:
+        places = {f.place for terms in window.losses for term in terms for f in term.factors if f.power < 0}
+        needed |= {place for place in places if (window.backward, place) not in twice}
+    return needed
 
 
 def _divided_again(loss: Loss) -> bool:
@@ -40,7 +51,7 @@ def is_of_unknown_reduction(loss: Loss) -> bool:
     return loss.term.site.reduction is Reduction.UNKNOWN and is_plain(loss)
 
 
-def _finding(loss: Loss, second: Factor) -> Finding:
+def _finding(loss: Loss, second: Factor, needed: set[Place]) -> Finding:
     window = loss.window
     steps = steps_text(window)
     if window.library.answer is Answer.YES:
@@ -49,6 +60,7 @@ def _finding(loss: Loss, second: Factor) -> Finding:
         other = "its division by the window's count was all that is owed"
     else:
         other = "it was divided before"
+    shared = second.place in needed
     times = "as many times too small as there are micro-batches" if steps == "several" else f"{steps} times too small"
     return Finding(
         code="GA103",
@@ -66,10 +78,11 @@ def _finding(loss: Loss, second: Factor) -> Finding:
         ),
         scope=window.scope,
         trace=trace(loss),
-        fix=FixRequest(
-            "drop-division",
-            FixTier.SAFE,
-            "drop the division by hand",
-            targets=(("division", second.place.span),),
-        ),
+        fix=None if shared else _fix(second),
+        fix_refusal="another backward is handed the same loss, and may need this division" if shared else None,
     )
+
+
+def _fix(second: Factor) -> FixRequest:
+    target = ("division", second.place.span)
+    return FixRequest("drop-division", FixTier.SAFE, "drop the division by hand", targets=(target,))

@@ -105,6 +105,7 @@ class Window:
     may_be_wrapped: bool = False  # the file speaks of ranks, and nothing in it averages their gradients
     sets_reduction: bool = False  # the file itself says how gradients are put together over the ranks
     runs_over: str = ""  # what an inner loop runs over, as the loop writes it: the window itself
+    shared: tuple[Place, ...] = ()  # calls and divisions of its loss that a backward of another kind depends on too
     sets_boundary: bool = False  # the file tells the DeepSpeed engine itself where a window ends
 
     @property

@@ -25,7 +25,7 @@ from ga_lint.facts.values.program import (
     Symbol,
     Unknown,
 )
-from ga_lint.facts.values.tensors import Model, Output, Tensor, TensorKind
+from ga_lint.facts.values.tensors import Model, Output, Part, Tensor, TensorKind
 from ga_lint.facts.values.windows import Boundary, Counter, Remainder
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "Model",
     "Module",
     "Output",
+    "Part",
     "Product",
     "Remainder",
     "Scale",
@@ -66,6 +67,7 @@ __all__ = [
 ]
 
 _MATTER = frozenset((Loss, Elements, Count, Boundary))
+MAX_OUTPUTS = 16  # entries of what a network returns, whose losses are kept beside those of others
 MAX_CHOICES = 8  # beyond this a value with so many alternatives says nothing any more
 
 
@@ -117,7 +119,7 @@ def choice(values: list[Value]) -> Value:
     if len(flat) == 1:
         return flat[0]
     if len(flat) > MAX_CHOICES:
-        flat = [value for value in flat if matters(value)][:MAX_CHOICES]
+        flat = [value for value in flat if matters(value) or _holds_what_matters(value)][:MAX_CHOICES]
     return Choice(tuple(flat)) if flat else UNKNOWN
 
 
@@ -127,6 +129,12 @@ def alternatives(value: Value) -> Iterator[Value]:
         yield from value.values
     else:
         yield value
+
+
+def _holds_what_matters(value: Value) -> bool:
+    if not isinstance(value, Table) or len(value.entries) > MAX_OUTPUTS:
+        return False
+    return any(matters(one) for _, one in value.entries)
 
 
 def matters(value: Value) -> bool:

@@ -38,6 +38,7 @@ class Table:
     entries: tuple[tuple[str, Value], ...]
     rest: Value = UNKNOWN
     is_open: bool = False  # something unknown was unpacked into it, which may hold any entry
+    handed: bool = False  # it came from elsewhere, and only what was put into it since is known
 
     def get(self, key: str) -> Value:
         return dict(self.entries).get(key, self.rest)

@@ -36,6 +36,15 @@ class TensorKind(enum.Enum):
     OTHER = "tensor"
 
 
+class Part(enum.Enum):
+    """Which part of a cross-entropy that is written out was computed of logits?"""
+
+    EXPONENTIALS = "exponentials"
+    TOTAL = "their sum over the vocabulary"
+    NORMALISER = "its logarithm"
+    TARGETS = "the logits of the targets"
+
+
 @dataclass(frozen=True, slots=True)
 class Tensor:
     """A tensor, or a batch of them. `ragged` holds why the number of its targets can differ."""
@@ -51,6 +60,7 @@ class Tensor:
     origin: str = field(default="", compare=False)  # how the loop that yields the batch would write it
     leaves_out: str = ""  # of a mask of the batch's own labels: the value that it leaves out, -100
     remade: bool = False  # its elements are others than the batch's: filled, masked, cut or computed with
+    part: Part | None = None  # of logits: what a cross-entropy is put together of
     picked: Counted | None = None  # what a mask kept of the batch's labels, and nothing else is left: all are targets
 
 
