@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ga_lint.facts.engines import MAX_BYTES
 from ga_lint.facts.extract import extract
+from ga_lint.facts.interpreter.engines import MAX_BYTES
 from ga_lint.facts.model import Window
 from ga_lint.project import Project
 from ga_lint.source import decode

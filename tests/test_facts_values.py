@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ga_lint.facts.interpreter.paths import MAX_PATHS, State, joined
 from ga_lint.facts.model import Counted
-from ga_lint.facts.paths import MAX_PATHS, State, joined
 from ga_lint.facts.values import (
     COUNT,
     MAX_CHOICES,

@@ -90,6 +90,35 @@ def test_layers(name: str, tree: ast.Module) -> None:
             assert name.startswith(ONLY_IN[top]), f"{name} imports {top}"
 
 
+# Packages inside a layer that know nothing of their neighbours: within the layer, this is all that they import.
+WITHIN = {
+    "facts.values": ("facts.values", "facts.model"),
+    "facts.interpreter": ("facts.interpreter", "facts.values", "facts.model"),
+    "verify.worker.sandbox": ("verify.worker.sandbox", "verify.worker.ends", "verify.job"),
+    "verify.worker.reading": (
+        "verify.worker.reading",
+        "verify.worker.harness",
+        "verify.worker.ends",
+        "verify.job",
+    ),
+}
+
+
+@pytest.mark.parametrize("package", WITHIN)
+def test_inner_layers(package: str) -> None:
+    layer = package.split(".", maxsplit=1)[0]
+    seen = 0
+    for name, tree in modules():
+        if name.startswith(f"{package}."):
+            seen += 1
+            typing = {i for node in tree.body if isinstance(node, ast.If) for i in imports(ast.Module([node], []))}
+            for imported in imports(tree):
+                inner = imported.removeprefix("ga_lint.")
+                if inner.startswith(f"{layer}.") and imported not in typing:
+                    assert any(inner == one or inner.startswith(f"{one}.") for one in WITHIN[package]), (name, inner)
+    assert seen
+
+
 def test_the_worker_shares_nothing_but_its_job() -> None:
     for name, tree in modules():
         if name.startswith("verify.worker"):
@@ -99,7 +128,7 @@ def test_the_worker_shares_nothing_but_its_job() -> None:
 
 def test_what_the_worker_cannot_share_is_the_same() -> None:
     """A rewrite that is refused where a file speaks of ranks is judged by the same signs."""
-    distribution = pytest.importorskip("ga_lint.verify.worker.distribution")
+    distribution = pytest.importorskip("ga_lint.verify.worker.reading.distribution")
     for name in ("SPEAKS_OF_RANKS", "AVERAGED_BY_HAND"):
         here, there = getattr(window_signs, name), getattr(distribution, name)
         assert here.pattern.decode() == there.pattern

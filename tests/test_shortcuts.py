@@ -12,7 +12,7 @@ from ga_lint.config import Config
 from ga_lint.engine.check_file import check_bytes
 from ga_lint.engine.scope import Scope
 from ga_lint.facts.interpreter import Interpreter
-from ga_lint.facts.repeated import Results
+from ga_lint.facts.interpreter.repeated import Results
 from ga_lint.facts.values import Function
 from ga_lint.outcome import FileOutcome
 from ga_lint.project import Project

@@ -31,7 +31,7 @@ def apart(found: torch.Tensor, expected: torch.Tensor) -> tuple[float, float]:
 
 
 def test_windows_hold_the_counts_that_are_promised() -> None:
-    from ga_lint.verify.worker import data
+    from ga_lint.verify.worker.harness import data
 
     shifted = [int((row.labels[1:] != -100).sum()) for row in data.rows(ragged=True)]
     assert shifted[:4] == [4, 15, 3, 9]
@@ -44,7 +44,7 @@ def test_windows_hold_the_counts_that_are_promised() -> None:
 
 def test_loss_function_against_the_closed_form() -> None:
     """d CE / d logits = softmax - one-hot, over the count that divides it."""
-    from ga_lint.verify.worker import data
+    from ga_lint.verify.worker.harness import data
 
     table = torch.randn(32, 32, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
     worst = (0.0, 1.0)
@@ -66,8 +66,8 @@ def test_loss_function_against_the_closed_form() -> None:
 
 
 def test_trainer_against_plain_torch() -> None:
-    from ga_lint.verify.worker import data
-    from ga_lint.verify.worker.llamas import tiny_llama
+    from ga_lint.verify.worker.harness import data
+    from ga_lint.verify.worker.harness.llamas import tiny_llama
 
     def gradient(row: data.Row) -> torch.Tensor:
         model = tiny_llama("causal", torch.float64, 0)

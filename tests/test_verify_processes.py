@@ -129,7 +129,7 @@ def test_everything_is_made_on_the_device() -> None:
     """No GPU is needed to see where tensors would be: `meta` has shapes without numbers."""
     import torch
 
-    from ga_lint.verify.worker.neutral import Steady
+    from ga_lint.verify.worker.harness.neutral import Steady
 
     with Steady(torch.float32, "meta"):
         made = [

@@ -11,13 +11,13 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from ga_lint.verify.worker import ranks  # noqa: E402 - torch may be missing
-from ga_lint.verify.worker.averaging import DataParallel  # noqa: E402
-from ga_lint.verify.worker.collectives import combined, exchanged, patch_distributed  # noqa: E402
-from ga_lint.verify.worker.distribution import distribution  # noqa: E402
-from ga_lint.verify.worker.neutral import Steady  # noqa: E402
-from ga_lint.verify.worker.ranks import Apart, Ranks  # noqa: E402
-from ga_lint.verify.worker.reading import read_loop  # noqa: E402
-from ga_lint.verify.worker.sources import Module  # noqa: E402
+from ga_lint.verify.worker.harness.averaging import DataParallel  # noqa: E402
+from ga_lint.verify.worker.harness.collectives import combined, exchanged, patch_distributed  # noqa: E402
+from ga_lint.verify.worker.harness.neutral import Steady  # noqa: E402
+from ga_lint.verify.worker.harness.ranks import Apart, Ranks  # noqa: E402
+from ga_lint.verify.worker.reading.distribution import distribution  # noqa: E402
+from ga_lint.verify.worker.reading.loop_text import read_loop  # noqa: E402
+from ga_lint.verify.worker.reading.sources import Module  # noqa: E402
 from testbed.fixtures import FIXTURES  # noqa: E402
 
 

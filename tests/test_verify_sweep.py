@@ -49,7 +49,7 @@ def test_windows_get_ever_more_uneven() -> None:
 @pytest.mark.slow
 def test_rows_hold_the_counts_that_were_asked_for() -> None:
     pytest.importorskip("torch")
-    from ga_lint.verify.worker import data
+    from ga_lint.verify.worker.harness import data
     from ga_lint.verify.worker.sweep import WINDOWS, rows_for, skewed_rows
 
     for counts in SKEWS:

@@ -9,8 +9,8 @@ from ga_lint.facts.accumulation import deepspeed_trainers
 from ga_lint.facts.callers import with_callers
 from ga_lint.facts.counted_labels import local_averages_of
 from ga_lint.facts.forwards import forwards_of, has_forwards
-from ga_lint.facts.gradients import MANUAL
 from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.interpreter.gradients import MANUAL
 from ga_lint.facts.lightning import lightning_steps, run_manual_steps
 from ga_lint.facts.lineage import PREPARES
 from ga_lint.facts.loss_functions import loss_functions_of

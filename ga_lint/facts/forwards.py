@@ -10,13 +10,13 @@ import ast
 from collections.abc import Iterator
 
 from ga_lint.diagnostics import Confidence, Step
-from ga_lint.facts.elements import entry
 from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.interpreter.elements import entry
+from ga_lint.facts.interpreter.scopes import Scope
 from ga_lint.facts.model import FORWARD_WORDS, Level, ModelForward, Place, Reduction, Returned, may_hold_forward
 from ga_lint.facts.model_kinds import HEAD, from_transformers, model_kind
 from ga_lint.facts.patches import patches_of
 from ga_lint.facts.received import TRAINERS_COUNT, classes_of, follow, name_span, parameter_of
-from ga_lint.facts.scopes import Scope
 from ga_lint.facts.values import COUNT, Class, Function, Instance, Table, Tensor, TensorKind, Value
 from ga_lint.syntax.parameters import parameter_names
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile

@@ -6,12 +6,12 @@ import ast
 from collections.abc import Iterator
 
 from ga_lint.facts.accumulation import accumulation_of
-from ga_lint.facts.assignments import named
-from ga_lint.facts.elements import element_of
-from ga_lint.facts.events import EventKind, Loop
 from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.interpreter.assignments import named
+from ga_lint.facts.interpreter.elements import element_of
+from ga_lint.facts.interpreter.events import EventKind, Loop
+from ga_lint.facts.interpreter.paths import Frame
 from ga_lint.facts.model import Accumulation, LightningStep, Place, Returned
-from ga_lint.facts.paths import Frame
 from ga_lint.facts.values import (
     UNKNOWN,
     Class,

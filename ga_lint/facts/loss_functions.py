@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ga_lint.diagnostics import Confidence
-from ga_lint.facts.closures import closure
-from ga_lint.facts.elements import entry
 from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.interpreter.closures import closure
+from ga_lint.facts.interpreter.elements import entry
+from ga_lint.facts.interpreter.scopes import Scope
 from ga_lint.facts.model import LOSS_FUNCTION_WORDS, LossFunction, LossRole, Place
 from ga_lint.facts.received import TRAINERS_COUNT, follow, name_span, parameter_of, unguarded_uses
-from ga_lint.facts.scopes import Scope
 from ga_lint.facts.values import (
     COUNT,
     UNKNOWN,

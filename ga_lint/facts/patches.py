@@ -7,9 +7,9 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ga_lint.facts.closures import closure
 from ga_lint.facts.interpreter import Interpreter
-from ga_lint.facts.scopes import Scope
+from ga_lint.facts.interpreter.closures import closure
+from ga_lint.facts.interpreter.scopes import Scope
 from ga_lint.facts.values import External, Function, alternatives
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 from ga_lint.syntax.walk import children

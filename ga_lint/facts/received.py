@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator, Mapping
 
 from ga_lint.diagnostics import Confidence
-from ga_lint.facts.algebra import factor_of
-from ga_lint.facts.closures import closure
-from ga_lint.facts.events import Event, EventKind
 from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.interpreter.algebra import factor_of
+from ga_lint.facts.interpreter.closures import closure
+from ga_lint.facts.interpreter.events import Event, EventKind
 from ga_lint.facts.model import FactorKind, Level, LossSite, LossTerm, Parameter, Place, Reduction, Returned
 from ga_lint.facts.values import (
     COUNT,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator, Mapping
 
-from ga_lint.facts.assignments import named
-from ga_lint.facts.closures import closure
-from ga_lint.facts.events import Event, EventKind, Loop
 from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.interpreter.assignments import named
+from ga_lint.facts.interpreter.closures import closure
+from ga_lint.facts.interpreter.events import Event, EventKind, Loop
 from ga_lint.facts.model import Place
 from ga_lint.facts.roots import functions_of
 from ga_lint.facts.values import UNKNOWN, Boundary, Function, Loss, Tensor, TensorKind, Value, alternatives

@@ -6,9 +6,9 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ga_lint.facts.events import Event, EventKind
 from ga_lint.facts.handed_functions import FUNCTION, hands_function
 from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.interpreter.events import Event, EventKind
 from ga_lint.facts.lineage import lineage_of
 from ga_lint.facts.model import Argument, Arguments, Place, TrainerSetup
 from ga_lint.facts.optouts import declined_for_models, opt_outs

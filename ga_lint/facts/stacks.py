@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ga_lint.facts.events import Event
-from ga_lint.facts.gradients import MANUAL
 from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.interpreter.events import Event
+from ga_lint.facts.interpreter.gradients import MANUAL
 from ga_lint.facts.model import Answer, Idiom, LibraryDivision, Stack
 from ga_lint.facts.values import UNKNOWN, Built, Choice, Const, Model, Symbol, Value, alternatives
 from ga_lint.knowledge.model import DriverRow

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ga_lint.diagnostics import Step
-from ga_lint.facts.events import EventKind
 from ga_lint.facts.handed_functions import FUNCTION, hands_function
 from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.interpreter.events import EventKind
 from ga_lint.facts.model import Answer
 from ga_lint.facts.received import name_span
 from ga_lint.facts.roots import heirs_in, roots_of, run_roots

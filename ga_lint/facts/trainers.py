@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from ga_lint.facts.algebra import STEPS_NAME
 from ga_lint.facts.counted_labels import labels_in_batch, local_averages_of, prepared_labels, replaced_labels
-from ga_lint.facts.events import Event, EventKind
 from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.interpreter.algebra import STEPS_NAME
+from ga_lint.facts.interpreter.events import Event, EventKind
 from ga_lint.facts.lineage import METHODS, PREPARES, Lineage, lineage_of
 from ga_lint.facts.model import (
     SUPERS_LOSS,

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from ga_lint.facts import algebra
-from ga_lint.facts.events import Context, Event, EventKind
+from ga_lint.facts.interpreter import algebra
+from ga_lint.facts.interpreter.events import Context, Event, EventKind
 from ga_lint.facts.model import Factor, FactorKind, LossTerm, Place, Scaling, Window
 from ga_lint.facts.values import Boundary, Loss, Product, alternatives
 from ga_lint.syntax.parsed import ParsedFile

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ga_lint.facts.events import Context, Event, EventKind, Guard
 from ga_lint.facts.interpreter import Interpreter
+from ga_lint.facts.interpreter.events import Context, Event, EventKind, Guard
 from ga_lint.facts.model import Answer, Idiom, LibraryDivision, LossTerm, Place, Stack, Window
 from ga_lint.facts.stacks import holds_engine, stack_and_division, steps_of
 from ga_lint.facts.values import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ga_lint.facts.events import Event
+from ga_lint.facts.interpreter.events import Event
 from ga_lint.facts.model import Place
 from ga_lint.facts.values import Boundary
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ga_lint.facts.model import Place
 
 if TYPE_CHECKING:
-    from ga_lint.facts.scopes import Scope
+    from ga_lint.facts.interpreter.scopes import Scope
     from ga_lint.facts.values import Value
 
 

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ga_lint.verify.worker.data import Row
-from ga_lint.verify.worker.stand_ins import NotVerifiable
+from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.harness.data import Row
 
 NAME = "ga_lint_verify.py"
 

@@ -9,13 +9,14 @@ from typing import Any
 
 from transformers import Trainer
 
-from ga_lint.verify.worker.callers import runs
-from ga_lint.verify.worker.declared import optional
+from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.harness.stand_ins import MISSING, Unknown
+from ga_lint.verify.worker.harness.tokens import Tokenizer
 from ga_lint.verify.worker.loop_self import ancestry
 from ga_lint.verify.worker.namespace import Namespace
-from ga_lint.verify.worker.sources import Function, bindings, dotted, statements
-from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Unknown
-from ga_lint.verify.worker.tokens import Tokenizer
+from ga_lint.verify.worker.reading.callers import runs
+from ga_lint.verify.worker.reading.declared import optional
+from ga_lint.verify.worker.reading.sources import Function, bindings, dotted, statements
 
 _TEACHER = re.compile(r"teacher|oracle|ref_model|reference|old_model|base_model|frozen", re.IGNORECASE)
 _TOKENIZER = re.compile(r"^(\w+_)?(tokenizer|processing_class|processor)$")

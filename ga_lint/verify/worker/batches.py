@@ -9,14 +9,14 @@ from typing import Any
 
 from ga_lint.verify.job import HEAD_GUESSED
 from ga_lint.verify.judge import IN_BATCH, NO_LABELS, OTHER_HEAD, PER_EXAMPLE
-from ga_lint.verify.worker import data
-from ga_lint.verify.worker.heads import UNSHIFTED_GUESSED, heads_of, shifts_nothing
-from ga_lint.verify.worker.llamas import tiny_llama
-from ga_lint.verify.worker.pairs import NONE, OPTIONAL, Pairs, pairs_of
-from ga_lint.verify.worker.reached import reached
-from ga_lint.verify.worker.retrieval import TOLD, Encoder, is_retrieval
-from ga_lint.verify.worker.sources import Function, Module
-from ga_lint.verify.worker.stand_ins import NotVerifiable
+from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.harness import data
+from ga_lint.verify.worker.harness.llamas import tiny_llama
+from ga_lint.verify.worker.harness.pairs import NONE, OPTIONAL, Pairs, pairs_of
+from ga_lint.verify.worker.harness.retrieval import TOLD, Encoder, is_retrieval
+from ga_lint.verify.worker.reading.heads import UNSHIFTED_GUESSED, heads_of, shifts_nothing
+from ga_lint.verify.worker.reading.reached import reached
+from ga_lint.verify.worker.reading.sources import Function, Module
 from ga_lint.verify.worker.subjects import Context
 
 # Whether the Trainer counts, and so whether it divides, hangs on the batch's labels; contrastive losses have none.

@@ -8,22 +8,23 @@ from typing import Any
 
 from torch import nn
 
-from ga_lint.verify.worker import data, lightning
-from ga_lint.verify.worker.engines import Accelerate, Engine, Fabric
-from ga_lint.verify.worker.feeds import Feed, size_named
+from ga_lint.verify.worker.ends import NotVerifiable
 from ga_lint.verify.worker.guesses import LIMITS, NEVER, AnyShapeLoss, drop_in, guess, reductions_of
-from ga_lint.verify.worker.layout import ONE_TENSOR
-from ga_lint.verify.worker.lightning import LOADER_NAME, OPTIMIZER_NAME
-from ga_lint.verify.worker.models import TinyModel
-from ga_lint.verify.worker.neutral import NullContext
-from ga_lint.verify.worker.reading import Reading
-from ga_lint.verify.worker.roles import LOADER, LOSS, PROGRESS
-from ga_lint.verify.worker.sources import last
-from ga_lint.verify.worker.stack import Capture, Endless, Loader, Optimizer, Progress, Scaler, Scheduler, trange
-from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Quiet, Recorder
-from ga_lint.verify.worker.steps import ACCUMULATION
+from ga_lint.verify.worker.harness import data, lightning
+from ga_lint.verify.worker.harness.engines import Accelerate, Engine, Fabric
+from ga_lint.verify.worker.harness.feeds import Feed, size_named
+from ga_lint.verify.worker.harness.lightning import LOADER_NAME, OPTIMIZER_NAME
+from ga_lint.verify.worker.harness.models import TinyModel
+from ga_lint.verify.worker.harness.neutral import NullContext
+from ga_lint.verify.worker.harness.stack import Capture, Endless, Loader, Optimizer, Progress, Scaler, Scheduler, trange
+from ga_lint.verify.worker.harness.stand_ins import MISSING, Quiet, Recorder
+from ga_lint.verify.worker.harness.tokens import Tokenizer
+from ga_lint.verify.worker.reading.layout import ONE_TENSOR
+from ga_lint.verify.worker.reading.loop_text import Reading
+from ga_lint.verify.worker.reading.roles import LOADER, LOSS, PROGRESS
+from ga_lint.verify.worker.reading.sources import last
+from ga_lint.verify.worker.reading.steps import ACCUMULATION
 from ga_lint.verify.worker.subjects import Context
-from ga_lint.verify.worker.tokens import Tokenizer
 
 _CONTEXT = re.compile(
     r"^(autocast|amp_ctx|ctx|context|type_ctx|\w*_ctx|\w*autocast\w*|\w*_context|ctx_\w+)$", re.IGNORECASE

@@ -6,7 +6,7 @@ import traceback
 from pathlib import Path
 
 from ga_lint.verify.job import Job
-from ga_lint.verify.worker.stand_ins import NotVerifiable
+from ga_lint.verify.worker.ends import NotVerifiable
 
 
 def describe(error: BaseException, job: Job) -> str:

@@ -14,12 +14,12 @@ from ga_lint.verify.on_ranks import ON_RANKS
 from ga_lint.verify.thresholds import allowed_in, differs
 from ga_lint.verify.worker.adapter import adapter_for
 from ga_lint.verify.worker.describe import describe
+from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.harness.neutral import NEUTRALISED
+from ga_lint.verify.worker.harness.ranks import Ranks
 from ga_lint.verify.worker.measure import Pair, compare, compare_pair
 from ga_lint.verify.worker.missing import known_text, missing
-from ga_lint.verify.worker.neutral import NEUTRALISED
-from ga_lint.verify.worker.ranks import Ranks
-from ga_lint.verify.worker.sources import Module
-from ga_lint.verify.worker.stand_ins import NotVerifiable
+from ga_lint.verify.worker.reading.sources import Module
 from ga_lint.verify.worker.subjects import Context, Subject, WholeSubject, context_of, subject_of
 from ga_lint.verify.worker.sweep import sweep
 
@@ -84,7 +84,7 @@ def _unbound(context: Context, why: str) -> Answer:
     """Nothing was run; a Trainer's override may be known to fail all the same."""
     raises, job = None, context.job
     if SiteKind(job.kind) is SiteKind.TRAINER:
-        from ga_lint.verify.worker.signatures import certain_failure
+        from ga_lint.verify.worker.reading.signatures import certain_failure
 
         raises = certain_failure(job)
     return Answer(missing=why, assumptions=context.recorder.assumptions, dtype=job.dtype, raises=raises)

@@ -10,28 +10,29 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from ga_lint.verify.worker import data, ranks
 from ga_lint.verify.worker.adapter import Watched
-from ga_lint.verify.worker.averaging import data_parallel
-from ga_lint.verify.worker.bookkeeping import without
 from ga_lint.verify.worker.bound import Bound, without_labels
-from ga_lint.verify.worker.data import Row
-from ga_lint.verify.worker.draws import OWN_DRAWS, Draws
-from ga_lint.verify.worker.feeds import Feed, Window
-from ga_lint.verify.worker.layout import ONE_TENSOR
-from ga_lint.verify.worker.lightning import LOSS_OF, loss_of
+from ga_lint.verify.worker.ends import Finished
+from ga_lint.verify.worker.harness import data, ranks
+from ga_lint.verify.worker.harness.averaging import data_parallel
+from ga_lint.verify.worker.harness.data import Row
+from ga_lint.verify.worker.harness.draws import OWN_DRAWS, Draws
+from ga_lint.verify.worker.harness.feeds import Feed, Window
+from ga_lint.verify.worker.harness.lightning import LOSS_OF, loss_of
+from ga_lint.verify.worker.harness.models import TinyModel
+from ga_lint.verify.worker.harness.slice_builtins import compiled
+from ga_lint.verify.worker.harness.stack import Capture
+from ga_lint.verify.worker.harness.stand_ins import Unknown
 from ga_lint.verify.worker.loader import Loader as Files
 from ga_lint.verify.worker.loop_self import SelfStandIn
-from ga_lint.verify.worker.loop_slice import Flatten
-from ga_lint.verify.worker.models import TinyModel
 from ga_lint.verify.worker.namespace import Namespace
 from ga_lint.verify.worker.passages import with_passages
-from ga_lint.verify.worker.reading import Reading
-from ga_lint.verify.worker.slice_builtins import compiled
-from ga_lint.verify.worker.sources import project_root
-from ga_lint.verify.worker.stack import Capture
-from ga_lint.verify.worker.stand_ins import Finished, Unknown
-from ga_lint.verify.worker.steps import STEPS_NAME, ReplaceSteps
+from ga_lint.verify.worker.reading.bookkeeping import without
+from ga_lint.verify.worker.reading.layout import ONE_TENSOR
+from ga_lint.verify.worker.reading.loop_slice import Flatten
+from ga_lint.verify.worker.reading.loop_text import Reading
+from ga_lint.verify.worker.reading.sources import project_root
+from ga_lint.verify.worker.reading.steps import STEPS_NAME, ReplaceSteps
 from ga_lint.verify.worker.subjects import Context
 
 

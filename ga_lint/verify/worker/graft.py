@@ -9,12 +9,14 @@ from typing import Any
 
 from transformers import Trainer
 
+from ga_lint.verify.worker.ends import NotVerifiable
 from ga_lint.verify.worker.guesses import guess
+from ga_lint.verify.worker.harness.stand_ins import Recorder
 from ga_lint.verify.worker.loader import Loader
 from ga_lint.verify.worker.namespace import Namespace
-from ga_lint.verify.worker.reached import ENTRIES, reached
-from ga_lint.verify.worker.signatures import LACKS_COUNT
-from ga_lint.verify.worker.sources import (
+from ga_lint.verify.worker.reading.reached import ENTRIES, reached
+from ga_lint.verify.worker.reading.signatures import LACKS_COUNT
+from ga_lint.verify.worker.reading.sources import (
     Function,
     Module,
     dotted,
@@ -22,7 +24,6 @@ from ga_lint.verify.worker.sources import (
     loaded_names,
     project_root,
 )
-from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder
 
 # Overrides that decide what the loss sees, and so stay although nothing in the class calls them.
 _KEPT = frozenset((*ENTRIES, "_get_num_items_in_batch", "get_batch_samples", "_prepare_inputs"))

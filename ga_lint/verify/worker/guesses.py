@@ -10,12 +10,12 @@ import sys
 import torch
 from torch import nn
 
-from ga_lint.verify.worker import ranks
-from ga_lint.verify.worker.configured import configured
-from ga_lint.verify.worker.data import IGNORE, LONGEST, PAD, VOCABULARY
-from ga_lint.verify.worker.declared import DEFAULT, NONE, declared, drawn, optional
-from ga_lint.verify.worker.sources import Module, dotted, last
-from ga_lint.verify.worker.stand_ins import MISSING, Recorder
+from ga_lint.verify.worker.harness import ranks
+from ga_lint.verify.worker.harness.data import IGNORE, LONGEST, PAD, VOCABULARY
+from ga_lint.verify.worker.harness.stand_ins import MISSING, Recorder
+from ga_lint.verify.worker.reading.configured import configured
+from ga_lint.verify.worker.reading.declared import DEFAULT, NONE, declared, drawn, optional
+from ga_lint.verify.worker.reading.sources import Module, dotted, last
 
 NEVER = 10**9
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ga_lint.verify.worker.harness.stand_ins import MISSING, Recorder
 from ga_lint.verify.worker.namespace import Namespace
-from ga_lint.verify.worker.sources import Module, bindings, read_module
-from ga_lint.verify.worker.stand_ins import MISSING, Recorder
+from ga_lint.verify.worker.reading.sources import Module, bindings, read_module
 
 Binder = Callable[[str], object]  # what a name stands for, or MISSING
 Rewriter = Callable[[ast.AST], Any]

@@ -12,18 +12,18 @@ import torch
 
 from ga_lint.verify.job import HEAD_GUESSED, STEPS
 from ga_lint.verify.judge import PER_EXAMPLE
-from ga_lint.verify.worker import data
-from ga_lint.verify.worker.bookkeeping import failing_statement
+from ga_lint.verify.worker.ends import NotVerifiable
 from ga_lint.verify.worker.execution import Execution
-from ga_lint.verify.worker.feeds import Feed, in_windows
+from ga_lint.verify.worker.harness import data
+from ga_lint.verify.worker.harness.feeds import Feed, in_windows
+from ga_lint.verify.worker.harness.ranks import together
+from ga_lint.verify.worker.harness.stack import Captured
 from ga_lint.verify.worker.measure import Pair, is_finite, is_zero
 from ga_lint.verify.worker.missing import gives_up
-from ga_lint.verify.worker.ranks import together
-from ga_lint.verify.worker.reading import read_loop
+from ga_lint.verify.worker.reading.bookkeeping import failing_statement
+from ga_lint.verify.worker.reading.loop_text import read_loop
+from ga_lint.verify.worker.reading.sources import Module
 from ga_lint.verify.worker.recognition import rows_seen
-from ga_lint.verify.worker.sources import Module
-from ga_lint.verify.worker.stack import Captured
-from ga_lint.verify.worker.stand_ins import NotVerifiable
 from ga_lint.verify.worker.subjects import Context
 
 FULL_WINDOWS = 3

@@ -11,12 +11,13 @@ from typing import Protocol
 
 from torch import nn
 
-from ga_lint.verify.worker.callers import is_costly
-from ga_lint.verify.worker.declared import optional
-from ga_lint.verify.worker.heirs import heir, is_abstract
+from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.harness.stand_ins import MISSING, Unknown
 from ga_lint.verify.worker.namespace import Namespace
-from ga_lint.verify.worker.sources import Function, dotted, is_none, last, statements
-from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Unknown
+from ga_lint.verify.worker.reading.callers import is_costly
+from ga_lint.verify.worker.reading.declared import optional
+from ga_lint.verify.worker.reading.heirs import heir, is_abstract
+from ga_lint.verify.worker.reading.sources import Function, dotted, is_none, last, statements
 
 _SETUPS = ("__init__", "setup", "build", "__post_init__")
 _PROPERTIES = ("property", "cached_property")

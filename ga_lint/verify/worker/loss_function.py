@@ -12,15 +12,16 @@ import torch
 
 from ga_lint.verify.job import STEPS
 from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT
-from ga_lint.verify.worker import data
+from ga_lint.verify.worker.ends import NotVerifiable
 from ga_lint.verify.worker.guesses import guess
+from ga_lint.verify.worker.harness import data
+from ga_lint.verify.worker.harness.models import Output
+from ga_lint.verify.worker.harness.ranks import Ranks
+from ga_lint.verify.worker.harness.stand_ins import MISSING, Unknown
 from ga_lint.verify.worker.loader import Loader
 from ga_lint.verify.worker.measure import Gradient, Pair
 from ga_lint.verify.worker.model_forward import ForwardSubject
-from ga_lint.verify.worker.models import Output
-from ga_lint.verify.worker.ranks import Ranks
-from ga_lint.verify.worker.sources import Function, Module, project_root
-from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Unknown
+from ga_lint.verify.worker.reading.sources import Function, Module, project_root
 from ga_lint.verify.worker.subjects import Context
 
 WINDOWS = 2

@@ -19,15 +19,15 @@ import torch
 from ga_lint.verify.job import STEPS
 from ga_lint.verify.judge import LOSS_ONLY
 from ga_lint.verify.thresholds import DIFFERS, allowed_in
-from ga_lint.verify.worker import data
+from ga_lint.verify.worker.ends import NotVerifiable
 from ga_lint.verify.worker.execution import Execution
-from ga_lint.verify.worker.loop_slice import find_backward
+from ga_lint.verify.worker.harness import data
+from ga_lint.verify.worker.harness.models import TinyModel
+from ga_lint.verify.worker.harness.stack import Capture, Captured
 from ga_lint.verify.worker.measure import Pair, compare_pair, is_finite, is_zero
-from ga_lint.verify.worker.models import TinyModel
-from ga_lint.verify.worker.reading import Reading, read_loop
-from ga_lint.verify.worker.sources import Loop, Module, last
-from ga_lint.verify.worker.stack import Capture, Captured
-from ga_lint.verify.worker.stand_ins import NotVerifiable
+from ga_lint.verify.worker.reading.loop_slice import find_backward
+from ga_lint.verify.worker.reading.loop_text import Reading, read_loop
+from ga_lint.verify.worker.reading.sources import Loop, Module, last
 from ga_lint.verify.worker.subjects import Context
 
 _ACCUMULATES = frozenset({"engine", "accumulate", "no_sync", "no_backward_sync"})

@@ -10,7 +10,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from ga_lint.verify.worker.stand_ins import NotVerifiable, Recorder
+from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.harness.stand_ins import Recorder
 
 _LONGEST = 60
 _HAS_ROW = re.compile(r"\bline \d+|:\d+\)")

@@ -16,16 +16,17 @@ from torch import nn
 
 from ga_lint.verify.job import STEPS
 from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT
-from ga_lint.verify.worker import data
+from ga_lint.verify.worker.ends import NotVerifiable
 from ga_lint.verify.worker.guesses import guess
-from ga_lint.verify.worker.heads import head_of
+from ga_lint.verify.worker.harness import data
+from ga_lint.verify.worker.harness.models import Config
+from ga_lint.verify.worker.harness.stand_ins import MISSING, Unknown
 from ga_lint.verify.worker.loader import Loader
 from ga_lint.verify.worker.loop_self import SelfStandIn, ancestry, assigned
 from ga_lint.verify.worker.measure import Gradient, Pair, is_zero
-from ga_lint.verify.worker.models import Config
 from ga_lint.verify.worker.namespace import Namespace
-from ga_lint.verify.worker.sources import Function, Module, dotted, project_root
-from ga_lint.verify.worker.stand_ins import MISSING, NotVerifiable, Unknown
+from ga_lint.verify.worker.reading.heads import head_of
+from ga_lint.verify.worker.reading.sources import Function, Module, dotted, project_root
 from ga_lint.verify.worker.subjects import Context
 
 WIDTH = 12

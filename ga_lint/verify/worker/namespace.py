@@ -11,12 +11,15 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
-from ga_lint.verify.worker.callers import from_caller, is_costly, runs
-from ga_lint.verify.worker.definitions import ModuleView, prepared
-from ga_lint.verify.worker.library import equipped
+from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.harness.library import equipped
+from ga_lint.verify.worker.harness.slice_builtins import ALLOWED, BUILTINS, NAME, Os, compiled, installed_name, member
+from ga_lint.verify.worker.harness.stand_ins import MISSING, Guess, Quiet, Unknown
+from ga_lint.verify.worker.harness.unpacking import unpack
 from ga_lint.verify.worker.passages import with_passages
-from ga_lint.verify.worker.slice_builtins import ALLOWED, BUILTINS, NAME, Os, compiled, installed_name, member
-from ga_lint.verify.worker.sources import (
+from ga_lint.verify.worker.reading.callers import from_caller, is_costly, runs
+from ga_lint.verify.worker.reading.definitions import ModuleView, prepared
+from ga_lint.verify.worker.reading.sources import (
     Function,
     Module,
     bindings,
@@ -24,8 +27,6 @@ from ga_lint.verify.worker.sources import (
     loaded_names,
     module_file,
 )
-from ga_lint.verify.worker.stand_ins import MISSING, Guess, NotVerifiable, Quiet, Unknown
-from ga_lint.verify.worker.unpacking import unpack
 
 if TYPE_CHECKING:
     from ga_lint.verify.worker.loader import Binder, Loader

@@ -7,10 +7,10 @@ import enum
 import re
 from collections.abc import Iterator
 
-from ga_lint.verify.worker.callers import conditions
 from ga_lint.verify.worker.loop_self import ancestry
 from ga_lint.verify.worker.namespace import Namespace
-from ga_lint.verify.worker.sources import Function, Module, dotted, last
+from ga_lint.verify.worker.reading.callers import conditions
+from ga_lint.verify.worker.reading.sources import Function, Module, dotted, last
 
 _OF_RELEASES = re.compile(r"^hasattr\(self|version", re.IGNORECASE)  # whether the installed Trainer knows the flag
 _FLAG = "model_accepts_loss_kwargs"

@@ -6,8 +6,8 @@ import ast
 import copy
 from typing import Any
 
-from ga_lint.verify.worker.sources import dotted, labelled, last, method_of
-from ga_lint.verify.worker.unpacking import EACH, FEED, ITEM, MOVED, OWN, SAME, UNPACK, VALUES, Shape
+from ga_lint.verify.worker.harness.unpacking import EACH, FEED, ITEM, MOVED, OWN, SAME, UNPACK, VALUES, Shape
+from ga_lint.verify.worker.reading.sources import dotted, labelled, last, method_of
 
 _BACKWARD = ("backward", "manual_backward")
 _IDS = ("input_ids", "inputs", "tokens", "ids")

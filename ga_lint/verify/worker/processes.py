@@ -18,13 +18,13 @@ import torch.distributed as distributed
 from torch import nn
 
 from ga_lint.verify.job import Answer, Job
-from ga_lint.verify.worker.collectives import real_distributed
 from ga_lint.verify.worker.confined import confined
 from ga_lint.verify.worker.devices import connect, show_only, wake
-from ga_lint.verify.worker.ranks import Ranks, be_one_of, being, here
+from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.harness.collectives import real_distributed
+from ga_lint.verify.worker.harness.ranks import Ranks, be_one_of, being, here
 from ga_lint.verify.worker.sandbox.confine import close_descriptors, die_with
 from ga_lint.verify.worker.sandbox.profiles import RANKS, RANKS_ON_DEVICES
-from ga_lint.verify.worker.stand_ins import NotVerifiable
 
 _T = TypeVar("_T")
 _WRAPPER = nn.parallel.DistributedDataParallel  # before a check puts its stand-in there

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ga_lint.verify.worker.data import PAD, VOCABULARY, Row
+from ga_lint.verify.worker.harness.data import PAD, VOCABULARY, Row
 
 
 def rows_seen(window: Sequence[torch.Tensor], rows: Sequence[Row]) -> list[Row]:

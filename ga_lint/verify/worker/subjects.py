@@ -11,12 +11,12 @@ import torch
 from ga_lint.verify.job import Job
 from ga_lint.verify.model import SiteKind
 from ga_lint.verify.worker.adapter import Adapter
-from ga_lint.verify.worker.data import Batch
+from ga_lint.verify.worker.harness.data import Batch
+from ga_lint.verify.worker.harness.nested import Nested
+from ga_lint.verify.worker.harness.neutral import Steady, neutralise
+from ga_lint.verify.worker.harness.stand_ins import Recorder
 from ga_lint.verify.worker.measure import Pair
-from ga_lint.verify.worker.nested import Nested
-from ga_lint.verify.worker.neutral import Steady, neutralise
-from ga_lint.verify.worker.sources import Module
-from ga_lint.verify.worker.stand_ins import Recorder
+from ga_lint.verify.worker.reading.sources import Module
 from ga_lint.verify.worker.sweep import Swept
 
 

@@ -10,9 +10,9 @@ import torch
 from ga_lint.verify.job import STEPS
 from ga_lint.verify.sweep import SKEWS, ParameterGradient, Point, Sweep, variation
 from ga_lint.verify.sweep import STEPS as SWEPT_STEPS
-from ga_lint.verify.worker import data
+from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.harness import data
 from ga_lint.verify.worker.measure import Gradient, Pair, compare, relative_distance
-from ga_lint.verify.worker.stand_ins import NotVerifiable
 
 WINDOWS = 4  # as many as any subject looks at
 ENTRIES = 25  # elements of a parameter that are shown

@@ -18,22 +18,23 @@ from transformers.utils import logging as transformers_logging
 
 from ga_lint.verify.job import STEPS
 from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT, OPTED_OUT
-from ga_lint.verify.worker import data
 from ga_lint.verify.worker.attributes import set_attributes
 from ga_lint.verify.worker.batches import Batches
-from ga_lint.verify.worker.engines import start_accelerate
+from ga_lint.verify.worker.ends import Finished, NotVerifiable
 from ga_lint.verify.worker.graft import Graft, with_class
 from ga_lint.verify.worker.guesses import guess
-from ga_lint.verify.worker.llamas import tiny_llama
+from ga_lint.verify.worker.harness import data
+from ga_lint.verify.worker.harness.engines import start_accelerate
+from ga_lint.verify.worker.harness.llamas import tiny_llama
+from ga_lint.verify.worker.harness.ranks import count, setting_up, together
+from ga_lint.verify.worker.harness.repeated import TOLD as REPEATED
+from ga_lint.verify.worker.harness.repeated import repeated, repeats_windows
+from ga_lint.verify.worker.harness.stand_ins import MISSING, Recorder, Unknown
+from ga_lint.verify.worker.harness.tokens import Tokenizer
 from ga_lint.verify.worker.measure import Gradient, Pair, is_zero, snapshot
 from ga_lint.verify.worker.optouts import OptOut, opt_out
-from ga_lint.verify.worker.ranks import count, setting_up, together
-from ga_lint.verify.worker.repeated import TOLD as REPEATED
-from ga_lint.verify.worker.repeated import repeated, repeats_windows
-from ga_lint.verify.worker.sources import Module
-from ga_lint.verify.worker.stand_ins import MISSING, Finished, NotVerifiable, Recorder, Unknown
+from ga_lint.verify.worker.reading.sources import Module
 from ga_lint.verify.worker.subjects import Context
-from ga_lint.verify.worker.tokens import Tokenizer
 
 WINDOWS = 2  # optimizer steps of each run: a loss that keeps state between steps shows in the second
 

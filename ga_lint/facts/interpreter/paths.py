@@ -1,0 +1,81 @@
+"""Which paths must be kept apart? The state of one path through a function, and when two become one."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass, field
+
+from ga_lint.facts.interpreter.events import Context, Guard, Loop
+from ga_lint.facts.interpreter.scopes import Scope
+from ga_lint.facts.model import Place
+from ga_lint.facts.values import UNKNOWN, Value, choice, matters
+
+MAX_DEPTH = 6  # calls of project functions inside each other
+MAX_PATHS = 10  # paths kept apart inside one function
+
+
+@dataclass(slots=True)
+class State:
+    """One path: the values of names and the tests that hold on it."""
+
+    env: dict[str, Value]
+    guards: tuple[Guard, ...] = ()
+    given: dict[ast.expr, Value] = field(default_factory=dict)  # by the expressions of the statement that runs
+
+    def fork(self) -> State:
+        return State(dict(self.env), self.guards)
+
+
+@dataclass(eq=False, slots=True)
+class Frame:
+    """One activation of a function, or of a module."""
+
+    scope: Scope
+    node: ast.AST
+    name: str  # qualified
+    receiver: Value | None = None
+    running: bool = True  # statements run in this scope; False: one expression is looked at from outside
+    depth: int = 0
+    loops: tuple[Loop, ...] = ()
+    inherited: int = 0  # how many of them run around the call
+    contexts: tuple[Context, ...] = ()
+    guards: tuple[Guard, ...] = ()  # of the caller
+    via: tuple[Place, ...] = ()
+    returned: list[Value] = field(default_factory=list)
+    yielded: list[Value] = field(default_factory=list)
+    broken: list[State] = field(default_factory=list)
+    continued: list[State] = field(default_factory=list)
+
+
+def joined(states: list[State]) -> list[State]:
+    """Fewer paths: those that differ in nothing that matters become one."""
+    kept: list[State] = []
+    for state in states:
+        for other in kept:
+            if _joinable(state, other):
+                _join_into(other, state)
+                break
+        else:
+            kept.append(state)
+    while len(kept) > MAX_PATHS:
+        _join_into(kept[0], kept.pop())
+    return kept
+
+
+def _joinable(left: State, right: State) -> bool:
+    if left.guards != right.guards and [g.test for g in left.guards] != [g.test for g in right.guards]:
+        return False
+    for name, one in left.env.items():
+        two = right.env.get(name, UNKNOWN)
+        if one is not two and (matters(one) or matters(two)) and one != two:
+            return False
+    return not any(matters(right.env[name]) for name in right.env.keys() - left.env.keys())
+
+
+def _join_into(target: State, other: State) -> None:
+    for name, two in other.env.items():
+        one = target.env.get(name)
+        if one is not two:
+            target.env[name] = two if one is None else choice([one, two])
+    if target.guards != other.guards:
+        target.guards = tuple(guard for guard in target.guards if guard in other.guards)

@@ -1,0 +1,1 @@
+"""What does the text of the user's code say? Files and trees: nothing here is executed."""
