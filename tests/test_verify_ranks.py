@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from ga_lint.verify.worker import ranks  # noqa: E402 - torch may be missing
+from ga_lint.verify.worker.harness import ranks  # noqa: E402 - torch may be missing
 from ga_lint.verify.worker.harness.averaging import DataParallel  # noqa: E402
 from ga_lint.verify.worker.harness.collectives import combined, exchanged, patch_distributed  # noqa: E402
 from ga_lint.verify.worker.harness.neutral import Steady  # noqa: E402
