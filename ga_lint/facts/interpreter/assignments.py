@@ -119,8 +119,7 @@ def _assign_element(run: Interpreter, frame: Frame, state: State, target: ast.Su
         change_in_place(state, text, replace(kept, kind=TensorKind.LABELS, ragged=(*kept.ragged, step)))
         return
     if isinstance(key, Const) and isinstance(key.value, str):
-        tables = [one for one in alternatives(base) if isinstance(one, Table)]
-        if tables:
+        if isinstance(base, Table) or (tells_of_loss(value) and _may_be_table(base)):
             _put(run, frame, state, target, key.value, value)
         elif isinstance(base, Unknown | Symbol) and isinstance(target.value, ast.Name) and tells_of_loss(value):
             state.env[text] = Table(((key.value, value),), is_open=True, handed=True)
@@ -134,6 +133,11 @@ def _assign_element(run: Interpreter, frame: Frame, state: State, target: ast.Su
         state.env[text] = remade(value)
     elif isinstance(base, Tensor):
         change_in_place(state, text, base)
+
+
+def _may_be_table(value: Value) -> bool:
+    """Is it one of several dictionaries? What is put into each of them on some path makes them twice as many."""
+    return any(isinstance(one, Table) for one in alternatives(value))
 
 
 def _put(run: Interpreter, frame: Frame, state: State, target: ast.Subscript, name: str, value: Value) -> None:
