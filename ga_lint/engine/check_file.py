@@ -39,15 +39,19 @@ def check_source(source: SourceFile, scope: Scope, rules: Sequence[Rule] | None 
 
 def _checked(source: SourceFile, scope: Scope, rules: Sequence[Rule], *, lazily: bool = False) -> FileOutcome:
     """`lazily`: only what rules look at is parsed, which pays where models take labels and hold no loop."""
-    from ga_lint.facts.model import LOOP_WORDS
-
-    lazily = lazily and not any(word in source.data for word in LOOP_WORDS)
+    lazily = lazily and not _may_hold_loop(source)
     while True:
         try:
             return _settled(source, scope, rules, lazily=lazily)
         except BrokenSkeleton as broken:
             lazily = lazily and broken.path != source.path
             scope.project.read_whole(broken.path)
+
+
+def _may_hold_loop(source: SourceFile) -> bool:
+    from ga_lint.facts.model import LOOP_WORDS  # a file that is named is parsed whole without asking
+
+    return any(word in source.data for word in LOOP_WORDS)
 
 
 def _settled(source: SourceFile, scope: Scope, rules: Sequence[Rule], *, lazily: bool) -> FileOutcome:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from ga_lint.diagnostics import FixRequest, FixTier
-from ga_lint.facts.model import HEADS_LOSS, FactorKind, Level, LossTerm, Override, Place, SuperCall
+from ga_lint.facts.model import HEADS_LOSS, Factor, FactorKind, Level, LossTerm, Override, Place, SuperCall
 from ga_lint.project import Project
 from ga_lint.rules._count_fixes import SEVERAL, count_fix, is_over_labels
 from ga_lint.rules._count_passed import hand_on_fix, with_count_passed
@@ -27,6 +27,7 @@ GATHERED = (
     "the losses of several parts are gathered: with a count each is its part's share already, and a mean over the "
     "parts would divide once more"
 )
+SCALED = "the loss is scaled by something whose meaning is not known"
 ELSEWHERE = "backward runs in a function that it calls, where nothing would divide the loss once the count is taken"
 RANKS = "the loss is multiplied by the number of ranks, which the Trainer does too: decide which of the two goes first"
 _COEFFICIENTS = (FactorKind.CONSTANT, FactorKind.OTHER)
@@ -145,7 +146,7 @@ def _own_fix(override: Override, terms: list[LossTerm]) -> Fix:
         return None, SEVERAL
     factors = [factor for term in terms for factor in term.factors]
     if any(factor.kind not in _COEFFICIENTS or factor.power < 0 for factor in factors):
-        return None, "the loss is scaled by something whose meaning is not known"
+        return None, SCALED
     return count_fix(override, terms)
 
 
@@ -174,6 +175,11 @@ def _counted_at(term: LossTerm) -> Place:
     return term.site.call if division is None else division.place
 
 
+def _only_weighed(factors: Iterable[Factor]) -> bool:
+    """Is the loss multiplied by numbers alone?"""
+    return all(factor.kind is FactorKind.CONSTANT and factor.power > 0 for factor in factors)
+
+
 def divided_step_fix(override: Override, terms: Sequence[LossTerm], project: Project) -> Fix:
     """What a training_step of one's own divides by the steps itself, although compute_loss could by the count."""
     values = {one.place.span for one in override.backwards}
@@ -181,8 +187,8 @@ def divided_step_fix(override: Override, terms: Sequence[LossTerm], project: Pro
         return None, "backward is handed other losses too, which the steps go on dividing"
     factors = [factor for term in terms for factor in term.factors]
     steps = {factor.place for factor in factors if factor.kind is FactorKind.STEPS}
-    if any(factor.kind not in (*_COEFFICIENTS, FactorKind.STEPS) for factor in factors) or len(steps) > 1:
-        return None, "the loss is scaled by something whose meaning is not known"
+    if not _only_weighed(factor for factor in factors if factor.kind is not FactorKind.STEPS) or len(steps) > 1:
+        return None, SCALED
     if any(term.site.depth for term in terms) or not all(inside(place, override.function) for place in steps):
         return None, GATHERED
     targets = [("value", values.pop()), ("call", terms[0].site.call.span), *(("division", one.span) for one in steps)]
@@ -201,8 +207,8 @@ def step_fix(override: Override, value: Place, term: LossTerm | None, project: P
     depth = next((one.depth for one in override.backwards if one.place == value), 0)
     if term is not None and counts and term.site.depth > depth:
         return None, GATHERED
-    if term is not None and counts and any(f.kind is not FactorKind.CONSTANT or f.power < 0 for f in term.factors):
-        return None, "the loss is scaled by something whose meaning is not known"
+    if term is not None and counts and not _only_weighed(term.factors):
+        return None, SCALED
     if term is not None and term.site.callee == SUPER and inside(term.site.call, override.function):
         targets.append(("call", term.site.call.span))
         summary = "hand the count to compute_loss, and divide where there is none"
