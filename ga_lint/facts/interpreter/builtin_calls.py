@@ -95,6 +95,8 @@ def _element(call: Call, source: Value) -> Value:
 
 
 def _range_length(call: Call) -> Value:
+    if any(isinstance(one, ast.Starred) for one in call.node.args):  # which may stand for none
+        return Symbol(text_of(call.node))
     match call.node.args:
         case [_]:
             value = call.positional[0]
@@ -103,7 +105,7 @@ def _range_length(call: Call) -> Value:
             return Symbol(text_of(stop))
         case [_, ast.BinOp(left=stop, op=ast.Add(), right=ast.Constant(value=1))] if call.positional[0] == Const(1):
             return Symbol(text_of(stop))
-        case [start, stop] if not isinstance(start, ast.Starred) and not isinstance(stop, ast.Starred):
+        case [start, stop]:
             return Symbol(text_of(ast.BinOp(stop, ast.Sub(), start)))
         case _:
             return Symbol(text_of(call.node))
