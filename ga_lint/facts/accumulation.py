@@ -134,6 +134,4 @@ def _builds_trainer(parsed: ParsedFile) -> bool:
 
 def _trainers(parsed: ParsedFile) -> Iterator[ast.Call]:
     if _LIBRARY.search(parsed.source.data):
-        for node in parsed.walked:
-            if isinstance(node, ast.Call) and last_name(node.func) == "Trainer":
-                yield node
+        yield from (node for node in parsed.of(ast.Call) if last_name(node.func) == "Trainer")

@@ -117,7 +117,7 @@ def _homes(
             return
         scope = run.names.module(home)
         names = {node.name, *(heirs_in(home, node.name) if isinstance(node, ast.ClassDef) else ())}
-        calls = [call for call in home.speaking(*names) if isinstance(call, ast.Call) and last_name(call.func) in names]
+        calls = [call for call in home.speaking(ast.Call, *names) if last_name(call.func) in names]
         called = {
             last_name(call.func)
             for call in calls
@@ -131,7 +131,7 @@ def _homes(
 
 def _is_named(run: Interpreter, home: ParsedFile, node: ast.ClassDef | FunctionNode) -> bool:
     """Does a file hand it on without calling it, in a registry or as an argument? It sets up what it is called with."""
-    said = (one for one in home.speaking(node.name) if isinstance(one, ast.Name) and one.id == node.name)
+    said = (one for one in home.speaking(ast.Name, node.name) if one.id == node.name)
     first = next((one for one in said if isinstance(one.ctx, ast.Load)), None)
     return first is not None and _is_of(run, run.module_expression(first, run.names.module(home)), node)
 

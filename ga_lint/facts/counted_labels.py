@@ -209,7 +209,7 @@ def local_averages_of(parsed: ParsedFile) -> Iterator[LocalAverage]:
     """Where the count over all ranks is turned off: for one Trainer, or as a default of arguments."""
     if LOCAL_AVERAGE not in parsed.source.data:
         return
-    for node in parsed.speaking(LOCAL_AVERAGE.decode()):
+    for node in parsed.speaking_below(parsed.tree, LOCAL_AVERAGE.decode()):
         match node:
             case ast.ClassDef(bases=bases, body=body) if any(_ARGUMENTS.search(ast.unparse(base)) for base in bases):
                 yield from (_local(parsed, one, "field") for one in body if _turns_off(one))

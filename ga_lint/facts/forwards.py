@@ -159,7 +159,7 @@ def _flags(parsed: ParsedFile, inside: ast.AST) -> list[tuple[ast.expr, Step]]:
 
 
 def _flags_in(parsed: ParsedFile, inside: ast.AST) -> Iterator[tuple[ast.expr, Step]]:
-    for node in parsed.speaking(_FLAG, inside=inside):
+    for node in parsed.speaking_below(inside, _FLAG):
         match node:
             case (
                 ast.Assign(

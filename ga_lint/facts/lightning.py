@@ -38,8 +38,8 @@ AUTOMATIC = "automatic_optimization"
 def lightning_modules(run: Interpreter, parsed: ParsedFile) -> Iterator[tuple[Class, FunctionNode]]:
     """The classes of a file that reach LightningModule, each with its own `training_step`."""
     scope = run.names.module(parsed)
-    for node in parsed.speaking(METHOD):
-        if not isinstance(node, ast.ClassDef) or not parsed.mentions(node, METHOD):
+    for node in parsed.speaking(ast.ClassDef, METHOD):
+        if not parsed.mentions(node, METHOD):
             continue
         for statement in node.body:
             if isinstance(statement, FunctionNode) and statement.name == METHOD:
@@ -160,7 +160,7 @@ def _arguments(run: Interpreter, parsed: ParsedFile, cls: Class, method: Functio
 
 
 def _loader(run: Interpreter, parsed: ParsedFile, cls: Class) -> Value | None:
-    others = [node for node in parsed.walked if isinstance(node, ast.ClassDef) and node is not cls.node]
+    others = [node for node in parsed.of(ast.ClassDef) if node is not cls.node]
     for one in (cls, *(Class(node, cls.scope) for node in others)):
         found = run.names.method(one, "train_dataloader")
         if found is not None:

@@ -130,12 +130,11 @@ def _hands_over(run: Interpreter, parsed: ParsedFile, name: str) -> bool:
     """`Trainer(model=Net(...))`, `model = Net(...).to(device)` and `Trainer(model, ...)` in one file."""
     if b"Trainer(" not in parsed.source.data:
         return False
-    nodes = list(parsed.speaking(name, "Trainer"))
-    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    calls = list(parsed.speaking(ast.Call, name, "Trainer"))
     if not any(isinstance(call.func, ast.Name) and call.func.id == name for call in calls):
         return False
     models = {name}
-    for node in nodes:
+    for node in parsed.speaking(ast.Assign, name):
         match node:
             case ast.Assign(targets=[ast.Name(id=target)], value=value) if _built(value) == name:
                 models.add(target)

@@ -31,7 +31,7 @@ def declined_for_models(parsed: ParsedFile) -> Iterator[Step]:
     """`model.accepts_loss_kwargs = False`, `trainer.model_accepts_loss_kwargs = False`, anywhere in the file."""
     if _ACCEPTS not in parsed.source.data:
         return
-    for node in parsed.speaking(_ACCEPTS.decode()):
+    for node in parsed.speaking(ast.Assign, _ACCEPTS.decode()):
         match node:
             case ast.Assign(targets=[ast.Attribute(value=owner, attr=name)], value=ast.Constant(value=False)) if (
                 name in _FLAGS[:2] and not (isinstance(owner, ast.Name) and owner.id == "self")

@@ -77,13 +77,13 @@ class FileSigns:
         return ()
 
     def _data_modules(self, parsed: ParsedFile) -> Iterator[ParsedFile]:
-        for statement in parsed.walked:
-            if isinstance(statement, ast.Import | ast.ImportFrom):
-                for imported in _modules(statement):
-                    if _DATA_MODULE.search(f"{imported.module}.{imported.name}"):
-                        found = self._project.imported(parsed.path, imported)
-                        if found is not None:
-                            yield found
+        statements: list[ast.Import | ast.ImportFrom] = [*parsed.of(ast.Import), *parsed.of(ast.ImportFrom)]
+        for statement in statements:
+            for imported in _modules(statement):
+                if _DATA_MODULE.search(f"{imported.module}.{imported.name}"):
+                    found = self._project.imported(parsed.path, imported)
+                    if found is not None:
+                        yield found
 
     @cached_property
     def equal(self) -> bool:
@@ -99,7 +99,7 @@ class FileSigns:
     def level(self) -> Level:
         """The level of the heads that the file names, where they agree."""
         levels = {self._knowledge.head_level(name) for name in self._names if self._knowledge.head_level(name)}
-        if not levels and any(_tests_labels(node) for node in self._parsed.walked):
+        if not levels and any(map(_tests_labels, self._parsed.of(ast.Compare))):
             return Level.TOKEN
         return Level(levels.pop()) if len(levels) == 1 else Level.UNKNOWN
 
@@ -133,26 +133,13 @@ class FileSigns:
 
     @cached_property
     def _called(self) -> list[str]:
-        found = []
-        for node in self._parsed.walked:
-            if isinstance(node, ast.Call):
-                if isinstance(node.func, ast.Name):
-                    found.append(node.func.id)
-                elif isinstance(node.func, ast.Attribute):
-                    found.append(node.func.attr)
-        return found
+        return [name for node in self._parsed.of(ast.Call) if (name := last_name(node.func))]
 
     @cached_property
     def _names(self) -> set[str]:
-        found: set[str] = set()
-        for node in self._parsed.walked:
-            if isinstance(node, ast.Name):
-                found.add(node.id)
-            elif isinstance(node, ast.Attribute):
-                found.add(node.attr)
-            elif isinstance(node, ast.alias):
-                found.add(node.name)
-        return found
+        parsed = self._parsed
+        used = {last_name(node) for node in (*parsed.of(ast.Name), *parsed.of(ast.Attribute))}
+        return used | {node.name for node in parsed.of(ast.alias)}
 
 
 def _modules(statement: ast.Import | ast.ImportFrom) -> Iterator[ImportedName]:
@@ -216,11 +203,9 @@ def _signs(parsed: ParsedFile) -> Iterator[Step]:
         text = _sign(node)
         if text is not None:
             if apart is None:
-                apart = [
-                    (one.lineno, one.end_lineno or one.lineno)
-                    for one in parsed.walked
-                    if isinstance(one, FunctionNode) and _EVALUATES.match(one.name)
-                ]
+                functions: list[FunctionNode] = [*parsed.of(ast.FunctionDef), *parsed.of(ast.AsyncFunctionDef)]
+                evaluates = [one for one in functions if _EVALUATES.match(one.name)]
+                apart = [(one.lineno, one.end_lineno or one.lineno) for one in evaluates]
             span = parsed.span_of(node)
             if not any(first <= span.start.row <= last for first, last in apart):
                 yield Step(text, parsed.path, span)

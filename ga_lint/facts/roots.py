@@ -104,12 +104,12 @@ def run_roots(run: Interpreter, parsed: ParsedFile, roots: Roots) -> None:
 def functions_of(run: Interpreter, parsed: ParsedFile, node: FunctionNode) -> Iterator[Function]:
     """The function, or the method of its class and of each class of the file that inherits it."""
     scope = run.names.module(parsed)
-    classes = (one for one in parsed.speaking(node.name) if isinstance(one, ast.ClassDef))
+    classes = parsed.speaking(ast.ClassDef, node.name)
     owner = next((one for one in classes if parsed.mentions(one, node.name) and node in one.body), None)
     if owner is None:
         yield Function(node, scope)
         return
-    classes = (one for one in parsed.speaking(owner.name) if isinstance(one, ast.ClassDef))
+    classes = parsed.speaking(ast.ClassDef, owner.name)
     heirs = [one for one in classes if any(isinstance(b, ast.Name) and b.id == owner.name for b in one.bases)]
     for one in [owner, *heirs[:MAX_HEIRS]]:
         yield Function(node, run.names.scope_of(Class(owner, scope)), Instance(Class(one, scope)))

@@ -37,8 +37,8 @@ def arguments_of(run: Interpreter, parsed: ParsedFile) -> tuple[Arguments, ...]:
     """Every call in this file that builds training arguments of transformers or of a library that extends them."""
     scope = run.names.module(parsed)
     found = []
-    for call in parsed.speaking(*_ARGUMENTS):
-        if not isinstance(call, ast.Call) or not last_name(call.func).endswith(_ARGUMENTS):
+    for call in parsed.speaking(ast.Call, *_ARGUMENTS):
+        if not last_name(call.func).endswith(_ARGUMENTS):
             continue
         called = next(_named(run, value) for value in alternatives(run.module_expression(call.func, scope)))
         if called:
@@ -98,7 +98,7 @@ def setups_of(run: Interpreter, parsed: ParsedFile, known: tuple[Arguments, ...]
 
 def _calls(parsed: ParsedFile) -> Iterator[ast.Call]:
     """The calls where a Trainer may be built."""
-    return (node for node in parsed.speaking("Trainer", "train_dataset") if isinstance(node, ast.Call))
+    return parsed.speaking(ast.Call, "Trainer", "train_dataset")
 
 
 def _builds_trainer(call: ast.Call) -> bool:
@@ -131,8 +131,11 @@ def _called(run: Interpreter, parsed: ParsedFile, func: ast.expr) -> Iterator[Va
     if first.id in run.project.bindings(parsed).by_name:
         yield from alternatives(run.module_expression(func, scope))
     elif first is func:
-        nodes = parsed.speaking("import")
-        for statement in (one for one in nodes if isinstance(one, ast.Import | ast.ImportFrom)):
+        statements: list[ast.Import | ast.ImportFrom] = [
+            *parsed.speaking(ast.Import, "import"),
+            *parsed.speaking(ast.ImportFrom, "import"),
+        ]
+        for statement in statements:
             for name, imported in imported_names(statement):
                 if name == first.id:
                     yield from alternatives(run.names.imported(imported, scope))

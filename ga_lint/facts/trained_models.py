@@ -97,9 +97,9 @@ def _answers(run: Interpreter, home: ParsedFile, cls: Class) -> Iterator[Accepti
 def _said_of_objects(home: ParsedFile) -> Iterator[str]:
     """`model.accepts_loss_kwargs = True`, `trainer.model_accepts_loss_kwargs = True`: whichever that is."""
     if _FLAG.encode() in home.source.data:
-        for node in home.speaking(_FLAG):
+        for node in home.speaking(ast.Assign, _FLAG):
             for flag in (_FLAG, f"model_{_FLAG}"):
-                value = _said(node, flag) if isinstance(node, ast.Assign) else None
+                value = _said(node, flag)
                 if value is not None:
                     yield value
 

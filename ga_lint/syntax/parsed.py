@@ -76,16 +76,29 @@ class ParsedFile:
             found.setdefault(type(node), []).append(node)
         return found
 
-    def speaking(self, *words: str, inside: ast.AST | None = None) -> Iterator[ast.AST]:
-        """Every node of the file, or below this one, but those in definitions that hold none of these words."""
+    def of(self, kind: type[Node]) -> Iterator[Node]:
+        """Every node of one type, as `nodes` has them."""
+        return iter(self.nodes.get(kind, ()))  # type: ignore[arg-type]
+
+    def speaking(self, kind: type[Node], *words: str) -> Iterator[Node]:
+        """Every node of one type but those in definitions that hold none of these words."""
+        if self.skeleton is None:
+            return self.of(kind)
+        return (node for node in self._speaking(self.tree, words) if type(node) is kind)
+
+    def speaking_below(self, inside: ast.AST, *words: str) -> Iterator[ast.AST]:
+        """Every node below this one but those in definitions that hold none of these words."""
+        return self._speaking(inside, words)
+
+    def _speaking(self, inside: ast.AST, words: tuple[str, ...]) -> Iterator[ast.AST]:
         enter = None if self.skeleton is None else lambda node: self.mentions(node, *words)
-        return in_order(inside or self.tree, enter)
+        return in_order(inside, enter)
 
     def functions(self, *words: str) -> list[FunctionNode]:
         """Every function that holds one of these words; every function at all of a file that is parsed as a whole."""
         if self.skeleton is None:
             return self._functions
-        nodes = self.speaking(*words)
+        nodes = self.speaking_below(self.tree, *words)
         return [node for node in nodes if isinstance(node, FunctionNode) and self.mentions(node, *words)]
 
     @cached_property
