@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct
+
+from ga_lint.compared import Compared
 from ga_lint.source import Edit, Span
 
 
@@ -46,8 +48,7 @@ class EffectKind(enum.Enum):
     LOG_ONLY = "log"
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(Struct, frozen=True):
     """What the fault does.
 
     `factor` is symbolic ("GAS", "1/N", "GAS*N"); `value` is its number where it is literal in the code (8.0).
@@ -59,8 +60,7 @@ class Effect:
     value: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One link of the reasoning, with the place where it was read."""
 
     message: str
@@ -69,8 +69,7 @@ class Step:
     cell: int | None = None  # of the notebook that is checked
 
 
-@dataclass(frozen=True, slots=True)
-class FixRequest:
+class FixRequest(Struct, frozen=True):
     """What a fixer is asked to do. The rule has decided; the fixer only edits.
 
     `targets` names the places (a role, then its span); `options` holds the texts that the fixer needs. Which roles
@@ -98,8 +97,7 @@ class FixRequest:
         return dict(self.options)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """One fault at one place, as a rule states it."""
 
     code: str
@@ -116,9 +114,10 @@ class Finding:
     fix_refusal: str | None = None  # why there is no rewrite, when there is none
 
 
-@dataclass(frozen=True, slots=True)
-class Diagnostic:
+class Diagnostic(Compared, frozen=True):
     """A finding in its file, ready to be printed: suppressions are settled, places are final."""
+
+    beside = frozenset(("text", "in_module"))
 
     path: Path
     finding: Finding
@@ -129,8 +128,8 @@ class Diagnostic:
     cell: int | None = None  # in a notebook, where all rows are rows of this cell
     edits: tuple[Edit, ...] = ()
     verified: str | None = None  # the numeric check's verdict on the rewrite
-    text: str | None = field(default=None, repr=False, compare=False)  # the whole file, where its rows are the file's
-    in_module: Finding | None = field(default=None, repr=False, compare=False)  # in a notebook: by the module's rows
+    text: str | None = None  # the whole file, where its rows are the file's
+    in_module: Finding | None = None  # in a notebook: by the module's rows
 
     def __str__(self) -> str:
         """Place, rule and message in a line, as `--output-format concise` has them."""

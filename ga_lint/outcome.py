@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import assert_never
+
+from msgspec import Struct, field
 
 from ga_lint.diagnostics import Diagnostic, Severity
 
@@ -22,31 +23,27 @@ class SkipReason(enum.Enum):
     GENERATED = "file-ignore comment"
 
 
-@dataclass(frozen=True, slots=True)
-class Clean:
+class Clean(Struct, frozen=True):
     """Analysed; nothing to report."""
 
     path: Path
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(Struct, frozen=True):
     """Analysed; `diagnostics` in order of their place."""
 
     path: Path
     diagnostics: tuple[Diagnostic, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(Struct, frozen=True):
     """Not analysed, on purpose."""
 
     path: Path
     reason: SkipReason
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """Not analysed, or not wholly: `error` says why; `internal` marks a fault of ga-lint's own.
 
     What was found before the failure is kept: a fault of one rule never hides what another one found.
@@ -61,8 +58,7 @@ class Failed:
 FileOutcome = Clean | Found | Skipped | Failed
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(Struct, frozen=True):
     """All outcomes of one run, in order of their paths."""
 
     outcomes: Sequence[FileOutcome]

@@ -8,9 +8,10 @@ import re
 import warnings
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from msgspec import Struct
 
 from ga_lint.errors import FixNotApplicable, SourceError
 
@@ -23,16 +24,14 @@ _BLANK_OR_COMMENT = re.compile(rb"^[ \t\f]*(?:#.*)?$")
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Position:
+class Position(Struct, frozen=True, order=True):
     """A place in a text: row and column, both 1-based, columns in code points."""
 
     row: int
     column: int
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Span:
+class Span(Struct, frozen=True, order=True):
     """From `start` up to, not including, `end`."""
 
     start: Position
@@ -42,8 +41,7 @@ class Span:
         return self.start <= other.start and other.end <= self.end
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(Struct, frozen=True):
     """Replace what stands in `span` by `text`."""
 
     span: Span
@@ -51,8 +49,7 @@ class Edit:
     cell: int | None = None  # of a notebook, where the rows are rows of this cell
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(Struct, frozen=True):
     """What of a file is run as one: the whole of a script, a cell of a notebook.
 
     `rows` are those of the file's text, which holds `code`; `shown` is what the user wrote there. They differ where a
@@ -79,8 +76,7 @@ def unremarked() -> Iterator[None]:
         yield
 
 
-@dataclass(frozen=True)
-class SourceFile:
+class SourceFile(Struct, frozen=True, dict=True):
     """One file as it was read: `text` holds every character of it except the byte-order mark."""
 
     path: Path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from pathlib import Path
@@ -126,15 +125,15 @@ def test_only_the_files_that_were_used_last_are_kept(looked: Counting, tmp_path:
 
 def test_nothing_new_is_left_behind_on_the_journey() -> None:
     """A field that is added must be added to `pack` too; the last of a diagnostic are a notebook's, or come later."""
-    fields = {kind: " ".join(each.name for each in dataclasses.fields(kind)) for kind in (Finding, FixRequest, Effect)}
+    fields = {kind: " ".join(kind.__struct_fields__) for kind in (Finding, FixRequest, Effect)}
     assert fields == {
         Finding: "code name severity confidence message span label effect scope trace fix fix_refusal",
         FixRequest: "fixer tier summary targets options also",
         Effect: "kind message factor value",
     }
-    assert [each.name for each in dataclasses.fields(Step)] == ["message", "path", "span", "cell"]
+    assert Step.__struct_fields__ == ("message", "path", "span", "cell")
     names = "path finding fingerprint noqa_row source_line context cell edits verified text in_module"
-    assert [each.name for each in dataclasses.fields(Diagnostic)] == names.split()
+    assert Diagnostic.__struct_fields__ == tuple(names.split())
 
 
 def test_nothing_is_looked_at_twice(looked: Counting, tmp_path: Path) -> None:

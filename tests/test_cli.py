@@ -189,15 +189,16 @@ class TestOneBadFileStopsNothing:
 
 
 _WITH_A_CRASHING_RULE = """
-import dataclasses, sys
+import sys
 from ga_lint.cli.main import main
 from ga_lint.rules import registry
+from msgspec.structs import replace
 
 def crash(facts, project):
     yield 1 / 0
 
 registry.all_rules()
-registry._RULES["GA101"] = dataclasses.replace(registry._RULES["GA101"], check=crash)
+registry._RULES["GA101"] = replace(registry._RULES["GA101"], check=crash)
 registry.all_rules.cache_clear()
 sys.exit(main(["check", "a.py", "b.py"]))
 """

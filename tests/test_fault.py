@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import libcst as cst
 import pytest
 from libcst.metadata import MetadataWrapper, PositionProvider
+from msgspec.structs import replace
 
 from ga_lint.config import Config
 from ga_lint.diagnostics import Finding

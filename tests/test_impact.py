@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from ga_lint.cli.arguments import parse
 from ga_lint.cli.impact import fault_of, training_of
@@ -155,8 +156,8 @@ def test_factors(factor: str | None, scale: float) -> None:
 
 
 def test_what_one_process_cannot_show_is_what_check_says() -> None:
-    stated = replace(MEAN_OF_MEANS.finding, message="too small", effect=Effect(EffectKind.SCALE, "", "1/N"))
-    site = replace(OF_RANKS, findings=(replace(MEAN_OF_MEANS, finding=stated),))
+    stated = structs.replace(MEAN_OF_MEANS.finding, message="too small", effect=Effect(EffectKind.SCALE, "", "1/N"))
+    site = replace(OF_RANKS, findings=(structs.replace(MEAN_OF_MEANS, finding=stated),))
     assert law_of(site.verdict.runs) == Law()
     assert fault_of(site) == Law("1/N")
 

@@ -16,13 +16,15 @@ from testbed.fixtures import ROOT
 from testbed.shell import HIT, write
 
 PACKAGE = ROOT / "ga_lint"
-BASE = {"errors", "source", "diagnostics", "outcome", "resources", "notebook"}  # types that everybody speaks in
+# Types that everybody speaks in.
+BASE = {"compared", "errors", "source", "diagnostics", "outcome", "resources", "notebook"}
 MAY_IMPORT = {
+    "compared": set(),
     "errors": set(),
     "trail": set(),
     "source": {"errors"},
     "notebook": {"errors", "source"},
-    "diagnostics": {"source"},
+    "diagnostics": {"compared", "source"},
     "outcome": {"diagnostics"},
     "resources": {"errors"},
     "config": {"diagnostics", "errors"},
@@ -30,7 +32,7 @@ MAY_IMPORT = {
     "syntax": {"source", "errors"},
     "knowledge": {"errors", "resources"},
     "project": {"source", "errors", "syntax", "knowledge", "trail"},
-    "facts": {"source", "diagnostics", "errors", "syntax", "project", "knowledge", "trail"},
+    "facts": {"compared", "source", "diagnostics", "errors", "syntax", "project", "knowledge", "trail"},
     "rules": {"source", "diagnostics", "facts.model", "project", "knowledge"},
     "fixers": {"source", "diagnostics", "errors", "syntax", "facts.model"},
     "engine": BASE | {"config", "syntax", "knowledge", "project", "facts", "rules", "fixers", "trail"},

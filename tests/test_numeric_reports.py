@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from junitparser import Failure, JUnitXml
 from junitparser import Skipped as SkippedCase
+from msgspec import structs
 
 from ga_lint.cli.judged import is_cleared
 from ga_lint.outcome import Report
@@ -418,7 +419,7 @@ def test_a_withdrawn_finding_is_told_in_every_format(name: str) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_paths_for_a_ci_begin_at_the_repository(name: str) -> None:
-    text = renderer(name)(replace(SAMPLE, files=replace(SAMPLE.files, below="pkg")))
+    text = renderer(name)(replace(SAMPLE, files=structs.replace(SAMPLE.files, below="pkg")))
     assert ("pkg/src/train.py" in text) == (name in ("github", "sarif", "junit"))
 
 

@@ -75,7 +75,7 @@ def _licences(requirements: Iterable[str], seen: set[str]) -> Iterator[tuple[str
 
 def test_the_light_install_needs_nothing_heavy() -> None:
     names = {requirement.split(">")[0] for requirement in META["dependencies"]}
-    assert names == {"libcst", "packaging", "pathspec", "rich", "typer"}
+    assert names == {"libcst", "msgspec", "packaging", "pathspec", "rich", "typer"}
 
 
 @pytest.mark.slow

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
 import pytest
 from junitparser import Error, Failure, JUnitXml
 from junitparser import Skipped as SkippedCase
+from msgspec.structs import replace
 
 from ga_lint.diagnostics import Confidence, Severity
 from ga_lint.outcome import Failed, Found, Report, Skipped, SkipReason

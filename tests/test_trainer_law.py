@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
+from msgspec.structs import replace
 
 from ga_lint.knowledge.releases import load_releases
 from ga_lint.knowledge.trainer_law import Form, Outcome, Site, Usage, outcome
@@ -48,7 +47,7 @@ def test_the_law_computes_what_was_measured(scenario: str) -> None:
 
 def train(site: Site, form: Form, release: str, **more: object) -> Outcome:
     """The outcome of a usage whose model is accepted."""
-    return outcome(dataclasses.replace(Usage(site, form), **more), RELEASES.row(release))  # type: ignore[arg-type]
+    return outcome(replace(Usage(site, form), **more), RELEASES.row(release))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

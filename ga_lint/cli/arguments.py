@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ga_lint.cli.options import COMMANDS, Command, Kind, Option
 from ga_lint.config import nearest
 from ga_lint.errors import UsageError
 
 
-@dataclass(frozen=True, slots=True)
-class Arguments:
+class Arguments(Struct, frozen=True):
     """One command line: the command, its positional words, and what each given option says, by option name."""
 
     command: Command

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+
+from msgspec import Struct
 
 from ga_lint.cli.arguments import Arguments
 from ga_lint.diagnostics import EffectKind, Finding
@@ -24,8 +26,7 @@ _DIGITS = 12  # of a count
 _NOT_COUNTED = -100  # what labels hold where there is no target
 
 
-@dataclass(frozen=True, slots=True)
-class Training:
+class Training(Struct, frozen=True):
     """What the command line says about a training."""
 
     file: Path

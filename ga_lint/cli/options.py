@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ga_lint.config import CONFIDENCES
 from ga_lint.report import FORMATS
@@ -32,8 +33,7 @@ class Panel(enum.Enum):
     SETTINGS = "Settings"
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """One option of some commands."""
 
     flag: str
@@ -52,8 +52,7 @@ class Option:
         return self.flag.lstrip("-").replace("-", "_")
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """One command; its module in this package has `run(arguments) -> exit code`."""
 
     name: str

@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
+from msgspec import structs
+
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.common import below_workspace, end, finder_of, paths_of
@@ -47,7 +49,7 @@ def run(arguments: Arguments) -> int:
         sites.refuse_unknown_sizes(impacts)  # before the work
     found, is_interrupted = _verdicts(sites.found, settings)
     verdicts = [found.get(place) or _interrupted(site) for place, site in enumerate(sites.found)]
-    numbers = NumericReport([*map(sites.as_told, verdicts)], replace(report, below=below_workspace()))
+    numbers = NumericReport([*map(sites.as_told, verdicts)], structs.replace(report, below=below_workspace()))
     if impacts is not None:
         numbers = impacts.added(numbers, sites.size_of)
     notes = write_numeric(numbers, arguments)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ga_lint.diagnostics import Confidence
 
@@ -17,8 +19,7 @@ DEFAULT_EXCLUDE = (
 CONFIDENCES = tuple(str(confidence) for confidence in Confidence)
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(Struct, frozen=True):
     """One layer of rule selectors; `select` replaces what the layers before it chose, None leaves it."""
 
     select: tuple[str, ...] | None = None
@@ -26,8 +27,7 @@ class Selection:
     extend_select: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Flags:
+class Flags(Struct, frozen=True):
     """What the command line says about settings that a file can hold too; None where it is silent."""
 
     selection: Selection = Selection()
@@ -39,8 +39,7 @@ class Flags:
     ignore_suppressions: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Struct, frozen=True):
     """The settings for the files below one folder."""
 
     root: Path  # patterns and fingerprints are relative to it; nothing outside it is read
@@ -53,7 +52,10 @@ class Config:
     transformers_version: str | None = None  # None: what the project's own files say
     per_file_ignores: tuple[tuple[str, tuple[str, ...]], ...] = ()
     ignore_suppressions: bool = False  # look behind the comments; no file can ask for that
-    knowledge: Mapping[str, Mapping[str, object]] = field(default_factory=dict, hash=False)
+    knowledge: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+    def __hash__(self) -> int:
+        return hash((self.root, self.source, self.selections))  # `knowledge` has no hash; what is equal has all equal
 
     def with_flags(self, flags: Flags) -> Config:
         """The same settings under the command line's."""

@@ -5,12 +5,13 @@ A fingerprint counts how many findings before it were alike, so a second copy of
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from ga_lint.config import CONFIDENCES
 from ga_lint.diagnostics import Confidence, Diagnostic
@@ -22,8 +23,7 @@ from ga_lint.outcome import Clean, Failed
 VERSION = 1
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Entry:
+class Entry(Struct, frozen=True, order=True):
     """One known finding. The fingerprint decides; the rest is for those who read the file, and says who may judge."""
 
     path: str  # counted from the folder of the baseline
@@ -114,7 +114,7 @@ def _entries(path: Path, document: object) -> Iterator[Entry]:
     findings = document.get("findings")
     if not isinstance(findings, list):
         raise ValueError("no list of findings")
-    names = [field.name for field in dataclasses.fields(Entry)]
+    names = Entry.__struct_fields__
     for number, item in enumerate(findings, 1):
         if not isinstance(item, dict) or sorted(item) != sorted(names):
             raise ValueError(f"finding {number} must have {', '.join(names)}")
@@ -127,7 +127,7 @@ def write_baseline(path: Path, entries: list[Entry]) -> None:
     """One line for each entry, in order, so that a merge and a diff show single findings."""
     from ga_lint.engine.write import put  # most runs write none
 
-    lines = ",\n".join(f"    {json.dumps(dataclasses.asdict(entry))}" for entry in entries)
+    lines = ",\n".join(f"    {json.dumps(asdict(entry))}" for entry in entries)
     body = f"[\n{lines}\n  ]" if entries else "[]"
     try:
         put(path, f'{{\n  "version": {VERSION},\n  "findings": {body}\n}}\n'.encode())

@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from ga_lint.config import Config, ConfigError, ConfigFinder, display_path
 from ga_lint.engine.patterns import Excludes, GitIgnores
@@ -14,8 +15,7 @@ from ga_lint.notebook import SUFFIX as NOTEBOOK
 from ga_lint.outcome import Failed, Skipped, SkipReason
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """A file to look at; `named` when the user named it, not a folder above it."""
 
     path: Path

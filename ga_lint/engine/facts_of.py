@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from ga_lint.engine.scope import Scope
 from ga_lint.errors import SourceError
@@ -29,8 +30,7 @@ def facts_of(source: SourceFile, scope: Scope) -> FileFacts:
     return extract(parsed, scope.project.beside(parsed.path))
 
 
-@dataclass(frozen=True, slots=True)
-class WindowSize:
+class WindowSize(Struct, frozen=True):
     """The accumulation steps and the batch size around one row, where the code says them with a number."""
 
     steps: int | None

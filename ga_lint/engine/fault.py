@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from ga_lint.resources import ISSUES_URL
 
 _SAID = 200  # characters of an exception's own text
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True):
     """An exception, as the user reads it. Code that is nested too deeply is the file's fault, not ours."""
 
     text: str

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ga_lint.config import ConfigFinder
 from ga_lint.diagnostics import Diagnostic
@@ -23,8 +25,7 @@ from ga_lint.outcome import Failed, FileOutcome, Found, Report
 from ga_lint.source import SourceFile
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """Which rewrites may be made, and whether they are written."""
 
     unsafe: bool = False
@@ -35,8 +36,7 @@ class Policy:
     known: Sequence[Known] = ()  # reasons to leave findings alone
 
 
-@dataclass(frozen=True, slots=True)
-class FixReport:
+class FixReport(Struct, frozen=True):
     """One run: the files whose text changes, and what is left to report."""
 
     rewritten: Sequence[FixOutcome]

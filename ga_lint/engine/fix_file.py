@@ -5,7 +5,8 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ga_lint.diagnostics import Finding, FixRequest, FixTier
 from ga_lint.engine.own_fixes import unsuppress
@@ -26,8 +27,7 @@ class Judgement(enum.Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
+class Trial(Struct, frozen=True):
     """One rewrite that is proved to be sound text: is it numerically right?"""
 
     finding: Finding
@@ -35,8 +35,7 @@ class Trial:
     after: SourceFile
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """The numeric check's judgement, and its reason as the user reads it."""
 
     judgement: Judgement
@@ -47,16 +46,14 @@ Confirm = Callable[[Trial], Answer]
 Ask = Callable[[Trial, str], bool]  # with the numeric check's word, empty where it was not asked
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(Struct, frozen=True):
     """A finding that was rewritten; `verified` is the numeric check's word, where it was asked."""
 
     finding: Finding
     verified: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """A finding that was not rewritten, and why.
 
     `proposed` is the whole text that it would have become, `verified` what the numeric check says about that.
@@ -68,8 +65,7 @@ class Refused:
     verified: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FixOutcome:
+class FixOutcome(Struct, frozen=True):
     """What became of one file. `refused` findings are those of `after`: their places are in the new text."""
 
     before: SourceFile
@@ -115,8 +111,7 @@ def fix_file(
     return FixOutcome(source, current, tuple(applied), tuple(refused.values()))
 
 
-@dataclass(frozen=True, slots=True)
-class _Policy:
+class _Policy(Struct, frozen=True):
     unsafe: bool
     verified_only: bool
     confirm: Confirm | None

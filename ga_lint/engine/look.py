@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from ga_lint.config import ConfigError
 from ga_lint.engine.discover import Target
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from ga_lint.engine.scope import Scope, Scopes
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """One file's outcome, and every other place that it could come out otherwise for."""
 
     outcome: FileOutcome

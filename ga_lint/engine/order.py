@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ga_lint.syntax.walk import children, walk
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """The first row in which the module binds each of its names, and in which anything uses it.
 
     `early` are the names that a line which runs at once, outside of every function, uses above that.

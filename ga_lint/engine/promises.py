@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ga_lint.errors import SourceError
 from ga_lint.outcome import FileOutcome, Found
@@ -20,8 +22,7 @@ if TYPE_CHECKING:
 SHORT = 50_000
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+class Looked(Struct, frozen=True):
     """A file's outcome as it is told, and as it was found: with what a baseline leaves out."""
 
     outcome: FileOutcome

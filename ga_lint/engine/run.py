@@ -7,9 +7,10 @@ import functools
 import gc
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from ga_lint.config import ConfigError, ConfigFinder
 from ga_lint.engine.discover import Discovered, Target, discover

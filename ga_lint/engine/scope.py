@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from ga_lint.config import Config, ConfigError, display_path
 from ga_lint.engine.own_rules import known_rules
@@ -20,8 +21,7 @@ if TYPE_CHECKING:
     from ga_lint.knowledge import ProjectRow
 
 
-@dataclass(frozen=True)
-class Scope:
+class Scope(Struct, frozen=True, dict=True):
     """One configuration, the project that it speaks of, and the rules that are on in it."""
 
     config: Config

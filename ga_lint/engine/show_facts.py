@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from collections.abc import Iterator
 from pathlib import Path, PurePath
+
+from msgspec import Struct
 
 from ga_lint.diagnostics import Step
 from ga_lint.engine.facts_of import facts_of
@@ -52,7 +53,7 @@ class _Writer:
 
     def file(self, facts: FileFacts) -> dict[str, Plain]:
         """Every kind of fact, also those of which there is none: that they were not seen is worth knowing."""
-        simple = [field.name for field in dataclasses.fields(facts) if field.name not in ("path", "raggedness")]
+        simple = [name for name in facts.__struct_fields__ if name not in ("path", "raggedness")]
         sites = sorted(facts.raggedness, key=lambda site: (site.call.path, site.call.span))
         ragged: list[Plain] = [
             {"loss": self.value(site.call), **self._fields(facts.raggedness_of(site))} for site in sites
@@ -73,20 +74,21 @@ class _Writer:
                 return [self.value(each) for each in value]
             case PurePath():
                 return value.as_posix()
-            case _ if dataclasses.is_dataclass(value):
+            case Struct():
                 return self._fields(value)
             case _:
                 raise TypeError(f"a fact of type {type(value).__name__}")
 
-    def _fields(self, value: object) -> dict[str, Plain]:
-        assert dataclasses.is_dataclass(value)
+    def _fields(self, value: Struct) -> dict[str, Plain]:
         return dict(self._told(value))
 
-    def _told(self, value: object) -> Iterator[tuple[str, Plain]]:
-        for field in dataclasses.fields(value):  # type: ignore[arg-type]
-            found = getattr(value, field.name)
-            if field.default is dataclasses.MISSING or found != field.default:
-                yield field.name, self.value(found)
+    def _told(self, value: Struct) -> Iterator[tuple[str, Plain]]:
+        names, defaults = value.__struct_fields__, value.__struct_defaults__
+        usual = dict(zip(names[len(names) - len(defaults) :], defaults, strict=True))
+        for name in names:
+            found = getattr(value, name)
+            if name not in usual or found != usual[name]:
+                yield name, self.value(found)
 
     def _place(self, path: PurePath, span: Span) -> str:
         """`13:9 loss.backward()`, behind the path where it is another file's."""

@@ -6,7 +6,8 @@ import ast
 import enum
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ga_lint.config import nearest
 from ga_lint.diagnostics import Finding
@@ -30,8 +31,7 @@ class Verb(enum.Enum):
     NOQA = "noqa"
 
 
-@dataclass(frozen=True, slots=True)
-class Directive:
+class Directive(Struct, frozen=True):
     """One comment that speaks to us; without selectors it means every rule."""
 
     verb: Verb
@@ -49,8 +49,7 @@ class Directive:
         return f"{self.text[: self.codes[0]]}{', '.join(selectors)}{self.text[self.codes[1] :]}"
 
 
-@dataclass(frozen=True, slots=True)
-class Suppressions:
+class Suppressions(Struct, frozen=True):
     """All directives of one file."""
 
     source: SourceFile

@@ -6,9 +6,10 @@ import ast
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+
+from msgspec import Struct
 
 from ga_lint.diagnostics import Confidence
 from ga_lint.facts.model import Accumulation, Answer, DeepSpeedTrainer, Place
@@ -22,8 +23,7 @@ _IN_YAML = re.compile(rf"^[ \t]*{SETTING}[ \t]*:[ \t]*(\d+|\$\{{.+\}})", re.MULT
 _LIBRARY = re.compile(rb"\b(?:import|from)\s+(?:lightning|pytorch_lightning)\b")
 
 
-@dataclass(frozen=True, slots=True)
-class _Setting:
+class _Setting(Struct, frozen=True):
     """One place that sets the steps; `value` is None where it is not a number."""
 
     place: Place

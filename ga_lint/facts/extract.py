@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ga_lint.facts.accumulation import deepspeed_trainers
 from ga_lint.facts.callers import with_callers

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ga_lint.diagnostics import Confidence
 from ga_lint.facts.interpreter import Interpreter
@@ -18,8 +20,7 @@ _OF_TRANSFORMERS = (b"import transformers", b"from transformers", b"from trl", b
 MAX_HOMES = 16  # files that are searched for a class that combines a mixin with a Trainer
 
 
-@dataclass(frozen=True, slots=True)
-class Lineage:
+class Lineage(Struct, frozen=True):
     """What a class descends from."""
 
     base: str

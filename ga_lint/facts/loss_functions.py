@@ -10,7 +10,9 @@ import ast
 import re
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ga_lint.diagnostics import Confidence
 from ga_lint.facts.interpreter import Interpreter
@@ -47,8 +49,7 @@ _WORDS = tuple(word.decode() for word in LOSS_FUNCTION_WORDS)
 _NAMING = (ast.keyword, ast.Assign, ast.AnnAssign, ast.Call, ast.FunctionDef)  # what `_named_in` knows
 
 
-@dataclass(frozen=True, slots=True)
-class _Handed:
+class _Handed(Struct, frozen=True):
     """A place where a loss function is named."""
 
     role: LossRole

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.interpreter.closures import closure
@@ -15,8 +16,7 @@ from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 from ga_lint.syntax.walk import children
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
+class Patch(Struct, frozen=True):
     """One assignment of a function to a method's name."""
 
     owner: ast.expr  # `Trainer`, `trainer`, `model`

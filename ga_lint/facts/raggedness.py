@@ -5,10 +5,11 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from ga_lint.diagnostics import Confidence, Step
 from ga_lint.facts.model import Answer, Level, LossSite, LossTerm, Raggedness, Reduction, Stack, Window

@@ -6,8 +6,9 @@ import ast
 import re
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from ga_lint.facts.values import Class, Function, Instance
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
@@ -25,8 +26,7 @@ _SINKS = frozenset({"backward", "manual_backward", "zero_grad"})
 _HELPERS = re.compile(rb"(?<![\w.])(?<!def )((?!save_for_)[a-z_]+_backward|backward_[a-z_]+)\(")
 
 
-@dataclass(frozen=True, slots=True)
-class Roots:
+class Roots(Struct, frozen=True):
     """`module`: the module's own statements lead there. `functions`: callers before those they call."""
 
     module: bool

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ga_lint.facts.handed_functions import FUNCTION, hands_function
 from ga_lint.facts.interpreter import Interpreter
@@ -21,8 +23,7 @@ from ga_lint.syntax.text import last_name
 STEPS, SMOOTHING, DEEPSPEED = "gradient_accumulation_steps", "label_smoothing_factor", "deepspeed"
 
 
-@dataclass(frozen=True, slots=True)
-class _Trainer:
+class _Trainer(Struct, frozen=True):
     """A class that is a Trainer of transformers'."""
 
     name: str  # the one that it reaches

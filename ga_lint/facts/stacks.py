@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.interpreter.events import Event

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ga_lint.diagnostics import Step
 from ga_lint.facts.handed_functions import FUNCTION, hands_function
@@ -20,8 +21,7 @@ MAX_HOMES = 8  # files that are searched for a place where the Trainer is built
 _FLAG = "accepts_loss_kwargs"
 
 
-@dataclass(frozen=True, slots=True)
-class Accepting:
+class Accepting(Struct, frozen=True):
     """Is there a count for this class? `steps` says where that was read, of a model that takes none."""
 
     answer: Answer

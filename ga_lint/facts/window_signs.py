@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ga_lint.facts.interpreter import algebra
 from ga_lint.facts.interpreter.events import Context, Event, EventKind

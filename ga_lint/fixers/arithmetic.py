@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeVar
 
 import libcst as cst
+from msgspec import Struct
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.edits import Edits
@@ -14,8 +14,7 @@ from ga_lint.fixers.tree import Tree, dotted
 Expression = TypeVar("Expression", bound=cst.BaseExpression)
 
 
-@dataclass(frozen=True)
-class Division:
+class Division(Struct, frozen=True):
     """`x / y`, `x * (1 / y)`, `x.div(y)`, `torch.div(x, y)`, `x /= y`, `x.div_(y)`.
 
     `whole` is the expression, or for `x /= y` the statement's own node.

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import libcst as cst
+from msgspec import Struct
 
 from ga_lint.fixers.nodes import parents_below
 from ga_lint.fixers.tree import Tree
 
 
-@dataclass(frozen=True, slots=True)
-class Binding:
+class Binding(Struct, frozen=True):
     """`value` is None where it is not written beside the target, or only changes what was there."""
 
     node: cst.CSTNode  # the assignment, loop or `as`

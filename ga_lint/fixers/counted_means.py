@@ -6,9 +6,9 @@ The places are those that `count_loss` describes; its measured text is written h
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import libcst as cst
+from msgspec import Struct, field
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import division_of
@@ -52,8 +52,7 @@ def divide_all(target: Target, edits: Edits, *, ranks: bool) -> Plan:
     return plan
 
 
-@dataclass
-class Plan:
+class Plan(Struct):
     """Where the losses of one function are divided; `bound` says from where on each has its name."""
 
     target: Target

@@ -11,9 +11,8 @@ With a place `handed`, the loss call, `labels` is what that is handed, in the na
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import libcst as cst
+from msgspec import Struct
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.header import Header
@@ -25,8 +24,7 @@ from ga_lint.fixers.written_out import moves, refuse_other_names, written_out
 from ga_lint.source import Span
 
 
-@dataclass(frozen=True, slots=True)
-class Counting:
+class Counting(Struct, frozen=True):
     """`expression` counts one micro-batch; `given` is the value of `ignore_index` where it has to be passed in.
 
     `number` makes Python's number of it: a mask may hold weights, so its sum is no integer.

@@ -7,10 +7,10 @@ after the edits inside it, so that a new parameter and a new line in the same fu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import cast
 
 import libcst as cst
+from msgspec import Struct, field
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.tree import Block, Node, Statement, Tree
@@ -19,16 +19,14 @@ from ga_lint.source import Span
 Change = Callable[[cst.CSTNode], cst.CSTNode]
 
 
-@dataclass(frozen=True, slots=True)
-class Rewrite:
+class Rewrite(Struct, frozen=True):
     """The new text, and the places of the old text that may differ in it."""
 
     text: str
     touched: tuple[Span, ...]
 
 
-@dataclass
-class Edits:
+class Edits(Struct):
     """What is to be done, by the node of the original tree that it is done to."""
 
     tree: Tree

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import libcst as cst
+from msgspec import Struct
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.gate_reader import Reader
@@ -21,8 +21,7 @@ from ga_lint.fixers.header import Header
 from ga_lint.fixers.tree import Tree
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
+class Gate(Struct, frozen=True):
     """Windows are `steps` micro-batches from the first one on; `flushes`: a last, shorter one is stepped too.
 
     `seen` is the text of how many micro-batches came before the first one, "" where the loop counts from its own first.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import libcst as cst
+from msgspec import Struct, field
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.header import Header
@@ -17,8 +17,7 @@ from ga_lint.source import Position
 Value = int | bool
 
 
-@dataclass
-class _Counter:
+class _Counter(Struct):
     """A name that the loop counts up itself: `it += 1`, and `it = 0` after a step.
 
     `start` is None where it goes on from what it was before the loop.
@@ -31,15 +30,14 @@ class _Counter:
     value: int = 0
 
 
-@dataclass
-class Reader:
+class Reader(Struct):
     """The conditions between the loop and the optimizer step, and how to evaluate them."""
 
     tree: Tree
     header: Header
     step: cst.Call
     steps: tuple[str, ...]
-    tests: list[tuple[ast.expr, bool]] = field(default_factory=list, init=False)  # and how each comes out at the step
+    tests: list[tuple[ast.expr, bool]] = field(default_factory=list)  # and how each comes out at the step
     _counters: dict[str, _Counter] = field(default_factory=dict)
     _known: dict[str, Value] = field(default_factory=dict)
     _origin: int = 0

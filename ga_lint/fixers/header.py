@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import libcst as cst
+from msgspec import Struct
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.bindings import bindings_in
@@ -17,8 +16,7 @@ from ga_lint.source import Span
 _PROGRESS_BARS = frozenset({"tqdm", "track", "auto_tqdm"})
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(Struct, frozen=True):
     """`for index, target in enumerate(loader, start)`: index and start are None and "0" without `enumerate`."""
 
     loop: cst.For

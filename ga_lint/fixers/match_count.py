@@ -9,9 +9,8 @@ loop or a comprehension of its own may call the micro-batch by another name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import libcst as cst
+from msgspec import Struct
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.bindings import bindings_in
@@ -71,8 +70,7 @@ def _break_long_line(edits: Edits, node: cst.BaseExpression, length: int) -> Non
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Counting:
+class _Counting(Struct, frozen=True):
     """What binds the micro-batch that is counted: a `for` of its own, or that of the loss."""
 
     target: cst.BaseExpression
@@ -127,8 +125,7 @@ def _as_called(tree: Tree, header: Header, owner: cst.FunctionDef, source: cst.B
     raise FixNotApplicable(f"which window {name} counts is not in sight")
 
 
-@dataclass(frozen=True, slots=True)
-class _Carried:
+class _Carried(Struct, frozen=True):
     """An expression of the loss's micro-batch, in the names by which it is counted."""
 
     edits: Edits

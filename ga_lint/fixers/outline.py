@@ -11,10 +11,10 @@ from __future__ import annotations
 import ast
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import libcst as cst
+from msgspec import Struct
 
 from ga_lint.source import ended_lines, unremarked
 
@@ -28,8 +28,7 @@ class CutShort(Exception):
     """A fixer looked into a body that was cut out."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outline:
+class Outline(Struct, frozen=True):
     """A text to be parsed for another; `bodies` holds what was cut out, by the string that stands for it."""
 
     text: str

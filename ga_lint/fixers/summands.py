@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import libcst as cst
+from msgspec import Struct
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.bindings import bindings_in
@@ -26,16 +26,14 @@ _KEEPS = frozenset({"mean", "sum", "to", "float", "double", "item"})  # methods 
 _ADDS = frozenset({"sum", "torch.stack", "torch.cat", "functools.reduce", "reduce"})
 
 
-@dataclass(frozen=True, slots=True)
-class Summand:
+class Summand(Struct, frozen=True):
     """A term of the loss; `once`: it is a number for each forward, no mean over targets."""
 
     node: cst.BaseExpression
     once: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(Struct, frozen=True):
     """A statement that gives the loss its value, or adds to it."""
 
     node: cst.Assign | cst.AnnAssign | cst.AugAssign

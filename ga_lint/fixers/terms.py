@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import takewhile
 
 import libcst as cst
+from msgspec import Struct
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import as_factor
@@ -21,8 +21,7 @@ from ga_lint.source import Position
 STEPS = "current_gradient_accumulation_steps"  # the window's length, a last shorter one included
 
 
-@dataclass(frozen=True, slots=True)
-class Addition:
+class Addition(Struct, frozen=True):
     """A term that is added to the loss: in a sum, or by `+=`."""
 
     where: cst.CSTNode

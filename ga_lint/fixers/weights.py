@@ -7,9 +7,9 @@ undivided sum is read in between, or nobody divides, the weighed sum is written 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import libcst as cst
+from msgspec import Struct
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, as_factor, factor_text, replace_division
@@ -22,8 +22,7 @@ from ga_lint.fixers.tree import Tree, dotted
 from ga_lint.source import Position
 
 
-@dataclass(frozen=True, slots=True)
-class Shares:
+class Shares(Struct, frozen=True):
     """The names of the two weights; `equal` is None where it would be one."""
 
     targets: str
@@ -33,8 +32,7 @@ class Shares:
         return self.equal if term.once else self.targets
 
 
-@dataclass(frozen=True, slots=True)
-class Sum:
+class Sum(Struct, frozen=True):
     """A loss of several terms; `inside`: the sum is written out where the loss is divided or handed to backward."""
 
     summands: tuple[Summand, ...]

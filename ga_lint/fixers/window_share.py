@@ -15,9 +15,8 @@ look-ahead would show the end of the loader to `accumulate()` a whole window too
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import libcst as cst
+from msgspec.structs import replace
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, division_of, replace_division

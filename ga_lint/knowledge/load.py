@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from ga_lint.errors import UsageError
 from ga_lint.knowledge.model import (
@@ -123,7 +124,7 @@ def with_rows(base: Knowledge, rows: Mapping[str, ProjectRow]) -> Knowledge:
     losses = {name: row for name, row in rows.items() if isinstance(row, LossRow)}
     trainers = {name: row for name, row in rows.items() if isinstance(row, TrainerRow)}
     collators = {name: row for name, row in rows.items() if isinstance(row, CollatorRow)}
-    return dataclasses.replace(
+    return replace(
         base,
         losses=ByName({**base.losses.rows, **losses}),
         trainers=ByName({**base.trainers.rows, **trainers}),
@@ -137,14 +138,19 @@ def _by_name(path: Path, key: str, kind: type[NamedRow]) -> ByName[NamedRow]:
 
 def _rows(path: Path, key: str, kind: type[Row]) -> list[Row]:
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))[key]
+        entries = _tables(path)[key]
     except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
         raise UsageError(f"{path}: not a table of [[{key}]] rows: {error}") from None
     return [_row(kind, entry, f"{path.name}: {key} {number}") for number, entry in enumerate(entries, 1)]
 
 
+@functools.cache  # some files hold two tables
+def _tables(path: Path) -> Mapping[str, list[dict[str, object]]]:
+    return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
 def _row(kind: type[Row], entry: Mapping[str, object], place: str) -> Row:
-    known = {field.name for field in dataclasses.fields(kind)}
+    known = set(kind.__struct_fields__)
     unknown = sorted(set(entry) - known)
     if unknown:
         raise UsageError(f"{place}: unknown key {unknown[0]!r}; known: {', '.join(sorted(known))}")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Generic, TypeVar
+
+from msgspec import Struct, field
 
 Row = TypeVar("Row")
 
 
-@dataclass(frozen=True, slots=True)
-class LossRow:
+class LossRow(Struct, frozen=True):
     """A callable that computes a loss."""
 
     name: str
@@ -25,8 +25,7 @@ class LossRow:
     count_at: int | None = None  # its position
 
 
-@dataclass(frozen=True, slots=True)
-class HeadRow:
+class HeadRow(Struct, frozen=True):
     """A stock head, by the end of its class name."""
 
     suffix: str
@@ -36,8 +35,7 @@ class HeadRow:
     listed: bool = False  # its labels are a list of dictionaries, which the Trainer cannot count: it divides by itself
 
 
-@dataclass(frozen=True, slots=True)
-class BaseRow:
+class BaseRow(Struct, frozen=True):
     """A class that others are written on, by its name: nothing that its `__init__` sets computes a loss."""
 
     name: str
@@ -47,8 +45,7 @@ class BaseRow:
 Minor = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class HeadRange:
+class HeadRange(Struct, frozen=True):
     """A stock head whose loss ignores the count that it is handed, and releases of transformers in which it does."""
 
     name: str
@@ -64,8 +61,7 @@ class HeadRange:
         return self.since <= release[:2] and (self.before is None or release[:2] < self.before)
 
 
-@dataclass(frozen=True, slots=True)
-class DroppedCounts:
+class DroppedCounts(Struct, frozen=True):
     """Which stock heads ignore the count."""
 
     ranges: Mapping[str, tuple[HeadRange, ...]]  # by class name, oldest first
@@ -83,8 +79,7 @@ class DroppedCounts:
         return next(holding, None)
 
 
-@dataclass(frozen=True, slots=True)
-class CollatorRow:
+class CollatorRow(Struct, frozen=True):
     """A collator and what it does with targets."""
 
     name: str
@@ -92,8 +87,7 @@ class CollatorRow:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class TrainerRow:
+class TrainerRow(Struct, frozen=True):
     """A class that reaches transformers' Trainer."""
 
     name: str
@@ -101,16 +95,14 @@ class TrainerRow:
     loss: str = "token"
 
 
-@dataclass(frozen=True, slots=True)
-class ForeignRow:
+class ForeignRow(Struct, frozen=True):
     """A library with a Trainer that is not transformers'."""
 
     library: str
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class DriverRow:
+class DriverRow(Struct, frozen=True):
     """An object that drives backward."""
 
     name: str
@@ -126,8 +118,7 @@ ProjectRow = LossRow | TrainerRow | CollatorRow  # what a project can say about 
 Values = tuple[str, ...] | type[str] | type[int]
 
 
-@dataclass(frozen=True, slots=True)
-class TableShape:
+class TableShape(Struct, frozen=True):
     """What a project may write in one table of [tool.ga-lint.knowledge]."""
 
     row: Callable[..., ProjectRow]
@@ -171,8 +162,7 @@ def _short(name: str) -> tuple[str, str]:
     return name.partition(".")[0], name.rpartition(".")[2]
 
 
-@dataclass(frozen=True)
-class Knowledge:
+class Knowledge(Struct, frozen=True, dict=True):
     """All tables."""
 
     losses: ByName[LossRow]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import functools
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from ga_lint.errors import UsageError
 from ga_lint.resources import rules_folder
@@ -89,8 +89,7 @@ class FaultyFor(enum.Enum):
     TOKEN_LOSSES = "token losses"
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseRow:
+class ReleaseRow(Struct, frozen=True):
     """Consecutive releases of transformers whose Trainer treats the loss alike."""
 
     first: str
@@ -123,8 +122,7 @@ class ReleaseRow:
         return self.first if self.first == self.last else f"{self.first}-{self.last}"
 
 
-@dataclass(frozen=True, slots=True)
-class EngineRow:
+class EngineRow(Struct, frozen=True):
     """Releases of DeepSpeed that do something else with the Trainer's loss than the others."""
 
     first: str
@@ -143,8 +141,7 @@ class EngineRow:
         return int(self.hooks_outputs) * (1 if outside else 2)
 
 
-@dataclass(frozen=True)
-class Releases:
+class Releases(Struct, frozen=True, dict=True):
     """The tables: rows from the oldest to the newest, and which releases there are."""
 
     rows: tuple[ReleaseRow, ...]
@@ -214,7 +211,7 @@ def _before(version: str, known: list[tuple[tuple[int, ...], str]]) -> str:
 
 def _row(kind: type[Any], entry: Mapping[str, object], place: str) -> Any:
     words = {"ReleaseRow": _ENUMS}.get(kind.__name__, {})
-    fields = {field.name for field in dataclasses.fields(kind)}
+    fields = kind.__struct_fields__
     for key, value in entry.items():
         if key not in fields:
             raise UsageError(f"{place}: unknown key {key!r}; known: {', '.join(sorted(fields))}")

@@ -8,7 +8,9 @@ average their gradients as DistributedDataParallel does.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ga_lint.knowledge.releases import (
     AcceptsBy,
@@ -49,8 +51,7 @@ _OF_MODEL = (Site.MODEL, Site.LOSS_FUNCTION, Site.SUPER_WITH_COUNT, Site.SUPER_W
 _COUNTING = (Form.COUNT, Form.COUNT_TIMES_RANKS)
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """What somebody's code does. For super() sites, `form` is what the model returns."""
 
     site: Site
@@ -65,8 +66,7 @@ class Usage:
     deepspeed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What comes out. Powers: 1 is as many times too large, -1 too small, 0 right."""
 
     raises: str = ""  # the exception in training; nothing else is said then

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct, field
+
+from ga_lint.compared import Compared
 from ga_lint.diagnostics import Diagnostic, FixTier
 from ga_lint.engine.held import Checker, held
 from ga_lint.engine.scope import Scope
@@ -16,8 +18,7 @@ from ga_lint.outcome import Failed, FileOutcome, Found
 from ga_lint.source import Edit, SourceFile
 
 
-@dataclass(frozen=True)
-class Cure:
+class Cure(Struct, frozen=True):
     """Something that an editor can offer for a finding."""
 
     title: str
@@ -26,14 +27,15 @@ class Cure:
     preferred: bool
 
 
-@dataclass(frozen=True)
-class Analysis:
+class Analysis(Compared, frozen=True):
     """One text and what is wrong with it. `scope` is None where the text could not be analysed."""
+
+    beside = frozenset(("_cures",))
 
     source: SourceFile
     outcome: FileOutcome
     scope: Scope | None
-    _cures: dict[Diagnostic, tuple[Cure | None, Cure | None]] = field(default_factory=dict, repr=False, compare=False)
+    _cures: dict[Diagnostic, tuple[Cure | None, Cure | None]] = field(default_factory=dict)
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
@@ -59,8 +61,7 @@ class Analysis:
         return with_edit(self.source, diagnostic, self.outcome, findings_by(Looks(self.scope)))
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(Struct, frozen=True):
     """A text, or a cell of a notebook, as it was when it was looked at."""
 
     uri: str
@@ -68,8 +69,7 @@ class Document:
     lines: list[str]
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """What was last said about a text, or about a notebook: its cells by their numbers, a text by None."""
 
     analysis: Analysis

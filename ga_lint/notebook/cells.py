@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.notebook.read import MARK, Cell, NotebookSource, rows_of
@@ -28,8 +29,7 @@ def changed_cells(source: NotebookSource, text: str) -> dict[int, list[Row]]:
     return changes
 
 
-@dataclass
-class _Placed:
+class _Placed(Struct):
     """A row of the new module that holds something: its text, the blank rows above it, and the row that it was."""
 
     text: str
@@ -37,8 +37,7 @@ class _Placed:
     old: int | None = None  # index in its cell
 
 
-@dataclass
-class _Alignment:
+class _Alignment(Struct):
     """The rows of the old module and of the new one that hold something, side by side."""
 
     source: NotebookSource

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from ga_lint.errors import FixNotApplicable, InternalError
 from ga_lint.notebook.cells import Row
@@ -74,8 +75,7 @@ class NotebookText:
             raise InternalError("the patched notebook differs outside of the changed cells")
 
 
-@dataclass(frozen=True, slots=True)
-class _RawRow:
+class _RawRow(Struct, frozen=True):
     """A row as the file has it: its characters, its end, and the way to the next string of the list."""
 
     body: str
@@ -83,8 +83,7 @@ class _RawRow:
     joint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
+class _Source(Struct, frozen=True):
     """The value of a cell's `source`: what is before the first quote's inside, between, and behind the last."""
 
     opening: str

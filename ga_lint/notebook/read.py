@@ -13,9 +13,10 @@ import itertools
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
+from msgspec import Struct
 
 from ga_lint.errors import SourceError
 from ga_lint.source import Part, Position, SourceFile, Span, decode, unremarked
@@ -30,24 +31,21 @@ _ASSIGNED = re.compile(r"(?P<left>[ \t]*[\w.,\[\]'\" ]+=[ \t]*)[!%][^=]")
 _ESCAPED = re.compile(r"(?P<indent>[ \t]*)(?:[!%]|\?|[\w.]+\?{1,2}[ \t]*$)")
 
 
-@dataclass(frozen=True, slots=True)
-class Broken:
+class Broken(Struct, frozen=True):
     """A cell that is no Python, and why."""
 
     message: str
     position: Position  # in the module
 
 
-@dataclass(frozen=True)
-class Cell(Part):
+class Cell(Part, frozen=True):
     """A code cell. What IPython takes from the start of all its rows is its `margin`."""
 
     margin: str = ""
     hidden: frozenset[int] = frozenset()  # rows of the module that stand for something else, in this cell
 
 
-@dataclass(frozen=True)
-class NotebookSource(SourceFile):
+class NotebookSource(SourceFile, frozen=True, dict=True):
     """A notebook's code as one module; `data` holds the bytes of that text, `file` those of the notebook."""
 
     file: bytes = b""
@@ -151,8 +149,7 @@ def _without_space_at_end(rows: list[str]) -> list[str]:
     return rows[:filled] + [""] * (len(rows) - filled)
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(Struct, frozen=True):
     """A cell's rows as Python; `hidden` are the indices of those that stand for something else."""
 
     rows: list[str]

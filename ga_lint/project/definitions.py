@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from msgspec import Struct
 
 from ga_lint.syntax.bindings import ImportedName, ModuleBindings
 from ga_lint.syntax.parsed import ParsedFile
@@ -14,8 +15,7 @@ Key = tuple[Path, str]  # a file and a name at its module level
 DESCRIBED = -1  # the index of what a row of the project's own says, in the place of all bindings
 
 
-@dataclass(frozen=True, slots=True)
-class Defined:
+class Defined(Struct, frozen=True):
     """One binding: which of those that this file has for the name. No tree is held on to."""
 
     path: Path
@@ -23,8 +23,7 @@ class Defined:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(Struct, frozen=True):
     """What a name leads to, and what that came from: places that were looked at, and names further on."""
 
     found: tuple[Defined, ...]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from pathlib import Path
 
+from msgspec import Struct, field
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
 
@@ -87,8 +87,7 @@ def _version(text: str) -> Version | None:
         return None
 
 
-@dataclass(frozen=True)
-class Pins:
+class Pins(Struct, frozen=True, dict=True):
     """What holds for the code of one folder."""
 
     folder: Path

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from ga_lint.source import Span
 
@@ -20,8 +21,7 @@ _PIN = re.compile(r"={2,3}\s*[^\s,*]+")
 _ALTERNATIVE = "|"
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(Struct, frozen=True):
     """One place where a project says which releases of a library it runs with."""
 
     text: str  # as it stands there: "transformers[torch]>=4.46,<4.50"

@@ -7,7 +7,9 @@ moment that the count is passed, the factor of the ranks is owed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.facts.model import HEADS_LOSS, Answer, FactorKind, LossTerm, Override, Place
@@ -21,8 +23,7 @@ from ga_lint.source import Span
 _ACCEPTED = Usage(Site.OVERRIDE, Form.COUNT)
 
 
-@dataclass(frozen=True, slots=True)
-class Normalised:
+class Normalised(Struct, frozen=True):
     """Where the count divides: in this override, in a helper, or in a callee that was handed the count."""
 
     place: Place

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from ga_lint.diagnostics import Effect, EffectKind
 from ga_lint.facts.model import FileFacts

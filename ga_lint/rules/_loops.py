@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ga_lint.diagnostics import Confidence, Step
 from ga_lint.facts.model import (
@@ -31,8 +32,7 @@ STEPS_WORD = re.compile(r"(^|[._])steps$", re.IGNORECASE)
 _WINDOW_NAME = re.compile(r"accum|micro|window|chunk|gas\b|grad|(^|[._])acc_(steps|iters?)$", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(Struct, frozen=True):
     """One term of the loss that goes into one backward of a window, and who divides it."""
 
     window: Window

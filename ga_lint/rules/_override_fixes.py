@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.facts.model import HEADS_LOSS, Factor, FactorKind, Level, LossTerm, Override, Place, SuperCall

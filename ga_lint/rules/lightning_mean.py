@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
 from ga_lint.facts.model import Answer, FileFacts, Level, LightningStep, Place, Returned

@@ -6,8 +6,9 @@ import functools
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from ga_lint.diagnostics import Finding, Severity
 
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 Check = Callable[["FileFacts", "Project"], Iterator[Finding]]
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """A rule's record; `check` yields what it finds in the facts of one file."""
 
     code: str

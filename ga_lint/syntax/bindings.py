@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ga_lint.syntax.parsed import FunctionNode
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
-@dataclass(frozen=True, slots=True)
-class ImportedName:
+class ImportedName(Struct, frozen=True):
     """`from module import name as alias` or `import module as alias` (`name` is None)."""
 
     module: str
@@ -23,8 +23,7 @@ class ImportedName:
 Binding = Definition | ImportedName | ast.expr
 
 
-@dataclass(frozen=True, slots=True)
-class ModuleBindings:
+class ModuleBindings(Struct, frozen=True):
     """All bindings of each name in the order of the text, and the modules that are star-imported."""
 
     by_name: dict[str, list[Binding]]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tokenize
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ga_lint.source import Position, SourceFile, Span
 
 
-@dataclass(frozen=True, slots=True)
-class Comment:
+class Comment(Struct, frozen=True):
     """One comment, from its `#` to the end of its line."""
 
     span: Span

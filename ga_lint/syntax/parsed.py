@@ -6,10 +6,11 @@ import ast
 import bisect
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
+
+from msgspec import Struct, field
 
 from ga_lint.errors import SourceError
 from ga_lint.source import Position, SourceFile, Span, unremarked
@@ -30,14 +31,13 @@ class ParseFailure(Exception):
         self.position = position
 
 
-@dataclass(frozen=True)
-class ParsedFile:
+class ParsedFile(Struct, frozen=True, dict=True):
     """One module's tree. Spans count code points although `ast` counts UTF-8 bytes."""
 
     source: SourceFile
     tree: ast.Module
     skeleton: Skeleton | None = None  # where bodies are parsed when somebody looks at them
-    _by_row: dict[type[ast.AST], list[ast.AST]] = field(default_factory=dict, repr=False)
+    _by_row: dict[type[ast.AST], list[ast.AST]] = field(default_factory=dict)
 
     @property
     def path(self) -> Path:
@@ -84,7 +84,7 @@ class ParsedFile:
         """Every node of one type but those in definitions that hold none of these words."""
         if self.skeleton is None:
             return self.of(kind)
-        return (node for node in self._speaking(self.tree, words) if type(node) is kind)
+        return (node for node in self._speaking(self.tree, words) if isinstance(node, kind))
 
     def speaking_below(self, inside: ast.AST, *words: str) -> Iterator[ast.AST]:
         """Every node below this one but those in definitions that hold none of these words."""

@@ -12,9 +12,10 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct, field
 
 from ga_lint.source import unremarked
 from ga_lint.syntax.stubs import MARGIN, Stub, members_at, stubs_of
@@ -40,8 +41,7 @@ class BrokenSkeleton(Exception):
         self.path = path
 
 
-@dataclass(eq=False)
-class Skeleton:
+class Skeleton(Struct, eq=False):
     """One file's outline. Its lazy nodes hold on to it; it must not to them, since nobody collects circles here."""
 
     path: Path

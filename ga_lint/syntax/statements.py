@@ -6,7 +6,8 @@ import ast
 import copy
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ga_lint.source import SourceFile
 
@@ -14,8 +15,7 @@ _BLOCKS = ("body", "orelse", "finalbody")
 _PARTS = ("handlers", "cases")  # that are no statements, but hold blocks
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(Struct, frozen=True):
     """A simple statement, or the header of a compound one: decorators up to the colon."""
 
     first_row: int

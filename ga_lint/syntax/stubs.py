@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _HEADER_END = re.compile(r":[ \t]*(?:#[^\n]*)?\n")
 # Lines on which the statements of a module begin, the kind of a definition first.
@@ -13,8 +14,7 @@ _PAIRS = ("()", "[]", "{}")
 _DOUBLE, _SINGLE = '"""', "'''"
 
 
-@dataclass(frozen=True, slots=True)
-class Stub:
+class Stub(Struct, frozen=True):
     """Lines that look like one definition, and where its body was cut out."""
 
     start: int  # offset in the text

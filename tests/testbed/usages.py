@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from ga_lint.knowledge.releases import ReleaseRow, load_releases
 from ga_lint.knowledge.trainer_law import Form, Site, Usage, accepts, outcome

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from dataclasses import replace
 from pathlib import Path
+
+from msgspec.structs import replace
 
 from ga_lint.diagnostics import Diagnostic, EffectKind
 from ga_lint.outcome import Clean, Failed, Report
@@ -25,7 +27,7 @@ def run(name: str, error: float, scale: float = 1.0, setting: str = "", row: str
 
 
 def site(path: Path = TRAIN, **fields: object) -> Site:
-    return replace(Site(path, SiteKind.LOOP, "train", 4, TEXT), **fields)  # type: ignore[arg-type]
+    return dataclasses.replace(Site(path, SiteKind.LOOP, "train", 4, TEXT), **fields)  # type: ignore[arg-type]
 
 
 def finding(code: str, name: str, row: int) -> Diagnostic:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ga_lint.facts.model import SCALAR, Factor, FactorKind, Level, LossSite, LossTerm, Place, Reduction
 from ga_lint.facts.values import (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from ga_lint.facts.interpreter import algebra, gradients
 from ga_lint.facts.interpreter.elements import is_ignore_index

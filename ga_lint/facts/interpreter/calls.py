@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from ga_lint.facts.interpreter import (
     algebra,
@@ -58,8 +59,7 @@ _LOSS_ENDS = ("_loss_fn", "_loss_fct", "_loss_func", "criterion")
 _LOSS_NAMES = ("criterion", "loss_fn", "loss_fct", "loss_func", "loss_function", "ce_loss", "xent")
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """A call with its arguments evaluated."""
 
     run: Interpreter

@@ -7,8 +7,9 @@ reduction; the logits less that logarithm are log-probabilities.
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from ga_lint.diagnostics import Confidence
 from ga_lint.facts.model import Level, LossSite, Reduction

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import enum
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ga_lint.facts.model import Place
 from ga_lint.facts.values import UNKNOWN, Value
@@ -29,8 +30,7 @@ class Context(enum.Enum):
     NO_GRAD = "no_grad"
 
 
-@dataclass(frozen=True, slots=True)
-class Loop:
+class Loop(Struct, frozen=True):
     """One loop that is being run, with the number of its rounds where that is written down."""
 
     id: int
@@ -43,8 +43,7 @@ class Loop:
     assigned: frozenset[str] = frozenset()  # what each round of it assigns anew
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
+class Guard(Struct, frozen=True):
     """A test that the statement stands under, and how it came out."""
 
     test: Value
@@ -53,8 +52,7 @@ class Guard:
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True):
     """One call that matters, where and under what it happens."""
 
     kind: EventKind

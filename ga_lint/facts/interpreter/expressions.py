@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from ga_lint.facts.interpreter import calls, comparisons, comprehensions, conditions, objects, operators
 from ga_lint.facts.interpreter.elements import entry

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ga_lint.facts.interpreter.events import Guard
 from ga_lint.facts.interpreter.paths import Frame, State

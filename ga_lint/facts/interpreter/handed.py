@@ -6,9 +6,10 @@ import ast
 import builtins
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from ga_lint.diagnostics import Step
 from ga_lint.facts.model import Divisor, Place

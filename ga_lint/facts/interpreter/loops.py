@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from ga_lint.facts.interpreter import algebra, assignments
 from ga_lint.facts.interpreter.elements import element_of

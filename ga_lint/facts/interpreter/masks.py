@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ga_lint.facts.interpreter.remade import targets_of
 from ga_lint.facts.model import Level, Place

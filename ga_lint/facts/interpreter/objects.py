@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from ga_lint.facts.interpreter.calling import bind, environment
 from ga_lint.facts.interpreter.paths import MAX_DEPTH, Frame, State

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from ga_lint.facts.interpreter import added_terms, algebra, masks, raw_losses
 from ga_lint.facts.interpreter.paths import Frame, State

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from ga_lint.facts.interpreter.events import Context, Guard, Loop
 from ga_lint.facts.interpreter.scopes import Scope
@@ -14,8 +15,7 @@ MAX_DEPTH = 6  # calls of project functions inside each other
 MAX_PATHS = 10  # paths kept apart inside one function
 
 
-@dataclass(slots=True)
-class State:
+class State(Struct):
     """One path: the values of names and the tests that hold on it."""
 
     env: dict[str, Value]
@@ -26,8 +26,7 @@ class State:
         return State(dict(self.env), self.guards)
 
 
-@dataclass(eq=False, slots=True)
-class Frame:
+class Frame(Struct, eq=False):
     """One activation of a function, or of a module."""
 
     scope: Scope

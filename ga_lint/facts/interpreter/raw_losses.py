@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from ga_lint.diagnostics import Confidence
 from ga_lint.facts.interpreter import cross_entropies

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ga_lint.facts.interpreter.paths import State
 from ga_lint.facts.model import Counted

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from ga_lint.facts.values import UNKNOWN, Class, External, Function, Module, Value, alternatives, choice
 from ga_lint.project import Project
@@ -15,8 +16,7 @@ from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 Evaluate = Callable[["ast.expr", "Scope"], Value]
 
 
-@dataclass(eq=False)
-class Scope:
+class Scope(Struct, eq=False):
     """A module, or a function (with `names`) inside one. Scopes are told apart by identity."""
 
     parsed: ParsedFile
@@ -26,7 +26,7 @@ class Scope:
     known: dict[str, Value] = field(default_factory=dict)  # module-level names as their bindings say
     unbound: dict[str, External] = field(default_factory=dict)  # names that it uses and does not bind
 
-    below: list[Scope] = field(default_factory=list, repr=False)  # every scope of this module, itself included
+    below: list[Scope] = field(default_factory=list)  # every scope of this module, itself included
 
     def __post_init__(self) -> None:
         if self.parent is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from ga_lint.facts.interpreter import algebra, containers, cross_entropies, losses, masks, picked, raw_losses
 from ga_lint.facts.interpreter.elements import entry, is_ignore_index, tells_length

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
+
+from msgspec import Struct, field
 
 from ga_lint.facts.model.lightning import (
     Accumulation,
@@ -107,8 +108,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class FileFacts:
+class FileFacts(Struct, frozen=True):
     """Everything the rules may know about one file."""
 
     path: Path

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from ga_lint.diagnostics import Confidence
 from ga_lint.facts.model.losses import Place
@@ -10,8 +10,7 @@ from ga_lint.facts.model.trainers import Returned
 from ga_lint.facts.model.windows import Answer
 
 
-@dataclass(frozen=True, slots=True)
-class Accumulation:
+class Accumulation(Struct, frozen=True):
     """How many batches a Lightning Trainer accumulates, as far as this file or its project says."""
 
     answer: Answer  # yes: more than one; unknown: no Trainer in sight
@@ -21,8 +20,7 @@ class Accumulation:
     place: Place | None = None  # where the number is written
 
 
-@dataclass(frozen=True, slots=True)
-class LightningStep:
+class LightningStep(Struct, frozen=True):
     """The `training_step` of a LightningModule that leaves optimisation to Lightning."""
 
     function: Place
@@ -35,8 +33,7 @@ class LightningStep:
     mentions_deepspeed: bool = False  # this file, or the one that sets the accumulation, speaks of DeepSpeed
 
 
-@dataclass(frozen=True, slots=True)
-class DeepSpeedTrainer:
+class DeepSpeedTrainer(Struct, frozen=True):
     """A Lightning Trainer that accumulates and runs on a DeepSpeed engine."""
 
     place: Place  # the argument that sets the steps

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from msgspec import Struct
+
+from ga_lint.compared import Compared
 from ga_lint.diagnostics import Confidence, Step
 from ga_lint.source import Span
 
@@ -44,8 +46,7 @@ class FactorKind(enum.Enum):
     OTHER = "something else"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(Struct, frozen=True):
     """A span in a file."""
 
     path: Path
@@ -56,8 +57,7 @@ class Place:
         return Step(message, self.path, self.span)
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
+class Counted(Struct, frozen=True):
     """What a count runs over, as the loop over micro-batches would write it."""
 
     source: str  # `batch["labels"]`
@@ -65,8 +65,7 @@ class Counted:
     shifted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Divisor:
+class Divisor(Struct, frozen=True):
     """The number of targets in one micro-batch, as an expression that may be written at `place` once more.
 
     At the call of a helper that returns the loss, the text is empty where the caller cannot write it.
@@ -77,9 +76,10 @@ class Divisor:
     in_pair: bool = False  # what the call there returns is a tuple, and the loss its first element
 
 
-@dataclass(frozen=True, slots=True)
-class Factor:
+class Factor(Compared, frozen=True):
     """One multiplication (`power` 1) or division (`power` -1) of a loss."""
+
+    beside = frozenset(("divisor", "counted_at"))
 
     kind: FactorKind
     power: int
@@ -89,8 +89,8 @@ class Factor:
     counted: str = ""  # the text of what a count runs over
     shifted: bool = False  # the count leaves the first label out
     targets: Counted | None = None  # what is counted, where the batch itself holds it
-    divisor: Divisor | None = field(default=None, compare=False)  # the count of this micro-batch, where it is one
-    counted_at: Place | None = field(default=None, compare=False)  # where the count of one micro-batch is written
+    divisor: Divisor | None = None  # the count of this micro-batch, where it is one
+    counted_at: Place | None = None  # where the count of one micro-batch is written
 
     @property
     def counts_scalar(self) -> bool:
@@ -98,13 +98,14 @@ class Factor:
         return self.counted == SCALAR
 
 
-@dataclass(frozen=True, slots=True)
-class LossSite:
+class LossSite(Compared, frozen=True):
     """Where a loss is computed and reduced.
 
     `call` is the call that computes it, `reduced` the place where it becomes one number (the same place for
     `F.cross_entropy`, the `.mean()` or the division for masked means).
     """
+
+    beside = frozenset(("divisor", "rescaled_at"))
 
     callee: str  # "torch.nn.functional.cross_entropy", "self.model's own loss"
     reduction: Reduction
@@ -126,7 +127,7 @@ class LossSite:
     scope: str = ""  # the function that holds the call
     depth: int = 0  # how many loops are running where it is computed
     via: tuple[Step, ...] = ()  # the calls of helpers that it came through, the outermost first
-    divisor: Divisor | None = field(default=None, compare=False)  # of a mean over some of the positions
+    divisor: Divisor | None = None  # of a mean over some of the positions
     constructor: Place | None = None  # where the loss object was built
     ragged: tuple[Step, ...] = ()  # why its counts can differ between micro-batches
     tags: tuple[Step, ...] = ()  # its head tags tokens, and no padding has a tag
@@ -138,7 +139,7 @@ class LossSite:
     rescaled_by: str = ""  # what the count runs over that a mean was multiplied with to be a sum again
     rescaled_as: str = ""  # that count as it is written
     rescaled_shifted: bool = False  # that count leaves the first label out
-    rescaled_at: Place | None = field(default=None, compare=False)  # where that count is written
+    rescaled_at: Place | None = None  # where that count is written
     live: Counted | None = None  # what a mask picks that was multiplied in before it was summed
     collected: int = 0  # id of the loop over whose rounds it is gathered in a list or a total, before one backward
 
@@ -148,8 +149,7 @@ class LossSite:
         return self.callee.endswith(OWN_LOSS)
 
 
-@dataclass(frozen=True, slots=True)
-class LossTerm:
+class LossTerm(Struct, frozen=True):
     """One summand of the loss: a reduced loss times factors."""
 
     site: LossSite

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from ga_lint.diagnostics import Step
 from ga_lint.facts.model.losses import Place
@@ -13,8 +13,7 @@ LOCAL_AVERAGE = b"average_tokens_across_devices"
 SETUP_WORDS = (b"Trainer(", b"gradient_accumulation_steps", LOCAL_AVERAGE)
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(Struct, frozen=True):
     """One argument as it is written, with its number where that is literal."""
 
     place: Place
@@ -22,16 +21,14 @@ class Argument:
     value: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LocalAverage:
+class LocalAverage(Struct, frozen=True):
     """Where the count over all ranks is turned off: in an "argument", a "statement", or a "field" of a class."""
 
     place: Place
     role: str
 
 
-@dataclass(frozen=True, slots=True)
-class Arguments:
+class Arguments(Struct, frozen=True):
     """Training arguments, where they are built: `TrainingArguments(...)`, `SFTConfig(...)`."""
 
     place: Place
@@ -50,8 +47,7 @@ class Arguments:
         return Answer.YES if self.steps.value > 1 else Answer.NO
 
 
-@dataclass(frozen=True, slots=True)
-class TrainerSetup:
+class TrainerSetup(Struct, frozen=True):
     """A Trainer, where it is built, with what is known of its model and of its arguments."""
 
     place: Place  # the call

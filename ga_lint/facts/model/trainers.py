@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ga_lint.diagnostics import Confidence, Step
 from ga_lint.facts.model.losses import Level, LossTerm, Place
 from ga_lint.facts.model.windows import Answer
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(Struct, frozen=True):
     """How an override can receive the count."""
 
     name: str | None  # the parameter that holds it, `num_items_in_batch` or the third of training_step
@@ -20,8 +20,7 @@ class Parameter:
     place: Place  # the whole signature, from `(` to `)`
 
 
-@dataclass(frozen=True, slots=True)
-class SuperCall:
+class SuperCall(Struct, frozen=True):
     """`super().compute_loss(...)` or `super().training_step(...)` inside an override."""
 
     method: str
@@ -30,8 +29,7 @@ class SuperCall:
     unpacks: bool = False  # it passes `**kwargs` on
 
 
-@dataclass(frozen=True, slots=True)
-class Returned:
+class Returned(Struct, frozen=True):
     """One `return` of an override, with the loss terms on one path; `terms` is None where the loss was not seen."""
 
     place: Place
@@ -50,8 +48,7 @@ UNKNOWN_BASE = "a base class held in a variable"
 ALL_OFF = "a string is passed as compute_loss_func to disable scaling"
 
 
-@dataclass(frozen=True, slots=True)
-class Override:
+class Override(Struct, frozen=True):
     """A `compute_loss`, `training_step` or `_prepare_inputs` of a class that reaches transformers' Trainer."""
 
     cls: str
@@ -103,8 +100,7 @@ class LossRole(enum.Enum):
     REGISTERED = "registered"  # whoever looks it up in a registry of losses of the project's own
 
 
-@dataclass(frozen=True, slots=True)
-class LossFunction:
+class LossFunction(Struct, frozen=True):
     """A function that computes the loss for a Trainer or for a model that a Trainer trains."""
 
     role: LossRole
@@ -132,8 +128,7 @@ def may_hold_forward(data: bytes) -> bool:
     return b"labels" in data and any(word in data for word in FORWARD_NAMES)
 
 
-@dataclass(frozen=True, slots=True)
-class ModelForward:
+class ModelForward(Struct, frozen=True):
     """The `forward` of a model that takes `labels` and returns a loss."""
 
     cls: str

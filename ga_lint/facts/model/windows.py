@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ga_lint.diagnostics import Confidence, Step
 from ga_lint.facts.model.losses import Factor, LossTerm, Place
@@ -40,8 +41,7 @@ class Answer(enum.Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Raggedness:
+class Raggedness(Struct, frozen=True):
     """Can two micro-batches of one window hold different numbers of targets, and how do we know?"""
 
     answer: Answer
@@ -49,8 +49,7 @@ class Raggedness:
     evidence: tuple[Step, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LibraryDivision:
+class LibraryDivision(Struct, frozen=True):
     """What the stack itself divides the loss by inside its `backward`."""
 
     answer: Answer
@@ -60,8 +59,7 @@ class LibraryDivision:
     place: Place | None = None  # where it was configured
 
 
-@dataclass(frozen=True, slots=True)
-class Scaling:
+class Scaling(Struct, frozen=True):
     """A multiplication or division of gradients: `p.grad.mul_(...)`."""
 
     place: Place
@@ -69,8 +67,7 @@ class Scaling:
     loop: Place | None  # the header of the outermost loop around it
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(Struct, frozen=True):
     """The micro-batches between two optimizer steps, and the loss that goes into each backward.
 
     `losses` holds one tuple of terms for each path on which another loss reaches this backward.

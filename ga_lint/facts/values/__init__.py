@@ -8,7 +8,8 @@ joined again.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ga_lint.facts.values.containers import Items, Many, Table
 from ga_lint.facts.values.losses import COUNT, NO_COUNT, Count, Elements, Loss, Product, Scale, is_missing_count
@@ -71,8 +72,7 @@ MAX_OUTPUTS = 16  # entries of what a network returns, whose losses are kept bes
 MAX_CHOICES = 8  # beyond this a value with so many alternatives says nothing any more
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """One of several values, depending on the path."""
 
     values: tuple[Value, ...]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ga_lint.facts.values.program import UNKNOWN
 
@@ -11,15 +13,13 @@ if TYPE_CHECKING:
     from ga_lint.facts.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Items:
+class Items(Struct, frozen=True):
     """A tuple or list of which each element is known."""
 
     values: tuple[Value, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Many:
+class Many(Struct, frozen=True):
     """A list, loader or iterator of which each element is `element`."""
 
     element: Value
@@ -31,8 +31,7 @@ class Many:
 MAX_FILLED = 1_000  # entries of a table that is still put into
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(Struct, frozen=True):
     """A dictionary, or an object with attributes, with known entries; `rest` stands for all others."""
 
     entries: tuple[tuple[str, Value], ...]

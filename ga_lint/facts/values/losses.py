@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
+from ga_lint.compared import Compared
 from ga_lint.facts.model import Counted, Divisor, Factor, LossSite, LossTerm, Place
 from ga_lint.facts.values.program import Const
 
@@ -22,9 +24,10 @@ class Scale(enum.Enum):
     GLOBAL = "all ranks"
 
 
-@dataclass(frozen=True, slots=True)
-class Count:
+class Count(Compared, frozen=True):
     """How many elements: of what, and over what."""
+
+    beside = frozenset(("divisor", "place"))
 
     what: str  # the text of the counted mask or tensor; "num_items_in_batch" for the Trainer's own
     scale: Scale
@@ -34,16 +37,15 @@ class Count:
     text: str = ""
     shifted: bool = False  # the first label was left out
     targets: Counted | None = None  # what is counted, where the batch itself holds it
-    divisor: Divisor | None = field(default=None, compare=False)  # where it is written, if it may be so once more
-    place: Place | None = field(default=None, compare=False)  # where the number of one micro-batch is written
+    divisor: Divisor | None = None  # where it is written, if it may be so once more
+    place: Place | None = None  # where the number of one micro-batch is written
 
     @property
     def is_trainers(self) -> bool:
         return self.what == COUNT
 
 
-@dataclass(frozen=True, slots=True)
-class Elements:
+class Elements(Struct, frozen=True):
     """A loss that is not reduced yet: one number for each token or sample.
 
     `inner` counts the axes within one token that are still there (1 for a divergence over the vocabulary).
@@ -54,15 +56,13 @@ class Elements:
     factors: tuple[Factor, ...] = ()  # what each of them was multiplied with or divided by
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(Struct, frozen=True):
     """A loss that gradients flow from: a sum of terms."""
 
     terms: tuple[LossTerm, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Product:
+class Product(Struct, frozen=True):
     """`steps * world_size / count`, `1 / n`: each factor with its text and its power, 1 or -1."""
 
     factors: tuple[tuple[Value, str, int], ...]

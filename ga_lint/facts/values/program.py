@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
+from ga_lint.compared import Compared
 from ga_lint.facts.model import Place
 
 if TYPE_CHECKING:
@@ -13,42 +15,39 @@ if TYPE_CHECKING:
     from ga_lint.facts.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Struct, frozen=True):
     """Nothing is known; it is not one of the things that matter as far as can be seen."""
 
 
 UNKNOWN = Unknown()
 
 
-@dataclass(frozen=True, slots=True)
-class Const:
+class Const(Compared, frozen=True):
     """A literal: a string, a number, a bool or None, with the name that stood for it, if any."""
 
+    beside = frozenset(("text",))
+
     value: object
-    text: str = field(default="", compare=False)
+    text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Symbol:
+class Symbol(Struct, frozen=True):
     """A value that is only known by the expression that names it, such as `args.gradient_accumulation_steps`."""
 
     text: str
     value: float | None = None  # its number, where a default or a literal gives it
 
 
-@dataclass(frozen=True, slots=True)
-class External:
+class External(Struct, frozen=True):
     """Something defined outside the project, by its qualified name: `torch.nn.functional.cross_entropy`."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Module:
+class Module(Struct, frozen=True):
     """A module of the project."""
 
-    scope: Scope = field(repr=False, hash=False)
+    scope: Scope
 
 
 def argument_of(
@@ -63,8 +62,7 @@ def argument_of(
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
+class Built(Struct, frozen=True):
     """An object made by calling an External: `DataLoader(...)`, `Accelerator(...)`, `CrossEntropyLoss(...)`."""
 
     name: str
@@ -77,34 +75,32 @@ class Built:
         return argument_of(self.positional, self.named, position, names)
 
 
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(Struct, frozen=True):
     """A function of the project, with the scope that it was defined in and the object it is bound to."""
 
-    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda = field(hash=False)
-    scope: Scope = field(repr=False, hash=False)
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
+    scope: Scope
     bound: Value | None = None
     preset: tuple[tuple[str, Value], ...] = ()  # functools.partial
 
 
-@dataclass(frozen=True, slots=True)
-class Class:
+class Class(Struct, frozen=True):
     """A class of the project."""
 
-    node: ast.ClassDef = field(hash=False)
-    scope: Scope = field(repr=False, hash=False)
+    node: ast.ClassDef
+    scope: Scope
 
 
-@dataclass(frozen=True, slots=True)
-class Instance:
+class Instance(Compared, frozen=True):
     """An object of a project class. Its attributes live in the scope's heap, keyed by the class."""
 
+    beside = frozenset(("supposed",))
+
     cls: Class
-    supposed: bool = field(default=False, compare=False)  # an annotation says so, nobody is seen handing it over
+    supposed: bool = False  # an annotation says so, nobody is seen handing it over
 
 
-@dataclass(frozen=True, slots=True)
-class Super:
+class Super(Struct, frozen=True):
     """`super()` inside a method of `cls`."""
 
     cls: Class

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from msgspec import Struct
+
+from ga_lint.compared import Compared
 from ga_lint.diagnostics import Step
 from ga_lint.facts.model import Counted, Level
 
@@ -13,12 +15,13 @@ if TYPE_CHECKING:
     from ga_lint.facts.values import Value
 
 
-@dataclass(frozen=True, slots=True)
-class Model:
+class Model(Compared, frozen=True):
     """Something that is called with a batch: a network, wrapped or not."""
 
+    beside = frozenset(("head",))
+
     level: Level = Level.UNKNOWN  # of the loss that it computes itself
-    head: str | None = field(default=None, compare=False)  # the class or factory it was made by
+    head: str | None = None  # the class or factory it was made by
     shifts: bool | None = None  # does its own loss drop the first label? None where that is not known
     engine: bool = False  # a DeepSpeed engine, which divides by itself
     inner: Value | None = None  # the project's own network inside it
@@ -45,9 +48,10 @@ class Part(enum.Enum):
     TARGETS = "the logits of the targets"
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(Compared, frozen=True):
     """A tensor, or a batch of them. `ragged` holds why the number of its targets can differ."""
+
+    beside = frozenset(("origin",))
 
     kind: TensorKind
     text: str = ""
@@ -57,15 +61,14 @@ class Tensor:
     per_sample: bool = False  # the time axis is gone: its elements are samples
     difference: bool = False  # predictions less targets, or one model's less another's: squared, it is a loss
     ragged: tuple[Step, ...] = ()
-    origin: str = field(default="", compare=False)  # how the loop that yields the batch would write it
+    origin: str = ""  # how the loop that yields the batch would write it
     leaves_out: str = ""  # of a mask of the batch's own labels: the value that it leaves out, -100
     remade: bool = False  # its elements are others than the batch's: filled, masked, cut or computed with
     part: Part | None = None  # of logits: what a cross-entropy is put together of
     picked: Counted | None = None  # what a mask kept of the batch's labels, and nothing else is left: all are targets
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(Struct, frozen=True):
     """What a model returned: `.loss` is there when it was called with labels."""
 
     model: Model
