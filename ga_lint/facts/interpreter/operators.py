@@ -58,6 +58,9 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
         raw = raw_losses.arithmetic(run, frame, node, left, right)
         if raw is not None:
             return raw
+    left_over = raw_losses.of_output(node, left, right)
+    if left_over is not None:
+        return left_over
     left = left.first if isinstance(left, Output) else left  # a model whose forward returns the loss itself
     right = right.first if isinstance(right, Output) else right
     for group in (_of_losses, _of_elements):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,7 @@ _COUNT_STAYS = frozenset(
     "sum item clamp clamp_min float to long int cuda max clone detach type_as maximum double view reshape unsqueeze "
     "squeeze cpu type tolist mean".split()
 )
+_ALL_BUT_ROWS = re.compile(r"((list|tuple)\()?range\(1,")  # of `dim=list(range(1, len(x.shape)))`
 _CLASSES = ("num_labels", "num_classes", "n_classes", "nclass", "num_class")
 
 
@@ -113,6 +115,9 @@ def _elements_method(call: Call, elements: Elements, name: str) -> Value:
     if name in ("detach", "item", "tolist", "numpy", "size", "dim"):
         return UNKNOWN
     if name in ("sum", "mean"):
+        axes = call.argument_node(0, "dim", "axis")
+        if axes is not None and _ALL_BUT_ROWS.match(text_of(axes)):
+            return replace(elements, inner=0, site=replace(elements.site, level=Level.SAMPLE))
         return reduce(call, elements, name, call.argument(0, "dim", "axis"))
     if name in ("mul", "mul_", "masked_select", "masked_fill", "masked_fill_") and call.positional:
         text = text_of(call.node.args[0])

@@ -86,9 +86,12 @@ def _spread(function: Function, positional: tuple[Value, ...], node: ast.Call) -
 
 
 def _spread_by_name(function: Function, named: tuple[tuple[str, Value], ...]) -> dict[str, Value]:
-    """The arguments of `f(**batch)`: targets, masks, and what has no default, are parts of the batch."""
+    """The arguments of `f(**batch)`: targets, masks, and what has no default, are parts of the batch.
+
+    What is unpacked by name has names, so a part of what a loader yields, `task, batch`, is a batch here too.
+    """
     batch = next((value for name, value in named if name == "**"), UNKNOWN)
-    if not isinstance(batch, Tensor) or batch.kind is not TensorKind.BATCH:
+    if not isinstance(batch, Tensor) or batch.kind not in (TensorKind.BATCH, TensorKind.OTHER):
         return {}
     parameters = function.node.args
     plain = [one.arg for one in (*parameters.posonlyargs, *parameters.args)][function.bound is not None :]
