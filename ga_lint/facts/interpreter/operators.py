@@ -31,7 +31,7 @@ from ga_lint.facts.values import (
     is_missing_count,
     matters,
 )
-from ga_lint.syntax.text import text_of
+from ga_lint.syntax.text import last_name, text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
@@ -202,6 +202,8 @@ def _combined(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, righ
             place = run.place(frame, node)
             step = place.as_step("-100 put into the labels")
             return Tensor(TensorKind.LABELS, ragged=(step,))
+    if isinstance(node.op, ast.Mult) and right == Const(-100) and _is_of_ones(node.left):
+        return Tensor(TensorKind.LABELS, ragged=(run.place(frame, node).as_step("filled with -100"),))
     for part in (left, right):
         if isinstance(part, Tensor) and part.ragged:
             return part
@@ -211,6 +213,11 @@ def _combined(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, righ
     if isinstance(left, Symbol | Const) and isinstance(right, Symbol | Const):
         return Symbol(text_of(node))
     return UNKNOWN
+
+
+def _is_of_ones(node: ast.expr) -> bool:
+    """`torch.ones(rows, width, dtype=torch.long)`."""
+    return isinstance(node, ast.Call) and last_name(node.func) in ("ones", "ones_like")
 
 
 def unary(run: Interpreter, frame: Frame, state: State, node: ast.UnaryOp) -> Value:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.facts.interpreter import algebra, containers, cross_entropies, losses, masks, picked, raw_losses
-from ga_lint.facts.interpreter.elements import entry, is_ignore_index, tells_length
-from ga_lint.facts.interpreter.remade import as_written, change_in_place, mask_of, targets_of
-from ga_lint.facts.model import SCALAR, Divisor, Level, Place, Reduction
+from ga_lint.facts.interpreter.elements import entry, tells_length
+from ga_lint.facts.interpreter.remade import as_written, filled, mask_of, targets_of
+from ga_lint.facts.model import SCALAR, Divisor, Level, Reduction
 from ga_lint.facts.values import (
     UNKNOWN,
     Built,
@@ -178,10 +178,7 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
     if name == "sum" and masks.are_weights(tensor, call.receiver_text):
         return _whole_sum(call)
     if name in ("sum", "count_nonzero") and tensor.kind is TensorKind.MASK:
-        axis = call.argument(0, "dim", "axis")
-        if isinstance(axis, Const) and isinstance(axis.value, int) and axis.value != 0:
-            return UNKNOWN  # one count for each sample
-        return count_of(call, tensor)
+        return _picked_by(call, tensor)
     if name == "sum" and tells_length(tensor) and call.argument(0, "dim", "axis") is None:
         return count_of(call, tensor)
     if name == "numel":
@@ -192,9 +189,11 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
         other = as_written(call.positional[0], call.node.args[0], call.frame.depth) if leaves_out else ""
         return mask_of(tensor, text, other)
     if name in ("masked_fill", "masked_fill_"):
-        return _filled(call, tensor, place)
+        return filled(call, tensor, place)
     if name in ("view", "reshape", "flatten"):
         return _flattened(call, tensor)
+    if name == "repeat_interleave" and tensor.kind is TensorKind.MASK and call.argument(1, "dim") == Const(2):
+        return replace(tensor, kind=TensorKind.OTHER)  # of the patches of an image, whose number each mask is drawn for
     if name in ("transpose", "permute", "swapaxes", "mT"):
         return replace(tensor, flat=True)
     if name == "log_softmax":
@@ -208,16 +207,11 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
     return tensor
 
 
-def _filled(call: Call, tensor: Tensor, place: Place) -> Tensor:
-    """`labels.masked_fill(mask, -100)`, in place or not."""
-    value = call.argument(1, "value")
-    result = tensor
-    if value is not None and is_ignore_index(value):
-        step = place.as_step(f"positions of `{call.receiver_text}` set to the ignore index")
-        result = replace(tensor, kind=TensorKind.LABELS, ragged=(*tensor.ragged, step))
-    if call.method.endswith("_"):
-        change_in_place(call.state, call.receiver_text, result)
-    return result
+def _picked_by(call: Call, mask: Tensor) -> Value:
+    """`mask.sum()`: a count, or one for each sample."""
+    axis = call.argument(0, "dim", "axis")
+    per_sample = isinstance(axis, Const) and isinstance(axis.value, int) and axis.value != 0
+    return UNKNOWN if per_sample else count_of(call, mask)
 
 
 def _flattened(call: Call, tensor: Tensor) -> Tensor:
