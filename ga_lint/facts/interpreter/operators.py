@@ -88,9 +88,20 @@ def _of_losses(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
             return algebra.scaled(left, right, 1, text_of(node.right), place)
         case ast.Mult(), _, Loss():
             return algebra.scaled(right, left, 1, text_of(node.left), place)
+        case ast.Div(), Loss(), _ if _is_mean_of_replicas(node):
+            return left
         case ((ast.Div() | ast.FloorDiv()), Loss(), _):
             return algebra.scaled(left, right, -1, text_of(node.right), place)
     return None
+
+
+def _is_mean_of_replicas(node: ast.BinOp) -> bool:
+    """`loss.sum() / loss.shape[0]`: of the losses that DataParallel's replicas return, one for each, their mean."""
+    match node.left:
+        case ast.Call(func=ast.Attribute(value=losses, attr="sum"), args=[], keywords=[]):
+            name = text_of(losses)
+            return text_of(node.right) in (f"{name}.shape[0]", f"{name}.size(0)", f"len({name})", f"{name}.numel()")
+    return False
 
 
 def _of_elements(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, right: Value) -> Value | None:
