@@ -140,6 +140,10 @@ def _is_named(run: Interpreter, home: ParsedFile, node: ast.ClassDef | FunctionN
 def _speaking(run: Interpreter, parsed: ParsedFile, name: str) -> Iterator[ParsedFile]:
     """The other files that speak of it, the nearest first."""
     paths = run.project.scripts_naming(name)
+    if len(paths) > _MAX_CANDIDATES:  # a `train`: of those, who imports it names its module too
+        module = parsed.path.parent.name if parsed.path.stem == "__init__" else parsed.path.stem
+        importing = set(run.project.scripts_naming(module))
+        paths = [path for path in paths if path in importing]
     if len(paths) > _MAX_CANDIDATES:
         return
     for path in sorted(paths, key=lambda path: -_shared(path, parsed.path)):

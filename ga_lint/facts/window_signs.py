@@ -31,6 +31,9 @@ AVERAGED_BY_HAND = re.compile(
 )
 
 
+_HALF_PRECISION = re.compile(r"loss_scale|grad_scale|scaler\b")
+
+
 def may_be_wrapped(data: bytes) -> bool:
     """Does a file speak of ranks whose gradients nobody in it averages? Its model may come wrapped in DDP."""
     return SPEAKS_OF_RANKS.search(data) is not None and AVERAGED_BY_HAND.search(data) is None
@@ -46,6 +49,8 @@ def scalings_of(backward: Event, events: Sequence[Event]) -> tuple[Scaling, ...]
             if any(loop.id in others for loop in event.loops):
                 continue
             factors = tuple(_scaling_factors(event.value, event.value_place))
+            if all(_HALF_PRECISION.search(factor.text) for factor in factors):
+                continue  # it undoes what the loss was multiplied with
             scaling = Scaling(event.place, factors, event.loops[0].place if event.loops else None)
             if scaling not in found:
                 found.append(scaling)
@@ -93,13 +98,25 @@ def cleared_inside(backward: Event, events: Sequence[Event]) -> Place | None:
 
 def is_discarded(backward: Event, step: Event, events: Sequence[Event]) -> bool:
     """Are these gradients cleared right after, before any step: a pass that only measures something?"""
+    helper = step.scope != backward.scope  # which clears them itself, and does not lead to the step
+    if helper and (backward.function is None or _leads_to(backward.function, step)):
+        return False
     return any(
         event.kind is EventKind.ZERO_GRAD
         and event.loops == backward.loops
-        and event.scope == backward.scope == step.scope
-        and backward.place.span < event.place.span < step.place.span
+        and event.scope == backward.scope
+        and event.place.path == backward.place.path
+        and backward.place.span < event.place.span
+        and (helper or event.place.span < step.place.span)
         and set(event.guards) <= set(backward.guards)
         for event in events
+    )
+
+
+def _leads_to(function: Place, event: Event) -> bool:
+    """Is the event inside of this function, or in one that it calls?"""
+    return any(
+        place.path == function.path and function.span.contains(place.span) for place in (*event.via, event.place)
     )
 
 

@@ -25,7 +25,7 @@ def undivided_accumulation(facts: FileFacts, project: Project) -> Iterator[Findi
     reported: set[Place] = set()
     for loss in losses(facts):
         window = loss.window
-        if window.backward in reported or window.backward in divided or not loss.is_mean or loss.divisions != 0:
+        if window.caller in reported or window.backward in divided or not loss.is_mean or loss.divisions != 0:
             continue
         if window.divided_after is not None or window.cleared is not None:
             continue  # GA110, GA109
@@ -33,7 +33,7 @@ def undivided_accumulation(facts: FileFacts, project: Project) -> Iterator[Findi
             continue
         if window.idiom is Idiom.ENGINE and window.library.steps_value == 1:
             continue  # an engine that steps each time
-        reported.add(window.backward)
+        reported.add(window.caller)
         yield _finding(loss, facts.raggedness_of(loss.term.site))
 
 

@@ -25,6 +25,7 @@ from ga_lint.facts.values import (
     alternatives,
 )
 from ga_lint.syntax.parameters import positional_names
+from ga_lint.syntax.parsed import FunctionNode
 from ga_lint.syntax.text import last_name
 
 if TYPE_CHECKING:
@@ -131,3 +132,10 @@ def bears_loss(value: Value) -> bool:
         isinstance(one, Loss | Elements) or (isinstance(one, Tensor) and one.kind is TensorKind.LABELS)
         for one in alternatives(value)
     )
+
+
+def is_one_expression(node: FunctionNode | ast.Lambda) -> bool:
+    """Does the function do nothing but return one expression? One that hands all on to another takes nobody deeper."""
+    if isinstance(node, ast.Lambda):
+        return True
+    return isinstance(node.body[-1], ast.Return) and all(isinstance(one, ast.Expr) for one in node.body[:-1])

@@ -38,6 +38,11 @@ _TARGET_ENDS = ("labels", "label", "targets", "target")
 _LENGTHS = re.compile(r"(^|_)(len|lens|lengths?|n(um)?_?tokens)$", re.IGNORECASE)
 
 
+def names_targets(name: str) -> bool:
+    """Is this what targets are called?"""
+    return any(word in name.lower() for word in _TARGET_WORDS)
+
+
 def tells_length(tensor: Tensor) -> bool:
     """Is it a part of the batch that says of each row how many positions it has?"""
     return tensor.from_batch and not tensor.flat and _LENGTHS.search(tensor.text) is not None
@@ -159,7 +164,7 @@ def entry(base: Tensor, key: str) -> Tensor:
     kind = TensorKind.OTHER
     if "mask" in lowered and not lowered.endswith(_TARGET_ENDS):  # `masked_lm_labels` are what is left to predict
         kind = TensorKind.MASK
-    elif any(word in lowered for word in _TARGET_WORDS):
+    elif names_targets(lowered):
         kind = TensorKind.LABELS
     elif "logit" in lowered:
         kind = TensorKind.LOGITS

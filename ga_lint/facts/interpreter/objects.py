@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from ga_lint.facts.interpreter.assigned import assigned_elsewhere, is_set_later
 from ga_lint.facts.interpreter.calling import bind, environment
 from ga_lint.facts.interpreter.paths import MAX_DEPTH, Frame, State
 from ga_lint.facts.interpreter.scopes import Scope
@@ -149,9 +149,12 @@ def attribute(run: Interpreter, frame: Frame, cls: Class, owner: Instance, name:
             return replace(method, bound=cls)
         return Function(node, method.scope) if "staticmethod" in decorators else method
     _learn_attributes(run, frame, cls)
-    if (id(cls.node), name) in run.heap:
-        return _of_this_round(frame, run.heap[id(cls.node), name], text)
-    value = None if run.only_with_labels else _assigned_elsewhere(run, cls, name)
+    known = run.heap.get((id(cls.node), name))
+    if known is not None and (run.only_with_labels or not is_set_later(known)):
+        return _of_this_round(frame, known, text)
+    value = None if run.only_with_labels else assigned_elsewhere(run, frame, cls, name)
+    if known is not None:
+        value = value or Const(None, name)
     if value is None:
         value = class_attribute(run, cls, name)
         if value == Const(1) and _is_dataclass(cls):  # where nobody gives another: like an option's default
@@ -176,30 +179,6 @@ def _of_this_round(frame: Frame, value: Value, text: str) -> Value:
         n for n, loop in enumerate(frame.loops, 1) if n > frame.inherited and text.partition(".")[0] in loop.assigned
     ]
     return replace(value, depth=rounds[-1]) if rounds else value
-
-
-def _assigned_elsewhere(run: Interpreter, cls: Class, name: str) -> Value | None:
-    """`self.name = ...` in a method other than `__init__`, such as a `setup`."""
-    values: list[Value] = []
-    for ancestor in run.names.ancestry(cls):
-        if isinstance(ancestor, Class):
-            key = (id(ancestor.node), name)
-            if key not in run.assigned:
-                run.assigned[key] = list(_assignments(ancestor, name))
-            scope = run.names.scope_of(ancestor)
-            values.extend(run.module_expression(node, scope) for node in run.assigned[key])
-    return choice(values) if values else None
-
-
-def _assignments(cls: Class, name: str) -> Iterator[ast.expr]:
-    """What methods other than `__init__` assign to this attribute of `self`."""
-    parsed = cls.scope.parsed
-    for method in cls.node.body:
-        if isinstance(method, FunctionNode) and method.name != "__init__" and parsed.mentions(method, name):
-            for node in parsed.find(ast.Assign, method):
-                for target in node.targets:
-                    if isinstance(target, ast.Attribute) and target.attr == name and isinstance(target.value, ast.Name):
-                        yield node.value
 
 
 def class_attribute(run: Interpreter, cls: Class, name: str) -> Value:

@@ -32,7 +32,7 @@ from ga_lint.facts.values import (
     is_missing_count,
     matters,
 )
-from ga_lint.syntax.text import text_of
+from ga_lint.syntax.text import last_name, text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
@@ -59,6 +59,9 @@ def _operation(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
         raw = raw_losses.arithmetic(run, frame, node, left, right)
         if raw is not None:
             return raw
+    left_over = raw_losses.of_output(node, left, right)
+    if left_over is not None:
+        return left_over
     left = left.first if isinstance(left, Output) else left  # a model whose forward returns the loss itself
     right = right.first if isinstance(right, Output) else right
     for group in (_of_losses, _of_elements):
@@ -86,9 +89,20 @@ def _of_losses(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
             return algebra.scaled(left, right, 1, text_of(node.right), place)
         case ast.Mult(), _, Loss():
             return algebra.scaled(right, left, 1, text_of(node.left), place)
+        case ast.Div(), Loss(), _ if _is_mean_of_replicas(node):
+            return left
         case ((ast.Div() | ast.FloorDiv()), Loss(), _):
             return algebra.scaled(left, right, -1, text_of(node.right), place)
     return None
+
+
+def _is_mean_of_replicas(node: ast.BinOp) -> bool:
+    """`loss.sum() / loss.shape[0]`: of the losses that DataParallel's replicas return, one for each, their mean."""
+    match node.left:
+        case ast.Call(func=ast.Attribute(value=losses, attr="sum"), args=[], keywords=[]):
+            name = text_of(losses)
+            return text_of(node.right) in (f"{name}.shape[0]", f"{name}.size(0)", f"len({name})", f"{name}.numel()")
+    return False
 
 
 def _of_elements(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, right: Value) -> Value | None:
@@ -200,6 +214,8 @@ def _combined(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, righ
             place = run.place(frame, node)
             step = place.as_step("-100 put into the labels")
             return Tensor(TensorKind.LABELS, ragged=(step,))
+    if isinstance(node.op, ast.Mult) and right == Const(-100) and _is_of_ones(node.left):
+        return Tensor(TensorKind.LABELS, ragged=(run.place(frame, node).as_step("filled with -100"),))
     for part in (left, right):
         if isinstance(part, Tensor) and part.ragged:
             return part
@@ -209,6 +225,11 @@ def _combined(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, righ
     if isinstance(left, Symbol | Const) and isinstance(right, Symbol | Const):
         return Symbol(text_of(node))
     return UNKNOWN
+
+
+def _is_of_ones(node: ast.expr) -> bool:
+    """`torch.ones(rows, width, dtype=torch.long)`."""
+    return isinstance(node, ast.Call) and last_name(node.func) in ("ones", "ones_like")
 
 
 def unary(run: Interpreter, frame: Frame, state: State, node: ast.UnaryOp) -> Value:

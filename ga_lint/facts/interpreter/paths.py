@@ -35,6 +35,7 @@ class Frame(Struct, eq=False):
     receiver: Value | None = None
     running: bool = True  # statements run in this scope; False: one expression is looked at from outside
     depth: int = 0
+    thin: int = 0  # how many of these calls are of functions that only hand on
     loops: tuple[Loop, ...] = ()
     inherited: int = 0  # how many of them run around the call
     contexts: tuple[Context, ...] = ()

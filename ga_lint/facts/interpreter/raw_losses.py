@@ -13,9 +13,11 @@ from msgspec.structs import replace
 
 from ga_lint.diagnostics import Confidence
 from ga_lint.facts.interpreter import cross_entropies
+from ga_lint.facts.interpreter.elements import names_targets
 from ga_lint.facts.interpreter.paths import Frame
 from ga_lint.facts.model import Level, LossSite, Reduction
 from ga_lint.facts.values import Const, Elements, Output, Symbol, Tensor, TensorKind, Unknown, Value
+from ga_lint.syntax.text import last_name, text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
@@ -37,6 +39,14 @@ def arithmetic(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, rig
         case ast.Mult() if isinstance(left, Tensor) and isinstance(right, Tensor):
             if left.kind is right.kind is TensorKind.LOG_PROBS:
                 return Elements(_site(run, frame, node, left, "a divergence"), inner=1)
+    return None
+
+
+def of_output(node: ast.BinOp, left: Value, right: Value) -> Tensor | None:
+    """`target - model(x)`: what a model returned is predictions here, and no loss."""
+    for output, other in ((left, node.right), (right, node.left)):
+        if isinstance(node.op, ast.Sub) and isinstance(output, Output) and names_targets(last_name(other)):
+            return Tensor(TensorKind.OTHER, text_of(other), difference=True)
     return None
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import ast
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from ga_lint.facts.interpreter.elements import is_ignore_index
 from ga_lint.facts.interpreter.paths import State
-from ga_lint.facts.model import Counted
+from ga_lint.facts.model import Counted, Place
 from ga_lint.facts.values import Choice, Const, Symbol, Tensor, TensorKind, Value, choice
 from ga_lint.syntax.text import text_of
+
+if TYPE_CHECKING:
+    from ga_lint.facts.interpreter.calls import Call
 
 _KEEPING_METHODS = frozenset(
     "to cuda cpu contiguous float double half bfloat16 long int bool type type_as clone detach detach_ requires_grad_ "
@@ -69,3 +74,15 @@ def change_in_place(state: State, text: str, tensor: Tensor) -> None:
     for name, value in list(state.env.items()):
         if isinstance(value, Tensor) and value.origin and f"{tensor.origin}[".startswith(f"{value.origin}["):
             state.env[name] = remade(value)
+
+
+def filled(call: Call, tensor: Tensor, place: Place) -> Tensor:
+    """`labels.masked_fill(mask, -100)`, in place or not."""
+    value = call.argument(1, "value")
+    result = tensor
+    if value is not None and is_ignore_index(value):
+        step = place.as_step(f"positions of `{call.receiver_text}` set to the ignore index")
+        result = replace(tensor, kind=TensorKind.LABELS, ragged=(*tensor.ragged, step))
+    if call.method.endswith("_"):
+        change_in_place(call.state, call.receiver_text, result)
+    return result

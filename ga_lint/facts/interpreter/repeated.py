@@ -51,7 +51,7 @@ def _key(run: Interpreter, function: Function, arguments: dict[str, Value], call
     """What tells this call from every other that may come out otherwise."""
     given = tuple((name, _told(value)) for name, value in arguments.items())
     bound = _told(function.bound) if function.bound is not None else None
-    around = (caller.depth, id(caller.loops), caller.contexts, id(run.truths), run.only_in is None)
+    around = (caller.depth, caller.thin, id(caller.loops), caller.contexts, id(run.truths), run.only_in is None)
     return id(function.node), id(function.scope), bound, given, around
 
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Self
 
 from ga_lint.facts.interpreter import expressions, statements
-from ga_lint.facts.interpreter.calling import bears_loss, bind, environment
+from ga_lint.facts.interpreter.assigned import Assigned
+from ga_lint.facts.interpreter.calling import bears_loss, bind, environment, is_one_expression
 from ga_lint.facts.interpreter.events import Event, EventKind, Loop, is_told_not_to_divide
 from ga_lint.facts.interpreter.handed import handed_back
 from ga_lint.facts.interpreter.paths import MAX_DEPTH, Frame, State, joined
@@ -51,7 +52,7 @@ class Interpreter:
         self.entered: set[int] = set()  # ids of the functions that were followed
         self.loss_reads: list[tuple[Place, Place]] = []  # where a model's own loss is read from its output
         self.unguarded: list[Place] = []  # where something is computed with a count that is None
-        self.assigned: dict[tuple[int, str], list[ast.expr]] = {}  # what methods set, by class node and attribute
+        self.assigned: dict[tuple[int, str], list[Assigned]] = {}  # what methods set, by class node and attribute
         self.arguments: dict[int, tuple[tuple[Value, ...], tuple[tuple[str, Value], ...]]] = {}
         self.running: list[ast.AST] = []
         self.only_with_labels = False  # calls that are not handed targets or a loss are not followed
@@ -100,13 +101,15 @@ class Interpreter:
     ) -> Value:
         """Run a function's body; the value is one of those it returns."""
         node, scope = function.node, function.scope
-        if node in self.running or (caller and caller.depth >= MAX_DEPTH) or self._budget <= 0:
+        thin = is_one_expression(node)
+        too_deep = caller is not None and caller.depth - caller.thin >= MAX_DEPTH + thin
+        if node in self.running or too_deep or self._budget <= 0:
             self.results.told += 1
             return UNKNOWN
         inner = Scope(scope.parsed, scope, {}, scope.cls)
         frame = Frame(inner, node, scope.parsed.name_of(node), function.bound, loops=loops)
         if caller is not None and state is not None:
-            frame.depth, frame.via = caller.depth + 1, caller.via
+            frame.depth, frame.thin, frame.via = caller.depth + 1, caller.thin + thin, caller.via
             frame.loops, frame.contexts = caller.loops, caller.contexts
             frame.guards = caller.guards + state.guards
         frame.inherited = len(frame.loops)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from ga_lint.facts.interpreter import algebra, containers, cross_entropies, losses, masks, picked, raw_losses
-from ga_lint.facts.interpreter.elements import entry, is_ignore_index, tells_length
-from ga_lint.facts.interpreter.remade import as_written, change_in_place, mask_of, targets_of
-from ga_lint.facts.model import SCALAR, Divisor, Level, Place, Reduction
+from ga_lint.facts.interpreter.elements import entry, tells_length
+from ga_lint.facts.interpreter.remade import as_written, filled, mask_of, targets_of
+from ga_lint.facts.model import SCALAR, Divisor, Level, Reduction
 from ga_lint.facts.values import (
     UNKNOWN,
     Built,
@@ -45,6 +46,7 @@ _COUNT_STAYS = frozenset(
     "sum item clamp clamp_min float to long int cuda max clone detach type_as maximum double view reshape unsqueeze "
     "squeeze cpu type tolist mean".split()
 )
+_ALL_BUT_ROWS = re.compile(r"((list|tuple)\()?range\(1,")  # of `dim=list(range(1, len(x.shape)))`
 _CLASSES = ("num_labels", "num_classes", "n_classes", "nclass", "num_class")
 
 
@@ -114,6 +116,9 @@ def _elements_method(call: Call, elements: Elements, name: str) -> Value:
     if name in ("detach", "item", "tolist", "numpy", "size", "dim"):
         return UNKNOWN
     if name in ("sum", "mean"):
+        axes = call.argument_node(0, "dim", "axis")
+        if axes is not None and _ALL_BUT_ROWS.match(text_of(axes)):
+            return replace(elements, inner=0, site=replace(elements.site, level=Level.SAMPLE))
         return reduce(call, elements, name, call.argument(0, "dim", "axis"))
     if name in ("mul", "mul_", "masked_select", "masked_fill", "masked_fill_") and call.positional:
         text = text_of(call.node.args[0])
@@ -174,10 +179,7 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
     if name == "sum" and masks.are_weights(tensor, call.receiver_text):
         return _whole_sum(call)
     if name in ("sum", "count_nonzero") and tensor.kind is TensorKind.MASK:
-        axis = call.argument(0, "dim", "axis")
-        if isinstance(axis, Const) and isinstance(axis.value, int) and axis.value != 0:
-            return UNKNOWN  # one count for each sample
-        return count_of(call, tensor)
+        return _picked_by(call, tensor)
     if name == "sum" and tells_length(tensor) and call.argument(0, "dim", "axis") is None:
         return count_of(call, tensor)
     if name == "numel":
@@ -188,9 +190,11 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
         other = as_written(call.positional[0], call.node.args[0], call.frame.depth) if leaves_out else ""
         return mask_of(tensor, text, other)
     if name in ("masked_fill", "masked_fill_"):
-        return _filled(call, tensor, place)
+        return filled(call, tensor, place)
     if name in ("view", "reshape", "flatten"):
         return _flattened(call, tensor)
+    if name == "repeat_interleave" and tensor.kind is TensorKind.MASK and call.argument(1, "dim") == Const(2):
+        return replace(tensor, kind=TensorKind.OTHER)  # of the patches of an image, whose number each mask is drawn for
     if name in ("transpose", "permute", "swapaxes", "mT"):
         return replace(tensor, flat=True)
     if name == "log_softmax":
@@ -204,16 +208,11 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
     return tensor
 
 
-def _filled(call: Call, tensor: Tensor, place: Place) -> Tensor:
-    """`labels.masked_fill(mask, -100)`, in place or not."""
-    value = call.argument(1, "value")
-    result = tensor
-    if value is not None and is_ignore_index(value):
-        step = place.as_step(f"positions of `{call.receiver_text}` set to the ignore index")
-        result = replace(tensor, kind=TensorKind.LABELS, ragged=(*tensor.ragged, step))
-    if call.method.endswith("_"):
-        change_in_place(call.state, call.receiver_text, result)
-    return result
+def _picked_by(call: Call, mask: Tensor) -> Value:
+    """`mask.sum()`: a count, or one for each sample."""
+    axis = call.argument(0, "dim", "axis")
+    per_sample = isinstance(axis, Const) and isinstance(axis.value, int) and axis.value != 0
+    return UNKNOWN if per_sample else count_of(call, mask)
 
 
 def _flattened(call: Call, tensor: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ from ga_lint.facts.values import (
     Tensor,
     TensorKind,
     Value,
+    alternatives,
     choice,
     is_missing_count,
 )
@@ -138,7 +139,11 @@ def of_numbers(call: Call) -> Value | None:
     """`max(count, 1)`, `torch.clamp(loss, min=0)`: the loss or the count that it is computed of stays one."""
     if any(map(is_missing_count, call.positional)):
         call.run.record_unguarded(call.frame, call.node)
-    return next((one for one in call.positional if isinstance(one, Count | Product | Loss | Elements)), None)
+    for value in call.positional:
+        found: list[Value] = [one for one in alternatives(value) if isinstance(one, Count | Product | Loss | Elements)]
+        if found:
+            return choice(found)
+    return None
 
 
 def _padded(call: Call, first: Value) -> Value:

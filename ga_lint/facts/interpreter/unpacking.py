@@ -25,6 +25,7 @@ from ga_lint.facts.values import (
     Tensor,
     TensorKind,
     Value,
+    alternatives,
     choice,
 )
 from ga_lint.syntax.parameters import positional_names
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
     from ga_lint.facts.interpreter.paths import Frame
 
+_BATCH_KINDS = (TensorKind.BATCH, TensorKind.OTHER)
 _LOSS_WORD = re.compile(r"(^|_)loss$", re.IGNORECASE)
 
 
@@ -87,16 +89,25 @@ def _spread(function: Function, positional: tuple[Value, ...], node: ast.Call) -
 
 
 def _spread_by_name(function: Function, named: tuple[tuple[str, Value], ...]) -> dict[str, Value]:
-    """The arguments of `f(**batch)`: targets, masks, and what has no default, are parts of the batch."""
-    batch = next((value for name, value in named if name == "**"), UNKNOWN)
-    if not isinstance(batch, Tensor) or batch.kind is not TensorKind.BATCH:
+    """The arguments of `f(**batch)`: targets, masks, and what has no default, are parts of the batch.
+
+    What is unpacked by name has names, so a part of what a loader yields, `task, batch`, is a batch here too.
+    """
+    unpacked_value = next((value for name, value in named if name == "**"), UNKNOWN)
+    batches = [one for one in alternatives(unpacked_value) if isinstance(one, Tensor) and one.kind in _BATCH_KINDS]
+    if not batches:
         return {}
+    tables = [one for one in alternatives(unpacked_value) if isinstance(one, Table)]
     parameters = function.node.args
     plain = [one.arg for one in (*parameters.posonlyargs, *parameters.args)][function.bound is not None :]
     needed = set(plain[: len(plain) - len(parameters.defaults)])
-    parts = {name: entry(batch, name) for name in (*plain, *(one.arg for one in parameters.kwonlyargs))}
-    known = (TensorKind.LABELS, TensorKind.MASK)
-    return {name: part for name, part in parts.items() if name in needed or part.kind in known}
+    given: dict[str, Value] = {}
+    for name in (*plain, *(one.arg for one in parameters.kwonlyargs)):
+        parts = [entry(batch, name) for batch in batches]
+        if name in needed or parts[0].kind in (TensorKind.LABELS, TensorKind.MASK):
+            known = [value for table in tables for key, value in table.entries if key == name]
+            given[name] = choice([*known, *parts])
+    return given
 
 
 def _with_rest(values: tuple[Value, ...], targets: list[ast.expr]) -> list[Value]:

@@ -120,7 +120,7 @@ TRAINERS_SMOOTHER = "transformers.trainer_pt_utils.LabelSmoother"  # of `self.la
 HEADS_LOSS = "the head's loss_function"  # the callee of `self.loss_function(...)` in a model of transformers
 # A file without one of each computes no loss in a forward: where it is written or assigned, and what speaks of a loss.
 FORWARD_NAMES = (b"def forward(", b".forward = ")
-FORWARD_WORDS = (b"loss_fct(", b"loss_function(", b"CrossEntropyLoss(", b"cross_entropy(", b"LMLoss(", b"labels=labels")
+FORWARD_WORDS = (b"loss_fct(", b"loss_function(", b"CrossEntropyLoss(", b"cross_entropy(", b"LMLoss(", b"=labels")
 
 
 def may_hold_forward(data: bytes) -> bool:
