@@ -59,6 +59,7 @@ class Loss:
     """A loss that gradients flow from: a sum of terms."""
 
     terms: tuple[LossTerm, ...]
+    added: tuple[Place, ...] = ()  # where something is added that could not be followed
 
 
 @dataclass(frozen=True, slots=True)
