@@ -848,15 +848,6 @@ REFUSED = {
         PLACES | {"division": "loss / steps"},
         "changes on line 11",
     ),
-    "waits for the last batch": (
-        loop(
-            "for step, batch in enumerate(loader):",
-            BODY + "\n            if step == len(loader) - 1:\n                save(model)",
-            "(step + 1) % steps == 0",
-        ),
-        PLACES,
-        "takes no step on it",
-    ),
     "drawn again in every epoch": (
         ENDLESS.replace("    while", "    for epoch in range(epochs):\n     while"),
         ENDLESS_PLACES,

@@ -173,4 +173,4 @@ def _returned(value: Value, place: Place) -> Iterator[Returned]:
         for one in alternatives(whole.get("loss") if isinstance(whole, Table) else whole):
             loss = one.first if isinstance(one, Output) else one
             if isinstance(loss, Loss):
-                yield Returned(place, loss.terms)
+                yield Returned(place, loss.terms, added=loss.added)

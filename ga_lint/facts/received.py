@@ -155,9 +155,11 @@ def name_span(parsed: ParsedFile, method: FunctionNode | ast.Lambda) -> Span:
 
 def returned_as(place: Place, value: Value) -> Returned:
     """The losses of a value that is handed over at `place`."""
-    sums = tuple(dict.fromkeys(loss.terms for loss in losses_of(value, place)))
+    losses = list(losses_of(value, place))
+    sums = tuple(dict.fromkeys(loss.terms for loss in losses))
     terms = tuple(dict.fromkeys(term for one in sums for term in one))
-    return Returned(place, terms if sums else None, sums, _partly(value))
+    added = tuple(dict.fromkeys(where for loss in losses for where in loss.added))
+    return Returned(place, terms if sums else None, sums, _partly(value), added=added)
 
 
 def _partly(value: Value) -> bool:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.interpreter.events import Context, Event, EventKind, Guard
-from ga_lint.facts.model import Answer, Idiom, LibraryDivision, LossTerm, Place, Stack, Window
+from ga_lint.facts.model import Answer, Idiom, LibraryDivision, Place, Stack, Window
 from ga_lint.facts.stacks import holds_engine, stack_and_division, steps_of
 from ga_lint.facts.values import (
     UNKNOWN,
@@ -45,7 +45,7 @@ class Shape(NamedTuple):
 
 def windows_of(run: Interpreter, distributed: Stack | None) -> tuple[Window, ...]:
     """The windows among the recorded events. `distributed`: the wrapper that the file puts around its model."""
-    found: dict[tuple[object, ...], list[tuple[LossTerm, ...]]] = {}
+    found: dict[tuple[object, ...], list[Loss]] = {}
     shapes: dict[tuple[object, ...], tuple[Event, Shape]] = {}
     steps = [event for event in run.events if event.kind is EventKind.STEP]
     for event in run.events:
@@ -56,18 +56,16 @@ def windows_of(run: Interpreter, distributed: Stack | None) -> tuple[Window, ...
             continue
         key = (event.place, shape.idiom)
         shapes.setdefault(key, (event, shape))
-        for terms in losses_in(event.value):
-            if terms not in found.setdefault(key, []):
-                found[key].append(terms)
-    windows = (_window(run, *shapes[key], tuple(found.get(key, ())), distributed) for key in shapes)
+        found.setdefault(key, []).extend(losses_in(event.value))
+    windows = (_window(run, *shapes[key], found.get(key, ()), distributed) for key in shapes)
     return tuple(with_shared(windows, run.events))
 
 
 def _added_up(backward: Event, steps: Sequence[Event]) -> Shape | None:
     """Losses of an inner loop, added up and divided by a number of micro-batches before one backward."""
     step = next((step for step in steps if step.loops == backward.loops), None)
-    for terms in losses_in(backward.value):
-        for term in terms:
+    for loss in losses_in(backward.value):
+        for term in loss.terms:
             deeper = term.site.scope == backward.scope and term.site.depth > len(backward.loops)
             divisors = [f.text for f in term.factors if f.power < 0 and _MICRO_BATCHES.search(f.text)]
             if step is not None and deeper and divisors:
@@ -75,9 +73,9 @@ def _added_up(backward: Event, steps: Sequence[Event]) -> Shape | None:
     return None
 
 
-def losses_in(value: Value) -> list[tuple[LossTerm, ...]]:
+def losses_in(value: Value) -> list[Loss]:
     """The loss on each path; nothing for values that are not a loss."""
-    return [one.terms for one in alternatives(value) if isinstance(one, Loss)]
+    return [one for one in alternatives(value) if isinstance(one, Loss)]
 
 
 def _window_of(backward: Event, steps: Sequence[Event]) -> Shape | None:
@@ -121,7 +119,7 @@ def _in_same_loop(backward: Event, steps: list[Event]) -> Shape | None:
 
 def _gathered(backward: Event, steps: list[Event]) -> Shape | None:
     """Losses that the rounds gather in a list or a total, and one backward for all of them at the boundary."""
-    terms = [term for path in losses_in(backward.value) for term in path]
+    terms = [term for loss in losses_in(backward.value) for term in loss.terms]
     if not terms or any(term.site.collected != backward.loops[-1].id for term in terms):
         return None
     for step in steps:
@@ -167,13 +165,12 @@ def _window(
     run: Interpreter,
     backward: Event,
     shape: Shape,
-    losses: tuple[tuple[LossTerm, ...], ...],
+    losses: Sequence[Loss],
     distributed: Stack | None,
 ) -> Window:
     step, idiom, rounds, gate = shape
     stack, library, traced = _stack(run, backward, idiom, rounds, distributed)
     text, value = _steps(backward, shape, library, traced)
-    loop = backward.loops[-1]
     gathered = idiom is Idiom.GATE and any(guard.place == gate for guard in backward.guards)
     return Window(
         idiom=idiom,
@@ -181,13 +178,14 @@ def _window(
         steps=text,
         steps_value=value,
         gate=gate,
-        loop=loop.body,
+        loop=(loop := backward.loops[-1]).body,
         backward=backward.place,
         caller=_caller(backward),
         handed_over=backward.value_place,
         handed_over_text=backward.value_text,
         optimizer_step=step.place,
-        losses=losses,
+        losses=tuple(dict.fromkeys(loss.terms for loss in losses)),
+        added=tuple(dict.fromkeys(place for loss in losses for place in loss.added)),
         library=library,
         scope=backward.scope,
         function=backward.function,

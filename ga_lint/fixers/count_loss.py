@@ -28,4 +28,6 @@ def count_loss(target: Target, edits: Edits) -> None:
     if target.option_or("alone", ""):  # what it is added to is divided already
         return
     steps = target.option_or("steps", STEPS)
-    divide_other_terms(edits, plan.function, min(plan.bound.values()), list(plan.bound), steps)
+    divide_other_terms(
+        edits, plan.function, min(plan.bound.values()), list(plan.bound), steps, added=target.spans("added")
+    )

@@ -21,4 +21,5 @@ def count_loss_function(target: Target, edits: Edits) -> None:
     keywords = target.option_or("keywords", "")
     if keywords:
         edits.change(plan.function.params, lambda params: with_keywords(params, keywords))
-    refuse_other_terms(target.tree, plan.function, min(plan.bound.values()), list(plan.bound))
+    losses, start = list(plan.bound), min(plan.bound.values())
+    refuse_other_terms(target.tree, plan.function, start, losses, target.spans("added"))

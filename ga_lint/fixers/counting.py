@@ -17,6 +17,7 @@ from msgspec import Struct
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.header import Header
 from ga_lint.fixers.imports import imported_as
+from ga_lint.fixers.kept_targets import refuse_handed_to_helper
 from ga_lint.fixers.names import names_in, names_known_at
 from ga_lint.fixers.registry import Target
 from ga_lint.fixers.tree import Tree, dotted
@@ -50,6 +51,7 @@ def counting_of(target: Target, header: Header, passed_as: str) -> Counting:
         raise FixNotApplicable(f"the targets come from {', '.join(sorted(foreign))}, not from the micro-batch")
     if not handed:
         _refuse_changed_labels(tree, header, labels, target.spans("fetch"))
+        _refuse_changed_by_helper(target, header, labels)
         refuse_other_names(tree, header, labels)
     cut = f"{labels}[..., 1:]" if target.option_or("shifted", "no") == "yes" else labels
     if mask:
@@ -66,6 +68,14 @@ def counting_of(target: Target, header: Header, passed_as: str) -> Counting:
 def _modules(tree: Tree) -> set[str]:
     """The names under which the file imports modules."""
     return {name for name in ("torch",) if imported_as(tree, name) == name}
+
+
+def _is_entry_by_name(tree: Tree, target: cst.BaseExpression, batch: str) -> bool:
+    """`batch[key]`: any entry, the targets too."""
+    match target:
+        case cst.Subscript(value=value, slice=[cst.SubscriptElement(slice=cst.Index(value=key))]):
+            return tree.code(value) == batch and not isinstance(key, cst.SimpleString | cst.Integer)
+    return False
 
 
 def count_text(target: Target) -> str:
@@ -87,12 +97,29 @@ def _refuse_unknown_names(tree: Tree, ignored: str, loop: cst.CSTNode) -> None:
         raise FixNotApplicable(f"the loss ignores {ignored}, and {min(unknown)} is not known where the loop runs")
 
 
+def _refuse_changed_by_helper(target: Target, header: Header, labels: str) -> None:
+    used = [*target.spans("division"), *target.spans("backward")]
+    before = min(span.start for span in used) if used else target.tree.span_of(header.loop).end
+    for name in sorted(names_in(target.tree.parse_expression(labels))):
+        refuse_handed_to_helper(target.tree, header.loop, name, before)
+
+
 def _refuse_changed_labels(tree: Tree, header: Header, labels: str, fetches: list[Span]) -> None:
     """The count is taken before the loop body runs, so nothing in it may change what is a target once it is fetched."""
     whole_labels = tree.parse_expression(labels)
     batch = dotted(whole_labels.value) if isinstance(whole_labels, cst.Subscript | cst.Attribute) else None
 
     class Changes(cst.CSTVisitor):
+        def visit_Call(self, node: cst.Call) -> None:
+            func = node.func
+            if batch is not None and isinstance(func, cst.Attribute) and tree.code(func.value) == batch:
+                self.refuse_other(node, func.attr.value not in ("update", "setdefault", "__setitem__"))
+
+        def refuse_other(self, node: cst.CSTNode, same: bool) -> None:
+            if not same:
+                row = tree.span_of(node).start.row
+                raise FixNotApplicable(f"what line {row} makes of the micro-batch could change its targets")
+
         def visit_Assign(self, node: cst.Assign) -> None:
             if tree.span_of(node) in fetches:
                 return
@@ -106,8 +133,7 @@ def _refuse_changed_labels(tree: Tree, header: Header, labels: str, fetches: lis
                 ):
                     row = tree.span_of(node).start.row
                     raise FixNotApplicable(f"the targets are changed on line {row}, after they would be counted")
-                if batch is not None and whole == batch and not moves(tree, node.value, batch):
-                    row = tree.span_of(node).start.row
-                    raise FixNotApplicable(f"what line {row} makes of the micro-batch could change its targets")
+                if batch is not None and (whole == batch or _is_entry_by_name(tree, each.target, batch)):
+                    self.refuse_other(node, moves(tree, node.value, whole))
 
     header.loop.body.visit(Changes())

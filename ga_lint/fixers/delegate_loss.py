@@ -12,6 +12,7 @@ from __future__ import annotations
 import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
+from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.names import fresh_name, names_in
@@ -30,7 +31,8 @@ def delegate_loss(target: Target, edits: Edits) -> None:
     tree.class_of(function)
     _refuse_own_dealings(tree, function, losses)
     texts = [text for loss in losses for text in (tree.code(loss), _assigned(tree, loss)) if text is not None]
-    divide_other_terms(edits, function, tree.span_of(call).start, texts, target.option_or("steps", STEPS))
+    start, steps = tree.span_of(call).start, target.option_or("steps", STEPS)
+    divide_other_terms(edits, function, start, texts, steps, added=target.spans("added"))
     delegate_to(edits, call, losses, "super()")
 
 
@@ -65,12 +67,13 @@ def _refuse_own_dealings(tree: Tree, function: cst.FunctionDef, losses: list[cst
             raise FixNotApplicable(f"the override scales by the count itself on line {row}")
     names = {name for loss in losses if (name := _assigned(tree, loss)) is not None}
     read = {tree.code(part) for loss in losses for part in _readings(loss)}
-    for assign in tree.inside(function.body, cst.Assign):
-        if any(tree.code(each.target).replace('"', "'") in _spellings(read) for each in assign.targets):
-            row = tree.span_of(assign).start.row
+    for each in bindings_in(tree, function.body):
+        part = isinstance(each.target, cst.Attribute | cst.Subscript)  # a name is another thing than the output's entry
+        if part and tree.code(each.target).replace('"', "'") in _spellings(read):
+            row = tree.span_of(each.node).start.row
             raise FixNotApplicable(f"the model's loss is replaced on line {row}")
     for test in tree.inside(function.body, cst.Comparison):
-        if tree.code(test) in {f"{name} is None" for name in names | read}:
+        if tree.code(test) in {f"{name} is {none}" for name in names | read for none in ("None", "not None")}:
             row = tree.span_of(test).start.row
             raise FixNotApplicable(f"the model may return no loss (line {row}), which super() does not allow")
 

@@ -35,9 +35,10 @@ def forward_count(target: Target, edits: Edits) -> None:
     added = False
     if call_name(call) == "loss_function":  # of a model, which does not know how long the window is
         for loss in losses:
-            refuse_other_terms(tree, function, end, [loss])
+            refuse_other_terms(tree, function, end, [loss], target.spans("added"))
     elif not trains:
-        added = divide_other_terms(edits, function, end, losses, target.option_or("steps", STEPS))
+        steps = target.option_or("steps", STEPS)
+        added = divide_other_terms(edits, function, end, losses, steps, added=target.spans("added"))
     given = next((arg for arg in call.args if arg.keyword is not None and arg.keyword.value == COUNT), None)
     if given is not None and tree.code(given.value) == "None":
         edits.replace(given.value, receive_count(edits, function))

@@ -40,7 +40,7 @@ def lightning_count(target: Target, edits: Edits) -> None:
     refuse_other_readers(tree, owner, method)
     losses = _losses(target, method)
     for loss in losses:
-        refuse_sums(tree, method.body, loss)
+        refuse_sums(tree, method.body, loss, target.spans("added"))
     count = _count(target, method)
     held = f"{parameter_name(method, 0)}.{attribute}"
     if _is_summed(target, method, losses):

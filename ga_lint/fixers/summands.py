@@ -8,7 +8,7 @@ stands beside the mean could be one over targets too, and that is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import libcst as cst
 from msgspec import Struct
@@ -17,13 +17,15 @@ from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.names import names_in
 from ga_lint.fixers.tree import Tree, dotted
-from ga_lint.source import Position
+from ga_lint.source import Position, Span
 
 _ONCE = re.compile(r"(^|_)(aux|auxiliary|router|moe|balanc(e|ing)|penalty|regulari[sz](er|ation))(_|$)", re.IGNORECASE)
+_ADDED = "something is added to the loss"
 _PARAMETERS = re.compile(r"\.(named_)?parameters\(\)")
 _KEEPS = frozenset({"mean", "sum", "to", "float", "double", "item"})  # methods that make no other thing of a term
 # What makes one number of several in a list, each of which may need a divisor of its own.
 _ADDS = frozenset({"sum", "torch.stack", "torch.cat", "functools.reduce", "reduce"})
+_REDUCES = frozenset({"torch.sum", "torch.mean"})
 
 
 class Summand(Struct, frozen=True):
@@ -66,6 +68,19 @@ class Summands:
             self.refuse(terms[0])
         self._refuse_hidden(means[0], before)
         return found
+
+    def refuse_several(self, loss: cst.BaseExpression, before: Position) -> None:
+        """One weight cannot be right for all terms of a sum."""
+        summands = self.of(loss, before)
+        if len(summands) > 1:
+            self.refuse(summands[0].node)
+
+    def refuse_unseen(self, added: Sequence[Span], summands: Sequence[Summand] = ()) -> None:
+        """Is something added to the loss that is none of the terms which were seen to?"""
+        known = [self.tree.span_of(one.node) for one in summands]
+        for place in added:
+            if not any(place.contains(one) or one.contains(place) for one in known):
+                raise FixNotApplicable(f"{_ADDED} on line {place.start.row}; each term needs a weight of its own")
 
     def definitions(self, name: str, before: Position) -> list[Definition]:
         """What makes the loss what it is at `before`: the last assignment that surely runs, and all that follow."""
@@ -119,7 +134,9 @@ class Summands:
                 if not any(isinstance(side, cst.Integer | cst.Float) for side in (left, right)):
                     self.refuse(node)
                 yield node
-            case cst.Call(func=cst.Name(value="sum"), args=[cst.Arg(value=cst.List() | cst.Tuple() as terms)]):
+            case cst.Call(func=cst.Name(value="sum"), args=[cst.Arg(value=cst.List() | cst.Tuple() as terms)]) if (
+                not any(isinstance(element, cst.StarredElement) for element in terms.elements)
+            ):
                 for element in terms.elements:
                     yield from self._split(element.value)
             case cst.Call() if is_added_up(node):
@@ -193,12 +210,17 @@ class Summands:
 
 
 def is_added_up(node: cst.BaseExpression) -> bool:
-    """`sum(losses)`, `torch.stack([a, b]).mean()`: one number of several in a list."""
+    """`sum(losses)`, `torch.stack([a, b]).mean()`, `(torch.stack([a, b]) * weights).sum()`: one number of several."""
     match node:
-        case cst.Call(func=cst.Attribute(value=cst.Call() as inner), args=[]):
+        case cst.BinaryOperation(left=left, right=right):
+            return is_added_up(left) or is_added_up(right)
+        case cst.Call(func=cst.Attribute(value=cst.Call() | cst.BinaryOperation() as inner)):
             return is_added_up(inner)
         case cst.Call(func=func, args=[cst.Arg(value=terms), *_]) if dotted(func) in _ADDS:
-            return isinstance(terms, cst.Name) or (isinstance(terms, cst.List | cst.Tuple) and len(terms.elements) > 1)
+            elements = terms.elements if isinstance(terms, cst.List | cst.Tuple) else ()
+            return len(elements) != 1 or isinstance(elements[0], cst.StarredElement)
+        case cst.Call(func=func, args=[cst.Arg(value=cst.Call() as inner), *_]) if dotted(func) in _REDUCES:
+            return is_added_up(inner)
     return False
 
 

@@ -16,7 +16,7 @@ from ga_lint.fixers.names import fresh_name, names_in
 from ga_lint.fixers.signature import COUNT, parameter_name
 from ga_lint.fixers.summands import is_added_up
 from ga_lint.fixers.tree import Statement, Tree
-from ga_lint.source import Position
+from ga_lint.source import Position, Span
 
 STEPS = "current_gradient_accumulation_steps"  # the window's length, a last shorter one included
 
@@ -29,14 +29,24 @@ class Addition(Struct, frozen=True):
 
 
 def divide_other_terms(
-    edits: Edits, function: cst.FunctionDef, start: Position, losses: list[str], steps: str, count: str = COUNT
+    edits: Edits,
+    function: cst.FunctionDef,
+    start: Position,
+    losses: list[str],
+    steps: str,
+    count: str = COUNT,
+    *,
+    added: Sequence[Span] = (),
 ) -> bool:
     """From `start` on, divide what is added to the loss by the number of micro-batches. Was there anything?
+
+    `added`: where something is known to be added, and so has to be found.
 
     A mean of its own (a penalty, a router's loss) belongs to one forward: without the division its coefficient would
     be as many times too large as there are micro-batches, since the Trainer divides nothing where it passes a count.
     """
     additions = list(_additions(edits.tree, function, start, losses))
+    _refuse_unseen(edits.tree, additions, added)
     if not additions:
         return False
     tree = edits.tree
@@ -78,8 +88,18 @@ def uses(tree: Tree, value: cst.CSTNode) -> list[str]:
             return [tree.code(value)]
 
 
-def refuse_other_terms(tree: Tree, function: cst.FunctionDef, start: Position, losses: list[str]) -> None:
+def _refuse_unseen(tree: Tree, additions: Sequence[Addition], added: Sequence[Span]) -> None:
+    known = [tree.span_of(each.where) for each in additions]
+    for place in added:
+        if not any(place.contains(one) or one.contains(place) for one in known):
+            raise FixNotApplicable(f"the loss gets another term on line {place.start.row}, in a form that is not known")
+
+
+def refuse_other_terms(
+    tree: Tree, function: cst.FunctionDef, start: Position, losses: list[str], added: Sequence[Span] = ()
+) -> None:
     """From `start` on, is something added to the losses? Another term needs a divisor of its own."""
+    _refuse_unseen(tree, (), added)
     for addition in _additions(tree, function, start, losses):
         row = tree.span_of(addition.where).start.row
         raise FixNotApplicable(f"the loss gets another term on line {row}, which needs a divisor of its own")
@@ -160,8 +180,8 @@ def common_statement(tree: Tree, function: cst.FunctionDef, places: Sequence[cst
     raise FixNotApplicable(f"{function.name.value} has its body on the line of its head")
 
 
-def refuse_sums(tree: Tree, body: cst.CSTNode, loss: cst.BaseExpression) -> None:
-    """Is the loss a sum of terms? One weight cannot be right for all of them."""
+def refuse_sums(tree: Tree, body: cst.CSTNode, loss: cst.BaseExpression, added: Sequence[Span]) -> None:
+    """Is the loss a sum of terms, or is something `added` to it? One weight cannot be right for all of them."""
     name = tree.code(loss)
 
     class Sums(cst.CSTVisitor):
@@ -189,3 +209,4 @@ def refuse_sums(tree: Tree, body: cst.CSTNode, loss: cst.BaseExpression) -> None
     sums = Sums()
     body.visit(sums)
     sums.look(loss)
+    _refuse_unseen(tree, (), added)

@@ -24,9 +24,8 @@ def times_ranks(target: Target, edits: Edits) -> None:
     loop = target.loop()
     backward = tree.find(target.span("backward"), cst.Call)
     terms = Summands(tree, loop)
-    summands = terms.of(loss_of(backward), tree.span_of(tree.statement_of(backward)).start)
-    if len(summands) > 1:
-        terms.refuse(summands[0].node)
+    terms.refuse_several(loss_of(backward), tree.span_of(tree.statement_of(backward)).start)
+    terms.refuse_unseen(target.spans("added"))
     ranks = target.option("ranks")
     if ranks == "torch.distributed":
         ranks = f"{distributed_module(edits)}.get_world_size()"

@@ -22,10 +22,11 @@ from ga_lint.fixers.counting import count_text
 from ga_lint.fixers.divide_by_steps import loss_of, scale_backward
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.imports import distributed_module
+from ga_lint.fixers.kept_targets import refuse_taken_out
 from ga_lint.fixers.names import fresh_name, names_in
 from ga_lint.fixers.reads import behind_window, refuse_early_reads, refuse_read_again
 from ga_lint.fixers.registry import Target, fixer
-from ga_lint.fixers.terms import refuse_sums
+from ga_lint.fixers.summands import Summands
 from ga_lint.fixers.tree import Block, Statement, Tree, dotted
 
 _RANKS = re.compile(r"distributed|fsdp|DataParallel|world_size|local_rank", re.IGNORECASE)
@@ -43,6 +44,7 @@ def window_gradients(target: Target, edits: Edits) -> None:
     line = tree.statement_of(backward)
     scaled = _scaled(target, line)
     _refuse_unbound(tree, loop, scaled, target)
+    refuse_taken_out(tree, loop, target.option_or("mask", "") or target.option("labels"))
     step = tree.statement_of(tree.find(target.span("step"), cst.Call))
     inner = loop not in tree.around(step)
     if inner:
@@ -96,13 +98,16 @@ def _loop(target: Target) -> cst.While | cst.For:
 def _scaled(target: Target, line: cst.SimpleStatementLine) -> cst.SimpleStatementLine:
     """The statement that takes the count: the division, in the block of backward, or backward itself."""
     tree = target.tree
+    terms = Summands(tree, _loop(target))
+    terms.refuse_unseen(target.spans("added"))
     if not target.spans("division"):
+        terms.refuse_several(loss_of(tree.find(target.span("backward"), cst.Call)), tree.span_of(line).start)
         return line
     node = tree.find(target.span("division"), cst.BinaryOperation, cst.AugAssign, cst.Call)
     statement = tree.statement_of(node)
     if tree.block_of(statement) is not tree.block_of(line):
         raise FixNotApplicable("the loss is divided in another block than backward")
-    refuse_sums(tree, tree.block_of(line), division_of(node).left)
+    terms.refuse_several(division_of(node).left, tree.span_of(statement).start)
     return statement
 
 

@@ -28,9 +28,11 @@ from ga_lint.fixers.gate import Gate, gate_of
 from ga_lint.fixers.header import Header, header_of, refuse_unsound_body, wrap_loader
 from ga_lint.fixers.helpers import insert_helper
 from ga_lint.fixers.imports import distributed_module, import_module
+from ga_lint.fixers.kept_targets import refuse_left_out
 from ga_lint.fixers.logged import keep_mean
 from ga_lint.fixers.names import fresh_name
 from ga_lint.fixers.registry import Target, fixer
+from ga_lint.fixers.summands import Summands
 from ga_lint.fixers.tree import Tree
 from ga_lint.fixers.weights import Shares, Sum, sum_of, weigh_backward, weigh_division
 from ga_lint.fixers.window_gradients import window_gradients
@@ -53,6 +55,8 @@ def window_share(target: Target, edits: Edits) -> None:
     steps = target.option("steps") if division is None or sums else _steps_of(division, target)
     used = target.span("backward") if division is None else tree.span_of(division.whole)
     refuse_unsound_body(tree, header, used, steps)
+    for span in target.spans("backward"):
+        refuse_left_out(tree, loop, tree.find(span, cst.Call))
     counting = counting_of(target, header, "self.ignore_index")
     total = _sum(target, header, division)
     again = target.option_or("divided_by", "")
@@ -112,6 +116,7 @@ def _wrap(
         _refuse_unlike_accumulate(tree, header)
         windows, text = target.option("accelerator"), accelerate_text(bound, counting, equal, sums)
     elif stack == "deepspeed":
+        _refuse_end_of_loader(tree, header)
         itertools, distributed = import_module(edits, "itertools"), distributed_module(edits)
         windows, text = target.option("engine"), engine_text(itertools, bound, counting, distributed, sums)
     else:
@@ -149,7 +154,9 @@ def _sum(target: Target, header: Header, division: Division | None) -> Sum | Non
     tree = target.tree
     whole: cst.CSTNode
     whole, loss = (division.whole, division.left) if division is not None else _handed_over(target)
-    return sum_of(tree, header.loop, loss, tree.span_of(tree.statement_of(whole)).start, division)
+    total = sum_of(tree, header.loop, loss, tree.span_of(tree.statement_of(whole)).start, division)
+    Summands(tree, header.loop).refuse_unseen(target.spans("added"), () if total is None else total.summands)
+    return total
 
 
 def _handed_over(target: Target) -> tuple[cst.CSTNode, cst.BaseExpression]:
@@ -174,6 +181,13 @@ def _refuse_unlike_accumulate(tree: Tree, header: Header) -> None:
         raise FixNotApplicable(f"{tree.code(header.loader)} is a progress bar around the loader, not the loader")
 
 
+def _refuse_end_of_loader(tree: Tree, header: Header) -> None:
+    """An engine's windows reach over the loader's end, so what fills none is not drawn: that end is never seen."""
+    body = tree.code(header.loop.body)
+    if any(f"len({name})" in body for name in header.loader_names):
+        raise FixNotApplicable("the loop waits for its last batch, which the engine may take no step on")
+
+
 def _gate(target: Target, header: Header, steps: str) -> Gate:
     """Where windows end; a step that follows the last, shorter one may stand right behind the loop."""
     tree = target.tree
@@ -185,9 +199,6 @@ def _gate(target: Target, header: Header, steps: str) -> Gate:
     following = block.body[list(block.body).index(header.loop) + 1 :]
     if any(f"{tree.code(step.func)}(" in tree.code(line) for line in following):
         return replace(gate, flushes=True)
-    body = tree.code(header.loop.body)
-    if any(f"len({name})" in body for name in header.loader_names):
-        raise FixNotApplicable("the loop waits for its last batch but takes no step on it")
     return gate
 
 

@@ -24,11 +24,12 @@ from ga_lint.fixers.divide_by_steps import scale_backward
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.header import Header, header_of, refuse_unsound_body
 from ga_lint.fixers.imports import distributed_module
+from ga_lint.fixers.kept_targets import refuse_left_out, refuse_taken_out
 from ga_lint.fixers.logged import is_read_undivided, keep_mean
 from ga_lint.fixers.names import fresh_name, names_in
 from ga_lint.fixers.reduction import reduce_call
 from ga_lint.fixers.registry import Target, fixer
-from ga_lint.fixers.terms import refuse_sums
+from ga_lint.fixers.summands import Summands
 from ga_lint.fixers.tree import Tree
 from ga_lint.fixers.window_gradients import window_gradients
 
@@ -45,7 +46,9 @@ def window_sum(target: Target, edits: Edits) -> None:
             raise FixNotApplicable("the micro-batch is not drawn first, so its window cannot be collected")
         window_gradients(target, edits)
         return
-    refuse_sums(tree, loop.body, division.left)
+    terms = Summands(tree, loop)
+    terms.refuse_several(division.left, tree.span_of(tree.statement_of(division.whole)).start)
+    terms.refuse_unseen(target.spans("added"))
     header, window = _window(target, edits, loop)
     refuse_unsound_body(tree, header, tree.span_of(division.whole), window)
     counting = counting_of(target, header, target.option_or("ignore_index", ""))
@@ -57,14 +60,31 @@ def window_sum(target: Target, edits: Edits) -> None:
     calls = [tree.find(span, cst.Call) for span in target.spans("call")]
     share = f"{counting.expression} / {targets}"
     backward = [tree.find(span, cst.Call) for span in target.spans("backward")]
+    for call in backward:
+        refuse_left_out(tree, loop, call)
     if backward and keep_mean(edits, loop, division, backward[0]):
+        refuse_taken_out(tree, loop, _counted_in_loop(target))
         scale_backward(edits, backward[0], "*", share)
-    elif len(calls) == 1 and not is_read_undivided(tree, loop, calls[0], division):
+    elif len(calls) == 1 and _is_only_scaled(tree, calls[0]) and not is_read_undivided(tree, loop, calls[0], division):
         constructors = [tree.find(span, cst.Call) for span in target.spans("constructor")]
         reduce_call(edits, calls[0], constructors, '"sum"')
         edits.replace(division.right, targets)
     else:
+        refuse_taken_out(tree, loop, _counted_in_loop(target))
         replace_division(edits, division, share)
+
+
+def _is_only_scaled(tree: Tree, call: cst.Call) -> bool:
+    """Is the loss multiplied and divided at most on its line? `F.cross_entropy(...).clamp(max=5)` is for means."""
+    outer = tree.parent(call)
+    while isinstance(outer, cst.BinaryOperation) and isinstance(outer.operator, cst.Multiply | cst.Divide):
+        outer = tree.parent(outer)
+    return isinstance(outer, cst.Assign | cst.AnnAssign | cst.Arg)
+
+
+def _counted_in_loop(target: Target) -> str:
+    """What a micro-batch's own count reads while the loop runs."""
+    return target.option_or("mask", "") or target.option("labels")
 
 
 def _window(target: Target, edits: Edits, loop: cst.For) -> tuple[Header, str]:

@@ -36,45 +36,44 @@ def share_text(
     `equal`: the equal share too; `sums`: the window's targets instead, for a loss that is a sum.
     """
     size = "size" if gate.seen else "self.steps"
-    window = f"window := list({itertools}.islice(batches, {size}))"
-    length, condition = "len(self.loader)", window
-    if not gate.flushes:
-        length, condition = "len(self.loader) // self.steps * self.steps", f"len({window}) == {size}"
-        if gate.seen:
-            length = "max((self.seen + len(self.loader)) // self.steps * self.steps - self.seen, 0)"
+    zero = not gate.flushes
     return (
         f"class {{name}}:\n{_doc(equal, sums)}\n"
         f"{_init('steps, seen' if gate.seen else 'steps', counting)}\n"
-        f"    def __len__(self):\n        return {length}\n\n"
+        "    def __len__(self):\n        return len(self.loader)\n\n"
         "    def __iter__(self):\n"
         "        batches = iter(self.loader)\n"
         f"{_RESUMED if gate.seen else ''}"
-        f"{'' if gate.flushes else _LEFT_OUT}"
-        f"        while {condition}:\n"
+        f"        while window := list({itertools}.islice(batches, {size})):\n"
+        f"{f'            stepped = len(window) == {size}{_NO_STEP}' if zero else ''}"
         f"{_FULL if gate.seen else ''}"
         f"            counts = [{counting.number}({counting.expression}) for {target} in window]\n"
-        f"{_total_of_sums(distributed) if sums else _total(distributed, ', 1 / len(counts)' if equal else '')}"
+        f"{_total_of_sums(distributed, zero) if sums else _total(distributed, equal, zero)}"
     )
 
 
 _RESUMED = "        size = self.steps - self.seen % self.steps  # a loop that resumes starts within a window\n"
 _FULL = "            size = self.steps\n"
-_LEFT_OUT = "        # the loop takes no step after a last, shorter window, so that one is left out\n"
+_NO_STEP = "  # the loop takes no step after a last, shorter window\n"
 
 
-def _total(distributed: str | None, more: str) -> str:
+def _total(distributed: str | None, equal: bool, zero: bool) -> str:
+    """`zero`: what is not stepped has a share of 0, so that nothing of it gets into the next window."""
+    stepped, more = "stepped * " if zero else "", ""
+    if equal:
+        more = ", stepped / len(counts)" if zero else ", 1 / len(counts)"
     if distributed is None:
         return (
             "            total = max(sum(counts), 1)\n"
             "            for count in counts:\n"
-            f"                yield window.pop(0), count / total{more}\n"
+            f"                yield window.pop(0), {stepped}count / total{more}\n"
         )
     return (
         "            totals = [sum(counts)]\n"
         f"            if {distributed}.is_initialized():  # which average their gradients\n"
         f"                totals *= {distributed}.get_world_size()\n"
         f"                {distributed}.all_gather_object(totals, totals[0])\n"
-        "            scale = len(totals) / max(sum(totals), 1)\n"
+        f"            scale = {stepped}len(totals) / max(sum(totals), 1)\n"
         "            for count in counts:\n"
         f"                yield window.pop(0), count * scale{more}\n"
     )
@@ -84,7 +83,8 @@ def _doc(equal: bool, sums: bool) -> str:
     return _SUMS_DOC if sums else _EQUAL_DOC if equal else _DOC
 
 
-def _total_of_sums(distributed: str | None) -> str:
+def _total_of_sums(distributed: str | None, zero: bool) -> str:
+    """`zero`: what is not stepped is divided by infinity."""
     if distributed is None:
         total = "            total = max(sum(counts), 1)\n"
     else:
@@ -95,7 +95,8 @@ def _total_of_sums(distributed: str | None) -> str:
             f"                {distributed}.all_gather_object(totals, totals[0])\n"
             "            total = max(sum(totals), 1) / len(totals)  # gradients are averaged over ranks\n"
         )
-    return f"{total}            while window:\n                yield window.pop(0), total\n"
+    handed = 'total if stepped else float("inf")' if zero else "total"
+    return f"{total}            while window:\n                yield window.pop(0), {handed}\n"
 
 
 def accelerate_text(target: str, counting: Counting, equal: bool, sums: bool) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.facts.model import TRAINERS_SMOOTHER, Divisor, Level, LossSite, LossTerm, Override
 from ga_lint.rules._overrides import (
+    added_in,
     inside,
     mean_role,
     other_labels,
@@ -32,7 +33,7 @@ def count_fix(override: Override, terms: list[LossTerm]) -> Fix:
     divisors = {(one.place.span.start.row, one.text) for one in (site.divisor for site in handed) if one}
     if len({row for row, _ in divisors}) < len(divisors):
         return None, "what the mean of a helper divides by depends on the path through it"
-    targets = [target for site in own for target in _own_targets(site)]
+    targets = [*added_in(override), *(target for site in own for target in _own_targets(site))]
     targets += [_handed_target(site.divisor) for site in handed if site.divisor is not None]
     options = (*dict.fromkeys(texts), *((f"divisor on line {row}", text) for row, text in sorted(divisors)))
     request = FixRequest(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.facts.model import LossTerm, Override
+from ga_lint.rules._overrides import added_in
 from ga_lint.rules._requests import Fix, Targets
 
 
@@ -15,5 +16,5 @@ def delegate_fix(override: Override, terms: list[LossTerm]) -> Fix:
     places = [read.span for call, read in override.loss_reads if call == site.call]
     if not places:
         return None, "where the loss is read from the model's output could not be followed"
-    targets: Targets = [("call", site.call.span), *(("loss", span) for span in places)]
+    targets: Targets = [("call", site.call.span), *(("loss", span) for span in places), *added_in(override)]
     return FixRequest("delegate-loss", FixTier.UNSAFE, "let super() compute the loss", tuple(targets)), None

@@ -6,7 +6,7 @@ from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.facts.model import Answer, Factor, FactorKind, Idiom, Level, LossSite, Place, Stack, Window
 from ga_lint.rules._counting import counting_written_out
 from ga_lint.rules._loops import Loss, in_loop
-from ga_lint.rules._requests import Fix, Options, Targets
+from ga_lint.rules._requests import ADDED, SCALED, Fix, Options, Targets
 
 STEPS = "gradient_accumulation_steps"  # of an Accelerator an attribute, of an engine a method
 _AVERAGES = (Stack.DDP, Stack.FSDP, Stack.FABRIC, Stack.ACCELERATE)
@@ -15,6 +15,7 @@ _TWICE = "the loss is divided by the steps more than once, and only one of the d
 # Labels that the loss ignores can stand inside its mask as well, where only the user knows.
 _MASKED = "a mask is multiplied into the loss, and whether all that it keeps are targets is not known"
 _SHARED = "a backward of another kind is handed the same loss, which the rewrite would change for it too"
+_SEVERAL = "the loss has several terms, and each needs a weight of its own"
 _LOOP_ELSEWHERE = "the loop over the micro-batches is elsewhere: what is seen here is one round of it"
 _WEIGHED = (
     "the elements of the loss are multiplied by something, and whether all that it keeps are targets is not known"
@@ -29,7 +30,7 @@ def window_fix(loss: Loss) -> Fix:
     if len(loss.by_user) > 1:
         return None, _TWICE
     window = loss.window
-    targets: Targets = [("loop", window.loop.span)]
+    targets = _in_loop(window)
     counting = counting_written_out(loss, targets)
     if isinstance(counting, str):
         return None, counting
@@ -53,7 +54,7 @@ def sum_fix(loss: Loss, divisor: Factor) -> Fix:
         return None, _WEIGHED
     if loss.term.site.masked and divisor.targets != loss.term.site.live:
         return None, _MASKED
-    targets: Targets = [("loop", window.loop.span)]
+    targets = _in_loop(window)
     counting = counting_written_out(loss, targets)
     if isinstance(counting, str):
         return None, counting
@@ -131,12 +132,14 @@ def _refusal(loss: Loss, divisor: Factor | None = None) -> str | None:
     if not window.loop.span.contains(window.backward.span):
         return "backward runs outside the loop"
     if any(len(terms) > 1 for terms in window.losses):
-        return "the loss has several terms, and each needs a weight of its own"
+        return _SEVERAL
+    if any(not in_loop(place, window) for place in window.added):
+        return ADDED
     known = (*loss.by_user, divisor)
     if any(f is not None and f.place in window.shared for f in known):
         return _SHARED
     if any(f.kind not in (FactorKind.STEPS, FactorKind.CONSTANT) and f not in known for f in loss.term.factors):
-        return "the loss is scaled by something whose meaning is not known"
+        return SCALED
     if any(term.site.labels_remade for terms in window.losses for term in terms) and not loss.term.site.labels_remade:
         return "some targets are masked, cut off or replaced in the loop on one of its paths"
     if site.weighted:
@@ -144,6 +147,11 @@ def _refusal(loss: Loss, divisor: Factor | None = None) -> str | None:
     if any(_is_over_others(term.site, site) for terms in window.losses for term in terms):
         return "on another path the loss is over something else than these targets"
     return None
+
+
+def _in_loop(window: Window) -> Targets:
+    """The loop, and what stands in it beside the loss and may need a weight of its own."""
+    return [("loop", window.loop.span), *(("added", place.span) for place in window.added)]
 
 
 def _is_over_others(other: LossSite, site: LossSite) -> bool:
@@ -220,6 +228,8 @@ def _gathered(loss: Loss, division: Place | None, counting: Options) -> Fix:
     window, site = loss.window, loss.term.site
     if division is None:
         return None, "the division by the number of micro-batches is not in sight"
+    if window.added:
+        return None, _SEVERAL
     if window.stack is not Stack.RAW or window.may_be_wrapped:  # not proved there
         return None, "the gathered losses have one backward, and their stack divides or averages besides"
     if not _is_cross_entropy(site) or not in_loop(site.call, window):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ga_lint.diagnostics import FixRequest, FixTier, Step
 from ga_lint.facts.model import Level, LossTerm, ModelForward, Place
-from ga_lint.rules._overrides import inside, is_plain_mean, other_targets, returned_terms
+from ga_lint.rules._overrides import added_in, adds_elsewhere, inside, is_plain_mean, other_targets, returned_terms
 from ga_lint.source import Span
 
 
@@ -42,9 +42,10 @@ def count_fix(forward: ModelForward, terms: list[LossTerm], *, add_keywords: boo
     here = site.reduced.path == forward.function.path and forward.function.span.contains(site.reduced.span)
     if len({term.site for term in terms}) > 1 or terms[0].factors or not here or site.level is Level.SAMPLE:
         return None
-    if forward.level is Level.SAMPLE or other_targets(site) is not None:
+    if forward.level is Level.SAMPLE or other_targets(site) is not None or adds_elsewhere(forward):
         return None
-    targets: list[tuple[str, Span]] = [("call" if site.call == site.reduced else "mean", site.reduced.span)]
+    role = "call" if site.call == site.reduced else "mean"
+    targets: list[tuple[str, Span]] = [*added_in(forward), (role, site.reduced.span)]
     if site.call == site.reduced:
         if not site.callee.lower().replace("_", "").endswith(("crossentropy", "crossentropyloss")):
             return None

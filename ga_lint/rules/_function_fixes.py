@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.facts.model import Divisor, FactorKind, LossFunction, LossSite, LossTerm
-from ga_lint.rules._overrides import inside, mean_role, other_labels, other_targets
-from ga_lint.rules._requests import Fix, Targets
+from ga_lint.rules._overrides import added_in, adds_elsewhere, inside, mean_role, other_labels, other_targets
+from ga_lint.rules._requests import ADDED, SCALED, Fix, Targets
 
 _COEFFICIENTS = (FactorKind.CONSTANT, FactorKind.OTHER)
 
@@ -26,7 +26,7 @@ def function_fix(function: LossFunction, terms: Sequence[LossTerm]) -> Fix:
     reason = _of_paths(function, sites)
     if reason is not None:
         return None, reason
-    targets = [target for site in sites for target in _targets(function, site)]
+    targets = [*added_in(function), *(target for site in sites for target in _targets(function, site))]
     handed = [site.divisor for site in sites if not inside(site.reduced, function.function)]
     divisors = sorted({(one.place.span.start.row, one.text) for one in handed if one is not None})
     if len({row for row, _ in divisors}) < len(divisors):
@@ -49,7 +49,7 @@ def _row(function: LossFunction, site: LossSite) -> int:
 def _refusal(function: LossFunction, term: LossTerm) -> str | None:
     site = term.site
     if any(factor.kind not in _COEFFICIENTS or factor.power < 0 for factor in term.factors):
-        return "the loss is scaled by something whose meaning is not known"
+        return SCALED
     if not inside(site.reduced, function.function):
         handed = _handed(site)
         if handed is None or not handed.text or not inside(handed.place, function.function):
@@ -61,6 +61,8 @@ def _refusal(function: LossFunction, term: LossTerm) -> str | None:
 
 def _of_paths(function: LossFunction, sites: list[LossSite]) -> str | None:
     """A path that could not be followed may change what another one returns."""
+    if adds_elsewhere(function):
+        return ADDED
     for returned in function.returns:
         if returned.partly:
             return f"what line {returned.place.span.start.row} returns could not be followed on every path"

@@ -6,8 +6,8 @@ from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.facts.model import Answer, FactorKind, Level, LightningStep, LossSite, LossTerm
 from ga_lint.project import Project
 from ga_lint.rules._counting import of_targets
-from ga_lint.rules._overrides import inside
-from ga_lint.rules._requests import Fix, Options
+from ga_lint.rules._overrides import added_in, adds_elsewhere, inside
+from ga_lint.rules._requests import ADDED, Fix, Options
 
 _SUMMARY = "sum over the targets, and divide by the window's count before the optimizer steps"
 
@@ -28,7 +28,7 @@ def lightning_fix(step: LightningStep, project: Project) -> Fix:
     by_hand = site.masked or bool(site.averaged_over)
     own = site.is_models_own
     places = dict.fromkeys(returned.place for returned in step.returns)
-    targets = [("method", step.function.span)]
+    targets = [("method", step.function.span), *added_in(step)]
     targets += [("wrapped" if place in step.wrapped else "returned", place.span) for place in places]
     if inside(site.call, step.function) and not by_hand:
         targets.append(("call", site.call.span))
@@ -50,6 +50,8 @@ def _refusal(step: LightningStep, terms: list[tuple[LossTerm, ...]]) -> str | No
         return "no Trainer is in sight that accumulates"
     if any(len(each) != 1 for each in terms):
         return "the loss has several terms, and each needs a weight of its own"
+    if adds_elsewhere(step):
+        return ADDED
     sites = {each[0].site for each in terms}
     if len({(s.labels_from, s.labels, s.targets, s.shifted, s.ignore_index) for s in sites}) > 1:
         return "its returns hold losses over different targets"

@@ -14,6 +14,8 @@ from ga_lint.rules._count_passed import hand_on_fix, with_count_passed
 from ga_lint.rules._delegate import delegate_fix
 from ga_lint.rules._overrides import (
     SUPER,
+    added_in,
+    adds_elsewhere,
     dropped_calls,
     gathered_call,
     inside,
@@ -22,13 +24,12 @@ from ga_lint.rules._overrides import (
     plain_mean,
     returned_terms,
 )
-from ga_lint.rules._requests import Fix, Targets
+from ga_lint.rules._requests import ADDED, SCALED, Fix, Targets
 
 GATHERED = (
     "the losses of several parts are gathered: with a count each is its part's share already, and a mean over the "
     "parts would divide once more"
 )
-SCALED = "the loss is scaled by something whose meaning is not known"
 ELSEWHERE = "backward runs in a function that it calls, where nothing would divide the loss once the count is taken"
 RANKS = "the loss is multiplied by the number of ranks, which the Trainer does too: decide which of the two goes first"
 _COEFFICIENTS = (FactorKind.CONSTANT, FactorKind.OTHER)
@@ -36,6 +37,8 @@ _COEFFICIENTS = (FactorKind.CONSTANT, FactorKind.OTHER)
 
 def override_fix(override: Override, terms: list[LossTerm], project: Project) -> Fix:
     """The rewrite that makes an override use the count: forward it, delegate, or divide its own sum."""
+    if adds_elsewhere(override) and any(term.site.level is not Level.SAMPLE for term in terms):
+        return None, ADDED
     calls = dropped_calls(override)
     if calls and _adds_terms(override) and (override.sample_base or override.opted_out):
         return (
@@ -101,7 +104,8 @@ def forward_fix(override: Override, call: SuperCall, project: Project) -> Fix:
         return None, "the call passes keyword arguments on already"
     alone = call.method == "training_step" or _returns_supers_alone(override)
     tier = FixTier.SAFE if alone else FixTier.UNSAFE
-    request = FixRequest("forward-count", tier, "forward the count", (("call", call.place.span),))
+    targets = (("call", call.place.span), *added_in(override))
+    request = FixRequest("forward-count", tier, "forward the count", targets)
     return for_release(request, project), None
 
 
@@ -113,7 +117,7 @@ def _returns_supers_alone(override: Override) -> bool:
 
 def _adds_terms(override: Override) -> bool:
     return any(
-        len({term.site for term in returned.terms or ()}) > 1
+        (len({term.site for term in returned.terms or ()}) > 1 or returned.added)
         and any(term.site.callee == SUPER for term in returned.terms or ())
         for returned in override.returns
     )
@@ -186,6 +190,8 @@ def divided_step_fix(override: Override, terms: Sequence[LossTerm], project: Pro
     values = {one.place.span for one in override.backwards}
     if len(values) > 1 or any(len(one.terms or ()) > len(terms) for one in override.backwards):
         return None, "backward is handed other losses too, which the steps go on dividing"
+    if any(one.added for one in override.backwards):
+        return None, "something is added to the loss, which the steps go on dividing"
     factors = [factor for term in terms for factor in term.factors]
     steps = {factor.place for factor in factors if factor.kind is FactorKind.STEPS}
     if not _only_weighed(factor for factor in factors if factor.kind is not FactorKind.STEPS) or len(steps) > 1:
@@ -210,6 +216,8 @@ def step_fix(override: Override, value: Place, term: LossTerm | None, project: P
         return None, GATHERED
     if term is not None and counts and not _only_weighed(term.factors):
         return None, SCALED
+    if counts and any(one.added for one in override.backwards):
+        return None, "something is added to the loss, which the steps are to divide and the count is not"
     if term is not None and term.site.callee == SUPER and inside(term.site.call, override.function):
         targets.append(("call", term.site.call.span))
         summary = "hand the count to compute_loss, and divide where there is none"

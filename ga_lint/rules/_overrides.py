@@ -13,6 +13,7 @@ from ga_lint.facts.model import (
     FactorKind,
     FileFacts,
     Level,
+    LightningStep,
     LossFunction,
     LossSite,
     LossTerm,
@@ -24,6 +25,7 @@ from ga_lint.facts.model import (
     SuperCall,
 )
 from ga_lint.project import Project
+from ga_lint.rules._requests import Targets
 
 Followed = Override | LossFunction | ModelForward  # what returns losses to be followed
 COUNT = "num_items_in_batch"
@@ -102,6 +104,17 @@ def even_terms(followed: Override | LossFunction) -> list[tuple[Returned, LossTe
     """What is returned, but for the terms that GA213 is about: another one of their sum does use the count."""
     uneven = {term for _, term in uneven_terms(followed)}
     return [(returned, term) for returned, term in returned_terms(followed) if term not in uneven]
+
+
+def adds_elsewhere(followed: Followed | LightningStep) -> bool:
+    """Is something added to a loss that it returns in a helper, where no rewrite of this function reaches it?"""
+    return any(not inside(place, followed.function) for one in followed.returns for place in one.added)
+
+
+def added_in(followed: Followed | LightningStep) -> Targets:
+    """What is added to a loss that it returns, and could not be followed: a fixer has to see to it."""
+    places = dict.fromkeys(place for one in followed.returns for place in one.added)
+    return [("added", place.span) for place in places if inside(place, followed.function)]
 
 
 def says(override: Override, words: str) -> Step | None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 from ga_lint.diagnostics import FixRequest
 from ga_lint.source import Span
 
+# Why there is none, for the rules of loops, of overrides and of loss functions alike.
+SCALED = "the loss is scaled by something whose meaning is not known"
+ADDED = "a helper adds something to the loss, which needs a weight of its own"
+
 Targets = list[tuple[str, Span]]
 Options = list[tuple[str, str]]
 Fix = tuple[FixRequest | None, str | None]  # the request, or the reason why there is none

@@ -14,12 +14,13 @@ from ga_lint.rules._loops import (
     WINDOW_COUNTS,
     Loss,
     confidence,
+    in_loop,
     is_steps,
     losses,
     rank_confidence,
     trace,
 )
-from ga_lint.rules._requests import Fix
+from ga_lint.rules._requests import ADDED, Fix
 from ga_lint.rules.registry import rule
 
 # A divisor that says it was counted over all ranks, where the counting itself is not in sight.
@@ -130,6 +131,9 @@ def _fix(loss: Loss, missing: list[str]) -> Fix:
     )
     if "steps" in missing and window.stack is not Stack.ACCELERATE:
         return None, "what the steps of the stack are called here is not known"
-    targets = (("loop", window.loop.span), ("backward", window.backward.span))
+    if any(not in_loop(place, window) for place in window.added):
+        return None, ADDED
+    added = (("added", place.span) for place in window.added)
+    targets = (("loop", window.loop.span), ("backward", window.backward.span), *added)
     summary = "multiply the loss by what the stack divides it by"
     return FixRequest("times-ranks", FixTier.UNSAFE, summary, targets, options), None

@@ -1,6 +1,7 @@
-"""What becomes of something unknown that is added to a loss which the window's count divides?
+"""What becomes of something unknown that is added to a loss?
 
-It comes in once for every micro-batch, and nothing divides it by the window: its weight grows with the steps.
+It comes in once for every micro-batch. Where the window's count divides the loss, nothing divides what is added, and
+its weight grows with the steps; elsewhere whoever weighs the loss has to know where it is.
 """
 
 from __future__ import annotations
@@ -8,9 +9,11 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ga_lint.diagnostics import Confidence
+from ga_lint.facts.interpreter import algebra
 from ga_lint.facts.interpreter.algebra import STEPS_NAME
 from ga_lint.facts.interpreter.paths import Frame
 from ga_lint.facts.model import ADDED_TERM, SUPERS_LOSS, Level, LossSite, LossTerm, Reduction
@@ -21,27 +24,29 @@ from ga_lint.syntax.walk import walk
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
 
-# Divided by the window all the same, without a gradient, or there only so that every parameter has one.
-_SPARED = re.compile(
-    r"num_items|window|share|no_grad|\.(detach|item)\(\)\)*$|(?<![\w.])0(\.0*)?\s*\*|\*\s*0(\.0*)?(?![\w.])"
-)
+# Without a gradient, or there only so that every parameter has one.
+_WITHOUT_GRADIENT = re.compile(r"no_grad|\.(detach|item)\(\)\)*$|(?<![\w.])0(\.0*)?\s*\*|\*\s*0(\.0*)?(?![\w.])")
+# Divided by the window all the same, or that.
+_SPARED = re.compile(rf"num_items|window|share|{_WITHOUT_GRADIENT.pattern}")
 _CONSTANT = re.compile(r"eps\b|epsilon|bias$|offset$", re.IGNORECASE)
 
 
 def with_unknown(run: Interpreter, frame: Frame, loss: Loss, other: Value, node: ast.expr) -> Loss:
-    """`loss + other`: as it is where `other` says nothing, or where nothing is or could be divided by the count."""
-    if not any(term.uses_count or term.site.callee == SUPERS_LOSS for term in loss.terms):
-        return loss
+    """`loss + other`: a term of its own where the count divides the loss, or could; else a place to be known of."""
     counts = isinstance(other, Tensor) and other.kind in (TensorKind.LABELS, TensorKind.MASK)
     unknown = isinstance(other, Unknown | Symbol | Tensor) and not counts
     if not frame.running or not unknown or _CONSTANT.search(text_of(node)) or _is_accumulator(frame, node):
         return loss
-    if any(STEPS_NAME.search(text) or _SPARED.search(text) for text in _texts(frame, node)):
+    texts, place = list(_texts(frame, node)), run.place(frame, node)
+    if not any(_WITHOUT_GRADIENT.search(text) for text in texts):
+        loss = algebra.with_added(loss, place)
+    if not any(term.uses_count or term.site.callee == SUPERS_LOSS for term in loss.terms):
         return loss
-    place = run.place(frame, node)
+    if any(STEPS_NAME.search(text) or _SPARED.search(text) for text in texts):
+        return loss
     site = LossSite(ADDED_TERM, Reduction.MEAN, Level.UNKNOWN, place, place, Confidence.LIKELY, scope=frame.name)
     term = LossTerm(site)
-    return loss if term in loss.terms else Loss((*loss.terms, term))
+    return loss if term in loss.terms else replace(loss, terms=(*loss.terms, term))
 
 
 def _texts(frame: Frame, node: ast.expr) -> Iterator[str]:

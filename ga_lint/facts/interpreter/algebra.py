@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -19,6 +20,7 @@ from ga_lint.facts.values import (
     Product,
     Scale,
     Symbol,
+    Tensor,
     Unknown,
     Value,
 )
@@ -50,7 +52,7 @@ def scaled(loss: Loss, by: Value, power: int, text: str, place: Place) -> Loss:
     written = by.text if isinstance(by, Symbol) else text
     if isinstance(by, Symbol | Unknown) and WORLD_NAME.search(written) and (parts := _written_factors(written)):
         return scaled(loss, Product(parts), power, text, place)  # `steps * world_size` is two factors
-    return Loss(tuple(_scaled_term(term, by, power, text, place) for term in loss.terms))
+    return replace(loss, terms=tuple(_scaled_term(term, by, power, text, place) for term in loss.terms))
 
 
 def _scaled_term(term: LossTerm, by: Value, power: int, text: str, place: Place) -> LossTerm:
@@ -96,14 +98,16 @@ def collected(value: Value, loop: int) -> Value:
     """A loss that the rounds of a loop gather (of none where it is 0); any other value as it is."""
     if not isinstance(value, Loss):
         return value
-    return Loss(tuple(replace(term, site=replace(term.site, collected=loop)) for term in value.terms))
+    terms = tuple(replace(term, site=replace(term.site, collected=loop)) for term in value.terms)
+    return replace(value, terms=terms)
 
 
 def averaged(loss: Loss, text: str, place: Place, reduction: str) -> Loss:
     """The gathered losses in one: their sum, or their mean, which divides by how many there are."""
     if reduction == "sum":
         return loss
-    return Loss(tuple(replace(t, factors=(*t.factors, Factor(FactorKind.STEPS, -1, text, place))) for t in loss.terms))
+    by = Factor(FactorKind.STEPS, -1, text, place)
+    return replace(loss, terms=tuple(replace(term, factors=(*term.factors, by)) for term in loss.terms))
 
 
 def product(left: Value, left_text: str, right: Value, right_text: str, power: int) -> Product | None:
@@ -170,7 +174,22 @@ def _normal(term: LossTerm, at: Place | None = None) -> LossTerm:
 
 def added(left: Loss, right: Loss) -> Loss:
     """The sum of two losses, each term once."""
-    return Loss(left.terms + tuple(term for term in right.terms if term not in left.terms))
+    terms = left.terms + tuple(term for term in right.terms if term not in left.terms)
+    return Loss(terms, tuple(dict.fromkeys((*left.added, *right.added))))
+
+
+def added_up(values: Sequence[Value], place: Place) -> Loss | None:
+    """The losses among them in one, with whatever else there is beside them; None where there are none."""
+    losses = [one for one in values if isinstance(one, Loss)]
+    if not losses:
+        return None
+    total = functools.reduce(added, losses)
+    return with_added(total, place) if any(isinstance(one, Unknown | Symbol | Tensor) for one in values) else total
+
+
+def with_added(loss: Loss, place: Place) -> Loss:
+    """The loss with something beside it that could not be followed."""
+    return loss if place in loss.added else replace(loss, added=(*loss.added, place))
 
 
 def reduced(elements: Elements, reduction: Reduction, place: Place) -> Loss:

@@ -121,20 +121,14 @@ def _sum(call: Call, source: Value) -> Value:
         case Many(element=Loss() as loss):
             return loss
         case Many(element=Choice(values=values)):
-            return _added([one for one in values if isinstance(one, Loss)])
+            return algebra.added_up(values, call.run.place(call.frame, call.node)) or UNKNOWN
         case Items(values=values):
             counts = [value for value in values if isinstance(value, Count)]
-            return counts[0] if counts else _added([one for one in values if isinstance(one, Loss)])
+            place = call.run.place(call.frame, call.node)
+            return counts[0] if counts else algebra.added_up(values, place) or UNKNOWN
         case Count() | Loss():
             return source
     return UNKNOWN
-
-
-def _added(parts: list[Loss]) -> Value:
-    total = parts[0] if parts else None
-    for part in parts[1:]:
-        total = algebra.added(total, part) if total else part
-    return total or UNKNOWN
 
 
 def widened(count: Count, scale: Scale, text: str) -> Count:

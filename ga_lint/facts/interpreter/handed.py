@@ -49,7 +49,7 @@ def _mapped(value: Value, step: Step, words: _Words | None, policy: bool = False
                 replace(term.site, via=(step, *term.site.via), divisor=divisor, policy=term.site.policy or policy)
                 for term, divisor in zip(terms, divisors, strict=True)
             ]
-            return Loss(tuple(replace(term, site=site) for term, site in zip(terms, sites, strict=True)))
+            return replace(value, terms=tuple(replace(t, site=site) for t, site in zip(terms, sites, strict=True)))
         case Items(values=(first, *others)):
             head = _mapped(first, step, words if isinstance(first, Loss) else None, policy)
             return Items((_in_pair(head), *(_mapped(one, step, None, policy) for one in others)))
@@ -66,7 +66,7 @@ def _in_pair(value: Value) -> Value:
     if not isinstance(value, Loss):
         return value
     sites = [replace(t.site, divisor=t.site.divisor and replace(t.site.divisor, in_pair=True)) for t in value.terms]
-    return Loss(tuple(replace(term, site=site) for term, site in zip(value.terms, sites, strict=True)))
+    return replace(value, terms=tuple(replace(t, site=site) for t, site in zip(value.terms, sites, strict=True)))
 
 
 class _Words:

@@ -160,7 +160,7 @@ def of_network(value: Value) -> Value:
     """What a language model's forward returned: the targets that it shifts are the batch's, as with any model's own."""
     match value:
         case Loss(terms=terms):
-            return Loss(tuple(replace(term, site=_with_targets(term.site)) for term in terms))
+            return replace(value, terms=tuple(replace(term, site=_with_targets(term.site)) for term in terms))
         case Items(values=values):
             return Items(tuple(map(of_network, values)))
         case Choice(values=values):

@@ -7,10 +7,19 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from ga_lint.facts.interpreter import algebra, containers, cross_entropies, losses, masks, picked, raw_losses
+from ga_lint.facts.interpreter import (
+    algebra,
+    containers,
+    cross_entropies,
+    loss_methods,
+    losses,
+    masks,
+    picked,
+    raw_losses,
+)
 from ga_lint.facts.interpreter.elements import entry, tells_length
 from ga_lint.facts.interpreter.remade import as_written, filled, mask_of, targets_of
-from ga_lint.facts.model import SCALAR, Divisor, Level, Reduction
+from ga_lint.facts.model import Divisor, Level, Reduction
 from ga_lint.facts.values import (
     UNKNOWN,
     Built,
@@ -37,7 +46,6 @@ from ga_lint.syntax.text import text_of
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter.calls import Call
 
-_DETACHES = frozenset("detach item tolist numpy".split())
 _SAME_OBJECT = frozenset(
     "to cuda cpu train eval half float double bfloat16 requires_grad_ compile to_empty xpu npu".split()
 )
@@ -63,7 +71,7 @@ def method(call: Call, receiver: Value) -> Value | None:
         receiver = Tensor(TensorKind.LOGITS, "logits")
     match receiver:
         case Loss():
-            return _loss_method(call, receiver, name)
+            return loss_methods.method(call, receiver, name)
         case Elements():
             return _elements_method(call, receiver, name)
         case Count():
@@ -93,23 +101,6 @@ def _output_method(call: Call, output: Output, name: str) -> Value | None:
     if name == "mean":
         return output.first
     return UNKNOWN if name == "sum" else None
-
-
-def _loss_method(call: Call, loss: Loss, name: str) -> Value:
-    if name in _DETACHES:
-        return UNKNOWN
-    if name == "numel":
-        text = text_of(call.node)
-        return Count(SCALAR, Scale.MICRO_BATCH, text=text, depth=len(call.frame.loops))
-    if name in ("div", "div_", "true_divide", "mul", "mul_") and call.positional:
-        power = -1 if name.startswith(("div", "true")) else 1
-        text = text_of(call.node.args[0])
-        place = call.run.place(call.frame, call.node)
-        result = algebra.scaled(loss, call.positional[0], power, text, place)
-        if name.endswith("_"):
-            call.state.env[call.receiver_text] = result
-        return result
-    return loss  # .mean() over ranks or replicas, .to(device), .float(), ...
 
 
 def _elements_method(call: Call, elements: Elements, name: str) -> Value:

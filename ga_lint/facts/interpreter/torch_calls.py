@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -70,9 +69,8 @@ def _put_together(call: Call, last: str, first: Value) -> Value | None:
         case "mean" | "stack" | "cat" if isinstance(first, Many) and isinstance(first.element, Loss | Elements):
             return first.element
         case "mean" | "stack" | "cat" if isinstance(first, Items) and first.values:
-            parts = [one for one in first.values if isinstance(one, Loss)]
             alone = first.values[0] if len(first.values) == 1 and isinstance(first.values[0], Elements) else None
-            return functools.reduce(algebra.added, parts) if parts else alone
+            return algebra.added_up(first.values, place) or alone
         case "sum" | "count_nonzero" if isinstance(first, Tensor) and first.kind is TensorKind.MASK:
             return tensors.count_of(call, first)
         case "sum" if len(call.node.args) == 1 and masks.are_weights(first, text := text_of(call.node.args[0])):

@@ -66,7 +66,7 @@ def _smoothed(call: Call) -> Value:
     value = losses.loss_of(call, call.run.knowledge.losses.rows[TRAINERS_SMOOTHER])
     if call.argument(2, "shift_labels") in (None, Const(False)) or not isinstance(value, Loss):
         return value
-    return Loss(tuple(replace(term, site=replace(term.site, divisor=None)) for term in value.terms))
+    return replace(value, terms=tuple(replace(one, site=replace(one.site, divisor=None)) for one in value.terms))
 
 
 def super_call(call: Call) -> Value:

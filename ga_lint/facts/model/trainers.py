@@ -37,6 +37,7 @@ class Returned(Struct, frozen=True):
     sums: tuple[tuple[LossTerm, ...], ...] = ()  # the same, the terms of each sum that it may be together
     partly: bool = False  # on some path what is returned could not be followed
     depth: int = 0  # of what backward is handed: how many loops are running there
+    added: tuple[Place, ...] = ()  # where something that could not be followed is added
 
 
 # A file without any of these overrides nothing that computes a loss, or nothing that steps.

@@ -88,6 +88,7 @@ class Window(Struct, frozen=True):
     library: LibraryDivision
     scope: str
     function: Place | None
+    added: tuple[Place, ...] = ()  # where something that could not be followed is added to one of the losses
     trivial: bool = False  # the steps are 1 and nothing can change that
     driver: str = ""  # the text of what runs backward: "accelerator", "" for the loss itself
     fetch: Place | None = None  # the first statement of a counted loop, where it draws the micro-batch

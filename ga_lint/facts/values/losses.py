@@ -60,6 +60,7 @@ class Loss(Struct, frozen=True):
     """A loss that gradients flow from: a sum of terms."""
 
     terms: tuple[LossTerm, ...]
+    added: tuple[Place, ...] = ()  # where something is added that could not be followed
 
 
 class Product(Struct, frozen=True):
