@@ -94,13 +94,8 @@ def test_layers(name: str, tree: ast.Module) -> None:
 WITHIN = {
     "facts.values": ("facts.values", "facts.model"),
     "facts.interpreter": ("facts.interpreter", "facts.values", "facts.model"),
-    "verify.worker.sandbox": ("verify.worker.sandbox", "verify.worker.ends", "verify.job"),
-    "verify.worker.reading": (
-        "verify.worker.reading",
-        "verify.worker.harness",
-        "verify.worker.ends",
-        "verify.job",
-    ),
+    "verify.worker.sandbox": ("verify.worker.sandbox", "verify.worker.exceptions", "verify.job"),
+    "verify.worker.reading": ("verify.worker.reading", "verify.worker.exceptions", "verify.job"),
 }
 
 
