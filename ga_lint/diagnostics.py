@@ -150,6 +150,11 @@ class Diagnostic:
         return None if refused else self.finding.fix
 
     @property
+    def has_untried_rewrite(self) -> bool:
+        """Is there a rewrite that nobody has planned yet, so that nothing is known to be in its way?"""
+        return self.finding.fix is not None and not self.edits and self.finding.fix_refusal is None
+
+    @property
     def rows_above(self) -> int:
         """How many rows of the file's text stand above the part of it that the finding counts its rows in."""
         return self.stated.span.start.row - self.finding.span.start.row

@@ -31,7 +31,7 @@ Layout = Callable[[str], bytes]
 def fixed(fixture: Fixture, data: bytes) -> bytes:
     """What the file would be after `ga-lint fix --unsafe-fixes --no-verify`, had it held these bytes."""
     scope = Scope(Config(root=fixture.project), Project(fixture.project))
-    outcome, rewriting = fix_bytes(fixture.path, data, scope, Policy(unsafe=True, write=False), named=True)
+    outcome, rewriting = fix_bytes(fixture.path, data, scope, Policy(unsafe=True, write=False), whole=True)
     assert not (isinstance(outcome, Failed) and outcome.internal), outcome
     return data if rewriting is None else rewriting.after.data
 

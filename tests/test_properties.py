@@ -76,7 +76,7 @@ def test_generated_modules_never_break_the_check(data: st.DataObject) -> None:
 @example("# coding: latin-1\nloss.backward()  # \xe9".encode("latin-1"))
 @example("def compute_loss(self, \f):\n\t...\u2028".encode())
 def test_any_bytes_are_checked_or_refused_with_a_reason(data: bytes) -> None:
-    survives(check_bytes(NOWHERE, data, Scope(Config(root=NOWHERE), Project(NOWHERE)), named=True))
+    survives(check_bytes(NOWHERE, data, Scope(Config(root=NOWHERE), Project(NOWHERE)), whole=True))
 
 
 @pytest.mark.parametrize("text", CIRCLES)

@@ -25,18 +25,18 @@ BY_RULE = {
 }
 
 
-def outcome(fixture: Fixture, *, named: bool) -> FileOutcome:
+def outcome(fixture: Fixture, *, whole: bool) -> FileOutcome:
     scope = Scope(Config(root=fixture.project), Project(fixture.project))
-    return check_bytes(fixture.path, fixture.path.read_bytes(), scope, named=named)
+    return check_bytes(fixture.path, fixture.path.read_bytes(), scope, whole=whole)
 
 
 @pytest.mark.parametrize("rule", BY_RULE)
 def test_fixtures_say_the_same(rule: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for fixture in BY_RULE[rule]:
         monkeypatch.undo()
-        short = outcome(fixture, named=False)
+        short = outcome(fixture, whole=False)
         monkeypatch.setattr(Results, "of", lambda _, run, *call: run.activate(*call))
-        assert short == outcome(fixture, named=True), fixture
+        assert short == outcome(fixture, whole=True), fixture
 
 
 def followed(text: str, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> int:

@@ -11,10 +11,11 @@ from pathlib import Path
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.ask import Asker
-from ga_lint.cli.common import below_workspace, end, finder_of, paths_of, told_outcomes
+from ga_lint.cli.common import below_workspace, end, finder_of, paths_of, text_on_stdin, told_outcomes
 from ga_lint.cli.confirm import Confirmer
 from ga_lint.cli.known import KnownFindings
 from ga_lint.cli.output import outputs_of, write_outputs
+from ga_lint.config import ConfigFinder
 from ga_lint.engine.fix import FixReport, Policy, fix, fix_text
 from ga_lint.engine.fix_file import Applied
 from ga_lint.engine.write import patch
@@ -41,8 +42,8 @@ def run(arguments: Arguments) -> int:
             write=not arguments.switch("diff"),
             known=known,
         )
-        if "-" in arguments.words:
-            return _fix_stdin(arguments, policy)
+        if (text := text_on_stdin(arguments)) is not None:
+            return _fix_stdin(*text, finder, policy, arguments)
         with console.ProgressBar("Rewriting") as bar:
             progress = bar if asker is None else None  # a bar would run over the questions
             report = fix(
@@ -88,12 +89,8 @@ def _confirmer(arguments: Arguments) -> Iterator[Confirmer | None]:
         yield confirm
 
 
-def _fix_stdin(arguments: Arguments, policy: Policy) -> int:
-    if len(arguments.words) > 1:
-        raise UsageError("`-` reads stdin and stands alone; give the paths in a second run")
-    path = Path(arguments.text("stdin_filename") or "-")
-    data = sys.stdin.buffer.read()
-    report = fix_text(path, data, finder_of(arguments), policy)
+def _fix_stdin(path: Path, data: bytes, finder: ConfigFinder, policy: Policy, arguments: Arguments) -> int:
+    report = fix_text(path, data, finder, policy)
     after = report.rewritten[0].after.on_disk if report.rewritten else data
     if arguments.switch("diff"):
         console.write_bytes(patch(path.as_posix(), data, after))

@@ -96,7 +96,7 @@ class _Sites:
         self._sources: dict[Path, SourceFile] = {}
         self._scopes: dict[Path, Scope] = {}
 
-    def visit(self, path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
+    def visit(self, path: Path, data: bytes, scope: Scope, whole: bool) -> FileOutcome:
         proposed: list[Site] = []
 
         def propose(trial: Trial) -> Answer:
@@ -108,7 +108,7 @@ class _Sites:
             return Answer(Judgement.UNKNOWN)  # with `verified_only` nothing is applied, so each meets the original
 
         policy = Policy(verified_only=True, confirm=propose, write=False)
-        outcome, _ = fix_bytes(path, data, scope, policy, named=named)
+        outcome, _ = fix_bytes(path, data, scope, policy, whole=whole)
         if not isinstance(outcome, Found | Clean):
             return outcome
         tried = {_place(site) for site in proposed}

@@ -31,9 +31,9 @@ class IgnoreAdder:
         self.added = 0
         self.files = 0
 
-    def visit(self, path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
+    def visit(self, path: Path, data: bytes, scope: Scope, whole: bool) -> FileOutcome:
         """Silence one file's findings; what is left."""
-        outcome = check_bytes(path, data, scope, named=named)
+        outcome = check_bytes(path, data, scope, whole=whole)
         leave = known_among(self._known, outcome, scope)
         outcome = without(outcome, leave)
         if not isinstance(outcome, Found):

@@ -102,7 +102,7 @@ class Cache:
         known = self._keys.get(id(target.config))
         if known is None:
             known = self._keys[id(target.config)] = _digest(repr(target.config).encode())
-        return f"{known}+" if looker.whole(target) else known
+        return f"{known}+" if looker.parses_whole(target) else known
 
     def _renumber(self, current: set[str]) -> None:
         """Leave out what is gone: files, and places that nothing followed from."""

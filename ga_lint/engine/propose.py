@@ -47,14 +47,14 @@ def with_edit(source: SourceFile, diagnostic: Diagnostic, outcome: Found, check:
     return replace(diagnostic, finding=replace(diagnostic.finding, fix_refusal=reason))
 
 
-class Looks:
-    """What is wrong with the texts of one file: that which a rewrite leaves is the next one's beginning."""
+class TextOutcomes:
+    """The outcomes of the texts that one file goes through: what a rewrite leaves is the next one's beginning."""
 
     def __init__(self, scope: Scope, known: Mapping[SourceFile, FileOutcome] = MappingProxyType({})) -> None:
         self._scope = scope
         self._last = dict(known)
 
-    def at(self, source: SourceFile) -> FileOutcome:
+    def of(self, source: SourceFile) -> FileOutcome:
         """The outcome of this text."""
         outcome = self._last.pop(source, None) or check_source(source, self._scope)
         self._last[source] = outcome  # the latest at the end
@@ -63,11 +63,11 @@ class Looks:
         return outcome
 
 
-def findings_by(looks: Looks, leave: frozenset[str] = frozenset()) -> Check:
+def findings_by(outcomes: TextOutcomes, leave: frozenset[str] = frozenset()) -> Check:
     """What `check` says about a text, for the fixer's proof; findings of the fingerprints in `leave` are left alone."""
 
     def check(source: SourceFile) -> Sequence[Finding]:
-        match looks.at(source):
+        match outcomes.of(source):
             case Found(diagnostics=diagnostics):
                 return [each.stated for each in diagnostics if each.fingerprint not in leave]
             case Clean():

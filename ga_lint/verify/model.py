@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import enum
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ga_lint.machine import usable_cores
 from ga_lint.verify.sweep import Sweep
 
 ORIGINAL = "original"  # the setting of the original's own R4, where R4 is the rewrite's
-
-
-def usable_cores() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
 
 
 class SiteKind(enum.Enum):
