@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ga_lint.source import Edit, Span
+from ga_lint.source import Edit, Span, cell_prefix
 
 
 class Severity(enum.Enum):
@@ -16,6 +16,11 @@ class Severity(enum.Enum):
     ERROR = "error"
     WARNING = "warning"
     INFO = "info"
+
+    @property
+    def rank(self) -> int:
+        """0 for the worst."""
+        return list(Severity).index(self)
 
 
 class Confidence(enum.IntEnum):
@@ -134,9 +139,13 @@ class Diagnostic:
 
     def __str__(self) -> str:
         """Place, rule and message in a line, as `--output-format concise` has them."""
-        finding, start = self.finding, self.finding.span.start
-        cell = "" if self.cell is None else f"cell {self.cell}:"
-        return f"{self.path}:{cell}{start.row}:{start.column}: {finding.code} [{finding.name}] {finding.message}"
+        return f"{self.place}: {self.finding.code} [{self.finding.name}] {self.finding.message}"
+
+    @property
+    def place(self) -> str:
+        """`path:row:column`, in a notebook `path:cell 3:row:column`."""
+        start = self.finding.span.start
+        return f"{self.path}:{cell_prefix(self.cell)}{start.row}:{start.column}"
 
     @property
     def stated(self) -> Finding:

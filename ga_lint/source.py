@@ -42,6 +42,11 @@ class Span:
         return self.start <= other.start and other.end <= self.end
 
 
+def cell_prefix(cell: int | None) -> str:
+    """What stands before a row that is counted in a cell of a notebook: `cell 3:`; nothing in a script."""
+    return "" if cell is None else f"cell {cell}:"
+
+
 @dataclass(frozen=True, slots=True)
 class Edit:
     """Replace what stands in `span` by `text`."""

@@ -23,6 +23,7 @@ from ga_lint.errors import UsageError
 from ga_lint.outcome import EXIT_FINDINGS, plural
 from ga_lint.report.text import shown
 from ga_lint.report.verdicts import numbers
+from ga_lint.source import cell_prefix
 from ga_lint.verify import available
 
 
@@ -108,8 +109,7 @@ def _notes(report: FixReport, arguments: Arguments, confirm: Confirmer | None) -
     if arguments.switch("diff"):
         for diagnostic in report.left.diagnostics:
             finding = diagnostic.finding
-            cell = "" if diagnostic.cell is None else f"cell {diagnostic.cell}:"
-            place = f"{shown(diagnostic.path)}:{cell}{finding.span.start.row}"
+            place = f"{shown(diagnostic.path)}:{cell_prefix(diagnostic.cell)}{finding.span.start.row}"
             yield f"{finding.code} {place} not rewritten: {shown(finding.fix_refusal or 'there is no rewrite for it')}"
     verb = "would rewrite" if arguments.switch("diff") else "rewrote"
     files = plural(len(report.rewritten), "file")

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ga_lint.verify.job import RANKS, Answer, Job, Measurement
-from ga_lint.verify.judge import PER_EXAMPLE, SHORT_WINDOW, is_doubt
-from ga_lint.verify.model import ORIGINAL, SiteKind
-from ga_lint.verify.on_ranks import ON_RANKS
+from ga_lint.verify.job import Answer, Job, Measurement
+from ga_lint.verify.model import SiteKind
+from ga_lint.verify.runs import ON_RANKS, ORIGINAL, PER_EXAMPLE, RANKS, SHORT_WINDOW, is_doubt
 from ga_lint.verify.thresholds import allowed_in, differs
 from ga_lint.verify.worker.adapter import adapter_for
 from ga_lint.verify.worker.exceptions import NotVerifiable, StepsUncontrolled

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import torch
 
-from ga_lint.verify.job import HEAD_GUESSED, STEPS
-from ga_lint.verify.judge import PER_EXAMPLE
+from ga_lint.verify.job import STEPS
+from ga_lint.verify.runs import HEAD_GUESSED, PER_EXAMPLE
 from ga_lint.verify.worker.exceptions import NotVerifiable, StepsUncontrolled, Uncontrolled
 from ga_lint.verify.worker.execution import Execution
 from ga_lint.verify.worker.failures import gives_up

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ga_lint.verify.job import STEPS
-from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT
+from ga_lint.verify.runs import COUNT_PASSED, NO_COUNT
 from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.files import SliceFiles
 from ga_lint.verify.worker.guesses import guess

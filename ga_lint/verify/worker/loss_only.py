@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from ga_lint.verify.job import STEPS
-from ga_lint.verify.judge import LOSS_ONLY
+from ga_lint.verify.runs import LOSS_ONLY
 from ga_lint.verify.thresholds import DIFFERS, allowed_in
 from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.execution import Execution

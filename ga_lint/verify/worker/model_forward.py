@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from ga_lint.verify.job import STEPS
-from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT
+from ga_lint.verify.runs import COUNT_PASSED, NO_COUNT
 from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.files import SliceFiles
 from ga_lint.verify.worker.guesses import guess

@@ -17,7 +17,7 @@ from transformers.trainer_pt_utils import LabelSmoother
 from transformers.utils import logging as transformers_logging
 
 from ga_lint.verify.job import STEPS
-from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT, OPTED_OUT
+from ga_lint.verify.runs import COUNT_PASSED, NO_COUNT, OPTED_OUT
 from ga_lint.verify.worker.attributes import set_attributes
 from ga_lint.verify.worker.batches import Batches
 from ga_lint.verify.worker.exceptions import Finished, NotVerifiable
