@@ -124,7 +124,7 @@ def _show_files(arguments: Arguments, finder: ConfigFinder) -> int:
     report = Report([item for item in found if not isinstance(item, Target)])
     for failure in report.failures:
         console.note(f"error: {shown(failure.path)}: {shown(failure.error)}")
-    console.note(f"{len(targets):,} files would be checked")
+    console.note(f"{plural(len(targets), 'file')} would be checked")
     return report.exit_code
 
 

@@ -16,6 +16,7 @@ from ga_lint.cli.confirm import Confirmer
 from ga_lint.cli.known import KnownFindings
 from ga_lint.cli.output import outputs_of, write_outputs
 from ga_lint.config import ConfigFinder
+from ga_lint.diagnostics import FixTier
 from ga_lint.engine.fix import FixReport, Policy, fix, fix_text
 from ga_lint.engine.fix_file import Applied
 from ga_lint.engine.write import patch
@@ -111,6 +112,10 @@ def _notes(report: FixReport, arguments: Arguments, confirm: Confirmer | None) -
             finding = diagnostic.finding
             place = f"{shown(diagnostic.path)}:{cell_prefix(diagnostic.cell)}{finding.span.start.row}"
             yield f"{finding.code} {place} not rewritten: {shown(finding.fix_refusal or 'there is no rewrite for it')}"
+    unsafe_left = any(d.rewrite is not None and d.rewrite.tier is FixTier.UNSAFE for d in report.left.diagnostics)
+    undecided = arguments.switches.get("verify") is None and not arguments.switch("unsafe_fixes")
+    if unsafe_left and undecided and (missing := available()) is not None:
+        yield f"rewrites that the numeric check confirms need no --unsafe-fixes; {missing}"
     verb = "would rewrite" if arguments.switch("diff") else "rewrote"
     files = plural(len(report.rewritten), "file")
     yield f"{verb} {plural(count, 'finding')} in {files}; {len(report.left.diagnostics):,} left"
