@@ -109,6 +109,11 @@ class TestWhereNewLinesGo:
         assert other == ["%%bash", "ls"]
         assert loop[:2] == [magic, "for step, (batch, share) in enumerate(WithTargetShare(loader, 8), 1):"]
 
+    def test_imports_under_a_cell_magic_get_none_beside_them(self) -> None:
+        first, _, loop = lines_after(["%%time", "import abc"], MODEL, LOOP)
+        assert first == ["%%time", "import abc"]
+        assert loop[0] == "import itertools"
+
     def test_an_import_above_a_cell_magic(self) -> None:
         model, shell, loop = lines_after(MODEL, ["!ls"], ["%%time", *LOOP])
         assert model[0] == "import itertools"
