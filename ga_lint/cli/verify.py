@@ -13,15 +13,15 @@ from ga_lint.cli.common import below_workspace, end, finder_of, paths_of
 from ga_lint.cli.confirm import in_cell, of_project, site_of
 from ga_lint.cli.impact import Impacts, stated_law, training_of
 from ga_lint.cli.judged import as_judged, is_cleared
-from ga_lint.cli.numeric import settings_of
 from ga_lint.cli.numeric_output import numeric_outputs, write_numeric
+from ga_lint.cli.numeric_settings import settings_of
 from ga_lint.diagnostics import Diagnostic, Finding
 from ga_lint.engine.facts_of import WindowSize, window_size
 from ga_lint.engine.fix import Policy, fix_bytes
 from ga_lint.engine.fix_file import Answer, Judgement, Trial
 from ga_lint.engine.run import visit_files
 from ga_lint.engine.scope import Scope
-from ga_lint.engine.settle import told
+from ga_lint.engine.settle import with_cell_lines
 from ga_lint.errors import UsageError
 from ga_lint.notebook import read_text
 from ga_lint.outcome import EXIT_BROKEN, EXIT_FINDINGS, Clean, FileOutcome, Found
@@ -146,8 +146,8 @@ class _Sites:
         there = self._told.get(_place(site), [])
         findings = tuple(each for each in there if each.stated == own or each.stated not in self._with_rewrites)
         source = self._sources[site.path]
-        reason = verdict.reason and told(source, verdict.reason)
-        assumptions = tuple(told(source, each) for each in verdict.assumptions)
+        reason = verdict.reason and with_cell_lines(source, verdict.reason)
+        assumptions = tuple(with_cell_lines(source, each) for each in verdict.assumptions)
         return SiteReport(
             replace(verdict, reason=reason, assumptions=assumptions),
             findings,

@@ -15,7 +15,7 @@ from ga_lint.engine.known import Known, known_among, without
 from ga_lint.engine.propose import TextOutcomes, edits_between, findings_by
 from ga_lint.engine.run import Progress, visit_files, visit_text
 from ga_lint.engine.scope import Scope
-from ga_lint.engine.settle import told
+from ga_lint.engine.settle import with_cell_lines
 from ga_lint.engine.write import write_back
 from ga_lint.errors import SourceError
 from ga_lint.notebook import read_text
@@ -120,7 +120,7 @@ def _with_refusals(diagnostics: Sequence[Diagnostic], rewriting: FixOutcome) -> 
 def _refused(diagnostic: Diagnostic, refused: Refused, source: SourceFile) -> Diagnostic:
     return replace(
         diagnostic,
-        finding=replace(diagnostic.finding, fix_refusal=told(source, refused.reason)),
+        finding=replace(diagnostic.finding, fix_refusal=with_cell_lines(source, refused.reason)),
         edits=() if refused.proposed is None else edits_between(source, refused.proposed),
         verified=refused.verified,
     )

@@ -13,7 +13,7 @@ from ga_lint.engine.fault import Fault
 from ga_lint.engine.fix_file import rewritten
 from ga_lint.engine.proof import Check
 from ga_lint.engine.scope import Scope
-from ga_lint.engine.settle import told
+from ga_lint.engine.settle import with_cell_lines
 from ga_lint.errors import FixNotApplicable
 from ga_lint.outcome import Clean, FileOutcome, Found
 from ga_lint.source import Edit, Position, SourceFile, Span, ended_lines
@@ -39,7 +39,7 @@ def with_edit(source: SourceFile, diagnostic: Diagnostic, outcome: Found, check:
     try:
         after = rewritten(source, finding, finding.fix, findings, check)
     except FixNotApplicable as refusal:
-        reason = told(source, str(refusal))
+        reason = with_cell_lines(source, str(refusal))
     except Exception as error:  # noqa: BLE001 - one rewrite never hides the findings
         reason = Fault.of("rewriting", error).text
     else:
