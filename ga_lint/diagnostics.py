@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from ga_lint.compared import Compared
-from ga_lint.source import Edit, Span
+from ga_lint.source import Edit, Span, cell_prefix
 
 
 class Severity(enum.Enum):
@@ -18,6 +18,11 @@ class Severity(enum.Enum):
     ERROR = "error"
     WARNING = "warning"
     INFO = "info"
+
+    @property
+    def rank(self) -> int:
+        """0 for the worst."""
+        return list(Severity).index(self)
 
 
 class Confidence(enum.IntEnum):
@@ -133,9 +138,13 @@ class Diagnostic(Compared, frozen=True):
 
     def __str__(self) -> str:
         """Place, rule and message in a line, as `--output-format concise` has them."""
-        finding, start = self.finding, self.finding.span.start
-        cell = "" if self.cell is None else f"cell {self.cell}:"
-        return f"{self.path}:{cell}{start.row}:{start.column}: {finding.code} [{finding.name}] {finding.message}"
+        return f"{self.place}: {self.finding.code} [{self.finding.name}] {self.finding.message}"
+
+    @property
+    def place(self) -> str:
+        """`path:row:column`, in a notebook `path:cell 3:row:column`."""
+        start = self.finding.span.start
+        return f"{self.path}:{cell_prefix(self.cell)}{start.row}:{start.column}"
 
     @property
     def stated(self) -> Finding:
@@ -147,6 +156,11 @@ class Diagnostic(Compared, frozen=True):
         """A rewrite that was refused is none, unless `fix` only left it to the user: then it has edits."""
         refused = self.finding.fix_refusal is not None and not self.edits
         return None if refused else self.finding.fix
+
+    @property
+    def has_untried_rewrite(self) -> bool:
+        """Is there a rewrite that nobody has planned yet, so that nothing is known to be in its way?"""
+        return self.finding.fix is not None and not self.edits and self.finding.fix_refusal is None
 
     @property
     def rows_above(self) -> int:

@@ -12,7 +12,6 @@ from msgspec import Struct, field
 from ga_lint.diagnostics import Diagnostic, Severity
 
 EXIT_CLEAN, EXIT_FINDINGS, EXIT_BROKEN = 0, 1, 2
-_RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.ERROR: 2}
 
 
 class SkipReason(enum.Enum):
@@ -80,7 +79,7 @@ class Report(Struct, frozen=True):
     def exit_code(self) -> int:
         if self.failures:
             return EXIT_BROKEN
-        failing = any(_RANK[d.finding.severity] >= _RANK[self.fail_on] for d in self.diagnostics)
+        failing = any(d.finding.severity.rank <= self.fail_on.rank for d in self.diagnostics)
         return EXIT_FINDINGS if failing and not self.exit_zero else EXIT_CLEAN
 
     @property

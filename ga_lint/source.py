@@ -41,6 +41,11 @@ class Span(Struct, frozen=True, order=True):
         return self.start <= other.start and other.end <= self.end
 
 
+def cell_prefix(cell: int | None) -> str:
+    """What stands before a row that is counted in a cell of a notebook: `cell 3:`; nothing in a script."""
+    return "" if cell is None else f"cell {cell}:"
+
+
 class Edit(Struct, frozen=True):
     """Replace what stands in `span` by `text`."""
 

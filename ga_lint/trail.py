@@ -14,6 +14,7 @@ from typing import TypeVar
 Key = TypeVar("Key", bound=Hashable)
 Answer = TypeVar("Answer")
 EVERYTHING = "*"  # every text of the project: a word was looked for in all of them
+TEXTS = (".py", ".yaml", ".yml")  # what those texts are called
 _trails: list[set[str]] = []  # of whoever records, innermost last
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
+from pathlib import Path
 
 import hypothesis
 import pytest
 
+from ga_lint.project import releases
 from ga_lint.verify import Settings, Verifier
+from testbed.fixtures import FIXTURES
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -43,3 +47,18 @@ def verifier() -> Iterator[Verifier]:
     """One with warm workers. To start one takes far longer than a verdict; use it in the group of that name."""
     with Verifier(Settings(timeout=60)) as warm:
         yield warm
+
+
+@pytest.fixture(autouse=True, scope="session")
+def fixtures_stand_alone() -> Iterator[None]:
+    """They say themselves by which releases they are judged, whatever this checkout pins, and where there is no git."""
+    asked = releases._folders
+
+    def folders(folder: Path, root: Path) -> Iterable[Path]:
+        if not root.is_relative_to(FIXTURES):
+            return asked(folder, root)
+        return takewhile(lambda place: place != FIXTURES.parent, (folder, *folder.parents))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(releases, "_folders", folders)
+        yield

@@ -62,6 +62,10 @@ class TestOptions:
         ("line", "message"),
         [
             ("chek", "no command 'chek'; did you mean 'check'?"),
+            ("help", "no command 'help'; see `ga-lint --help`"),
+            ("version", "no command 'version'; `ga-lint --version` prints it"),
+            ("check --fix", "`ga-lint check` has no option '--fix'; `ga-lint fix` is a command of its own"),
+            ("check --diff", "`ga-lint check` has no option '--diff'; it is one of `ga-lint fix`"),
             ("check --slect GA1", "`ga-lint check` has no option '--slect'; did you mean '--select'?"),
             ("check --select", "--select needs a value: RULES"),
             ("check --select --quiet", "--select needs a value: RULES"),
@@ -73,6 +77,11 @@ class TestOptions:
         with pytest.raises(UsageError) as error:
             parse(line.split())
         assert str(error.value) == message
+
+    def test_a_path_in_the_place_of_a_command(self, tmp_path: Path) -> None:
+        write(tmp_path, {"train.py": "x = 1\n"})
+        ran = ga_lint("train.py", cwd=tmp_path)
+        assert (ran.code, ran.err) == (2, "error: no command 'train.py'; `ga-lint check train.py` checks that path\n")
 
     def test_version_and_bare_call(self, tmp_path: Path) -> None:
         assert ga_lint("--version", cwd=tmp_path).out == f"ga-lint {__version__}\n"
@@ -431,17 +440,24 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+def _without_torch(folder: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
+    write(folder, {"run.py": _WITHOUT_TORCH})
+    program = [sys.executable, "run.py", *words]
+    return subprocess.run(program, cwd=folder, capture_output=True, text=True, check=False, env=_environment())
+
+
+@pytest.mark.parametrize(("words", "told"), [([], True), (["--no-verify"], False), (["--unsafe-fixes"], False)])
+def test_without_torch_it_is_told_what_would_write_an_unsafe_rewrite(
+    words: list[str], told: bool, tmp_path: Path
+) -> None:
+    write(tmp_path, {"trainer.py": (ROOT / "fixtures/GA202-ignored-num-items/functional_mean.py").read_text()})
+    done = _without_torch(tmp_path, ["fix", "--diff", "trainer.py", *words])
+    assert ("rewrites that the numeric check confirms need no --unsafe-fixes" in done.stderr) is told
+
+
 @pytest.mark.parametrize("words", [["verify"], ["fix", "--verify"], ["fix", "--verified-only"]])
 def test_without_torch_one_line_says_what_to_install(words: list[str], tmp_path: Path) -> None:
-    write(tmp_path, {"run.py": _WITHOUT_TORCH})
-    done = subprocess.run(
-        [sys.executable, "run.py", *words],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env=_environment(),
-    )
+    done = _without_torch(tmp_path, words)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "pip install 'ga-lint[verify]'" in done.stderr

@@ -82,7 +82,9 @@ def _differ_from_one_file_alone(found: list[dict[str, Any]]) -> list[str]:
 
 @pytest.mark.slow
 def test_fix_says_the_same() -> None:
-    assert len(same([start(FIX, SEEDS[0], FOLDERS), start(FIX, SEEDS[1], FOLDERS[::-1])])) > 100_000
+    """Of each third folder: what becomes of every fixture is recorded, and each session has hash seeds of its own."""
+    some = FOLDERS[::3]
+    assert len(same([start(FIX, SEEDS[0], some), start(FIX, SEEDS[1], some[::-1])])) > 50_000
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ import pytest
 from ga_lint.config import ConfigFinder
 from ga_lint.engine import look
 from ga_lint.engine.run import check
-from ga_lint.engine.write import put
+from ga_lint.engine.write import write_whole
 from ga_lint.outcome import Failed, Found
 from testbed.fixtures import ROOT
 from testbed.shell import HIT, Ran, write
@@ -123,11 +123,11 @@ def test_a_file_of_ours_is_replaced_as_a_whole(tmp_path: Path, linked: bool) -> 
     file.chmod(0o640)
     if linked:
         os.link(file, other)
-    put(file, b"new")
+    write_whole(file, b"new")
     assert file.read_bytes() == b"new"
     assert file.stat().st_mode & 0o777 == 0o640
     assert not linked or other.read_bytes() == b"new"
-    put(tmp_path / "fresh.json", b"new")
+    write_whole(tmp_path / "fresh.json", b"new")
     plain = tmp_path / "plain"
     plain.touch()
     assert (tmp_path / "fresh.json").stat().st_mode == plain.stat().st_mode

@@ -231,6 +231,7 @@ def test_lightning_accumulates(text: str, answer: Answer, steps: float | None, t
         ({"conf/a.yaml": "trainer:\n  # accumulate_grad_batches: 4\n"}, Answer.UNKNOWN, None),
         ({"conf/a.yaml": "accumulate_grad_batches: 1\n", "b.yaml": "accumulate_grad_batches: 2\n"}, Answer.YES, 2.0),
         ({"conf/a.yaml": "accumulate_grad_batches: 1\n"}, Answer.NO, None),
+        ({"broken.py": "accumulate_grad_batches = (\n", "b.yaml": "accumulate_grad_batches: 2\n"}, Answer.YES, 2.0),
     ],
 )
 def test_lightning_is_set_up_elsewhere(

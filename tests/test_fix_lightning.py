@@ -375,6 +375,7 @@ def test_what_is_not_surely_right_is_refused(text: str, reason: str, tmp_path: P
         ("lightning>=2.0", "self, optimizer"),
         ("pytorch-lightning==1.9.5", "self, optimizer, optimizer_idx=0"),
         ("pytorch-lightning>=1.8", "self, optimizer, optimizer_idx=0"),
+        ("pytorch-lightning<1.5", "self, optimizer, optimizer_idx=0"),
         ("torch", "self, optimizer"),
     ],
 )

@@ -25,7 +25,7 @@ from ga_lint.notebook import NotebookSource, json_text, read_notebook
 from ga_lint.outcome import Clean, FileOutcome
 from ga_lint.project import Project
 from testbed.expectations import without_markers
-from testbed.fixtures import Fixture, all_fixtures, fix
+from testbed.fixtures import Fixture, all_fixtures
 from testbed.notebooks import Book, CodeCell, Line, Style, sources, text_of
 from testbed.shell import ga_lint, write
 
@@ -108,6 +108,11 @@ class TestWhereNewLinesGo:
         assert model[: len(MODEL) + 3] == [*MODEL, "", "", HELPER]
         assert other == ["%%bash", "ls"]
         assert loop[:2] == [magic, "for step, (batch, share) in enumerate(WithTargetShare(loader, 8), 1):"]
+
+    def test_imports_under_a_cell_magic_get_none_beside_them(self) -> None:
+        first, _, loop = lines_after(["%%time", "import abc"], MODEL, LOOP)
+        assert first == ["%%time", "import abc"]
+        assert loop[0] == "import itertools"
 
     def test_an_import_above_a_cell_magic(self) -> None:
         model, shell, loop = lines_after(MODEL, ["!ls"], ["%%time", *LOOP])
@@ -464,16 +469,16 @@ def fixed_cells(fixture: Fixture, cells: Sequence[Sequence[str]]) -> list[str]:
 
 @pytest.mark.parametrize("fixture", REWRITTEN, ids=str)
 def test_every_fixture_as_one_cell(fixture: Fixture) -> None:
-    text = without_markers(fixture.path.read_text(encoding="utf-8"))
-    assert "\n".join(fixed_cells(fixture, [text.split("\n")[:-1]])).rstrip() == fix(fixture).rstrip()
+    text, wanted = (without_markers(path.read_text(encoding="utf-8")) for path in (fixture.path, fixture.fixed))
+    assert "\n".join(fixed_cells(fixture, [text.split("\n")[:-1]])).rstrip() == wanted.rstrip()
 
 
 @pytest.mark.parametrize("fixture", REWRITTEN, ids=str)
 def test_every_fixture_cut_into_cells(fixture: Fixture) -> None:
     """The same lines, though a definition may go to another place."""
-    text = without_markers(fixture.path.read_text(encoding="utf-8"))
+    text, wanted = (without_markers(path.read_text(encoding="utf-8")) for path in (fixture.path, fixture.fixed))
     lines = fixed_cells(fixture, cells_of(text))
-    assert sorted(filter(None, lines)) == sorted(filter(None, fix(fixture).split("\n")))
+    assert sorted(filter(None, lines)) == sorted(filter(None, wanted.split("\n")))
     compile("\n".join(lines), "cells", "exec")
 
 

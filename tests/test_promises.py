@@ -9,7 +9,7 @@ import pytest
 from ga_lint.config import ConfigFinder
 from ga_lint.engine import propose
 from ga_lint.engine.check_file import check_source
-from ga_lint.engine.promises import SHORT
+from ga_lint.engine.finish import SHORT, Wanted
 from ga_lint.engine.run import check
 from ga_lint.engine.scope import Scope
 from ga_lint.outcome import FileOutcome
@@ -87,7 +87,7 @@ def test_no_file_is_looked_at_again_for_its_promises(tmp_path: Path, monkeypatch
         return check_source(source, *rest)
 
     monkeypatch.setattr(propose, "check_source", checked)
-    report = check([tmp_path], ConfigFinder(isolated=True), plan=True)
+    report = check([tmp_path], ConfigFinder(isolated=True), Wanted(plans=True))
     assert report.diagnostics[0].edits
     assert texts, "the rewritten text has to be looked at"
     assert HIT not in texts

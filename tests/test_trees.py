@@ -65,7 +65,7 @@ def test_no_tree_stays_behind_its_file() -> None:
 def test_a_file_that_was_looked_at_is_held_as_an_outline_at_most(tmp_path: Path) -> None:
     loop = "def train(model, loader):\n    for batch in loader:\n        model(batch).loss.backward()\n"
     write(tmp_path, {"first.py": loop, "second.py": f"from first import train\n\n\n{loop}\ntrain(model, loader)\n"})
-    looker = Looker(small=True)
+    looker = Looker(parses_all=True)
     for name in ("first.py", "second.py"):
         looker.at(Target(tmp_path / name, Config(root=tmp_path), named=False))
     held = looker.scopes._trees._files

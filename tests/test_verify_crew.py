@@ -16,9 +16,10 @@ import pytest
 
 from ga_lint.cli import console
 from ga_lint.cli.main import main
-from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verifier, process, sites_in, verify_sites
+from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verifier, process, sites_in
 from testbed.fixtures import ROOT
 from testbed.shell import write
+from testbed.verified import verify_sites
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the warm worker forks")
 
@@ -47,7 +48,7 @@ worker.main("light", once=ONCE)
 @pytest.fixture(autouse=True)
 def light(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "command", lambda _: started("False"))
-    monkeypatch.setattr("ga_lint.verify.run.available", lambda *_: None)
+    monkeypatch.setattr("ga_lint.verify.verifier.available", lambda *_: None)
 
 
 def started(once: str) -> list[str]:
@@ -145,9 +146,9 @@ class TestDeath:
 
     def test_of_the_parent_ends_everything(self, tmp_path: Path) -> None:
         script = (
-            "from ga_lint.verify import *; from ga_lint.verify import process, run; from pathlib import Path\n"
+            "from ga_lint.verify import *; from ga_lint.verify import process, verifier; from pathlib import Path\n"
             f"process.command = lambda _: {started('False')!r}\n"
-            "run.available = lambda *_: None\n"
+            "verifier.available = lambda *_: None\n"
             "site = lambda scope: Site(Path('/x.py'), SiteKind.LOSS_FUNCTION, scope, 1, '')\n"
             "verifier = Verifier(Settings())\n"
             "print(verifier.verify(site('quick')).assumptions[1], flush=True)\n"

@@ -10,9 +10,10 @@ from ga_lint.api import check_source
 from ga_lint.cli.judged import as_judged
 from ga_lint.report.verdicts import numbers
 from ga_lint.verify import site_at
-from ga_lint.verify.job import HEAD_GUESSED, Answer, Measurement
-from ga_lint.verify.judge import COUNT_PASSED, OTHER_HEAD, judge
+from ga_lint.verify.job import Answer, Measurement
+from ga_lint.verify.judge import judge
 from ga_lint.verify.model import Outcome, Run, Site, SiteKind, Verdict
+from ga_lint.verify.runs import COUNT_PASSED, HEAD_GUESSED, OTHER_HEAD
 from testbed.fixtures import FIXTURES
 
 R0, R1, R2, R3 = (Measurement(name, "", 1e-16) for name in ("R0", "R1", "R2", "R3"))

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from ga_lint.verify import Outcome, Settings, Site, Verifier, available, sites_in, verify_sites
+from ga_lint.verify import Outcome, Settings, Site, Verifier, available, sites_in
 from ga_lint.verify.model import SiteKind
+from testbed.verified import verify_sites
 
 pytestmark = pytest.mark.xdist_group("verify_process")  # what is set up once stays in one process
 

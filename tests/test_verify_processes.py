@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ga_lint.cli import numeric
+from ga_lint.cli import numeric_settings
 from ga_lint.cli.arguments import parse
 from ga_lint.errors import UsageError
 from ga_lint.outcome import Report
@@ -83,19 +83,19 @@ def test_ranks_that_do_not_meet_are_stopped() -> None:
 
 
 def settings(line: str) -> Settings:
-    return numeric.settings_of(parse(["verify", *line.split()]))
+    return numeric_settings.settings_of(parse(["verify", *line.split()]))
 
 
 def test_rows_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings("") == Settings()
     assert settings("--dtype float32,bfloat16 --dtype float64").rows == (("float32", "cpu"), ("bfloat16", "cpu"))
     assert settings("--ranks 3 --fsdp --seed 7") == Settings(ranks=3, fsdp=True, seed=7)
-    monkeypatch.setattr(numeric, "cuda_devices", lambda: 2)
+    monkeypatch.setattr(numeric_settings, "cuda_devices", lambda: 2)
     found = settings("--device cuda:1 --dtype float32 --ranks 2")
     assert found.rows == (("float32", "cpu"), ("float64", "cuda:1"), ("float32", "cuda:1"))
     assert (found.ranks_device, found.sees_devices, found.parts) == ("cuda", True, 5)
     assert settings("--device auto").rows == (("float64", "cuda"),)
-    monkeypatch.setattr(numeric, "cuda_devices", lambda: 0)
+    monkeypatch.setattr(numeric_settings, "cuda_devices", lambda: 0)
     assert settings("--device auto") == Settings()
 
 
@@ -112,13 +112,13 @@ def test_rows_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_cannot_be_done_is_said_at_once(line: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numeric, "cuda_devices", lambda: 0)
+    monkeypatch.setattr(numeric_settings, "cuda_devices", lambda: 0)
     with pytest.raises(UsageError, match=message.replace("(", r"\(")):
         settings(line)
 
 
 def test_devices_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(numeric, "cuda_devices", lambda: 1)
+    monkeypatch.setattr(numeric_settings, "cuda_devices", lambda: 1)
     with pytest.raises(UsageError, match="finds no more than 1, from cuda:0"):
         settings("--device cuda:1")
     with pytest.raises(UsageError, match="takes a device each, and torch finds 1"):

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from ga_lint.verify import Settings, sites_in, verify_sites
+from ga_lint.verify import Settings, sites_in
 from testbed.escapes import ESCAPES, MACHINE, NUMBERS, RAW, Escape, hostile_file, snapshot
 from testbed.fixtures import ROOT
 from testbed.shell import ga_lint
+from testbed.verified import verify_sites
 
 pytestmark = pytest.mark.xdist_group("verify_sandbox")  # what is set up once stays in one process
 

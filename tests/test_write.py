@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ga_lint.engine import write
-from ga_lint.engine.write import patch, put, write_back
+from ga_lint.engine.write import patch, write_back, write_whole
 from ga_lint.errors import SourceError
 from ga_lint.source import SourceFile, decode, read_source
 
@@ -208,7 +208,7 @@ def test_no_patch_where_nothing_differs() -> None:
 def test_a_file_of_our_own_that_has_another_name_stays_one(tmp_path: Path, make: Callable[..., None]) -> None:
     (tmp_path / "known.json").write_bytes(OLD)
     make(tmp_path / "known.json", tmp_path / "other.json")
-    put(tmp_path / "other.json", NEW)
+    write_whole(tmp_path / "other.json", NEW)
     assert (tmp_path / "known.json").read_bytes() == NEW
     assert sorted(os.listdir(tmp_path)) == ["known.json", "other.json"]
 
@@ -219,5 +219,5 @@ def test_a_new_file_that_cannot_be_written_whole_is_not_there(tmp_path: Path, mo
 
     monkeypatch.setattr(write.os, "replace", full)
     with pytest.raises(OSError, match="No space left"):
-        put(tmp_path / "known.json", NEW)
+        write_whole(tmp_path / "known.json", NEW)
     assert os.listdir(tmp_path) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
@@ -35,8 +36,19 @@ def parse(words: Sequence[str]) -> Arguments:
     name, *rest = words
     command = next((command for command in COMMANDS if command.name == name), None)
     if command is None:
-        raise UsageError(f"no command {name!r}{nearest(name, [command.name for command in COMMANDS])}")
+        raise UsageError(f"no command {name!r}{_instead_of_command(name)}")
     return _Parser(command).parse(rest)
+
+
+def _instead_of_command(word: str) -> str:
+    """What was probably meant by the first word, as the end of an error line."""
+    if word == "help":
+        return "; see `ga-lint --help`"
+    if word in ("version", "-V"):
+        return "; `ga-lint --version` prints it"
+    if os.path.exists(word):
+        return f"; `ga-lint check {word}` checks that path"
+    return nearest(word, [command.name for command in COMMANDS])
 
 
 class _Parser:
@@ -73,9 +85,7 @@ class _Parser:
             return
         option = self._on.get(flag)
         if option is None:
-            hint = nearest(flag, [*self._on, *self._off]).partition("; known")[0]
-            name = self._command.name
-            raise UsageError(f"`ga-lint {name}` has no option {flag!r}{hint or f'; see `ga-lint {name} --help`'}")
+            raise UsageError(f"`ga-lint {self._command.name}` has no option {flag!r}{self._instead_of_option(flag)}")
         if option.kind is Kind.OPTIONAL:
             self._switches[option.name] = True
             self._texts[option.name] = value
@@ -96,3 +106,13 @@ class _Parser:
         else:
             items = tuple(item for part in value.split(",") if (item := part.strip()))
             self._lists[option.name] = self._lists.get(option.name, ()) + items
+
+    def _instead_of_option(self, flag: str) -> str:
+        """Another command, or the option of another one, that is called so; else the nearest of this one's."""
+        if any(command.name == flag.removeprefix("--") for command in COMMANDS):
+            return f"; `ga-lint {flag.removeprefix('--')}` is a command of its own"
+        others = [command.name for command in COMMANDS if any(flag == option.flag for option in command.options)]
+        if others:
+            return f"; it is one of `ga-lint {others[0]}`"
+        close = nearest(flag, [*self._on, *self._off]).partition("; known")[0]
+        return close or f"; see `ga-lint {self._command.name} --help`"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +10,15 @@ from msgspec.structs import replace
 
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
-from ga_lint.cli.common import below_workspace, end, finder_of, paths_of, told_outcomes
+from ga_lint.cli.common import below_workspace, end, finder_of, paths_of, text_on_stdin, told_outcomes
 from ga_lint.cli.known import KnownFindings
 from ga_lint.cli.output import outputs_of, promises_rewrites, wants_edits, write_outputs
 from ga_lint.config import ConfigFinder, project_root
 from ga_lint.diagnostics import Severity
-from ga_lint.engine.run import PROPOSED, check, check_text, collector_paused, finishing, visit_files, visit_text
+from ga_lint.engine.finish import MOST_EDITED, Wanted
+from ga_lint.engine.run import check, check_text, collector_paused, visit_files, visit_text
 from ga_lint.errors import UsageError
+from ga_lint.machine import usable_cores
 from ga_lint.outcome import Report, plural
 from ga_lint.report import renderer
 from ga_lint.report.text import shown
@@ -57,33 +58,24 @@ def _run(arguments: Arguments) -> int:
         notes = []
     else:
         notes = write_outputs(report, arguments)
-    more, told = known.settle()
-    return end(report, arguments, [*notes, *told, *_notes(report, arguments)]) or more
+    stale_code, about_known = known.settle()
+    return end(report, arguments, [*notes, *about_known, *_notes(report, arguments)]) or stale_code
 
 
 def _report(arguments: Arguments, finder: ConfigFinder, known: KnownFindings) -> Report:
-    edits = wants_edits(arguments)
-    if "-" in arguments.words:
-        if len(arguments.words) > 1:
-            raise UsageError("`-` reads stdin and stands alone; give the paths in a second run")
-        data = sys.stdin.buffer.read()
-        finish = finishing(edits=edits, known=known.reasons, data=data)
-        path = Path(arguments.text("stdin_filename") or "-")
-        return check_text(path, data, finder, finish, plan=promises_rewrites(arguments))
-    finish, jobs = finishing(edits=edits, known=known.reasons), _jobs(arguments)
-    force, paths, cache = arguments.switch("force_exclude"), paths_of(arguments), _cache(arguments)
-    with console.ProgressBar("Checking") as progress:
-        plan = promises_rewrites(arguments)
-        return check(paths, finder, finish, force_exclude=force, progress=progress, jobs=jobs, cache=cache, plan=plan)
+    wanted = Wanted(edits=wants_edits(arguments), plans=promises_rewrites(arguments), known=known.reasons)
+    if (text := text_on_stdin(arguments)) is not None:
+        return check_text(*text, finder, wanted)
+    force, jobs, cache = arguments.switch("force_exclude"), _jobs(arguments), _cache(arguments)
+    with console.ProgressBar("Checking") as bar:
+        return check(paths_of(arguments), finder, wanted, force_exclude=force, progress=bar, jobs=jobs, cache=cache)
 
 
 def _jobs(arguments: Arguments) -> int:
     """As many processes as were asked for, else as processors may be used."""
     given = arguments.text("jobs")
     if given is None:
-        return min(
-            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, _MOST_JOBS
-        )
+        return min(usable_cores(), _MOST_JOBS)
     if not given.isdecimal() or int(given) < 1:
         raise UsageError(f"--jobs must be a whole number from 1 on, not {given!r}")
     return int(given)
@@ -116,9 +108,9 @@ def _add_ignores(arguments: Arguments, finder: ConfigFinder, known: KnownFinding
 
 def _notes(report: Report, arguments: Arguments) -> list[str]:
     notes = []
-    bare = sum(1 for d in report.diagnostics if d.finding.fix and not d.edits and d.finding.fix_refusal is None)
-    if wants_edits(arguments) and bare and len(report.diagnostics) > PROPOSED:
-        notes.append(f"the edits of {plural(bare, 'finding')} are left out; `ga-lint fix --diff` prints them")
+    untried = sum(diagnostic.has_untried_rewrite for diagnostic in report.diagnostics)
+    if wants_edits(arguments) and untried and len(report.diagnostics) > MOST_EDITED:
+        notes.append(f"the edits of {plural(untried, 'finding')} are left out; `ga-lint fix --diff` prints them")
     if arguments.switch("verbose"):
         notes += told_outcomes(report)
     return notes
@@ -133,7 +125,7 @@ def _show_files(arguments: Arguments, finder: ConfigFinder) -> int:
     report = Report([item for item in found if not isinstance(item, Target)])
     for failure in report.failures:
         console.note(f"error: {shown(failure.path)}: {shown(failure.error)}")
-    console.note(f"{len(targets):,} files would be checked")
+    console.note(f"{plural(len(targets), 'file')} would be checked")
     return report.exit_code
 
 
@@ -153,9 +145,8 @@ def _show_facts(arguments: Arguments, finder: ConfigFinder) -> int:
     if name not in ("auto", "full", "json") or arguments.items("output"):
         raise UsageError("--show-facts prints text, or JSON with --output-format json; it writes nothing else")
     reader = FactsReader()
-    if "-" in arguments.words:
-        path = Path(arguments.text("stdin_filename") or "-")
-        report = visit_text(path, sys.stdin.buffer.read(), finder, reader.visit)
+    if (text := text_on_stdin(arguments)) is not None:
+        report = visit_text(*text, finder, reader.visit)
     else:
         report = visit_files(paths_of(arguments), finder, reader.visit, force_exclude=arguments.switch("force_exclude"))
     console.write((render_json if name == "json" else render_full)(reader.found))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,15 @@ from ga_lint.report.text import shown
 def paths_of(arguments: Arguments) -> list[Path]:
     """The paths on the command line, the working folder if there are none."""
     return [Path(word) for word in arguments.words] or [Path()]
+
+
+def text_on_stdin(arguments: Arguments) -> tuple[Path, bytes] | None:
+    """What stdin holds, under the path that it would have; None unless `-` asks for it."""
+    if "-" not in arguments.words:
+        return None
+    if len(arguments.words) > 1:
+        raise UsageError("`-` reads stdin and stands alone; give the paths in a second run")
+    return Path(arguments.text("stdin_filename") or "-"), sys.stdin.buffer.read()
 
 
 def finder_of(arguments: Arguments) -> ConfigFinder:

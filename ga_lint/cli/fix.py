@@ -12,10 +12,12 @@ from msgspec.structs import replace
 from ga_lint.cli import console
 from ga_lint.cli.arguments import Arguments
 from ga_lint.cli.ask import Asker
-from ga_lint.cli.common import below_workspace, end, finder_of, paths_of, told_outcomes
+from ga_lint.cli.common import below_workspace, end, finder_of, paths_of, text_on_stdin, told_outcomes
 from ga_lint.cli.confirm import Confirmer
 from ga_lint.cli.known import KnownFindings
 from ga_lint.cli.output import outputs_of, write_outputs
+from ga_lint.config import ConfigFinder
+from ga_lint.diagnostics import FixTier
 from ga_lint.engine.fix import FixReport, Policy, fix, fix_text
 from ga_lint.engine.fix_file import Applied
 from ga_lint.engine.write import patch
@@ -23,6 +25,7 @@ from ga_lint.errors import UsageError
 from ga_lint.outcome import EXIT_FINDINGS, plural
 from ga_lint.report.text import shown
 from ga_lint.report.verdicts import numbers
+from ga_lint.source import cell_prefix
 from ga_lint.verify import available
 
 
@@ -42,8 +45,8 @@ def run(arguments: Arguments) -> int:
             write=not arguments.switch("diff"),
             known=known,
         )
-        if "-" in arguments.words:
-            return _fix_stdin(arguments, policy)
+        if (text := text_on_stdin(arguments)) is not None:
+            return _fix_stdin(*text, finder, policy, arguments)
         with console.ProgressBar("Rewriting") as bar:
             progress = bar if asker is None else None  # a bar would run over the questions
             report = fix(
@@ -89,12 +92,8 @@ def _confirmer(arguments: Arguments) -> Iterator[Confirmer | None]:
         yield confirm
 
 
-def _fix_stdin(arguments: Arguments, policy: Policy) -> int:
-    if len(arguments.words) > 1:
-        raise UsageError("`-` reads stdin and stands alone; give the paths in a second run")
-    path = Path(arguments.text("stdin_filename") or "-")
-    data = sys.stdin.buffer.read()
-    report = fix_text(path, data, finder_of(arguments), policy)
+def _fix_stdin(path: Path, data: bytes, finder: ConfigFinder, policy: Policy, arguments: Arguments) -> int:
+    report = fix_text(path, data, finder, policy)
     after = report.rewritten[0].after.on_disk if report.rewritten else data
     if arguments.switch("diff"):
         console.write_bytes(patch(path.as_posix(), data, after))
@@ -112,9 +111,12 @@ def _notes(report: FixReport, arguments: Arguments, confirm: Confirmer | None) -
     if arguments.switch("diff"):
         for diagnostic in report.left.diagnostics:
             finding = diagnostic.finding
-            cell = "" if diagnostic.cell is None else f"cell {diagnostic.cell}:"
-            place = f"{shown(diagnostic.path)}:{cell}{finding.span.start.row}"
+            place = f"{shown(diagnostic.path)}:{cell_prefix(diagnostic.cell)}{finding.span.start.row}"
             yield f"{finding.code} {place} not rewritten: {shown(finding.fix_refusal or 'there is no rewrite for it')}"
+    unsafe_left = any(d.rewrite is not None and d.rewrite.tier is FixTier.UNSAFE for d in report.left.diagnostics)
+    undecided = arguments.switches.get("verify") is None and not arguments.switch("unsafe_fixes")
+    if unsafe_left and undecided and (missing := available()) is not None:
+        yield f"rewrites that the numeric check confirms need no --unsafe-fixes; {missing}"
     verb = "would rewrite" if arguments.switch("diff") else "rewrote"
     files = plural(len(report.rewritten), "file")
     yield f"{verb} {plural(count, 'finding')} in {files}; {len(report.left.diagnostics):,} left"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,7 +17,8 @@ from ga_lint.engine.own_rules import known_rules
 _EPILOG = "Exits with 0: nothing to report, 1: findings, 2: could not work."
 _ABOUT = """Find, rewrite and numerically prove losses that gradient accumulation gets wrong."""
 _WIDEST = 100  # characters; longer lines are harder to read
-_FLAGS = 30  # characters for the flags, so that on 80 the texts have the rest
+_LEAST = 20  # characters for a text, however narrow the terminal
+_FLAGS, _GAP = 30, 2  # characters for the flags and behind them, so that on 80 the texts have the rest
 
 
 def show(words: Sequence[str]) -> int:
@@ -68,7 +70,12 @@ class _Shown(TyperCommand):
 def _write(formatter: Any, heading: str, rows: Sequence[tuple[str, str]]) -> None:
     formatter.write(typer.style(f"{heading}:", bold=True) + "\n")
     formatter.indent()
-    formatter.write_dl([(f"{left:<{_FLAGS}}", text.rstrip(".")) for left, text in rows], col_max=_FLAGS)
+    room = max(formatter.width - formatter.current_indent - _FLAGS - _GAP, _LEAST)
+    for left, text in rows:
+        first, *others = textwrap.wrap(text.rstrip("."), room, break_on_hyphens=False)  # `json-lines` is one word
+        formatter.write(f"{'':{formatter.current_indent}}{left:<{_FLAGS}}{'':{_GAP}}{first}\n")
+        for line in others:
+            formatter.write(f"{'':{formatter.current_indent + _FLAGS + _GAP}}{line}\n")
     formatter.dedent()
 
 

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 from ga_lint.diagnostics import EffectKind, Finding
 from ga_lint.verify import Outcome, Run, Verdict
-from ga_lint.verify.job import HEAD_GUESSED
-from ga_lint.verify.judge import NO_COUNT, SHORT_WINDOW
+from ga_lint.verify.runs import HEAD_GUESSED, NO_COUNT, SHORT_WINDOW
 from ga_lint.verify.thresholds import SCALE, has_right_direction
 
 _SHORT_WINDOW = "window/GAS"  # the factor of what is wrong with the last window alone

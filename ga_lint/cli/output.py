@@ -52,10 +52,10 @@ def write_outputs(report: Report, arguments: Arguments) -> list[str]:
 
 def write_file(path: Path, text: str, option: str = "--output") -> None:
     """A form of the report, to its file. A path in it that is no UTF-8 must not cost it."""
-    from ga_lint.engine.write import put  # most runs write none
+    from ga_lint.engine.write import write_whole  # most runs write none
 
     try:
-        put(path, text.encode("utf-8", "backslashreplace"))
+        write_whole(path, text.encode("utf-8", "backslashreplace"))
     except OSError as error:
         raise UsageError(f"{option}: {path} cannot be written: {error.strerror}") from None
 

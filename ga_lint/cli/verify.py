@@ -15,15 +15,15 @@ from ga_lint.cli.common import below_workspace, end, finder_of, paths_of
 from ga_lint.cli.confirm import in_cell, of_project, site_of
 from ga_lint.cli.impact import Impacts, stated_law, training_of
 from ga_lint.cli.judged import as_judged, is_cleared
-from ga_lint.cli.numeric import settings_of
 from ga_lint.cli.numeric_output import numeric_outputs, write_numeric
+from ga_lint.cli.numeric_settings import settings_of
 from ga_lint.diagnostics import Diagnostic, Finding
 from ga_lint.engine.facts_of import WindowSize, window_size
 from ga_lint.engine.fix import Policy, fix_bytes
 from ga_lint.engine.fix_file import Answer, Judgement, Trial
 from ga_lint.engine.run import visit_files
 from ga_lint.engine.scope import Scope
-from ga_lint.engine.settle import told
+from ga_lint.engine.settle import with_cell_lines
 from ga_lint.errors import UsageError
 from ga_lint.notebook import read_text
 from ga_lint.outcome import EXIT_BROKEN, EXIT_FINDINGS, Clean, FileOutcome, Found
@@ -98,7 +98,7 @@ class _Sites:
         self._sources: dict[Path, SourceFile] = {}
         self._scopes: dict[Path, Scope] = {}
 
-    def visit(self, path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
+    def visit(self, path: Path, data: bytes, scope: Scope, whole: bool) -> FileOutcome:
         proposed: list[Site] = []
 
         def propose(trial: Trial) -> Answer:
@@ -110,7 +110,7 @@ class _Sites:
             return Answer(Judgement.UNKNOWN)  # with `verified_only` nothing is applied, so each meets the original
 
         policy = Policy(verified_only=True, confirm=propose, write=False)
-        outcome, _ = fix_bytes(path, data, scope, policy, named=named)
+        outcome, _ = fix_bytes(path, data, scope, policy, whole=whole)
         if not isinstance(outcome, Found | Clean):
             return outcome
         tried = {_place(site) for site in proposed}
@@ -148,8 +148,8 @@ class _Sites:
         there = self._told.get(_place(site), [])
         findings = tuple(each for each in there if each.stated == own or each.stated not in self._with_rewrites)
         source = self._sources[site.path]
-        reason = verdict.reason and told(source, verdict.reason)
-        assumptions = tuple(told(source, each) for each in verdict.assumptions)
+        reason = verdict.reason and with_cell_lines(source, verdict.reason)
+        assumptions = tuple(with_cell_lines(source, each) for each in verdict.assumptions)
         return SiteReport(
             replace(verdict, reason=reason, assumptions=assumptions),
             findings,

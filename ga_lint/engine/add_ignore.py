@@ -11,7 +11,7 @@ from ga_lint.engine.check_file import check_bytes, check_source
 from ga_lint.engine.known import Known, known_among, without
 from ga_lint.engine.own_rules import SYNTAX_ERROR, UNUSED_SUPPRESSION
 from ga_lint.engine.scope import Scope
-from ga_lint.engine.settle import told
+from ga_lint.engine.settle import with_cell_lines
 from ga_lint.engine.suppress import Verb, read_suppressions
 from ga_lint.engine.write import write_back
 from ga_lint.errors import FixNotApplicable, SourceError
@@ -31,9 +31,9 @@ class IgnoreAdder:
         self.added = 0
         self.files = 0
 
-    def visit(self, path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
+    def visit(self, path: Path, data: bytes, scope: Scope, whole: bool) -> FileOutcome:
         """Silence one file's findings; what is left."""
-        outcome = check_bytes(path, data, scope, named=named)
+        outcome = check_bytes(path, data, scope, whole=whole)
         leave = known_among(self._known, outcome, scope)
         outcome = without(outcome, leave)
         if not isinstance(outcome, Found):
@@ -84,4 +84,4 @@ def _prove(before: SourceFile, after: SourceFile, silenced: Sequence[Diagnostic]
         dumps = {ast.dump(ast.parse(each.text)) for each in (before, after)}
     if still or len(dumps) > 1:
         reason = f"line {min(still or rows)} takes no comment that silences it; left as it was"
-        raise SourceError(told(before, reason))
+        raise SourceError(with_cell_lines(before, reason))

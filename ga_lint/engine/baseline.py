@@ -125,11 +125,11 @@ def _entries(path: Path, document: object) -> Iterator[Entry]:
 
 def write_baseline(path: Path, entries: list[Entry]) -> None:
     """One line for each entry, in order, so that a merge and a diff show single findings."""
-    from ga_lint.engine.write import put  # most runs write none
+    from ga_lint.engine.write import write_whole  # most runs write none
 
     lines = ",\n".join(f"    {json.dumps(asdict(entry))}" for entry in entries)
     body = f"[\n{lines}\n  ]" if entries else "[]"
     try:
-        put(path, f'{{\n  "version": {VERSION},\n  "findings": {body}\n}}\n'.encode())
+        write_whole(path, f'{{\n  "version": {VERSION},\n  "findings": {body}\n}}\n'.encode())
     except OSError as error:
         raise UsageError(f"{path}: cannot be written: {error.strerror}") from None

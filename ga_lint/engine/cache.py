@@ -24,14 +24,13 @@ from ga_lint.engine.look import Look, Looker
 from ga_lint.engine.pack import pack, unpack
 from ga_lint.outcome import Failed, FileOutcome
 from ga_lint.resources import rules_folder
-from ga_lint.trail import EVERYTHING
+from ga_lint.trail import EVERYTHING, TEXTS
 
 FOLDER = ".ga_lint_cache"
 _KEPT = 16  # files, of the configurations and working folders that were used last
 _RECENT = 2_000_000_000  # ns; what was written so shortly before may change again without its times telling
 _BROKEN = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError)
 _MADE = ("_cache", "__pycache__")  # folders that tools leave, this one too
-_TEXTS = (".py", ".yaml", ".yml")  # what a project searches for words
 Signature = list[int]
 
 
@@ -102,7 +101,7 @@ class Cache:
         known = self._keys.get(id(target.config))
         if known is None:
             known = self._keys[id(target.config)] = _digest(repr(target.config).encode())
-        return f"{known}+" if looker.whole(target) else known
+        return f"{known}+" if looker.parses_whole(target) else known
 
     def _renumber(self, current: set[str]) -> None:
         """Leave out what is gone: files, and places that nothing followed from."""
@@ -218,7 +217,7 @@ class Places:
 def _texts(root: str) -> Iterator[str]:
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (os.path.join(folder, name) for name in sorted(names) if name.endswith(_TEXTS))
+        yield from (os.path.join(folder, name) for name in sorted(names) if name.endswith(TEXTS))
 
 
 def _tool() -> tuple[object, ...]:

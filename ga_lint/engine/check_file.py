@@ -20,16 +20,16 @@ from ga_lint.syntax.parsed import ParsedFile, ParseFailure, parse
 from ga_lint.syntax.skeleton import BrokenSkeleton
 
 
-def check_bytes(path: Path, data: bytes, scope: Scope, *, named: bool = False) -> FileOutcome:
-    """Check one file as it was read. One that no rule can apply to is parsed only if the user `named` it, for GA001."""
+def check_bytes(path: Path, data: bytes, scope: Scope, *, whole: bool = False) -> FileOutcome:
+    """Check one file as it was read. `whole`: parse all of it, for GA001 even if no rule can apply to it."""
     rules = scope.prefilter.possible(data)
-    if not rules and not named and (path.suffix == NOTEBOOK or (data.isascii() and b"\0" not in data)):
+    if not rules and not whole and (path.suffix == NOTEBOOK or (data.isascii() and b"\0" not in data)):
         return Clean(path)
     try:
         source = read_text(path, data)
     except SourceError as error:
         return Failed(path, str(error))
-    return _checked(source, scope, rules, lazily=not named) if rules or named else Clean(path)
+    return _checked(source, scope, rules, lazily=not whole) if rules or whole else Clean(path)
 
 
 def check_source(source: SourceFile, scope: Scope, rules: Sequence[Rule] | None = None) -> FileOutcome:
@@ -49,7 +49,7 @@ def _checked(source: SourceFile, scope: Scope, rules: Sequence[Rule], *, lazily:
 
 
 def _may_hold_loop(source: SourceFile) -> bool:
-    from ga_lint.facts.model import LOOP_WORDS  # a file that is named is parsed whole without asking
+    from ga_lint.facts.model import LOOP_WORDS  # what is parsed as a whole is not asked
 
     return any(word in source.data for word in LOOP_WORDS)
 

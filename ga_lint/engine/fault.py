@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from ga_lint.resources import ISSUES_URL
 
-_SAID = 200  # characters of an exception's own text
+_LONGEST = 200  # characters of an exception's own text: LibCST puts whole trees into its KeyErrors
 
 
 class Fault(Struct, frozen=True):
@@ -26,9 +26,11 @@ class Fault(Struct, frozen=True):
             return cls("nested too deeply to be analysed; exclude it", internal=False)
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(frame.filename).name}:{frame.lineno}"
-        said = " ".join(str(error).split())
-        said = said if len(said) <= _SAID else f"{said[:_SAID]}..."  # LibCST puts whole trees into its KeyErrors
-        what = f"{type(error).__name__}: {said}" if said else type(error).__name__
+        words = " ".join(str(error).split())
+        words = (
+            words if len(words) <= _LONGEST else f"{words[:_LONGEST]}..."
+        )  # LibCST puts whole trees into its KeyErrors
+        what = f"{type(error).__name__}: {words}" if words else type(error).__name__
         text = f"internal error in {stage} ({what}, at {where}); please report it with this file: {ISSUES_URL}"
         return cls(text, internal=True)
 

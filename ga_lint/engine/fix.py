@@ -14,10 +14,10 @@ from ga_lint.engine.check_file import check_bytes
 from ga_lint.engine.fault import Fault
 from ga_lint.engine.fix_file import Ask, Confirm, FixOutcome, Refused, fix_file
 from ga_lint.engine.known import Known, known_among, without
-from ga_lint.engine.propose import Looks, edits_between, findings_by
+from ga_lint.engine.propose import TextOutcomes, edits_between, findings_by
 from ga_lint.engine.run import Progress, visit_files, visit_text
 from ga_lint.engine.scope import Scope
-from ga_lint.engine.settle import told
+from ga_lint.engine.settle import with_cell_lines
 from ga_lint.engine.write import write_back
 from ga_lint.errors import SourceError
 from ga_lint.notebook import read_text
@@ -68,28 +68,28 @@ class _Fixer:
         self._policy = policy
         self.rewritten: list[FixOutcome] = []
 
-    def visit(self, path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
-        outcome, rewriting = fix_bytes(path, data, scope, self._policy, named=named)
+    def visit(self, path: Path, data: bytes, scope: Scope, whole: bool) -> FileOutcome:
+        outcome, rewriting = fix_bytes(path, data, scope, self._policy, whole=whole)
         if rewriting is not None and rewriting.changed:
             self.rewritten.append(rewriting)
         return outcome
 
 
 def fix_bytes(
-    path: Path, data: bytes, scope: Scope, policy: Policy, *, named: bool = False
+    path: Path, data: bytes, scope: Scope, policy: Policy, *, whole: bool = False
 ) -> tuple[FileOutcome, FixOutcome | None]:
     """Rewrite one file as it was read: what is left in it, and the rewriting unless there was nothing to do."""
-    outcome = check_bytes(path, data, scope, named=named)
+    outcome = check_bytes(path, data, scope, whole=whole)
     leave = known_among(policy.known, outcome, scope)
     asked = without(outcome, leave)
     if not isinstance(asked, Found):
         return asked, None
     source = read_text(path, data)
-    looks = Looks(scope, {source: outcome})
+    outcomes = TextOutcomes(scope, {source: outcome})
     try:
         rewriting = fix_file(
             source,
-            findings_by(looks, leave),
+            findings_by(outcomes, leave),
             unsafe=policy.unsafe,
             verified_only=policy.verified_only,
             confirm=policy.confirm,
@@ -103,7 +103,7 @@ def fix_bytes(
             write_back(source, rewriting.after)
         except SourceError as error:
             return Failed(path, str(error), diagnostics=asked.diagnostics), None
-    left = without(looks.at(rewriting.after), leave)
+    left = without(outcomes.of(rewriting.after), leave)
     if isinstance(left, Found):
         left = Found(path, tuple(_with_refusals(left.diagnostics, rewriting)))
     return left, rewriting
@@ -120,7 +120,7 @@ def _with_refusals(diagnostics: Sequence[Diagnostic], rewriting: FixOutcome) -> 
 def _refused(diagnostic: Diagnostic, refused: Refused, source: SourceFile) -> Diagnostic:
     return replace(
         diagnostic,
-        finding=replace(diagnostic.finding, fix_refusal=told(source, refused.reason)),
+        finding=replace(diagnostic.finding, fix_refusal=with_cell_lines(source, refused.reason)),
         edits=() if refused.proposed is None else edits_between(source, refused.proposed),
         verified=refused.verified,
     )

@@ -28,10 +28,10 @@ class Look(Struct, frozen=True):
 
 
 class Looker:
-    """Looks at files, one after another; `small`: there is so little code that all of it is parsed."""
+    """Looks at files, one after another; `parses_all`: there is so little code that all of it can be parsed."""
 
-    def __init__(self, small: bool) -> None:
-        self.small = small
+    def __init__(self, parses_all: bool) -> None:
+        self.parses_all = parses_all
 
     @cached_property
     def scopes(self) -> Scopes:
@@ -44,9 +44,9 @@ class Looker:
         """What the look at this file goes by; ConfigError where its configuration is wrong."""
         return self.scopes.of(target.config)
 
-    def whole(self, target: Target) -> bool:
+    def parses_whole(self, target: Target) -> bool:
         """Is the file parsed even if no rule applies to it?"""
-        return self.small or target.named
+        return self.parses_all or target.named
 
     def read(self, target: Target) -> tuple[Scope, bytes] | Failed:
         """What the look goes by and the file's bytes, or why they cannot be had."""
@@ -66,7 +66,7 @@ class Looker:
             return Look(found)
         scope, data = found
         with recording() as places:
-            outcome = check_bytes(target.path, data, scope, named=self.whole(target))
+            outcome = check_bytes(target.path, data, scope, whole=self.parses_whole(target))
         scope.project.forget(target.path)  # a whole tree is large, and few files are imported by another
         return Look(outcome, frozenset(places))
 

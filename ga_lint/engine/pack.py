@@ -78,7 +78,7 @@ def _to_diagnostic(path: Path, packed: Packed) -> Diagnostic:
         label=label,
         effect=Effect(EffectKind(kind), message, factor, value),
         scope=scope,
-        trace=tuple(Step(said, Path(where), _to_span(place)) for said, where, place in trace),
+        trace=tuple(Step(words, Path(where), _to_span(place)) for words, where, place in trace),
         fix=_to_fix(fix) if fix else None,
         fix_refusal=refusal,
     )

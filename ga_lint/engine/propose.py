@@ -14,7 +14,7 @@ from ga_lint.engine.fault import Fault
 from ga_lint.engine.fix_file import rewritten
 from ga_lint.engine.proof import Check
 from ga_lint.engine.scope import Scope
-from ga_lint.engine.settle import told
+from ga_lint.engine.settle import with_cell_lines
 from ga_lint.errors import FixNotApplicable
 from ga_lint.outcome import Clean, FileOutcome, Found
 from ga_lint.source import Edit, Position, SourceFile, Span, ended_lines
@@ -40,7 +40,7 @@ def with_edit(source: SourceFile, diagnostic: Diagnostic, outcome: Found, check:
     try:
         after = rewritten(source, finding, finding.fix, findings, check)
     except FixNotApplicable as refusal:
-        reason = told(source, str(refusal))
+        reason = with_cell_lines(source, str(refusal))
     except Exception as error:  # noqa: BLE001 - one rewrite never hides the findings
         reason = Fault.of("rewriting", error).text
     else:
@@ -48,14 +48,14 @@ def with_edit(source: SourceFile, diagnostic: Diagnostic, outcome: Found, check:
     return replace(diagnostic, finding=replace(diagnostic.finding, fix_refusal=reason))
 
 
-class Looks:
-    """What is wrong with the texts of one file: that which a rewrite leaves is the next one's beginning."""
+class TextOutcomes:
+    """The outcomes of the texts that one file goes through: what a rewrite leaves is the next one's beginning."""
 
     def __init__(self, scope: Scope, known: Mapping[SourceFile, FileOutcome] = MappingProxyType({})) -> None:
         self._scope = scope
         self._last = dict(known)
 
-    def at(self, source: SourceFile) -> FileOutcome:
+    def of(self, source: SourceFile) -> FileOutcome:
         """The outcome of this text."""
         outcome = self._last.pop(source, None) or check_source(source, self._scope)
         self._last[source] = outcome  # the latest at the end
@@ -64,11 +64,11 @@ class Looks:
         return outcome
 
 
-def findings_by(looks: Looks, leave: frozenset[str] = frozenset()) -> Check:
+def findings_by(outcomes: TextOutcomes, leave: frozenset[str] = frozenset()) -> Check:
     """What `check` says about a text, for the fixer's proof; findings of the fingerprints in `leave` are left alone."""
 
     def check(source: SourceFile) -> Sequence[Finding]:
-        match looks.at(source):
+        match outcomes.of(source):
             case Found(diagnostics=diagnostics):
                 return [each.stated for each in diagnostics if each.fingerprint not in leave]
             case Clean():

@@ -10,25 +10,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from ga_lint.config import ConfigError, ConfigFinder
 from ga_lint.engine.discover import Discovered, Target, discover
-from ga_lint.engine.known import Known, known_among, without
+from ga_lint.engine.finish import Examined, Wanted, finished
 from ga_lint.engine.look import Look, Looker
-from ga_lint.engine.promises import Looked, planned
-from ga_lint.outcome import Failed, FileOutcome, Found, Report
-from ga_lint.source import read_bytes
+from ga_lint.outcome import Failed, FileOutcome, Report
 
 if TYPE_CHECKING:
     from ga_lint.engine.cache import Cache
     from ga_lint.engine.scope import Scope
-    from ga_lint.source import SourceFile
 
-    Visit = Callable[[Path, bytes, Scope, bool], FileOutcome]  # the file, its bytes, its scope, whether it was named
-    Finish = Callable[[FileOutcome, Scope], FileOutcome]
+    # The file, its bytes, its scope, and whether it is parsed as a whole even if no rule applies to it.
+    Visit = Callable[[Path, bytes, Scope, bool], FileOutcome]
 
-PROPOSED = 100  # findings whose rewrites a machine format holds: 20 ms each in a script, 0.5 s in a file of 5,000 lines
 SMALL = 1_000_000  # bytes of source that are parsed in 0.07 s
 SHARED = 250_000  # bytes of source; for less, copies of the process cost more than they bring
 Progress = Callable[[int, int], None]  # files done, files in all
@@ -49,7 +43,10 @@ def visit_files(
 
         def outcome_of(target: Target) -> FileOutcome:
             read = looker.read(target)
-            return read if isinstance(read, Failed) else visit(target.path, read[1], read[0], looker.whole(target))
+            if isinstance(read, Failed):
+                return read
+            scope, data = read
+            return visit(target.path, data, scope, looker.parses_whole(target))
 
         def outcomes() -> Iterator[FileOutcome]:
             for count, item in enumerate(found):
@@ -88,18 +85,14 @@ def visit_text(path: Path, data: bytes, finder: ConfigFinder, visit: Visit) -> R
 def check(
     paths: Sequence[Path],
     finder: ConfigFinder,
-    finish: Finish | None = None,
+    wanted: Wanted = Wanted(),  # noqa: B008 - frozen
     *,
     force_exclude: bool = False,
     progress: Progress | None = None,
     jobs: int = 1,
     cache: Cache | None = None,
-    plan: bool = False,
 ) -> Report:
-    """Check every Python file below the paths, by as many processes as it pays to have.
-
-    `finish` has the last word on each; `plan`: where few rewrites are spoken of, only of those that can be had.
-    """
+    """Check every Python file below the paths, by as many processes as it pays to have."""
     with collector_paused():
         found = discover(paths, finder, force_exclude=force_exclude)
         looker = _looker(found)
@@ -110,18 +103,18 @@ def check(
         fresh = {todo[index]: look for index, look in looks.items()}
         if cache is not None:
             cache.keep(targets, looker, fresh)
-        done = iter([known[index] if index in known else fresh[index].outcome for index in range(len(targets))])
+        outcomes = iter([known[index] if index in known else fresh[index].outcome for index in range(len(targets))])
 
-        def looked() -> Iterator[Looked]:
+        def examined() -> Iterator[Examined]:
             for item in found:
-                whole = outcome = next(done) if isinstance(item, Target) else item
-                scope_of = None
-                if isinstance(item, Target) and outcome.path == item.path:
-                    scope_of = functools.partial(looker.scope_of, item)
-                    outcome = finish(outcome, scope_of()) if finish is not None else outcome
-                yield Looked(outcome, whole, scope_of)
+                if not isinstance(item, Target):
+                    yield Examined(item)
+                    continue
+                outcome = next(outcomes)  # of another path: that of a wrong configuration
+                scope_of = functools.partial(looker.scope_of, item)
+                yield Examined(outcome, scope_of if outcome.path == item.path else None)
 
-        return _report(planned(list(looked())) if plan else (one.outcome for one in looked()))
+        return _report(finished(examined(), wanted))
 
 
 def _looks(targets: Sequence[Target], looker: Looker, jobs: int, progress: Progress | None) -> Mapping[int, Look]:
@@ -138,54 +131,15 @@ def _looks(targets: Sequence[Target], looker: Looker, jobs: int, progress: Progr
     return looks
 
 
-def check_text(
-    path: Path, data: bytes, finder: ConfigFinder, finish: Finish | None = None, *, plan: bool = False
-) -> Report:
+def check_text(path: Path, data: bytes, finder: ConfigFinder, wanted: Wanted = Wanted()) -> Report:  # noqa: B008
     """Check one text under the path that it would have."""
     from ga_lint.engine.check_file import check_bytes
 
-    def visit(path: Path, data: bytes, scope: Scope, named: bool) -> FileOutcome:
-        whole = check_bytes(path, data, scope, named=named)
-        outcome = finish(whole, scope) if finish is not None else whole
-        return planned([Looked(outcome, whole, lambda: scope)], data)[0] if plan else outcome
+    def visit(path: Path, data: bytes, scope: Scope, whole: bool) -> FileOutcome:
+        outcome = check_bytes(path, data, scope, whole=whole)
+        return finished([Examined(outcome, lambda: scope)], wanted, data)[0]
 
     return visit_text(path, data, finder, visit)
-
-
-def finishing(*, edits: bool = False, known: Sequence[Known] = (), data: bytes | None = None) -> Finish | None:
-    """What `check` adds to an outcome: the edits of its rewrites if they are asked for; what is known goes.
-
-    A rewrite is proved by another look at the file, so only the first `PROPOSED` findings of a run get theirs.
-    `data`: the text, where it is not what the disk has.
-    """
-    if not edits and not known:
-        return None
-    left = PROPOSED
-
-    def finish(outcome: FileOutcome, scope: Scope) -> FileOutcome:
-        nonlocal left
-        if edits and isinstance(outcome, Found):
-            from ga_lint.notebook import read_text
-
-            source = read_text(outcome.path, read_bytes(outcome.path) if data is None else data)
-            outcome = _with_text(outcome, source)
-            if left > 0:
-                from ga_lint.engine.propose import Looks, findings_by, with_edits
-
-                left -= len(outcome.diagnostics)
-                outcome = with_edits(source, outcome, findings_by(Looks(scope)))
-        return without(outcome, known_among(known, outcome, scope)) if known else outcome
-
-    return finish
-
-
-def _with_text(outcome: Found, source: SourceFile) -> Found:
-    """The findings with the text that they are about, which neither travels nor is kept."""
-    from ga_lint.notebook import NotebookSource
-
-    if isinstance(source, NotebookSource):
-        return outcome
-    return replace(outcome, diagnostics=tuple(replace(each, text=source.text) for each in outcome.diagnostics))
 
 
 def _exceeds(size: int, found: Iterable[Discovered]) -> bool:

@@ -41,13 +41,11 @@ def refuse_unknown(selectors: Iterable[str], rules: Sequence[Rule]) -> None:
 
 def no_such_rule(word: str, rules: Sequence[Rule]) -> UsageError:
     """The error that names the nearest rule."""
-    close = nearest(word.upper() if word[:2].upper() == "GA" else word.lower(), _words(rules))
+    is_code = word[:2].upper() == "GA"
+    known = [rule.code for rule in rules if len(rule.code) == len(word)] if is_code else [rule.name for rule in rules]
+    close = nearest(word.upper() if is_code else word.lower(), known)
     hint = close if close.startswith("; did") else "; `ga-lint rule --all` lists them"
     return UsageError(f"no rule matches {word!r}{hint}")
-
-
-def _words(rules: Sequence[Rule]) -> list[str]:
-    return [word for rule in rules for word in (rule.code, rule.name)]
 
 
 def _specificity(selectors: Iterable[str], rule: Rule) -> int:

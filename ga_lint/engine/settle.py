@@ -120,7 +120,7 @@ def _in_notebook(
     part = source.part_of(row)
     before = part.rows_above
     trace = tuple(_step_in_cell(source, step) for step in finding.trace)
-    refusal = finding.fix_refusal and told(source, finding.fix_refusal)
+    refusal = finding.fix_refusal and with_cell_lines(source, finding.fix_refusal)
     here = [(near, line) for near, line in _context(source, finding) if near in part.rows]
     return Diagnostic(
         path=source.path,
@@ -134,7 +134,7 @@ def _in_notebook(
     )
 
 
-def told(source: SourceFile, reason: str) -> str:
+def with_cell_lines(source: SourceFile, reason: str) -> str:
     """A reason that names lines of the text, with the lines as the user counts them."""
     if not isinstance(source, NotebookSource):
         return reason

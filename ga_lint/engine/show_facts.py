@@ -16,7 +16,7 @@ from ga_lint.errors import SourceError
 from ga_lint.facts.model import FileFacts, Place
 from ga_lint.notebook import NotebookSource, read_text
 from ga_lint.outcome import Clean, Failed, FileOutcome
-from ga_lint.source import SourceFile, Span
+from ga_lint.source import SourceFile, Span, cell_prefix
 from ga_lint.syntax.parsed import ParseFailure
 
 Plain = str | int | float | bool | None | list["Plain"] | dict[str, "Plain"]
@@ -98,7 +98,7 @@ class _Writer:
         cell, shift = "", 0
         if isinstance(self._source, NotebookSource):
             part = self._source.part_of(start.row)
-            cell, shift = f"cell {part.cell}:", part.rows_above
+            cell, shift = cell_prefix(part.cell), part.rows_above
         line = self._source.lines[start.row - 1] if start.row <= len(self._source.lines) else ""
         text = line[start.column - 1 : end.column - 1 if end.row == start.row else None].rstrip()
         text = text if len(text) <= _LONGEST and end.row == start.row else f"{text[:_LONGEST]} ..."

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 
@@ -34,8 +35,8 @@ def available() -> bool:
 def looks(targets: Sequence[Target], looker: Looker, jobs: int, progress: Progress) -> dict[int, Look]:
     """A look at each target by its index. This process works too."""
     prepare(targets, looker)
-    size = max(min(_BATCH, len(targets) // (_TURNS * jobs)), -(-len(targets) // _BATCHES), 1)
-    queue = _queue(-(-len(targets) // size))
+    size = max(min(_BATCH, len(targets) // (_TURNS * jobs)), math.ceil(len(targets) / _BATCHES), 1)
+    queue = _queue(math.ceil(len(targets) / size))
     workers = [_Worker(targets, looker, queue, size) for _ in range(jobs - 1)]
     found: dict[int, Look] = {}
     for batch in _batches(queue, size, len(targets)):

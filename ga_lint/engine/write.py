@@ -37,7 +37,7 @@ def write_back(before: SourceFile, after: SourceFile) -> None:
         raise SourceError(f"could not be written: {error.strerror or error}; left as it was") from None
 
 
-def put(path: Path, data: bytes) -> None:
+def write_whole(path: Path, data: bytes) -> None:
     """Write a file of our own, whole or not at all; OSError says why not, and what was there before still is.
 
     What is no plain file (a pipe, /dev/stdout), or has another name too, is written where it is.

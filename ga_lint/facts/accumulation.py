@@ -50,7 +50,7 @@ def _elsewhere(parsed: ParsedFile, project: Project) -> list[_Setting]:
     for path in project.mentioning(SETTING.encode()):
         if path.suffix != ".py":
             found.extend(_in_yaml(path.read_text(encoding="utf-8", errors="replace"), path))
-        elif (other := project.file(path)) is not None and other is not parsed:
+        elif (other := project.file(path)) is not None:
             found.extend(_settings(other))
     return sorted(found, key=lambda setting: -_shared(setting.place.path, parsed.path))
 

@@ -82,7 +82,7 @@ def cleared_inside(backward: Event, events: Sequence[Event]) -> Place | None:
     """Where `accumulate()` clears the gradients before backward: when it lets through, on a window's last round."""
     stepped = [one for one in events if one.kind is EventKind.STEP and one.loops == backward.loops]
     for event in events:
-        inside = Context.ACCUMULATE in event.contexts and Context.ACCUMULATE in backward.contexts
+        inside = Context.ACCUMULATE in event.contexts  # backward may stand behind the block: it decides all the same
         if event.kind is not EventKind.ZERO_GRAD or not inside or event.scope != backward.scope:
             continue
         first = event.place.span < backward.place.span and event.loops == backward.loops

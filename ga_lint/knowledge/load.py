@@ -28,6 +28,7 @@ from ga_lint.knowledge.model import (
     TableShape,
     TrainerRow,
 )
+from ga_lint.knowledge.rows import row_of
 from ga_lint.resources import rules_folder
 
 NamedRow = TypeVar("NamedRow", LossRow, CollatorRow, TrainerRow, DriverRow)
@@ -78,8 +79,8 @@ def _of_classes(rows: Iterable[Mapping[str, Any]]) -> Iterator[HeadRange]:
 
 def _of_automatic_classes(rows: Iterable[Mapping[str, Any]]) -> Iterator[HeadRange]:
     for row in rows:
-        ends = [*(_minor(since) for since, _, _ in row["shares"][1:]), None]
-        for (since, dropping, heads), before in zip(row["shares"], ends, strict=True):
+        following = [*(_minor(since) for since, _, _ in row["shares"][1:]), None]
+        for (since, dropping, heads), before in zip(row["shares"], following, strict=True):
             if dropping:
                 yield HeadRange(row["name"], row["level"], _minor(since), before, row["source"], dropping, heads)
 
@@ -141,20 +142,9 @@ def _rows(path: Path, key: str, kind: type[Row]) -> list[Row]:
         entries = _tables(path)[key]
     except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
         raise UsageError(f"{path}: not a table of [[{key}]] rows: {error}") from None
-    return [_row(kind, entry, f"{path.name}: {key} {number}") for number, entry in enumerate(entries, 1)]
+    return [row_of(kind, entry, f"{path.name}: {key} {number}") for number, entry in enumerate(entries, 1)]
 
 
 @functools.cache  # some files hold two tables
 def _tables(path: Path) -> Mapping[str, list[dict[str, object]]]:
     return tomllib.loads(path.read_text(encoding="utf-8"))
-
-
-def _row(kind: type[Row], entry: Mapping[str, object], place: str) -> Row:
-    known = set(kind.__struct_fields__)
-    unknown = sorted(set(entry) - known)
-    if unknown:
-        raise UsageError(f"{place}: unknown key {unknown[0]!r}; known: {', '.join(sorted(known))}")
-    try:
-        return kind(**entry)  # type: ignore[arg-type]
-    except TypeError as error:
-        raise UsageError(f"{place}: {error}") from None

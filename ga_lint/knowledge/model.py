@@ -23,6 +23,7 @@ class LossRow(Struct, frozen=True):
     ignore_index: int | None = None
     count: str | None = None  # the parameter that takes the window's count, if any
     count_at: int | None = None  # its position
+    copied: bool = False  # projects carry its library along and change it: that is read like their own code
 
 
 class HeadRow(Struct, frozen=True):
@@ -185,9 +186,10 @@ class Knowledge(Struct, frozen=True, dict=True):
 
     @cached_property
     def libraries(self) -> frozenset[str]:
-        """The root packages that the rows speak of."""
+        """The root packages that the rows speak of, but for those that projects copy."""
         tables = (self.losses, self.collators, self.trainers, self.drivers)
-        return frozenset(name.partition(".")[0] for table in tables for name in table.rows) - {"litgpt"}
+        copied = {name.partition(".")[0] for name, row in self.losses.rows.items() if row.copied}
+        return frozenset(name.partition(".")[0] for table in tables for name in table.rows) - copied
 
     def head(self, name: str) -> HeadRow | None:
         """The row of the head that `name` (a class or a factory such as X.from_pretrained) names."""

@@ -6,14 +6,13 @@ import enum
 import functools
 import re
 import tomllib
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
 from ga_lint.errors import UsageError
+from ga_lint.knowledge.rows import row_of
 from ga_lint.resources import rules_folder
 
 _NUMBERS = re.compile(r"\d+(?:\.\d+)*")
@@ -141,11 +140,22 @@ class EngineRow(Struct, frozen=True):
         return int(self.hooks_outputs) * (1 if outside else 2)
 
 
+class LightningRow(Struct, frozen=True):
+    """Consecutive releases of Lightning whose modules have the same hooks."""
+
+    first: str
+    step_hook: bool  # does it call on_before_optimizer_step?
+    optimizer_index: bool  # is that told which optimizer it is?
+    source: str
+    last: str | None = None  # None: it holds on
+
+
 class Releases(Struct, frozen=True, dict=True):
-    """The tables: rows from the oldest to the newest, and which releases there are."""
+    """The tables: rows from the oldest to the newest, and which releases of transformers there are."""
 
     rows: tuple[ReleaseRow, ...]
     engines: tuple[EngineRow, ...]
+    lightning: tuple[LightningRow, ...]
     known: tuple[str, ...]
 
     @property
@@ -162,6 +172,11 @@ class Releases(Struct, frozen=True, dict=True):
         """The row of that DeepSpeed, None where it does as it is told."""
         wanted = release_of(version)
         return next((row for row in self.engines if release_of(row.first) <= wanted <= release_of(row.last)), None)
+
+    def lightning_row(self, version: str) -> LightningRow:
+        """The row of one release of Lightning; an older one than the first counts as the first."""
+        wanted = release_of(version)
+        return next((row for row in reversed(self.lightning) if release_of(row.first) <= wanted), self.lightning[0])
 
     @cached_property
     def _firsts(self) -> tuple[tuple[int, ...], ...]:
@@ -186,7 +201,7 @@ def read_releases(path: Path) -> Releases:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
         known = tuple(document["known"]["releases"].split())
-        entries, engines = document["release"], document["engine"]
+        entries, engines, lightning = document["release"], document["engine"], document["lightning"]
     except (OSError, tomllib.TOMLDecodeError, KeyError) as error:
         raise UsageError(f"{path}: not a table of releases: {error}") from None
     rows: list[ReleaseRow] = []
@@ -196,40 +211,19 @@ def read_releases(path: Path) -> Releases:
         merged = {key: value for key, value in merged.items() if key not in (*_OWN, "source")} | entry
         following = entries[number + 1]["first"] if number + 1 < len(entries) else None
         merged["last"] = _before(following, numbers) if following else None
-        rows.append(_row(ReleaseRow, merged, f"{path.name}: release {entry.get('first', number + 1)}"))
+        rows.append(row_of(ReleaseRow, merged, f"{path.name}: release {entry.get('first', number + 1)}"))
     firsts = [release_of(row.first) for row in rows]
     if firsts != sorted(set(firsts)):
         raise UsageError(f"{path.name}: the rows do not go from the oldest release to the newest")
-    return Releases(tuple(rows), tuple(_row(EngineRow, entry, f"{path.name}: engine") for entry in engines), known)
+    return Releases(
+        tuple(rows),
+        tuple(row_of(EngineRow, entry, f"{path.name}: engine") for entry in engines),
+        tuple(row_of(LightningRow, entry, f"{path.name}: lightning") for entry in lightning),
+        known,
+    )
 
 
 def _before(version: str, known: list[tuple[tuple[int, ...], str]]) -> str:
     """The last known release before this one."""
     release = release_of(version)
     return max(other for other in known if other[0] < release)[1]
-
-
-def _row(kind: type[Any], entry: Mapping[str, object], place: str) -> Any:
-    words = {"ReleaseRow": _ENUMS}.get(kind.__name__, {})
-    fields = kind.__struct_fields__
-    for key, value in entry.items():
-        if key not in fields:
-            raise UsageError(f"{place}: unknown key {key!r}; known: {', '.join(sorted(fields))}")
-        if key in words and value not in {word.value for word in words[key]}:
-            raise UsageError(f"{place}: {key} must be one of {', '.join(word.value for word in words[key])}")
-    try:
-        return kind(**{key: words[key](value) if key in words else value for key, value in entry.items()})
-    except TypeError as error:
-        raise UsageError(f"{place}: {error}") from None
-
-
-_ENUMS: Mapping[str, type[enum.Enum]] = {
-    "counts_for": CountsFor,
-    "passes_count": PassesCount,
-    "accepts_by": AcceptsBy,
-    "divides": Divides,
-    "rank_factor": RankFactor,
-    "shifted_count": ShiftedCount,
-    "loss_function": LossFunction,
-    "faulty_for": FaultyFor,
-}

@@ -56,9 +56,9 @@ class Analysis(Compared, frozen=True):
     def _with_edit(self, diagnostic: Diagnostic) -> Diagnostic:
         if self.scope is None or not isinstance(self.outcome, Found):
             return diagnostic
-        from ga_lint.engine.propose import Looks, findings_by, with_edit  # LibCST, for the first one
+        from ga_lint.engine.propose import TextOutcomes, findings_by, with_edit  # LibCST, for the first one
 
-        return with_edit(self.source, diagnostic, self.outcome, findings_by(Looks(self.scope)))
+        return with_edit(self.source, diagnostic, self.outcome, findings_by(TextOutcomes(self.scope)))
 
 
 class Document(Struct, frozen=True):

@@ -21,19 +21,22 @@ def requirements_of(root: Path, library: str) -> tuple[Requirement, ...]:
     return tuple(sorted(requirements_in(root, library), key=_loose))
 
 
-Said = dict[tuple[Path, str], tuple[tuple[Requirement, ...], frozenset[str]]]
+# What the files of a folder say about a library, and the places that this was read from.
+RequirementsByFolder = dict[tuple[Path, str], tuple[tuple[Requirement, ...], frozenset[str]]]
 
 
-def requirements_near(folder: Path, root: Path, library: str, said: Said | None = None) -> tuple[Requirement, ...]:
+def requirements_near(
+    folder: Path, root: Path, library: str, by_folder: RequirementsByFolder | None = None
+) -> tuple[Requirement, ...]:
     """The same for code in `folder`: of the nearest folder above it that says something, in the same repository.
 
     A lock or pin further up goes first where the nearest range admits it: a workspace has one lock for all its members.
-    `said`: what folders are known to say; a lock can be megabytes, and every folder of a repository asks for it.
+    `by_folder`: what is known already; a lock can be megabytes, and every folder of a repository asks for it.
     """
-    said = {} if said is None else said
+    by_folder = {} if by_folder is None else by_folder
     found: tuple[Requirement, ...] = ()
     for place in _folders(folder, root):
-        here = remembered(said, (place, library), partial(requirements_of, place, library))
+        here = remembered(by_folder, (place, library), partial(requirements_of, place, library))
         if not found:
             found = here
         elif here and _narrows(here[0], found[0]):
@@ -93,13 +96,13 @@ class Pins(Struct, frozen=True, dict=True):
     folder: Path
     root: Path
     configured: str | None  # the version or range that the user named
-    said: Said  # shared by all folders of a project
+    by_folder: RequirementsByFolder  # shared by all folders of a project
     places: set[str] = field(default_factory=set)  # what was read for all this
 
     def requirements(self, library: str) -> tuple[Requirement, ...]:
         """Most binding first."""
         with recording() as places:
-            found = requirements_near(self.folder, self.root, library, self.said)
+            found = requirements_near(self.folder, self.root, library, self.by_folder)
         self.places.update(places)
         return found
 

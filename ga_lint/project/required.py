@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Self
 from ga_lint.trail import note
 
 if TYPE_CHECKING:
-    from ga_lint.knowledge.releases import EngineRow, ReleaseRow
-    from ga_lint.project.releases import Pins, Said
+    from ga_lint.knowledge.releases import EngineRow, LightningRow, ReleaseRow
+    from ga_lint.project.releases import Pins, RequirementsByFolder
     from ga_lint.project.requirement import Requirement
 
 
 class Required:
-    """What a project requires of other libraries. It is read when first asked: most files never are."""
+    """What a project requires of other libraries."""
 
     def __init__(self, root: Path, transformers_version: str | None) -> None:
         self.root = root
         self.transformers_version = transformers_version
         self._folder = root
         self._views: dict[Path, Self] = {}
-        self._said: Said = {}
+        self._by_folder: RequirementsByFolder = {}
         self._pins: Pins | None = None
 
     def beside(self, path: Path) -> Self:
@@ -44,7 +44,7 @@ class Required:
         if self._pins is None:
             from ga_lint.project.releases import Pins  # `packaging` costs start-up that most runs need not pay
 
-            self._pins = Pins(self._folder, self.root, self.transformers_version, self._said)
+            self._pins = Pins(self._folder, self.root, self.transformers_version, self._by_folder)
         note(self._pins.places)
         return self._pins
 
@@ -76,23 +76,25 @@ class Required:
 
     @property
     def lightning_passes_index(self) -> bool:
-        """May its Lightning be one that tells optimizer hooks which optimizer it is? Those before 2.0 did."""
-        return any(release < (2,) for release in self._lightning(("1.9.5", "2.0.0")))
+        """May its Lightning be one that tells optimizer hooks which optimizer it is?"""
+        return any(row.optimizer_index for row in self._lightning())
 
     @property
     def lightning_has_hook(self) -> bool:
-        """May its Lightning call `on_before_optimizer_step`? Those before 1.4 do not know it."""
-        releases = self._lightning(("1.3.8", "1.4.0", "2.0.0"))
-        return not releases or any(release >= (1, 4) for release in releases)
+        """May its Lightning be one that calls `on_before_optimizer_step`?"""
+        rows = self._lightning()
+        return not rows or any(row.step_hook for row in rows)
 
-    def _lightning(self, versions: tuple[str, ...]) -> list[tuple[int, ...]]:
-        """Those of these releases, and of the requirement's own, that the project admits."""
-        from ga_lint.knowledge.releases import release_of
+    def _lightning(self) -> list[LightningRow]:
+        """What the releases of Lightning do that the project admits; empty where it names none."""
+        from ga_lint.knowledge.releases import load_releases
         from ga_lint.project.releases import admitted
 
-        found = [self.requirement(name) for name in ("lightning", "pytorch-lightning")]
-        said = [one.specifier for one in found if one is not None and one.specifier]
-        return [release_of(version) for each in said for version in admitted(each, versions)]
+        releases = load_releases()
+        versions = tuple(version for row in releases.lightning for version in (row.first, row.last) if version)
+        required = [self.requirement(name) for name in ("lightning", "pytorch-lightning")]
+        specifiers = [one.specifier for one in required if one is not None and one.specifier]
+        return [releases.lightning_row(version) for each in specifiers for version in admitted(each, versions)]
 
     @property
     def trainer_passes_count(self) -> bool | None:

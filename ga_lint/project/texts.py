@@ -7,9 +7,10 @@ import os
 from functools import cached_property
 from pathlib import Path
 
+from ga_lint.trail import TEXTS
+
 MAX_TEXTS = 4_000  # a bound on what is searched for a word; a project of one training run has hundreds
 HELD = 4 << 20  # bytes of texts that each process keeps; whatever is beyond is read again for each word
-_TEXTS = (".py", ".yaml", ".yml")
 _FOREIGN = frozenset({"site-packages", "node_modules", "venv", "build", "dist"})
 
 
@@ -44,7 +45,7 @@ class Texts:
         found: list[Path] = []
         for folder, folders, names in os.walk(self._root):
             folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _FOREIGN)
-            texts = (Path(folder, name) for name in sorted(names) if name.endswith(_TEXTS))
+            texts = (Path(folder, name) for name in sorted(names) if name.endswith(TEXTS))
             found.extend(path for path in texts if path.is_file())  # a pipe would never end
             if len(found) > MAX_TEXTS:
                 break

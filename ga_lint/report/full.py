@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from ga_lint.diagnostics import Diagnostic, FixTier, Severity, Step
 from ga_lint.outcome import Report, plural
-from ga_lint.report.text import place, shown, shown_line, width
+from ga_lint.report.text import shown, shown_line, width
+from ga_lint.source import cell_prefix
 
 
 def render(report: Report) -> str:
@@ -22,7 +23,7 @@ def render(report: Report) -> str:
 def _block(diagnostic: Diagnostic) -> Iterator[str]:
     finding = diagnostic.finding
     kind = f"{finding.code} [{finding.name}] {finding.severity.value} ({finding.confidence})"
-    yield f"{place(diagnostic)}: {kind}"
+    yield f"{shown(diagnostic.place)}: {kind}"
     yield f"  {shown(finding.message)}"
     yield from _source(diagnostic)
     yield from _trace(diagnostic)
@@ -54,8 +55,7 @@ def _trace(diagnostic: Diagnostic) -> Iterator[str]:
 
 def _place(step: Step, diagnostic: Diagnostic) -> str:
     path = step.path.name if step.path == diagnostic.path else step.path  # the header names this file's folder
-    cell = "" if step.cell is None else f"cell {step.cell}:"
-    return f"{shown(path)}:{cell}{step.span.start.row}"
+    return f"{shown(path)}:{cell_prefix(step.cell)}{step.span.start.row}"
 
 
 def _fix(diagnostic: Diagnostic) -> Iterator[str]:

@@ -13,25 +13,25 @@ _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: 
 
 
 def render(report: Report) -> str:
-    """The commands, the worst level first."""
+    """The commands, the worst level first: failures, then the surest findings."""
     lines = []
     for severity, level in _LEVELS.items():
         failures = report.failures if severity is Severity.ERROR else []
         found = [diagnostic for diagnostic in report.diagnostics if diagnostic.finding.severity is severity]
-        lines += _that_fit(level, found, failures, report.below)
+        surest = sorted(found, key=lambda diagnostic: -diagnostic.finding.confidence)
+        commands = [failure(each, report.below) for each in failures]
+        commands += [_annotation(diagnostic, level, report.below) for diagnostic in surest]
+        lines += fitting(commands, level, "ga-lint", "in the log and in the job summary")
     return "".join(f"{line}\n" for line in lines)
 
 
-def _that_fit(level: str, found: Sequence[Diagnostic], failures: Sequence[Failed], below: str) -> list[str]:
-    """What GitHub has room for: failures, then the surest findings, and a last line that counts the others."""
-    surest = sorted(found, key=lambda diagnostic: -diagnostic.finding.confidence)
-    lines = [failure(each, below) for each in failures]
-    lines += [_annotation(diagnostic, level, below) for diagnostic in surest]
-    if len(lines) <= SHOWN_PER_LEVEL:
-        return lines
-    kept = lines[: SHOWN_PER_LEVEL - 1]
-    more = f"{len(lines) - len(kept):,} more are in the log and in the job summary; GitHub shows {SHOWN_PER_LEVEL}"
-    return [*kept, command(level, {"title": "ga-lint"}, more)]
+def fitting(commands: Sequence[str], level: str, title: str, elsewhere: str) -> list[str]:
+    """The commands of a level that GitHub has room for, and a last one that says where the others are."""
+    if len(commands) <= SHOWN_PER_LEVEL:
+        return list(commands)
+    kept = commands[: SHOWN_PER_LEVEL - 1]
+    more = f"{len(commands) - len(kept):,} more are {elsewhere}; GitHub shows {SHOWN_PER_LEVEL}"
+    return [*kept, command(level, {"title": title}, more)]
 
 
 def _annotation(diagnostic: Diagnostic, level: str, below: str) -> str:

@@ -40,11 +40,11 @@ def _issue(diagnostic: Diagnostic, below: str, seen: Counter[str]) -> Json:
 def _failure(failure: Failed, below: str, seen: Counter[str]) -> Json:
     """A file that nobody looked at must not look clean."""
     path = repository_path(failure.path, below)
-    print_ = hashlib.sha256(f"failed\0{path}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    fingerprint = hashlib.sha256(f"failed\0{path}".encode("utf-8", "surrogateescape")).hexdigest()[:32]
     return {
         "check_name": "ga-lint",
         "description": f"could not be analysed: {failure.error}",
-        "fingerprint": _unique(print_, seen),
+        "fingerprint": _unique(fingerprint, seen),
         "location": {"path": path, "lines": {"begin": 1}},
         "severity": "blocker",
     }

@@ -6,6 +6,7 @@ from itertools import groupby
 
 from ga_lint.outcome import Report
 from ga_lint.report.text import shown
+from ga_lint.source import cell_prefix
 
 
 def render(report: Report) -> str:
@@ -14,7 +15,7 @@ def render(report: Report) -> str:
         rows = []
         for diagnostic in group:
             finding, start = diagnostic.finding, diagnostic.finding.span.start
-            cell = "" if diagnostic.cell is None else f"cell {diagnostic.cell}:"
+            cell = cell_prefix(diagnostic.cell)
             rows.append((f"{cell}{start.row}:{start.column}", f"{finding.code} [{finding.name}] {finding.message}"))
         width = max(len(place) for place, _ in rows)
         lines = [f"  {place:<{width}} {shown(text)}\n" for place, text in rows]

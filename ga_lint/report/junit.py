@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_never
 from xml.sax.saxutils import escape, quoteattr
 
@@ -10,17 +11,27 @@ from ga_lint.outcome import Clean, Failed, FileOutcome, Found, Report, Skipped
 from ga_lint.report.text import in_cell, repository_path, shown
 
 PACKAGE = "org.ga-lint"
+EMPTY = '    <testcase name="{}" classname="ga-lint"/>'  # a suite without a case is read as a broken file
 
 
 def render(report: Report) -> str:
     suites = [(repository_path(o.path, report.below), cases) for o in report.outcomes if (cases := _cases(o, report))]
-    if not suites:
-        suites = [("ga-lint", ['    <testcase name="No errors found" classname="ga-lint"/>'])]
+    return document("ga-lint", suites or [("ga-lint", [EMPTY.format("No errors found")])])
+
+
+def document(name: str, suites: Sequence[tuple[str, list[str]]]) -> str:
+    """Suites by their paths, each with its cases."""
     everything = [case for _, cases in suites for case in cases]
-    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f'<testsuites name="ga-lint" {counts(everything)}>']
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>', f'<testsuites name="{name}" {_counts(everything)}>']
     for path, cases in suites:
-        lines += [f'  <testsuite name={quoted(path)} package="{PACKAGE}" {counts(cases)}>', *cases, "  </testsuite>"]
+        lines += [f'  <testsuite name={quoted(path)} package="{PACKAGE}" {_counts(cases)}>', *cases, "  </testsuite>"]
     return "\n".join([*lines, "</testsuites>"]) + "\n"
+
+
+def unread(failed: Failed, below: str) -> str:
+    """The case of a file that was not looked at."""
+    name = f'name="{PACKAGE}" classname={quoted(repository_path(failed.path, below))}'
+    return f"    <testcase {name}><error message={quoted(failed.error)}/></testcase>"
 
 
 def _cases(outcome: FileOutcome, report: Report) -> list[str]:
@@ -32,9 +43,8 @@ def _cases(outcome: FileOutcome, report: Report) -> list[str]:
             return [f"    <testcase {name}><skipped message={quoted(reason.value)}/></testcase>"]
         case Found(diagnostics=diagnostics):
             return [_case(diagnostic, report.below) for diagnostic in diagnostics]
-        case Failed(error=error, diagnostics=diagnostics):
-            failed = f"    <testcase {name}><error message={quoted(error)}/></testcase>"
-            return [*(_case(diagnostic, report.below) for diagnostic in diagnostics), failed]
+        case Failed(diagnostics=diagnostics):
+            return [*(_case(diagnostic, report.below) for diagnostic in diagnostics), unread(outcome, report.below)]
         case _:
             assert_never(outcome)
 
@@ -48,7 +58,7 @@ def _case(diagnostic: Diagnostic, below: str) -> str:
     return f"    <testcase {name} {place}><failure message={quoted(message)}>{escape(shown(text))}</failure></testcase>"
 
 
-def counts(cases: list[str]) -> str:
+def _counts(cases: list[str]) -> str:
     """The attributes of a suite that holds these cases."""
     found = {"tests": len(cases)}
     for name, tag in (("failures", "<failure "), ("errors", "<error "), ("skipped", "<skipped ")):

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import re
 
-from ga_lint.diagnostics import Diagnostic, Severity
+from ga_lint.diagnostics import Diagnostic
 from ga_lint.outcome import Report, plural
 from ga_lint.report.text import in_cell, repository_path, shown
 from ga_lint.resources import page_url
 
 MAX_ROWS = 500  # GitHub takes a megabyte for a step; a row is a few hundred bytes
-_ORDER = list(Severity)
 _MARKUP = re.compile(r"[\\<\[*_&]")
 
 
 def render(report: Report) -> str:
-    found = sorted(report.diagnostics, key=lambda diagnostic: _ORDER.index(diagnostic.finding.severity))
+    found = sorted(report.diagnostics, key=lambda diagnostic: diagnostic.finding.severity.rank)
     lines = [f"## ga-lint: {plural(len(found), 'finding')}", "", f"{report.summary()}."]
     if found:
         lines += ["", "| place | rule | severity | what is wrong | effect |", "|---|---|---|---|---|"]

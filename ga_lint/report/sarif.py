@@ -23,13 +23,12 @@ MAX_TEXT = 1_024  # characters of a rule's descriptions
 _BASE = "%SRCROOT%"
 _LEVELS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "note"}
 _PROBLEMS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.INFO: "recommendation"}
-_ORDER = list(Severity)
 
 
 def render(report: Report) -> str:
     found = report.diagnostics
     if len(found) > MAX_RESULTS:
-        found = sorted(found, key=lambda d: _ORDER.index(d.finding.severity))[:MAX_RESULTS]
+        found = sorted(found, key=lambda d: d.finding.severity.rank)[:MAX_RESULTS]
     by_code = {diagnostic.finding.code: diagnostic.finding for diagnostic in found}
     codes = sorted(by_code)
     written = document(

@@ -26,13 +26,6 @@ def shown_lines(text: str) -> str:
     return "\n".join(map(shown, text.split("\n")))
 
 
-def place(diagnostic: Diagnostic) -> str:
-    """`path:row:column`, in a notebook `path:cell 3:row:column`."""
-    start = diagnostic.finding.span.start
-    cell = "" if diagnostic.cell is None else f"cell {diagnostic.cell}:"
-    return f"{shown(diagnostic.path)}:{cell}{start.row}:{start.column}"
-
-
 def repository_path(path: PurePath, below: str) -> str:
     """The path as CI wants it: from the repository's root, with `/`, without `./`."""
     return posixpath.normpath(posixpath.join(below, path.as_posix()))

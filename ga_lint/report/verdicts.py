@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ga_lint.report.text import shown
-from ga_lint.verify.model import ORIGINAL, Run, Verdict
+from ga_lint.verify.model import Run, Verdict
+from ga_lint.verify.runs import ORIGINAL
 
 COMPARED = {
     "R0": "original, equal counts",

@@ -55,10 +55,6 @@ class ParsedFile(Struct, frozen=True, dict=True):
             span = node._ga_lint_span = Span(start, end)  # type: ignore[attr-defined]
         return span
 
-    def text_of(self, node: ast.AST) -> str:
-        """The node as the user wrote it, line ends and comments inside it included."""
-        return ast.get_source_segment(self.source.text, node) or ast.unparse(node)
-
     @cached_property
     def walked(self) -> list[ast.AST]:
         """Every node but contexts and operators, level by level; walked once, since a dozen questions need all."""

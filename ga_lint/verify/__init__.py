@@ -5,7 +5,7 @@ Nothing here imports torch: user code runs in a worker process (`ga_lint.verify.
 
 from ga_lint.verify.model import Outcome, Run, Settings, Site, SiteKind, Verdict
 from ga_lint.verify.plan import site_at, sites_in
-from ga_lint.verify.run import Verifier, available, verify_sites
+from ga_lint.verify.verifier import Verifier, available
 
 __all__ = [
     "Outcome",
@@ -18,5 +18,4 @@ __all__ = [
     "available",
     "site_at",
     "sites_in",
-    "verify_sites",
 ]

@@ -29,17 +29,17 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ga_lint.verify.job import STEPS
 from ga_lint.verify.model import Run
+from ga_lint.verify.thresholds import SCALE, has_right_direction
 
 QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
 CURVE = 60  # counts at which the picture is drawn
 BARS = 24  # of the histogram
 MOST_DISTINCT = 20_000  # distinct counts that are kept apart: 200 exponentials each
-_SCALE, _DIRECTION = 1e-3, 1e-2  # how far a measured factor may be off, and a direction is another one
 _STEP, _LOWEST, _HIGHEST = 0.2, -28.0, 3.7  # of log(u): beyond, the integrand is below 1e-12 of the whole
 
 
@@ -88,7 +88,7 @@ def impact(counts: Iterable[int], steps: int, batch_size: int) -> Impact:
         raise ValueError("no sample holds a target")
     expected = _Expected(values, steps, batch_size)
     positive = values[next(index for index, value in enumerate(values) if value) :]
-    micro_batches = -(-len(values) // batch_size)
+    micro_batches = math.ceil(len(values) / batch_size)
     return Impact(
         samples=len(values),
         targets=sum(values),
@@ -96,17 +96,19 @@ def impact(counts: Iterable[int], steps: int, batch_size: int) -> Impact:
         longest=values[-1],
         steps=steps,
         batch_size=batch_size,
-        weights=tuple(
-            Weight(quantile, count, expected.weight(count))
-            for quantile in QUANTILES
-            for count in (positive[round(quantile * (len(positive) - 1))],)
-        ),
+        weights=tuple(_weights(positive, expected)),
         curve=tuple((count, expected.weight(count)) for count in _between(positive[0], values[-1])),
         histogram=_histogram(positive),
         spread=expected.spread,
         empty=expected.empty,
         last=micro_batches % steps or steps,
     )
+
+
+def _weights(positive: Sequence[int], expected: _Expected) -> Iterator[Weight]:
+    for quantile in QUANTILES:
+        count = positive[round(quantile * (len(positive) - 1))]
+        yield Weight(quantile, count, expected.weight(count))
 
 
 class _Expected:
@@ -201,10 +203,9 @@ def law_of(runs: Sequence[Run]) -> Law | None:
     if equal is None or ragged is None:
         return None
     power = round(math.log(equal.scale, STEPS)) if equal.scale > 0 else 0
-    if not abs(equal.scale / STEPS**power - 1) < _SCALE:
+    if not abs(equal.scale / STEPS**power - 1) < SCALE:
         return None
-    direction = math.sqrt(max(0.0, ragged.relative_error**2 - (ragged.scale - 1) ** 2))
-    return Law(_factor(power), direction > _DIRECTION * abs(ragged.scale))
+    return Law(_factor(power), mean_of_means=not has_right_direction(ragged))
 
 
 def _factor(power: int) -> str | None:

@@ -6,16 +6,11 @@ import json
 from dataclasses import asdict, dataclass
 
 from ga_lint.verify.received import received
+from ga_lint.verify.runs import RANKS
 from ga_lint.verify.sweep import Sweep
 
 READY = -1  # the number of a worker's first line; its content says why it cannot work, if it cannot
 STEPS = 4  # the accumulation steps of every check: four rows, cut into four micro-batches of one
-
-RANKS = 2  # of the emulation: the fewest that show a count of one rank, or a rank factor that is missing
-
-
-# An assumption that more than one reads; it says what the stand-in shifts.
-HEAD_GUESSED = "the model is a causal language model: the file names no head"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,17 +8,8 @@ from dataclasses import dataclass
 from ga_lint.verify.job import STEPS, Answer, Measurement
 from ga_lint.verify.model import Outcome, Run
 from ga_lint.verify.on_ranks import OnRanks
+from ga_lint.verify.runs import LOSS_ONLY, PER_EXAMPLE, SHORT_WINDOW, is_doubt
 from ga_lint.verify.thresholds import SCALE, allowed_in, between, differs, has_right_direction
-
-SHORT_WINDOW = "short last window"
-COUNT_PASSED, NO_COUNT = "count passed", "no count"  # whether the Trainer passes num_items_in_batch
-LOSS_ONLY = "loss only"  # the loop did not run; its loss did, alone
-# Settings that doubt what the first one assumes: where they change the answer, nothing is known.
-NO_LABELS = "if the batch has no labels"
-OPTED_OUT = "if the trainer opts out of the count"
-IN_BATCH = "if its model compares each example with the others of its micro-batch"
-OTHER_HEAD = "if the model's head is "  # one that the file names, too
-PER_EXAMPLE = "per-example head"  # tried where the file names no head: is it wrong for every head?
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,11 +176,6 @@ class _Case:
 
     def differs(self, run: Measurement) -> bool:
         return differs(run)
-
-
-def is_doubt(setting: str) -> bool:
-    """Whether the setting is tried only to see whether it matters."""
-    return setting.startswith("if ")
 
 
 def _steps_factor(run: Measurement) -> str | None:

@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import enum
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ga_lint.machine import usable_cores
 from ga_lint.verify.sweep import Sweep
-
-ORIGINAL = "original"  # the setting of the original's own R4, where R4 is the rewrite's
-
-
-def usable_cores() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, len(os.sched_getaffinity(0)))
-    return os.cpu_count() or 1
 
 
 class SiteKind(enum.Enum):
@@ -64,8 +55,8 @@ class Site:
 class Run:
     """One comparison of two gradients: `relative_error` = |x - y| / |y|, `scale` = <x, y> / <y, y>."""
 
-    name: str  # R0, R1, R2, R3 or R4
-    setting: str  # "count passed", "no count", "short last window", "2 ranks"; "" where there is only one
+    name: str  # R0, R1, R2, R3 or R4: see runs.py
+    setting: str  # likewise; "" where there is only one
     relative_error: float
     scale: float
     parameter: str  # where the difference is largest

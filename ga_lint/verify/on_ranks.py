@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.verify.job import RANKS, STEPS, Answer, Measurement
-from ga_lint.verify.model import ORIGINAL, Outcome
+from ga_lint.verify.job import STEPS, Answer, Measurement
+from ga_lint.verify.model import Outcome
+from ga_lint.verify.runs import ON_RANKS, ORIGINAL, RANKS
 from ga_lint.verify.thresholds import SCALE, between, differs, has_right_direction
-
-ON_RANKS = f"{RANKS} ranks"  # the setting of the control of an emulated R4
 
 
 class OnRanks:

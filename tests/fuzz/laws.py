@@ -13,11 +13,11 @@ from xml.etree import ElementTree
 from fuzz.inputs import Input
 from ga_lint.config import Config
 from ga_lint.engine.check_file import check_bytes
+from ga_lint.engine.finish import Examined, Wanted, finished
 from ga_lint.engine.fix import Policy, fix_bytes
 from ga_lint.engine.fix_file import MAX_REWRITES, FixOutcome
 from ga_lint.engine.own_rules import SYNTAX_ERROR
 from ga_lint.engine.pack import pack, unpack
-from ga_lint.engine.run import finishing
 from ga_lint.engine.scope import Scope
 from ga_lint.outcome import Clean, Failed, FileOutcome, Found, Report
 from ga_lint.project import Project
@@ -46,7 +46,7 @@ class Laws:
     def broken(self, one: Input) -> Iterator[str]:
         """The laws that this input breaks, one line each."""
         path = self._folder / one.name
-        outcome = check_bytes(path, one.data, self._scope, named=True)
+        outcome = check_bytes(path, one.data, self._scope, whole=True)
         yield from _told(outcome)
         self.read += isinstance(outcome, Clean | Found)
         self.found += isinstance(outcome, Found)
@@ -71,9 +71,7 @@ class Laws:
             yield "another outcome after its journey"
 
     def _written_down(self, data: bytes, outcome: FileOutcome) -> Iterator[str]:
-        finish = finishing(edits=True, data=data)
-        assert finish is not None
-        outcome = finish(outcome, self._scope)
+        (outcome,) = finished([Examined(outcome, lambda: self._scope)], Wanted(edits=True), data)
         for name in FORMATS:
             text = renderer(name)(Report([outcome]))
             if controls := set(text) & _CONTROLS:
@@ -89,7 +87,7 @@ class Laws:
     def _rewritten(self, path: Path, data: bytes) -> Iterator[str]:
         path.write_bytes(data)
         try:
-            outcome, rewriting = fix_bytes(path, data, self._scope, Policy(unsafe=True), named=True)
+            outcome, rewriting = fix_bytes(path, data, self._scope, Policy(unsafe=True), whole=True)
             on_disk = path.read_bytes()
         finally:
             path.unlink()
@@ -109,7 +107,7 @@ class Laws:
     def _once_is_enough(self, path: Path, after: bytes, rewriting: FixOutcome) -> Iterator[str]:
         if len(rewriting.applied) >= MAX_REWRITES:
             return
-        outcome, again = fix_bytes(path, after, self._scope, Policy(unsafe=True, write=False), named=True)
+        outcome, again = fix_bytes(path, after, self._scope, Policy(unsafe=True, write=False), whole=True)
         yield from _told(outcome)
         if again is not None and again.changed:
             yield f"fix: a second run rewrites {[each.finding.code for each in again.applied]}"

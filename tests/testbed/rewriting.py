@@ -28,7 +28,7 @@ def span_of(parsed: ParsedFile, text: str, nth: int = 0) -> Span:
 
 
 def _is(parsed: ParsedFile, node: ast.AST, text: str) -> bool:
-    whole = parsed.text_of(node)
+    whole = ast.get_source_segment(parsed.source.text, node) or ast.unparse(node)
     return whole.startswith(text) if isinstance(node, ast.For | ast.While | ast.FunctionDef) else whole == text
 
 

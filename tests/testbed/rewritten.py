@@ -21,13 +21,13 @@ class Folder:
         self._scope = Scope(Config(root=path), Project(path))
 
     def codes(self, text: str) -> list[str]:
-        outcome = check_bytes(self._path, text.encode(), self._scope, named=True)
+        outcome = check_bytes(self._path, text.encode(), self._scope, whole=True)
         assert isinstance(outcome, Clean | Found), outcome
         return [each.finding.code for each in outcome.diagnostics] if isinstance(outcome, Found) else []
 
     def rewrite(self, text: str, *, unsafe: bool = True) -> str:
         policy = Policy(unsafe=unsafe, write=False)
-        _, rewriting = fix_bytes(self._path, text.encode(), self._scope, policy, named=True)
+        _, rewriting = fix_bytes(self._path, text.encode(), self._scope, policy, whole=True)
         return text if rewriting is None else rewriting.after.text
 
     def rewrites(self, text: str) -> Sequence[str]:

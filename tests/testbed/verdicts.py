@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from ga_lint.diagnostics import Diagnostic, EffectKind
 from ga_lint.outcome import Clean, Failed, Report
 from ga_lint.report.numeric.model import NumericReport, SiteReport
-from ga_lint.verify.model import ORIGINAL, Outcome, Run, Site, SiteKind, Verdict
+from ga_lint.verify.model import Outcome, Run, Site, SiteKind, Verdict
+from ga_lint.verify.runs import ORIGINAL
 from ga_lint.verify.sweep import ParameterGradient, Point, Sweep
 from testbed.reports import MEAN, ODD, TRAIN, span
 

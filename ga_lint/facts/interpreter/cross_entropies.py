@@ -58,9 +58,15 @@ def indexed(run: Interpreter, frame: Frame, base: Tensor, key: Value, node: ast.
 
 def _of_targets(logits: Tensor, targets: Value) -> Tensor:
     known = targets if isinstance(targets, Tensor) else Tensor(TensorKind.OTHER)
-    flat, shifted = logits.flat or known.flat, logits.shifted or known.shifted
-    picked = replace(logits, part=Part.TARGETS, flat=flat, shifted=shifted, ragged=(*logits.ragged, *known.ragged))
-    return replace(picked, text=known.text, origin=known.origin, from_batch=known.from_batch, remade=known.remade)
+    of_both = replace(
+        logits,
+        part=Part.TARGETS,
+        flat=logits.flat or known.flat,
+        shifted=logits.shifted or known.shifted,
+        ragged=(*logits.ragged, *known.ragged),
+        kept=logits.kept or known.kept,
+    )
+    return replace(of_both, text=known.text, origin=known.origin, from_batch=known.from_batch, remade=known.remade)
 
 
 def difference(run: Interpreter, frame: Frame, node: ast.BinOp, left: Value, right: Value) -> Value | None:

@@ -28,8 +28,6 @@ _IGNORING = re.compile(
 # A mask that is called so picks targets, wherever it comes from.
 _TARGET_MASK = re.compile(r"(^|[._])(loss|label|target|tgt|answer|response|completion)s?_masks?$", re.IGNORECASE)
 
-_KEPT = "only positions of"
-
 
 def picked_by_mask(run: Interpreter, frame: Frame, base: Value, key: Value, node: ast.Subscript) -> Tensor | None:
     """`targets[targets != -100]`, `logits[loss_mask]`: only the elements that count, as many as there happen to be."""
@@ -42,16 +40,16 @@ def picked_by_mask(run: Interpreter, frame: Frame, base: Value, key: Value, node
         return None
     if not isinstance(base, Tensor | Unknown | Symbol):
         return None
-    kept = base if isinstance(base, Tensor) else entry(Tensor(TensorKind.OTHER), text_of(node.value))
+    whole = base if isinstance(base, Tensor) else entry(Tensor(TensorKind.OTHER), text_of(node.value))
     place = run.place(frame, node)
-    step = place.as_step(f"{_KEPT} `{text_of(node.slice)}` are kept")
+    step = place.as_step(f"only positions of `{text_of(node.slice)}` are kept")
     picked = targets_of(masks[0]) if len(masks) == len(keys) == 1 else None
-    return replace(kept, flat=True, ragged=(*kept.ragged, step), remade=True, picked=picked)
+    return replace(whole, flat=True, ragged=(*whole.ragged, step), remade=True, kept=True, picked=picked)
 
 
 def are_kept(tensor: Tensor) -> bool:
     """Is it what a mask has picked, one element after the other?"""
-    return tensor.flat and any(step.message.startswith(_KEPT) for step in tensor.ragged)
+    return tensor.flat and tensor.kept
 
 
 def _named(node: ast.expr) -> str:

@@ -193,7 +193,10 @@ def _sliced(base: Tensor, node: ast.Subscript, key: Value) -> Tensor:
                 whole = _selects_all([one for one in parts if one is not part])  # `labels[i, 1:]` is one row's
                 return replace(base, shifted=True, kind=kind, remade=base.remade or base.shifted or upper or not whole)
             if base.kind is TensorKind.OTHER and base.ragged and _has_one_width(part):
-                return replace(base, ragged=(), remade=True)  # what is padded is as wide as any other row here
+                # What is padded is as wide as any other row here.
+                return replace(
+                    base, ragged=(), kept=False, remade=True
+                )  # what is padded is as wide as any other row here
     return base if _selects_all(parts) else replace(base, remade=True)
 
 

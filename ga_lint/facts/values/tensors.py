@@ -65,6 +65,7 @@ class Tensor(Compared, frozen=True):
     leaves_out: str = ""  # of a mask of the batch's own labels: the value that it leaves out, -100
     remade: bool = False  # its elements are others than the batch's: filled, masked, cut or computed with
     part: Part | None = None  # of logits: what a cross-entropy is put together of
+    kept: bool = False  # a mask has picked its elements: as many as there happen to be
     picked: Counted | None = None  # what a mask kept of the batch's labels, and nothing else is left: all are targets
 
 

@@ -6,9 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from ga_lint.report.numeric.svg import (
-    AGREES,
     CEILING,
-    DIFFERS,
     FLOOR,
     WIDTH,
     Scale,
@@ -23,7 +21,9 @@ from ga_lint.report.numeric.svg import (
     svg,
 )
 from ga_lint.verify.sweep import ParameterGradient, Point
+from ga_lint.verify.thresholds import DIFFERS, allowed_in
 
+AGREES = allowed_in("float64")  # below it an error is noise; above DIFFERS it is real
 _ERRORS = (-15, -12, -9, -6, -3, 0)  # ticks, powers of ten
 PANELS = 6  # parameters whose elements are drawn
 MOST_STRETCHED = 6.0  # how much higher than wide the range of a panel may get; elements beyond stand at its edge

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 
 from ga_lint.outcome import plural
 from ga_lint.report.numeric.impact import impact_lines
-from ga_lint.report.numeric.model import NumericReport, SiteReport, place, withdrawal
+from ga_lint.report.numeric.model import NumericReport, SiteReport, outcome_counts, place, withdrawal
 from ga_lint.report.text import shown, width, wrapped
 from ga_lint.report.verdicts import described, elsewhere, numbers, rows
 from ga_lint.verify.model import Outcome, Run
@@ -47,12 +46,13 @@ def _line(site: SiteReport, room: int) -> str:
 def _block(site: SiteReport, columns: int) -> list[str]:
     """The same where the terminal is too narrow for the table."""
     numbers = [f"{name} {value}" for name, value in zip(_COLUMNS[1:], _numbers(site), strict=True) if value != _NONE]
-    room = columns - _GAP
-    lines = [""]
+    lines: list[str] = []
     for each in numbers:
-        longer = f"{lines[-1]}  {each}".strip()
-        lines[len(lines) - (len(longer) <= room or not lines[-1]) :] = [longer if len(longer) <= room else each]
-    return [place(site), f"  {site.outcome.value}", *(f"  {line}" for line in lines if line)]
+        if lines and len(lines[-1]) + 2 + len(each) <= columns - _GAP:
+            lines[-1] += f"  {each}"
+        else:
+            lines.append(each)
+    return [place(site), f"  {site.outcome.value}", *(f"  {line}" for line in lines)]
 
 
 def _numbers(site: SiteReport) -> tuple[str, str, str, str]:
@@ -88,8 +88,7 @@ def _details(site: SiteReport, columns: int) -> Iterator[str]:
 
 
 def _end(report: NumericReport) -> Iterator[str]:
-    counts = Counter(site.outcome for site in report.sites)
-    outcomes = ", ".join(f"{counts[outcome]} {outcome.value}" for outcome in Outcome if outcome in counts)
+    outcomes = ", ".join(f"{count} {each.value}" for each, count in outcome_counts(report.sites).items())
     withdrawn = sum(len(site.withdrawn) for site in report.sites)
     more = f"; {plural(withdrawn, 'finding')} withdrawn" if withdrawn else ""
     yield from (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ga_lint.report.github import SHOWN_PER_LEVEL, command, failure
+from ga_lint.report.github import command, failure, fitting
 from ga_lint.report.numeric.model import GRAVE, NumericReport, SiteReport, headline, in_cell, withdrawal
 from ga_lint.report.text import repository_path
 from ga_lint.verify.model import Outcome
@@ -18,7 +18,8 @@ def render(report: NumericReport) -> str:
         level = _level(site)
         if level is not None:
             lines[level].append(_annotation(site, level, report.below))
-    return "".join(f"{line}\n" for level in _LEVELS for line in _that_fit(level, lines[level]))
+    fit = (fitting(lines[level], level, "ga-lint verify", "in the log") for level in _LEVELS)
+    return "".join(f"{line}\n" for of_level in fit for line in of_level)
 
 
 def _level(site: SiteReport) -> str | None:
@@ -27,14 +28,6 @@ def _level(site: SiteReport) -> str | None:
     if site.is_fault:
         return "warning"
     return "notice" if site.withdrawn or site.outcome is Outcome.INCONCLUSIVE else None
-
-
-def _that_fit(level: str, lines: list[str]) -> list[str]:
-    if len(lines) <= SHOWN_PER_LEVEL:
-        return lines
-    kept = lines[: SHOWN_PER_LEVEL - 1]
-    more = f"{len(lines) - len(kept):,} more are in the log; GitHub shows {SHOWN_PER_LEVEL}"
-    return [*kept, command(level, {"title": "ga-lint verify"}, more)]
 
 
 def _annotation(site: SiteReport, level: str, below: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,16 @@ from pathlib import Path
 from ga_lint import __version__
 from ga_lint.outcome import plural
 from ga_lint.report.numeric.html_pictures import impact_section, pictures
-from ga_lint.report.numeric.model import NumericReport, SiteImpact, SiteReport, diff, headline, place, withdrawal
+from ga_lint.report.numeric.model import (
+    NumericReport,
+    SiteImpact,
+    SiteReport,
+    diff,
+    headline,
+    outcome_counts,
+    place,
+    withdrawal,
+)
 from ga_lint.report.numeric.svg import number, text
 from ga_lint.report.text import shown_line
 from ga_lint.report.verdicts import COMPARED
@@ -50,8 +58,7 @@ def render(report: NumericReport) -> str:
 
 
 def _counts(report: NumericReport) -> str:
-    counts = Counter(site.outcome for site in report.sites)
-    return ", ".join(f"{counts[outcome]} {outcome.value}" for outcome in Outcome if outcome in counts) or "no site"
+    return ", ".join(f"{count} {each.value}" for each, count in outcome_counts(report.sites).items()) or "no site"
 
 
 def _top() -> Iterator[str]:
@@ -65,8 +72,7 @@ def _top() -> Iterator[str]:
 def _summary(report: NumericReport) -> Iterator[str]:
     yield '<section class="summary" aria-labelledby="all"><h2 id="all">'
     yield f"{text(plural(len(report.sites), 'site'))}</h2>"
-    counts = Counter(site.outcome for site in report.sites)
-    items = (f"<li>{_badge(outcome, counts[outcome])}</li>" for outcome in Outcome if outcome in counts)
+    items = (f"<li>{_badge(each, count)}</li>" for each, count in outcome_counts(report.sites).items())
     yield f'<ul class="counts">{"".join(items)}</ul>'
     if report.sites:
         heads = ("place", "verdict", "R1: original", "R2: rewrite", "R3", "R4: ranks", "factor")

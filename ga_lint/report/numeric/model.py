@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import difflib
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ga_lint.diagnostics import Diagnostic
 from ga_lint.outcome import Report
 from ga_lint.report.text import shown
+from ga_lint.source import cell_prefix
 from ga_lint.verify.impact import Impact, Law, scale_of
-from ga_lint.verify.model import ORIGINAL, Outcome, Run, Site, Verdict
+from ga_lint.verify.model import Outcome, Run, Site, Verdict
+from ga_lint.verify.runs import ORIGINAL
+from ga_lint.verify.thresholds import SCALE
 
 FAULTS = frozenset({Outcome.CONFIRMED, Outcome.REFUTED, Outcome.WRONG, Outcome.MISSING_DIVISION})  # exit code 1
 GRAVE = frozenset({Outcome.REFUTED, Outcome.MISSING_DIVISION})  # a rewrite that is wrong, a wrong scale
-_SCALE_OFF = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +71,8 @@ class SiteReport:
         lines = self.site.original.splitlines()
         return lines[self.site.row - 1] if 0 < self.site.row <= len(lines) else ""
 
-    def run(self, *names: str) -> Run | None:
-        """The worst run of these names in the first setting, or over ranks; None where there is none.
+    def run(self, name: str) -> Run | None:
+        """The worst run of this name in the first setting, or over ranks; None where there is none.
 
         R4 is the rewrite's, and the original's where there is none.
         """
@@ -77,7 +80,7 @@ class SiteReport:
         found = [
             run
             for run in runs
-            if run.name in names and (run.setting == runs[0].setting or run.name == "R4") and run.setting != ORIGINAL
+            if run.name == name and (run.setting == runs[0].setting or run.name == "R4") and run.setting != ORIGINAL
         ]
         return max(found, key=_badness, default=None)
 
@@ -100,7 +103,7 @@ class SiteReport:
     def factor(self) -> float | None:
         """The scale of the original's gradient: with equal counts where that is off already, else with ragged ones."""
         equal, ragged = self.run("R0"), self.run("R1")
-        if equal is not None and not abs(equal.scale - 1) < _SCALE_OFF:
+        if equal is not None and not abs(equal.scale - 1) < SCALE:
             return equal.scale
         run = ragged or equal
         return run.scale if run is not None else None
@@ -121,6 +124,12 @@ class NumericReport:
     @property
     def below(self) -> str:
         return self.files.below
+
+
+def outcome_counts(sites: Sequence[SiteReport]) -> dict[Outcome, int]:
+    """How many sites have each outcome, in the order of the outcomes; those that none has are left out."""
+    counts = Counter(site.outcome for site in sites)
+    return {outcome: counts[outcome] for outcome in Outcome if outcome in counts}
 
 
 def _badness(run: Run) -> float:
@@ -171,8 +180,7 @@ def withdrawal(report: SiteReport) -> str | None:
 
 def place(report: SiteReport) -> str:
     """`path:row`, in a notebook `path:cell 3:row`."""
-    cell = "" if report.site.cell is None else f"cell {report.site.cell}:"
-    return f"{shown(report.site.path)}:{cell}{report.row}"
+    return f"{shown(report.site.path)}:{cell_prefix(report.site.cell)}{report.row}"
 
 
 def in_cell(report: SiteReport) -> str:

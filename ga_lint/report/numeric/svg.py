@@ -11,7 +11,6 @@ from ga_lint.report.text import shown
 
 WIDTH = 360  # user units, the width of a small screen: a picture is never scaled down to unreadable letters
 FLOOR, CEILING = 1e-18, 30.0  # errors below are drawn as 0, errors above at the edge
-AGREES, DIFFERS = 1e-6, 1e-2  # the zones of a verdict, as in verify/judge.py
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.harness.data import Row
 
 NAME = "ga_lint_verify.py"

@@ -9,12 +9,12 @@ from typing import Any
 
 from transformers import Trainer
 
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.callers import is_reached
+from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.harness.stand_ins import MISSING, Unknown
 from ga_lint.verify.worker.harness.tokens import Tokenizer
 from ga_lint.verify.worker.loop_self import ancestry
 from ga_lint.verify.worker.namespace import Namespace
-from ga_lint.verify.worker.reading.callers import runs
 from ga_lint.verify.worker.reading.declared import optional
 from ga_lint.verify.worker.reading.sources import Function, bindings, dotted, statements
 
@@ -47,7 +47,7 @@ def _initialise(
         if not isinstance(target, ast.Attribute) or dotted(target.value) != "self":
             continue
         name, is_constant = target.attr, isinstance(statement.value, ast.Constant)
-        if not runs(inner, f"self.{name}", statement):
+        if not is_reached(inner, f"self.{name}", statement):
             continue
         if (hasattr(Trainer, name) or name in own) and not is_constant:
             continue  # what Trainer sets itself, such as self.model, is the harness's; its flags are the user's

@@ -7,9 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ga_lint.verify.job import HEAD_GUESSED
-from ga_lint.verify.judge import IN_BATCH, NO_LABELS, OTHER_HEAD, PER_EXAMPLE
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.runs import HEAD_GUESSED, IN_BATCH, NO_LABELS, OTHER_HEAD, PER_EXAMPLE
+from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.harness import data
 from ga_lint.verify.worker.harness.llamas import tiny_llama
 from ga_lint.verify.worker.harness.pairs import NONE, OPTIONAL, Pairs, pairs_of

@@ -8,18 +8,18 @@ from typing import Any
 
 from torch import nn
 
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.guesses import LIMITS, NEVER, AnyShapeLoss, drop_in, guess, reductions_of
 from ga_lint.verify.worker.harness import data, lightning
 from ga_lint.verify.worker.harness.engines import Accelerate, Engine, Fabric
-from ga_lint.verify.worker.harness.feeds import Feed, size_named
-from ga_lint.verify.worker.harness.lightning import LOADER_NAME, OPTIMIZER_NAME
 from ga_lint.verify.worker.harness.models import TinyModel
 from ga_lint.verify.worker.harness.neutral import NullContext
 from ga_lint.verify.worker.harness.stack import Capture, Endless, Loader, Optimizer, Progress, Scaler, Scheduler, trange
 from ga_lint.verify.worker.harness.stand_ins import MISSING, Quiet, Recorder
 from ga_lint.verify.worker.harness.tokens import Tokenizer
+from ga_lint.verify.worker.reading.feeds import Feed, size_named
 from ga_lint.verify.worker.reading.layout import ONE_TENSOR
+from ga_lint.verify.worker.reading.lightning_loop import LOADER_NAME, OPTIMIZER_NAME
 from ga_lint.verify.worker.reading.loop_text import Reading
 from ga_lint.verify.worker.reading.roles import LOADER, LOSS, PROGRESS
 from ga_lint.verify.worker.reading.sources import last

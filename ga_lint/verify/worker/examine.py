@@ -7,18 +7,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ga_lint.verify.job import RANKS, Answer, Job, Measurement
-from ga_lint.verify.judge import PER_EXAMPLE, SHORT_WINDOW, is_doubt
-from ga_lint.verify.model import ORIGINAL, SiteKind
-from ga_lint.verify.on_ranks import ON_RANKS
+from ga_lint.verify.job import Answer, Job, Measurement
+from ga_lint.verify.model import SiteKind
+from ga_lint.verify.runs import ON_RANKS, ORIGINAL, PER_EXAMPLE, RANKS, SHORT_WINDOW, is_doubt
 from ga_lint.verify.thresholds import allowed_in, differs
 from ga_lint.verify.worker.adapter import adapter_for
-from ga_lint.verify.worker.describe import describe
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.exceptions import NotVerifiable, StepsUncontrolled
+from ga_lint.verify.worker.failures import described, known_text, missing
 from ga_lint.verify.worker.harness.neutral import NEUTRALISED
 from ga_lint.verify.worker.harness.ranks import Ranks
 from ga_lint.verify.worker.measure import Pair, compare, compare_pair
-from ga_lint.verify.worker.missing import known_text, missing
 from ga_lint.verify.worker.reading.sources import Module
 from ga_lint.verify.worker.subjects import Context, Subject, WholeSubject, context_of, subject_of
 from ga_lint.verify.worker.sweep import sweep
@@ -47,6 +45,8 @@ def examine(job: Job) -> Answer:
         if job.sweep:
             return Answer(missing=why, dtype=job.dtype)
         try:
+            if isinstance(error, StepsUncontrolled):  # it may not accumulate at all
+                raise
             original, measurements = _loss_only(context, why)
             equal = original.equal
         except (Exception, NotVerifiable):  # noqa: BLE001 - the first thing that was missing is the reason
@@ -76,7 +76,7 @@ def examine_together(job: Job, ranks: Ranks) -> Answer:
         if not found[0].relative_error < allowed_in(job.dtype):
             found.append(measured("R0", original, ragged=False))
     except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
-        return Answer(missing=describe(error, job), dtype=job.dtype)
+        return Answer(missing=described(error, job.path), dtype=job.dtype)
     return Answer(tuple(found), context.recorder.assumptions, dtype=job.dtype)
 
 
@@ -98,15 +98,14 @@ def _swept(context: Context) -> Answer:
     if job.rewritten is not None:
         with contextlib.suppress(Exception):  # the verdict has said why it does not run
             rewritten = subject_of(context, job.rewritten, job.rewritten_row, order_of=job.original)
-    found = sweep(original, rewritten, original.settings[0], job.seed, lambda error: describe(error, job))
+    found = sweep(original, rewritten, original.settings[0], job.seed, lambda error: described(error, job.path))
     return Answer(sweep=found, dtype=job.dtype)
 
 
 def _loss_only(context: Context, why: str) -> tuple[Subject, tuple[Measurement, ...]]:
     """Where a loop did not run: what its loss does alone. No rewrite is judged by that."""
     job = context.job
-    out_of_control = why.startswith("needs its accumulation steps under control")  # it may not accumulate at all
-    if SiteKind(job.kind) is not SiteKind.LOOP or job.rewritten is not None or out_of_control:
+    if SiteKind(job.kind) is not SiteKind.LOOP or job.rewritten is not None:
         raise NotVerifiable(why)
     from ga_lint.verify.worker.loss_only import LossOnlySubject
 
@@ -125,7 +124,7 @@ def _measure(context: Context, original: Subject, ragged: bool) -> Iterator[Meas
             if number == 0:
                 raise
             if setting != PER_EXAMPLE and not is_doubt(setting):
-                context.recorder.assume(f"the original does not run with {setting}: {describe(error, job)}")
+                context.recorder.assume(f"the original does not run with {setting}: {described(error, job.path)}")
             continue
         yield from found
 
@@ -146,7 +145,7 @@ def _runs(context: Context, original: Subject, setting: str, ragged: bool) -> It
             rewritten = subject_of(context, job.rewritten, job.rewritten_row, order_of=job.original)
             after = rewritten.pair(ragged, setting)
         except Exception as error:  # noqa: BLE001 - as above
-            yield Measurement("R2", setting, failure=f"the rewritten code fails: {describe(error, job)}")
+            yield Measurement("R2", setting, failure=f"the rewritten code fails: {described(error, job.path)}")
             return
         found = list(_against(setting, before, after))
         yield from found
@@ -177,7 +176,7 @@ def _on_ranks(
         try:
             return list(_compared(name, told, subject.pair(ragged, setting, RANKS)))
         except (Exception, NotVerifiable) as error:  # noqa: BLE001 - as above
-            return [Measurement(name, told, failure=describe(error, context.job))]
+            return [Measurement(name, told, failure=described(error, context.job.path))]
 
     found = attempt("R4", setting, rewritten or original, ragged=ragged)
     if rewritten is None:

@@ -12,23 +12,25 @@ from torch import nn
 
 from ga_lint.verify.worker.adapter import Watched
 from ga_lint.verify.worker.bound import Bound, without_labels
-from ga_lint.verify.worker.ends import Finished
+from ga_lint.verify.worker.exceptions import Finished
+from ga_lint.verify.worker.files import SliceFiles
 from ga_lint.verify.worker.harness import data, ranks
 from ga_lint.verify.worker.harness.averaging import data_parallel
 from ga_lint.verify.worker.harness.data import Row
 from ga_lint.verify.worker.harness.draws import OWN_DRAWS, Draws
-from ga_lint.verify.worker.harness.feeds import Feed, Window
-from ga_lint.verify.worker.harness.lightning import LOSS_OF, loss_of
+from ga_lint.verify.worker.harness.lightning import loss_of
 from ga_lint.verify.worker.harness.models import TinyModel
 from ga_lint.verify.worker.harness.slice_builtins import compiled
 from ga_lint.verify.worker.harness.stack import Capture
 from ga_lint.verify.worker.harness.stand_ins import Unknown
-from ga_lint.verify.worker.loader import Loader as Files
+from ga_lint.verify.worker.harness.windows import Window
 from ga_lint.verify.worker.loop_self import SelfStandIn
 from ga_lint.verify.worker.namespace import Namespace
 from ga_lint.verify.worker.passages import with_passages
 from ga_lint.verify.worker.reading.bookkeeping import without
+from ga_lint.verify.worker.reading.feeds import Feed
 from ga_lint.verify.worker.reading.layout import ONE_TENSOR
+from ga_lint.verify.worker.reading.lightning_loop import LOSS_OF
 from ga_lint.verify.worker.reading.loop_slice import Flatten
 from ga_lint.verify.worker.reading.loop_text import Reading
 from ga_lint.verify.worker.reading.sources import project_root
@@ -84,7 +86,7 @@ class Execution(Bound):
 
     def _namespace(self) -> Namespace:
         module, found = self.reading.module, self.reading.slice
-        files = Files(project_root(module.path), self.recorder)
+        files = SliceFiles(project_root(module.path), self.recorder)
         files.guess, files.rewrite, files.code = self.guess, self._replace.visit, self.reading.code
         harness = {STEPS_NAME: self.steps, "__ga_finished__": Finished, LOSS_OF: loss_of}
         outer = space = files.module_namespace(module, self.bind, found.loop.lineno if found.function is None else None)

@@ -9,10 +9,10 @@ from typing import Any
 
 from transformers import Trainer
 
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.exceptions import NotVerifiable
+from ga_lint.verify.worker.files import SliceFiles
 from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.harness.stand_ins import Recorder
-from ga_lint.verify.worker.loader import Loader
 from ga_lint.verify.worker.namespace import Namespace
 from ga_lint.verify.worker.reading.reached import ENTRIES, reached
 from ga_lint.verify.worker.reading.signatures import LACKS_COUNT
@@ -39,12 +39,12 @@ class Graft:
         self.raises: str | None = None
         self.may_opt_out = False  # a base that is not there may keep the Trainer from counting
         self._read: set[str] = set()  # attributes of self, in the class and in its ancestors
-        loader = Loader(project_root(module.path), recorder)
-        loader.guess = lambda name: guess(name, module, recorder)
-        loader.cut = lambda node: _cut(node, self._read)
+        files = SliceFiles(project_root(module.path), recorder)
+        files.guess = lambda name: guess(name, module, recorder)
+        files.cut = lambda node: _cut(node, self._read)
         own = not _asks_above(reached(module, owner))
-        loader.base_for = lambda name: self._base_for(name, has_own_loss=own)
-        self.space = loader.module_namespace(module)
+        files.base_for = lambda name: self._base_for(name, has_own_loss=own)
+        self.space = files.module_namespace(module)
         for function in reversed(module.functions_around(owner)):
             self.space = self.space.inner(function, owner.lineno)
 

@@ -10,17 +10,18 @@ from dataclasses import replace
 
 import torch
 
-from ga_lint.verify.job import HEAD_GUESSED, STEPS
-from ga_lint.verify.judge import PER_EXAMPLE
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.job import STEPS
+from ga_lint.verify.runs import HEAD_GUESSED, PER_EXAMPLE
+from ga_lint.verify.worker.exceptions import NotVerifiable, StepsUncontrolled, Uncontrolled
 from ga_lint.verify.worker.execution import Execution
+from ga_lint.verify.worker.failures import gives_up
 from ga_lint.verify.worker.harness import data
-from ga_lint.verify.worker.harness.feeds import Feed, in_windows
 from ga_lint.verify.worker.harness.ranks import together
 from ga_lint.verify.worker.harness.stack import Captured
+from ga_lint.verify.worker.harness.windows import in_windows
 from ga_lint.verify.worker.measure import Pair, is_finite, is_zero
-from ga_lint.verify.worker.missing import gives_up
 from ga_lint.verify.worker.reading.bookkeeping import failing_statement
+from ga_lint.verify.worker.reading.feeds import Feed
 from ga_lint.verify.worker.reading.loop_text import read_loop
 from ga_lint.verify.worker.reading.sources import Module
 from ga_lint.verify.worker.recognition import rows_seen
@@ -79,7 +80,8 @@ class LoopSubject:
             try:
                 found = self._pair(dealt, steps, setting)
             except (Exception, NotVerifiable) as error:  # noqa: BLE001 - the user's code may raise anything
-                reason = error if reason is None or not _is_ours(error) else reason
+                is_code = not isinstance(error, Uncontrolled)  # else the loop ran, and only how it was fed is refused
+                reason = error if reason is None or is_code else reason
             else:
                 self._is_fed = True
                 if feed is not Feed.MICRO_BATCH:
@@ -111,7 +113,7 @@ class LoopSubject:
             if all(len(share[n]) == steps == cut.sizes[n] for share, cut in zip(shares, cuts, strict=True))
         ]
         if not full or set(whole.sizes[: len(groups)]) != {1}:
-            raise NotVerifiable(
+            raise StepsUncontrolled(
                 f"needs its accumulation steps under control: it stepped after {cuts[0].sizes} micro-batches "
                 f"with {steps} steps, after {whole.sizes} with 1"
             )
@@ -137,7 +139,7 @@ class LoopSubject:
         if not is_right(found):
             (found,) = self._run([[more, *groups, more]], 1, setting)
         if not is_right(found):
-            raise NotVerifiable("needs its batches under control: without accumulation it steps on other rows")
+            raise Uncontrolled("needs its batches under control: without accumulation it steps on other rows")
         return found
 
     def _run(self, dealt: Sequence[Sequence[Sequence[data.Row]]], steps: int, setting: str) -> list[Captured]:
@@ -196,16 +198,11 @@ class LoopSubject:
         self.context.recorder.assume(f"line {statement.lineno} left out, it fails here and reaches no gradient: {text}")
 
 
-def _is_ours(error: BaseException) -> bool:
-    """Whether the loop ran, and only the way in which it was fed is refused."""
-    return isinstance(error, NotVerifiable) and "under control" in str(error)
-
-
 def _refuse_others(cuts: Sequence[Captured], rows: Sequence[data.Row]) -> None:
     """A window was to be split: each forward pass saw one of its rows."""
     for ids in (each for cut in cuts for window in cut.seen for each in window):
         if len(rows_seen([ids], rows)) > 1:
-            raise NotVerifiable("needs the size of its micro-batches under control: a forward pass saw several rows")
+            raise Uncontrolled("needs the size of its micro-batches under control: a forward pass saw several rows")
 
 
 def preload() -> None:

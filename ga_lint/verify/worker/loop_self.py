@@ -11,12 +11,12 @@ from typing import Protocol
 
 from torch import nn
 
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.harness.stand_ins import MISSING, Unknown
+from ga_lint.verify.worker.heirs import heir, is_abstract
 from ga_lint.verify.worker.namespace import Namespace
-from ga_lint.verify.worker.reading.callers import is_costly
+from ga_lint.verify.worker.reading.calls import is_costly
 from ga_lint.verify.worker.reading.declared import optional
-from ga_lint.verify.worker.reading.heirs import heir, is_abstract
 from ga_lint.verify.worker.reading.sources import Function, dotted, is_none, last, statements
 
 _SETUPS = ("__init__", "setup", "build", "__post_init__")
@@ -74,7 +74,7 @@ class SelfStandIn:
         if found is None:
             return MISSING
         place, node = found
-        space.loader.recorder.assume(f"{owner.name} is abstract: {node.name} of {place.module.path.name} is run")
+        space.files.recorder.assume(f"{owner.name} is abstract: {node.name} of {place.module.path.name} is run")
         bindings, ancestry, first = self.__dict__["_ga"]
         self.__dict__["_ga"] = (bindings, (found, *ancestry), first)
         return self._method(name, (found,))
@@ -116,7 +116,7 @@ class SelfStandIn:
                         left_out |= is_none(expression) and name in optional(space.module)
         left_out = left_out and not any(_sets_later(owner, name) for _, owner in ancestry)
         if left_out:
-            ancestry[0][0].loader.recorder.assume(f"`self.{name}` is None: the code asks whether it is")
+            ancestry[0][0].files.recorder.assume(f"`self.{name}` is None: the code asks whether it is")
         return None if left_out else MISSING
 
 

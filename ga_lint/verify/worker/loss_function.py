@@ -11,14 +11,14 @@ from typing import Any
 import torch
 
 from ga_lint.verify.job import STEPS
-from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.runs import COUNT_PASSED, NO_COUNT
+from ga_lint.verify.worker.exceptions import NotVerifiable
+from ga_lint.verify.worker.files import SliceFiles
 from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.harness import data
 from ga_lint.verify.worker.harness.models import Output
 from ga_lint.verify.worker.harness.ranks import Ranks
 from ga_lint.verify.worker.harness.stand_ins import MISSING, Unknown
-from ga_lint.verify.worker.loader import Loader
 from ga_lint.verify.worker.measure import Gradient, Pair
 from ga_lint.verify.worker.model_forward import ForwardSubject
 from ga_lint.verify.worker.reading.sources import Function, Module, project_root
@@ -156,9 +156,9 @@ class LossFunctionSubject:
 
     def _callable(self) -> Callable[..., Any]:
         recorder = self.context.recorder
-        loader = Loader(project_root(self.module.path), recorder)
-        loader.guess = lambda name: guess(name, self.module, recorder)
-        space = loader.module_namespace(self.module)
+        files = SliceFiles(project_root(self.module.path), recorder)
+        files.guess = lambda name: guess(name, self.module, recorder)
+        space = files.module_namespace(self.module)
         names = self.context.job.scope.split(".")
         value: Any = space[names[0]]
         if isinstance(value, Unknown):

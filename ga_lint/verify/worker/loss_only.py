@@ -17,13 +17,14 @@ from typing import Any
 import torch
 
 from ga_lint.verify.job import STEPS
-from ga_lint.verify.judge import LOSS_ONLY
+from ga_lint.verify.runs import LOSS_ONLY
 from ga_lint.verify.thresholds import DIFFERS, allowed_in
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.execution import Execution
 from ga_lint.verify.worker.harness import data
 from ga_lint.verify.worker.harness.models import TinyModel
 from ga_lint.verify.worker.harness.stack import Capture, Captured
+from ga_lint.verify.worker.harness.windows import in_windows
 from ga_lint.verify.worker.measure import Pair, compare_pair, is_finite, is_zero
 from ga_lint.verify.worker.reading.loop_slice import find_backward
 from ga_lint.verify.worker.reading.loop_text import Reading, read_loop
@@ -67,7 +68,7 @@ class LossOnlySubject:
 
     def pair(self, ragged: bool, setting: str, _ranks: int = 1) -> Pair:
         rows = data.rows(ragged, self.context.job.seed)[: WINDOWS * STEPS]
-        groups = [rows[start : start + STEPS] for start in range(0, len(rows), STEPS)]
+        groups = in_windows(rows, STEPS)
         cut = self._run([[row] for row in rows], STEPS)
         whole = self._run(groups, 1)
         pair = Pair([cut.gradients[:WINDOWS]], whole.gradients[:WINDOWS])

@@ -15,13 +15,14 @@ import torch
 from torch import nn
 
 from ga_lint.verify.job import STEPS
-from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.runs import COUNT_PASSED, NO_COUNT
+from ga_lint.verify.worker.exceptions import NotVerifiable
+from ga_lint.verify.worker.files import SliceFiles
 from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.harness import data
 from ga_lint.verify.worker.harness.models import Config
 from ga_lint.verify.worker.harness.stand_ins import MISSING, Unknown
-from ga_lint.verify.worker.loader import Loader
+from ga_lint.verify.worker.harness.windows import in_windows
 from ga_lint.verify.worker.loop_self import SelfStandIn, ancestry, assigned
 from ga_lint.verify.worker.measure import Gradient, Pair, is_zero
 from ga_lint.verify.worker.namespace import Namespace
@@ -64,7 +65,7 @@ class ForwardSubject:
 
     def windows(self, rows: Sequence[data.Row], steps: int, setting: str) -> Pair:
         torch.manual_seed(self.context.job.seed)  # layers are made by the first run, whatever ran in between
-        windows = [rows[start : start + steps] for start in range(0, WINDOWS * steps, steps)]
+        windows = in_windows(rows[: WINDOWS * steps], steps)
         accumulated = [self._gradient([[row] for row in window], setting) for window in windows]
         whole = [self._gradient([window], setting) for window in windows]
         if is_zero(whole):
@@ -122,9 +123,9 @@ class _Model:
 
     def __init__(self, context: Context, module: Module, owner: ast.ClassDef, head: str) -> None:
         self.context, self.owner, self.head = context, owner, head
-        loader = Loader(project_root(module.path), context.recorder)
-        loader.guess = lambda name: guess(name, module, context.recorder)
-        self.space = loader.module_namespace(module)
+        files = SliceFiles(project_root(module.path), context.recorder)
+        files.guess = lambda name: guess(name, module, context.recorder)
+        self.space = files.module_namespace(module)
         self.config = Config(
             vocab_size=data.VOCABULARY, pad_token_id=data.PAD, num_labels=data.CLASSES, problem_type=None,
             use_return_dict=True, hidden_size=WIDTH, d_model=WIDTH, n_embd=WIDTH, is_decoder=False,
@@ -166,7 +167,7 @@ class _Model:
         return self.made[part]
 
     def guess(self, name: str) -> object:
-        return self.space.loader.guess(name)
+        return self.space.files.guess(name)
 
     def _built(self, name: str) -> ast.expr | None:
         for method in self.owner.body:

@@ -11,14 +11,15 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.callers import from_caller, is_reached
+from ga_lint.verify.worker.definitions import ModuleView, prepared
+from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.harness.library import equipped
 from ga_lint.verify.worker.harness.slice_builtins import ALLOWED, BUILTINS, NAME, Os, compiled, installed_name, member
 from ga_lint.verify.worker.harness.stand_ins import MISSING, Guess, Quiet, Unknown
 from ga_lint.verify.worker.harness.unpacking import unpack
 from ga_lint.verify.worker.passages import with_passages
-from ga_lint.verify.worker.reading.callers import from_caller, is_costly, runs
-from ga_lint.verify.worker.reading.definitions import ModuleView, prepared
+from ga_lint.verify.worker.reading.calls import is_costly
 from ga_lint.verify.worker.reading.sources import (
     Function,
     Module,
@@ -29,7 +30,7 @@ from ga_lint.verify.worker.reading.sources import (
 )
 
 if TYPE_CHECKING:
-    from ga_lint.verify.worker.loader import Binder, Loader
+    from ga_lint.verify.worker.files import Binder, SliceFiles
 
 _KERNEL = re.compile(r"^(Fused|Liger|Flash|Triton)\w*Loss$")  # its own code runs on a GPU only
 
@@ -37,12 +38,12 @@ _KERNEL = re.compile(r"^(Fused|Liger|Flash|Triton)\w*Loss$")  # its own code run
 class Namespace(dict[str, object]):
     """The globals of one scope. A dict subclass: CPython asks `__missing__` for global names that are not there.
 
-    `bind` is asked before the definitions (the roles of a loop), the loader's `guess` after them.
+    `bind` is asked before the definitions (the roles of a loop), the files' `guess` after them.
     """
 
     def __init__(
         self,
-        loader: Loader,
+        files: SliceFiles,
         module: Module,
         definitions: dict[str, list[ast.stmt]],
         *,
@@ -52,7 +53,7 @@ class Namespace(dict[str, object]):
         function: Function | None = None,
     ) -> None:
         super().__init__(__builtins__=BUILTINS, __name__=NAME, __file__=str(module.path))
-        self.loader, self.module, self.outer = loader, module, outer
+        self.files, self.module, self.outer = files, module, outer
         self._definitions, self._parameters = definitions, parameters or {}
         self.binder, self._busy, self.function = bind, set[str](), function
 
@@ -70,10 +71,10 @@ class Namespace(dict[str, object]):
         defaults.update(zip((a.arg for a in reversed(named)), reversed(arguments.defaults), strict=False))
         defaults.update(zip((a.arg for a in arguments.kwonlyargs), arguments.kw_defaults, strict=True))
         found = bindings(function.body, before)
-        return Namespace(self.loader, self.module, found, parameters=defaults, outer=self, bind=bind, function=function)
+        return Namespace(self.files, self.module, found, parameters=defaults, outer=self, bind=bind, function=function)
 
     def evaluate(self, expression: ast.expr) -> object:
-        node = ast.Expression(with_passages(self.loader.rewrite(copy.deepcopy(expression))))
+        node = ast.Expression(with_passages(self.files.rewrite(copy.deepcopy(expression))))
         return eval(compiled(node, self.module.path, "eval"), self)
 
     def execute(self, statement: ast.stmt) -> None:
@@ -85,10 +86,10 @@ class Namespace(dict[str, object]):
         return {*self._definitions, *self.module.top}
 
     def stand_in(self, name: str) -> object:
-        if name in self.loader.recorder.chosen:
-            return self.loader.recorder.chosen[name]
-        value = self.loader.guess(name)
-        return Unknown(name, self.loader.recorder, self.loader.guess) if value is MISSING else value
+        if name in self.files.recorder.chosen:
+            return self.files.recorder.chosen[name]
+        value = self.files.guess(name)
+        return Unknown(name, self.files.recorder, self.files.guess) if value is MISSING else value
 
     def _resolve(self, name: str) -> object:
         if self.binder is not None:
@@ -98,7 +99,7 @@ class Namespace(dict[str, object]):
         if name in self._busy:
             return self.stand_in(name)
         if name in self._definitions and _KERNEL.search(name):
-            value = self.loader.guess(name)
+            value = self.files.guess(name)
             if value is not MISSING:
                 return value
         self._busy.add(name)
@@ -113,16 +114,14 @@ class Namespace(dict[str, object]):
             if value is not MISSING:
                 return value
         if name in self._parameters:
-            value = self.loader.guess(name)
+            value = self.files.guess(name)
             if value is MISSING:
                 value = from_caller(self, self.function, name)
             default = self._parameters[name]
-            if isinstance(default, ast.Constant) and (
-                value is MISSING or (isinstance(value, Unknown) and default.value is not None)
-            ):
-                return (
-                    default.value
-                )  # what a caller gives is not known: of None it is known that it is not left as it is
+            # What a caller gives is not known: of None it is known that it is not left as it is.
+            is_unknown = isinstance(value, Unknown) and isinstance(default, ast.Constant) and default.value is not None
+            if isinstance(default, ast.Constant) and (value is MISSING or is_unknown):
+                return default.value
             return self.stand_in(name) if value is MISSING else value
         if name not in self._definitions and self.outer is not None:
             return self.outer[name]
@@ -131,7 +130,7 @@ class Namespace(dict[str, object]):
     def _make(self, name: str, found: list[ast.stmt]) -> object:
         """The value that these statements give the name: an import that works, else a definition, else a value."""
         if len(found) > 1:
-            found = [statement for statement in found if runs(self, name, statement)] or found
+            found = [statement for statement in found if is_reached(self, name, statement)] or found
         imports = [s for s in found if isinstance(s, ast.Import | ast.ImportFrom)]
         for statement in reversed(imports):
             value = self._imported(name, statement)
@@ -152,15 +151,15 @@ class Namespace(dict[str, object]):
         What it was `copied_from` outlives the copy: the code is kept under the name of that one.
         """
         key = id(node if copied_from is None else copied_from), copied_from is not None
-        code = self.loader.code.get(key)
+        code = self.files.code.get(key)
         if code is None:
-            copied = self.loader.rewrite(copy.deepcopy(node))
+            copied = self.files.rewrite(copy.deepcopy(node))
             if isinstance(copied, ast.ClassDef):
-                copied = self.loader.cut(copied)
+                copied = self.files.cut(copied)
             copied = prepared(self, with_passages(copied))
             code = compiled(ast.Module([copied], []), self.module.path, "exec")
             if isinstance(node, Function):  # a class is prepared for one namespace
-                self.loader.code[key] = code
+                self.files.code[key] = code
         exec(code, self)
 
     def class_named(self, name: str) -> tuple[Namespace, ast.ClassDef] | None:
@@ -170,17 +169,17 @@ class Namespace(dict[str, object]):
                 return self, statement
             if isinstance(statement, ast.ImportFrom):
                 alias = next(a for a in statement.names if (a.asname or a.name) == name)
-                path = module_file(self.module.path, self.loader.root, statement.module or "", statement.level)
-                space = self.loader.file(path) if path is not None else None
+                path = module_file(self.module.path, self.files.root, statement.module or "", statement.level)
+                space = self.files.file(path) if path is not None else None
                 return space.class_named(alias.name) if space is not None else None
         return None
 
     def _imported(self, name: str, statement: ast.Import | ast.ImportFrom) -> object:
         alias = next(a for a in statement.names if (a.asname or a.name).split(".")[0] == name)
         if isinstance(statement, ast.Import):
-            return self.imported_module(alias.name if alias.asname else name, 0, self.loader.guess)
+            return self.imported_module(alias.name if alias.asname else name, 0, self.files.guess)
         value = member(self.imported_module(statement.module or "", statement.level), alias.name)
-        guessed = self.loader.guess(name) if isinstance(value, Unknown) else MISSING
+        guessed = self.files.guess(name) if isinstance(value, Unknown) else MISSING
         return value if guessed is MISSING else guessed
 
     def imported_module(self, source: str, level: int, guess: Guess | None = None) -> object:
@@ -189,14 +188,14 @@ class Namespace(dict[str, object]):
             with contextlib.suppress(Exception):
                 return importlib.import_module(source)
         if source.split(".", maxsplit=1)[0] == "os" and not level:
-            return posixpath if source == "os.path" else Os(self.loader.recorder)
-        path = module_file(self.module.path, self.loader.root, source, level)
-        space = self.loader.file(path) if path is not None else None
+            return posixpath if source == "os.path" else Os(self.files.recorder)
+        path = module_file(self.module.path, self.files.root, source, level)
+        space = self.files.file(path) if path is not None else None
         if space is not None:
             return ModuleView(space)
         with contextlib.suppress(Exception):
             return importlib.import_module(installed_name(self.module.path, source, level))
-        return equipped(Unknown("." * level + source, self.loader.recorder, guess), source, self.loader.recorder)
+        return equipped(Unknown("." * level + source, self.files.recorder, guess), source, self.files.recorder)
 
     def _assigned_in_turn(self, name: str, found: list[ast.Assign | ast.AnnAssign]) -> object:
         """The last value, and before it those that it is computed from: `n = a % b`, then `n = n or b`."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ga_lint.verify.worker.loop_self import ancestry
 from ga_lint.verify.worker.namespace import Namespace
-from ga_lint.verify.worker.reading.callers import conditions
+from ga_lint.verify.worker.reading.calls import conditions
 from ga_lint.verify.worker.reading.sources import Function, Module, dotted, last
 
 _OF_RELEASES = re.compile(r"^hasattr\(self|version", re.IGNORECASE)  # whether the installed Trainer knows the flag
@@ -27,9 +27,9 @@ class OptOut(enum.Enum):
 def opt_out(space: Namespace, owner: ast.ClassDef) -> OptOut:
     """The nearest class that says something decides, as its `__init__` runs last."""
     for place, node in ancestry(space, owner):
-        said = [_said(place.module, each, value) for each, value in _assigned(node)]
-        if said:
-            return said[-1] if len(set(said)) == 1 else OptOut.MAYBE
+        settings = [_setting(place.module, each, value) for each, value in _assigned(node)]
+        if settings:
+            return settings[-1] if len(set(settings)) == 1 else OptOut.MAYBE
     return OptOut.NO
 
 
@@ -42,7 +42,7 @@ def _assigned(owner: ast.ClassDef) -> Iterator[tuple[ast.stmt, ast.expr]]:
                     yield node, node.value
 
 
-def _said(module: Module, statement: ast.stmt, value: ast.expr) -> OptOut:
+def _setting(module: Module, statement: ast.stmt, value: ast.expr) -> OptOut:
     tests = [ast.unparse(test) for test, wanted in conditions(module, statement) if wanted]
     is_sure = isinstance(value, ast.Constant) and all(map(_OF_RELEASES.search, tests))
     if not is_sure:

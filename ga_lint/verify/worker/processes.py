@@ -20,7 +20,7 @@ from torch import nn
 from ga_lint.verify.job import Answer, Job
 from ga_lint.verify.worker.confined import confined
 from ga_lint.verify.worker.devices import connect, show_only, wake
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.harness.collectives import real_distributed
 from ga_lint.verify.worker.harness.ranks import Ranks, be_one_of, being, here
 from ga_lint.verify.worker.sandbox.confine import close_descriptors, die_with

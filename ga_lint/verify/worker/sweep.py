@@ -10,7 +10,7 @@ import torch
 from ga_lint.verify.job import STEPS
 from ga_lint.verify.sweep import SKEWS, ParameterGradient, Point, Sweep, variation
 from ga_lint.verify.sweep import STEPS as SWEPT_STEPS
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.harness import data
 from ga_lint.verify.worker.measure import Gradient, Pair, compare, relative_distance
 

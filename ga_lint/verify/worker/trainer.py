@@ -17,10 +17,10 @@ from transformers.trainer_pt_utils import LabelSmoother
 from transformers.utils import logging as transformers_logging
 
 from ga_lint.verify.job import STEPS
-from ga_lint.verify.judge import COUNT_PASSED, NO_COUNT, OPTED_OUT
+from ga_lint.verify.runs import COUNT_PASSED, NO_COUNT, OPTED_OUT
 from ga_lint.verify.worker.attributes import set_attributes
 from ga_lint.verify.worker.batches import Batches
-from ga_lint.verify.worker.ends import Finished, NotVerifiable
+from ga_lint.verify.worker.exceptions import Finished, NotVerifiable
 from ga_lint.verify.worker.graft import Graft, with_class
 from ga_lint.verify.worker.guesses import guess
 from ga_lint.verify.worker.harness import data
@@ -76,11 +76,11 @@ class TrainerSubject:
     def _opted_out(self) -> OptOut:
         """Whether the Trainer counts for this class; without labels at the top of its batch it does not matter."""
         graft = Graft(self.owner, self.module, self.recorder)
-        said = opt_out(graft.space, self.owner)
-        if said is OptOut.NO and not self.batches.is_uncounted:
+        found = opt_out(graft.space, self.owner)
+        if found is OptOut.NO and not self.batches.is_uncounted:
             graft.made()
             return OptOut.MAYBE if graft.may_opt_out else OptOut.NO
-        return said
+        return found
 
     def pair(self, ragged: bool, setting: str, ranks: int = 1) -> Pair:
         return self._guessing(lambda: self._pair(ragged, setting, ranks))

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.harness import ranks
 from ga_lint.verify.worker.harness.collectives import combined
 

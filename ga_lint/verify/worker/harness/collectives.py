@@ -12,7 +12,7 @@ import torch
 import torch.distributed as distributed
 from torch.distributed import device_mesh
 
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.harness import ranks
 from ga_lint.verify.worker.harness.stand_ins import Quiet
 

@@ -14,9 +14,10 @@ from typing import Any, ClassVar
 
 import torch
 
+from ga_lint.verify.worker.reading.layout import IGNORE as IGNORE
+
 VOCABULARY = 32
 CLASSES = 5  # of heads that classify tokens or sequences
-IGNORE = -100
 PAD = 0
 LONGEST = 18
 # (length of the row, length of its masked prompt); shifted targets = length - max(prompt, 1)
@@ -79,9 +80,7 @@ class Batch(dict[str, Any]):
     """
 
     unknown: ClassVar[Callable[[str, Batch], object] | None] = None
-    apart: ClassVar[bool] = (
-        False  # it was taken for several batches, or for a tuple: a real one has no labels at its top
-    )
+    apart: ClassVar[bool] = False  # taken for several batches, or for a tuple: a real one has no labels at its top
     hides_labels: ClassVar[bool] = False
     weights: ClassVar[int | None] = None  # the shape of those that the code takes from a batch, once it does
 

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.harness.averaging import Averaging
 from ga_lint.verify.worker.harness.data import CLASSES, PAD, VOCABULARY
 from ga_lint.verify.worker.harness.stand_ins import Unknown
@@ -189,9 +189,7 @@ class TinyModel(nn.Module):
             ids = integers.pop(0)
             if integers and integers[-1].dim() == 2 and integers[-1].shape[1] == ids.shape[1] - 1:
                 self.seen.append(ids)
-                ids = integers.pop().clamp(
-                    min=PAD
-                )  # a decoder's, that lack the last target; the first are its encoder's
+                ids = integers.pop().clamp(min=PAD)  # a decoder's, without the last target; the first: its encoder's
             if labels is None and integers and self.returns != "logits" and integers[-1].shape == ids.shape:
                 labels = integers[-1]
         if ids is None:

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils._device import _device_constructors
 
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.harness import ranks
 from ga_lint.verify.worker.harness.averaging import DataParallel
 from ga_lint.verify.worker.harness.collectives import patch_distributed

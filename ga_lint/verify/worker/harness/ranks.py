@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from ga_lint.verify.job import RANKS
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.runs import RANKS
+from ga_lint.verify.worker.exceptions import NotVerifiable
 
 _T = TypeVar("_T")
 

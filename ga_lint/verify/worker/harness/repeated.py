@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.harness.ranks import count
 from ga_lint.verify.worker.reading.sources import Function
 

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from ga_lint.verify.judge import IN_BATCH
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.runs import IN_BATCH
+from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.harness.data import VOCABULARY, Batch, variant
 from ga_lint.verify.worker.harness.models import Output
 from ga_lint.verify.worker.harness.nested import Nested

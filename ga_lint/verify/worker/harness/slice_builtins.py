@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.harness.stand_ins import Recorder, Unknown
 from ga_lint.verify.worker.harness.unpacking import PASSAGES
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import torch
 
-from ga_lint.verify.worker.ends import Finished
+from ga_lint.verify.worker.exceptions import Finished
 from ga_lint.verify.worker.harness.models import TinyModel
 from ga_lint.verify.worker.harness.neutral import Steady
 from ga_lint.verify.worker.harness.stand_ins import Quiet

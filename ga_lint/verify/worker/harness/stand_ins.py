@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import NoReturn, Self
 
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.exceptions import NotVerifiable
 
 Guess = Callable[[str], object]
 
@@ -110,9 +110,7 @@ class Unknown:
     def __getitem__(self, key: object) -> object:
         place = repr(key)  # slices and tensors cannot be hashed
         if place not in self._items:
-            is_name = (
-                isinstance(key, str) and "." not in key
-            )  # a parameter's name says nothing about what is kept of it
+            is_name = isinstance(key, str) and "." not in key  # a parameter's says nothing about what is kept of it
             self._items[place] = self._part(f"{self._name}.{key}" if is_name else f"{self._name}[...]")
         return self._items[place]
 

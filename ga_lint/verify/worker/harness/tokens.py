@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.harness.data import PAD, VOCABULARY
 from ga_lint.verify.worker.harness.stack import Endless
 from ga_lint.verify.worker.harness.stand_ins import Quiet

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.harness.data import Batch, derived, variant
 from ga_lint.verify.worker.harness.models import Output
 from ga_lint.verify.worker.harness.nested import Nested

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.exceptions import NotVerifiable
 
 UNSHIFTED_GUESSED = "the model's labels are not shifted: the file names no head, and its own loss shifts none"
 _HEADS = re.compile(r"\b(\w*?)For(\w+)\b")

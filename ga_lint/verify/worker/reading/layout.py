@@ -10,6 +10,7 @@ from ga_lint.verify.worker.reading.roles import WRAPS, unwrap_iterable
 from ga_lint.verify.worker.reading.sources import Module, dotted, labelled, last
 
 _MOVES = re.compile(r"^(tuple|list|map)$|device|cuda|move|unpack|prepare")
+IGNORE = -100  # what labels hold where there is no target, unless the code says otherwise; torch's own default
 ONE_TENSOR = ("<ids>",)  # the batch is the token ids themselves
 _BY_LENGTH = {1: ("input_ids",), 2: ("input_ids", "labels"), 3: ("input_ids", "attention_mask", "labels")}
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ga_lint.verify.worker.ends import NotVerifiable
-from ga_lint.verify.worker.harness.lightning import driver
+from ga_lint.verify.worker.exceptions import NotVerifiable
+from ga_lint.verify.worker.reading.lightning_loop import lightning_loop
 from ga_lint.verify.worker.reading.sources import (
     Function,
     Loop,
@@ -107,7 +107,7 @@ def _driven(module: Module, step: Function, automatic: bool) -> LoopSlice:
     owner = module.parents.get(id(step))
     if not isinstance(owner, ast.ClassDef):
         raise NotVerifiable(f"needs the class around `{step.name}` (line {step.lineno})")
-    loop = driver(module, step, automatic)
+    loop = lightning_loop(module, step, automatic)
     return LoopSlice(loop, None, owner, tuple(_reached(module, loop, owner)), is_driven=True)
 
 

@@ -9,12 +9,11 @@ import types
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ga_lint.verify.worker.harness import data
-from ga_lint.verify.worker.harness.feeds import Feed, feeds_of
 from ga_lint.verify.worker.reading.distribution import LIGHTNING, Distribution, distribution
 from ga_lint.verify.worker.reading.evidence import equal_counts, only_ids
+from ga_lint.verify.worker.reading.feeds import Feed, feeds_of
 from ga_lint.verify.worker.reading.heads import head_of
-from ga_lint.verify.worker.reading.layout import ONE_TENSOR, batch_keys, ignore_index, tuple_layout
+from ga_lint.verify.worker.reading.layout import IGNORE, ONE_TENSOR, batch_keys, ignore_index, tuple_layout
 from ga_lint.verify.worker.reading.loop_slice import LoopSlice, slice_loop
 from ga_lint.verify.worker.reading.roles import infer, interface, usage
 from ga_lint.verify.worker.reading.sources import Module, bindings, dotted, last
@@ -44,9 +43,8 @@ class Reading:
     feeds: tuple[Feed, ...]  # what an item of its loader may be, the likeliest first
     unlabelled: bool  # the batches hold no labels: the loop adds its own to them
     stack: Distribution | None  # what puts the code on several ranks; None: it is a single process's
-    code: dict[tuple[int, bool], types.CodeType] = field(
-        default_factory=dict
-    )  # what was compiled in one run serves the others
+    # What was compiled in one run serves the others.
+    code: dict[tuple[int, bool], types.CodeType] = field(default_factory=dict)
 
     @functools.cached_property
     def counted(self) -> frozenset[str]:
@@ -93,7 +91,7 @@ def read_loop(
         interface=interface(before.nodes, roles),
         layout=layout,
         keys=tuple(batch_keys(before.nodes)),
-        ignore=data.IGNORE if ignore is None else ignore,
+        ignore=IGNORE if ignore is None else ignore,
         head=head,
         is_about_tokens=_TOKENS.search(source.text) is not None,
         equal=_equal(source, before, layout, head),

@@ -9,9 +9,12 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ga_lint.verify.worker.reading.sources import Function, dotted, last, read_module
+
+if TYPE_CHECKING:
+    from ga_lint.verify.worker.namespace import Namespace
 
 _MOST_FILES = 400
 _OF_TOKENS = re.compile(r"SFT|Supervised|Pretrain|Language|Causal|(^|[a-z])LM([A-Z]|$)|Finetun", re.IGNORECASE)
@@ -28,21 +31,21 @@ def is_abstract(method: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return False
 
 
-def heir(space: Any, owner: ast.ClassDef, method: str) -> tuple[Any, ast.ClassDef] | None:
-    """The class with this method that names `owner` as its base, and the namespace of its file (`space`: Namespace)."""
+def heir(space: Namespace, owner: ast.ClassDef, method: str) -> tuple[Namespace, ast.ClassDef] | None:
+    """The class with this method that names `owner` as its base, and the namespace of its file."""
     found = list(_heirs(space, owner, method))
     found.sort(key=lambda each: _OF_TOKENS.search(each[1].name) is None)
     return found[0] if found else None
 
 
-def _heirs(space: Any, owner: ast.ClassDef, method: str) -> Iterator[tuple[Any, ast.ClassDef]]:
+def _heirs(space: Namespace, owner: ast.ClassDef, method: str) -> Iterator[tuple[Namespace, ast.ClassDef]]:
     pattern = re.compile(rf"^\s*class\s+\w+\([^)]*\b{owner.name}\b", re.MULTILINE)
-    for path in _nearby(space.module.path, space.loader.root):
+    for path in _nearby(space.module.path, space.files.root):
         is_own = path == space.module.path
         module = space.module if is_own else read_module(path) if _mentions(path, pattern) else None
         for node in module.tree.body if module is not None else ():
             if isinstance(node, ast.ClassDef) and _writes_out(node, owner.name, method):
-                place = space if is_own else space.loader.file(path)
+                place = space if is_own else space.files.file(path)
                 if place is not None:
                     yield place, node
 

@@ -16,7 +16,7 @@ Binder = Callable[[str], object]  # what a name stands for, or MISSING
 Rewriter = Callable[[ast.AST], Any]
 
 
-class Loader:
+class SliceFiles:
     """The namespaces of one site's files; `base_for` says what replaces a base class that is not there."""
 
     def __init__(self, root: Path, recorder: Recorder) -> None:

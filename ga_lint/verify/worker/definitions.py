@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ga_lint.verify.worker.reading.sources import Function, dotted, last, loaded_names
+
+if TYPE_CHECKING:
+    from ga_lint.verify.worker.namespace import Namespace
 
 _KEPT_DECORATORS = frozenset(
     "staticmethod classmethod property cached_property contextmanager dataclass lru_cache cache wraps no_grad "
@@ -17,7 +20,7 @@ _KEPT_DECORATORS = frozenset(
 class ModuleView:
     """A file of the repository as a module: attributes are the names of that file, or the files beside it."""
 
-    def __init__(self, space: Any) -> None:
+    def __init__(self, space: Namespace) -> None:
         self._space = space
 
     def __getattr__(self, name: str) -> object:
@@ -29,8 +32,8 @@ class ModuleView:
         return space.imported_module(name, 1)
 
 
-def prepared(space: Any, node: ast.stmt) -> ast.stmt:
-    """The definition as it can be executed in this namespace (`Namespace`)."""
+def prepared(space: Namespace, node: ast.stmt) -> ast.stmt:
+    """The definition as it can be executed in this namespace."""
     for each in ast.walk(node):
         if isinstance(each, Function | ast.ClassDef):
             each.decorator_list = [d for d in each.decorator_list if _keeps(space, d, each.name)]
@@ -43,22 +46,22 @@ def prepared(space: Any, node: ast.stmt) -> ast.stmt:
     return node
 
 
-def _keeps(space: Any, decorator: ast.expr, owner: str) -> bool:
+def _keeps(space: Namespace, decorator: ast.expr, owner: str) -> bool:
     name = dotted(decorator.func if isinstance(decorator, ast.Call) else decorator)
     if last(name) in _KEPT_DECORATORS:
         return True
-    space.loader.recorder.assume(f"decorator `{ast.unparse(decorator)}` of {owner} dropped")
+    space.files.recorder.assume(f"decorator `{ast.unparse(decorator)}` of {owner} dropped")
     return False
 
 
-def _bases(space: Any, node: ast.ClassDef) -> Iterator[ast.expr]:
+def _bases(space: Namespace, node: ast.ClassDef) -> Iterator[ast.expr]:
     seen: set[type] = set()
     for number, expression in enumerate(node.bases):
         value = space.evaluate(expression)
         if not isinstance(value, type):
-            replaced = space.loader.base_for(ast.unparse(expression))
+            replaced = space.files.base_for(ast.unparse(expression))
             what = f"replaced by {replaced.__module__.split('.')[0]}.{replaced.__name__}" if replaced else "left out"
-            space.loader.recorder.assume(f"base class {ast.unparse(expression)} {what}")
+            space.files.recorder.assume(f"base class {ast.unparse(expression)} {what}")
             value = replaced
         if isinstance(value, type) and value is not object and value not in seen:
             seen.add(value)

@@ -1,4 +1,4 @@
-"""What was missing first? The user's expression that failed, or the stand-in that led it astray, with its line."""
+"""How is it told that the user's code failed? By the expression that did, or the stand-in that led it astray."""
 
 from __future__ import annotations
 
@@ -10,16 +10,22 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from ga_lint.verify.worker.ends import NotVerifiable
+from ga_lint.verify.worker.exceptions import NotVerifiable
 from ga_lint.verify.worker.harness.stand_ins import Recorder
 
 _LONGEST = 60
 _HAS_ROW = re.compile(r"\bline \d+|:\d+\)")
 
 
+def described(error: BaseException, path: str) -> str:
+    """What went wrong, in one line, and at which line of the user's code."""
+    text = str(error) if isinstance(error, NotVerifiable) else f"{type(error).__name__}: {str(error)[:160]}"
+    return f"{text}{_place(_their_frames(error, path))}"
+
+
 def missing(error: BaseException, path: str, recorder: Recorder, row: int) -> str:
     """`needs X: what happened (file:line)`; the site's own row where no line of the code was running."""
-    frames = their_frames(error, path)
+    frames = _their_frames(error, path)
     here = f" ({Path(path).name}:{row})"
     if isinstance(error, NotVerifiable):
         return f"{error}{_place(frames) or ('' if _HAS_ROW.search(str(error)) else here)}"
@@ -32,7 +38,7 @@ def missing(error: BaseException, path: str, recorder: Recorder, row: int) -> st
 
 def gives_up(error: BaseException) -> bool:
     """Whether the user's code itself says that it cannot go on, or meets a name that no branch has given a value."""
-    frames = their_frames(error, "")
+    frames = _their_frames(error, "")
     told = bool(frames) and (frames[-1].line or "").strip().startswith(("raise ", "assert "))
     return isinstance(error, Exception) and (told or isinstance(error, UnboundLocalError))
 
@@ -42,7 +48,7 @@ def known_text(path: str, text: str) -> None:
     linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
 
 
-def their_frames(error: BaseException, path: str) -> list[traceback.FrameSummary]:
+def _their_frames(error: BaseException, path: str) -> list[traceback.FrameSummary]:
     """The frames of the user's code, outermost first; those of the site's own file if there are any."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.endswith(".py")]
     own = str(Path(__file__).parent)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -24,24 +24,6 @@ def available(kind: SiteKind = SiteKind.TRAINER) -> str | None:
     """None when sites of this kind can be run, else the line that says what to install. Imports nothing."""
     missing = [name for name in _NEEDS[kind] if importlib.util.find_spec(name) is None]
     return f"the numeric check needs {' and '.join(missing)}; {_INSTALL}" if missing else None
-
-
-def verify_sites(sites: Iterable[Site], settings: Settings | None = None) -> Iterator[Verdict]:
-    """One verdict for each site, in their order. A check that fails to run costs its own verdict, no other."""
-    todo = list(sites)
-    held: dict[int, Verdict] = {}
-    following = 0
-    with Verifier(settings or Settings()) as verifier:
-        if verifier.settings.sweep:
-            held.update(verifier.verdicts(todo))
-            held.update(verifier.swept(held))
-            yield from (held[place] for place in range(len(todo)))
-            return
-        for place, verdict in verifier.verdicts(todo):
-            held[place] = verdict
-            while following in held:
-                yield held.pop(following)
-                following += 1
 
 
 class Verifier:
