@@ -7,21 +7,19 @@ import functools
 from collections.abc import Mapping
 from typing import TypeVar, get_args, get_type_hints
 
-from msgspec import Struct
-
 from ga_lint.errors import UsageError
 
-Row = TypeVar("Row", bound=Struct)
+Row = TypeVar("Row")
 
 
 def row_of(kind: type[Row], entry: Mapping[str, object], place: str) -> Row:
-    """The entry as a row; UsageError for a key or a word that it does not know, or lacks."""
-    words = _words(kind)
+    """The entry as a row of that class; UsageError for a key or a word that it does not know, or lacks."""
+    words: Mapping[str, type[enum.Enum] | None] = _words(kind)  # type: ignore[arg-type]  # a class is hashable
     values: dict[str, object] = {}
     for key, value in entry.items():
-        if key not in kind.__struct_fields__:
-            raise UsageError(f"{place}: unknown key {key!r}; known: {', '.join(sorted(kind.__struct_fields__))}")
-        known = {word.value: word for word in words.get(key, ())}
+        if key not in words:
+            raise UsageError(f"{place}: unknown key {key!r}; known: {', '.join(sorted(words))}")
+        known = {word.value: word for word in words[key] or ()}
         if known and value not in known:
             raise UsageError(f"{place}: {key} must be one of {', '.join(known)}")
         values[key] = known.get(value, value)
@@ -32,12 +30,10 @@ def row_of(kind: type[Row], entry: Mapping[str, object], place: str) -> Row:
 
 
 @functools.cache
-def _words(kind: type[Struct]) -> Mapping[str, type[enum.Enum]]:
-    """The fields that hold one of a few words, with those."""
-    hints = {name: (hint, *get_args(hint)) for name, hint in get_type_hints(kind).items()}
-    return {
-        name: one
-        for name, parts in hints.items()
-        for one in parts
-        if isinstance(one, type) and issubclass(one, enum.Enum)
-    }
+def _words(kind: type[object]) -> Mapping[str, type[enum.Enum] | None]:
+    """The fields of a row; for one that holds one of a few words, those."""
+    return {name: _enumeration((hint, *get_args(hint))) for name, hint in get_type_hints(kind).items()}
+
+
+def _enumeration(types: tuple[object, ...]) -> type[enum.Enum] | None:
+    return next((one for one in types if isinstance(one, type) and issubclass(one, enum.Enum)), None)
