@@ -37,7 +37,9 @@ def share_of(first: str, second: str = "pass") -> tuple[str, dict[str, str]]:
         ("loss = outputs.loss", "loss += outputs.aux_loss"),
         ("loss = outputs.loss", "loss = loss + 0.1 * outputs.aux_loss"),
         ("loss = sum([outputs.loss, outputs.aux_loss])", "pass"),
-        ("loss = outputs.loss + self.aux_weight * penalty(model)", "pass"),
+        ("loss = outputs.loss + self.weight * penalty(model)", "pass"),  # whose coefficient has no such name
+        ("loss = outputs.loss + sum(p.pow(2).sum() for p in model.parameters())", "pass"),
+        ("loss = outputs.loss + 0.1 * sum(p.pow(2).sum() for p in model.parameters())", "pass"),
         ("loss = outputs.loss + outputs['router_loss']", "pass"),
         ("loss = outputs.loss + outputs.aux_loss.mean()", "pass"),
         ("loss = outputs.loss + outputs.aux_loss / 2", "pass"),
@@ -61,6 +63,11 @@ def test_terms_that_are_weighed(first: str, second: str) -> None:
         ("loss = outputs.loss if steps else outputs.loss + outputs.aux_loss", "pass", "sum of terms on line 4"),
         ("both = outputs.loss + outputs.aux_loss", "loss = 2 * both", "sum of terms on line 4"),
         ("loss = sum(losses)", "pass", "sum of terms on line 4"),
+        ("loss = sum(losses.values())", "pass", "sum of terms on line 4"),
+        ("loss = sum(each for each in losses)", "pass", "sum of terms on line 4"),
+        ("loss = sum([*losses])", "pass", "sum of terms on line 4"),
+        ("loss = torch.sum(torch.stack([outputs.loss, outputs.aux_loss]))", "pass", "sum of terms on line 4"),
+        ("loss = (torch.stack(losses) * weights).sum()", "pass", "sum of terms on line 4"),
         ("loss = torch.stack([outputs.loss, outputs.aux_loss]).sum()", "pass", "sum of terms on line 4"),
         ("loss = outputs.loss", "loss *= 2", ""),
         ("loss, aux = outputs.loss, 0", "loss += aux", "sum of terms on line 5"),
@@ -145,7 +152,7 @@ def test_a_mean_in_another_form_is_left() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("x = 1\n", ""),
+        ("x = (1\n", ""),  # short: not even parsed
         ("x = 1\n" * 20_000, ""),
         ("x = [" + "1, " * 30_000 + "]\n", ""),
         ("x = [" + "f(1), " * 130_000 + "]\n", "the file is too long to be rewritten"),
@@ -207,3 +214,13 @@ def test_a_request_for_another_text_finds_nothing_at_its_places() -> None:
     asked = request(LOOP.format(loss="x"), "divide-by-steps", {"steps": "steps"}, backward="loss.backward()")
     with pytest.raises(FixNotApplicable, match="no call on line 4"):
         rewrite(source_of(LOOP.format(loss="x").replace("loss.backward()", "loss.backward")), asked)
+
+
+@pytest.mark.parametrize(
+    "body", ["loss = with_router(outputs)", "loss = (lambda a, b: a + b)(outputs.loss, outputs.aux)"]
+)
+def test_what_is_added_where_no_term_is_in_sight(body: str) -> None:
+    """The facts say that something is added there; a fixer that has not seen to it may not weigh the whole."""
+    text, places = share_of(body)
+    added = body.removeprefix("loss = ")
+    assert "something is added to the loss on line 4" in refusal(text, "window-share", SHARE, added=added, **places)

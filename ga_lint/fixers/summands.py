@@ -139,7 +139,7 @@ class Summands:
             ):
                 for element in terms.elements:
                     yield from self._split(element.value)
-            case cst.Call() if is_added_up(node):
+            case cst.Call() if is_added_up(node) and not self.is_once(node):
                 self.refuse(node)
             case cst.IfExp(body=body, orelse=orelse):
                 if any(len(list(self._split(side))) > 1 for side in (body, orelse)):
