@@ -27,9 +27,7 @@ class Fault(Struct, frozen=True):
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(frame.filename).name}:{frame.lineno}"
         words = " ".join(str(error).split())
-        words = (
-            words if len(words) <= _LONGEST else f"{words[:_LONGEST]}..."
-        )  # LibCST puts whole trees into its KeyErrors
+        words = words if len(words) <= _LONGEST else f"{words[:_LONGEST]}..."
         what = f"{type(error).__name__}: {words}" if words else type(error).__name__
         text = f"internal error in {stage} ({what}, at {where}); please report it with this file: {ISSUES_URL}"
         return cls(text, internal=True)
