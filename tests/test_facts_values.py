@@ -121,9 +121,17 @@ def test_counted_targets_are_compared_by_all_that_they_say() -> None:
     assert len({Counted("a"), Counted("a", "-100"), Counted("a", shifted=True), Counted("b")}) == 4
 
 
-@pytest.mark.parametrize(("depth", "followed"), [(5, True), (6, True), (7, False)])
-def test_helpers_are_followed_to_a_depth(depth: int, followed: bool) -> None:
-    helpers = [f"def f{n}(a, b):\n    return f{n - 1}(a, b)\n" for n in range(1, depth)]
+@pytest.mark.parametrize(
+    ("depth", "body", "followed"),
+    [
+        (7, "found = {inner}\n    return found", True),
+        (8, "found = {inner}\n    return found", False),
+        (20, "return {inner}", True),  # who only hands on takes nobody deeper
+        (200, "return {inner}", False),
+    ],
+)
+def test_helpers_are_followed_to_a_depth(depth: int, body: str, followed: bool) -> None:
+    helpers = [f"def f{n}(a, b):\n    {body.format(inner=f'f{n - 1}(a, b)')}\n" for n in range(1, depth)]
     above = "\n".join(["def f0(a, b):\n    return F.cross_entropy(a, b)\n", *helpers])
     text = loop(f'loss = f{depth - 1}(batch["x"], batch["labels"])', above)
     assert losses_in(text) == (["mean unknown"] if followed else [])

@@ -13,7 +13,7 @@ import torch
 from ga_lint.config import Config
 from ga_lint.diagnostics import Confidence
 from ga_lint.engine.fix_file import FixOutcome, fix_file
-from ga_lint.engine.propose import Looks, findings_by
+from ga_lint.engine.propose import TextOutcomes, findings_by
 from ga_lint.engine.scope import Scope
 from ga_lint.project import Project
 from ga_lint.source import decode
@@ -157,7 +157,7 @@ def fixed(text: str, folder: Path) -> FixOutcome:
     path = folder / "train.py"
     path.write_text(text)
     config = Config(root=folder, min_confidence=Confidence.POSSIBLE)
-    return fix_file(decode(path, text.encode()), findings_by(Looks(Scope(config, Project(folder)))), unsafe=True)
+    return fix_file(decode(path, text.encode()), findings_by(TextOutcomes(Scope(config, Project(folder)))), unsafe=True)
 
 
 def error(text: str, case: str) -> float:

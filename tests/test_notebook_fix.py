@@ -77,7 +77,7 @@ class TestWhereNewLinesGo:
         assert model == MODEL
         assert loop[0] == HELPER
         assert loop[-6] == "for step, (batch, share) in enumerate(WithTargetShare(loader, 8), 1):"
-        assert loop[-9:-6] == ["                yield window.pop(0), count / total", "", ""]
+        assert loop[-9:-6] == ["                yield window.pop(0), stepped * count / total", "", ""]
 
     def test_an_import_behind_another_at_the_end_of_its_cell(self) -> None:
         imports, *_, loop = lines_after(["import abc"], MODEL, LOOP)

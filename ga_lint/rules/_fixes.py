@@ -108,12 +108,16 @@ def match_fix(loss: Loss, places: list[Place | None]) -> Fix:
     return FixRequest("match-count", FixTier.UNSAFE, "count what the loss sums", tuple(targets), tuple(counting)), None
 
 
+def is_unknown_backward(window: Window) -> bool:
+    """Does something that no library of ours is run backward, so that it may do anything to the loss?"""
+    return window.stack in (Stack.RAW, Stack.DDP, Stack.FSDP) and window.driver not in _ADDS_UP
+
+
 def _refusal(loss: Loss, divisor: Factor | None = None) -> str | None:
-    """`divisor`: what is to go."""
-    window, site = loss.window, loss.term.site
+    window, site = loss.window, loss.term.site  # `divisor`: what is to go
     if window.stack is Stack.DEEPSPEED and not _is_engines_own(loss):
         return "the DeepSpeed engine divides and steps by its own configuration"
-    if window.stack in (Stack.RAW, Stack.DDP, Stack.FSDP) and window.driver not in _ADDS_UP:
+    if is_unknown_backward(window):
         return f"what `{window.driver}.backward` makes of several ranks is not known"
     if window.added_up and window.idiom is not Idiom.INNER_LOOP:
         return "the losses are gathered round by round: their targets have to be counted, and cleared, beside them"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import LOOP_WORDS, Answer, FileFacts, Idiom, Level, Place, Raggedness, Window
 from ga_lint.project import Project
-from ga_lint.rules._fixes import length_fix, window_fix
+from ga_lint.rules._fixes import is_unknown_backward, length_fix, window_fix
 from ga_lint.rules._loops import Loss, confidence, is_plain, losses, steps_text, times_too_large, trace
 from ga_lint.rules._overrides import inside
 from ga_lint.rules.registry import rule
@@ -46,6 +46,8 @@ def _fix(loss: Loss, ragged: Raggedness) -> FixRequest | None:
             return fix
     if not window.steps or window.caller != window.backward or not _means_the_same(window):
         return None
+    if _may_divide(window):
+        return None
     if window.at_end or window.stepped_behind:
         fix, _ = length_fix(loss, None)
         if fix is not None:
@@ -59,12 +61,23 @@ def _fix(loss: Loss, ragged: Raggedness) -> FixRequest | None:
     )
 
 
+def _may_divide(window: Window) -> bool:
+    """Does a stranger run backward and step? It may divide by the steps itself, as DeepSpeed's engine does."""
+    return window.steps_by_engine and is_unknown_backward(window)
+
+
 def _means_the_same(window: Window) -> bool:
     """Do the steps mean in front of backward what they mean to the gate, and are they a number?"""
     if window.idiom is Idiom.INNER_LOOP and (not window.traced_steps or window.steps.startswith("range(")):
         return False  # only what is iterated over is known
     gate, function = window.gate, window.function
     return gate is None or function is None or inside(gate, function)
+
+
+def _refusal(window: Window) -> str:
+    if _may_divide(window):
+        return f"what `{window.driver}.backward` divides by is not known"
+    return "the number of micro-batches is not written down in the loop"
 
 
 def _finding(loss: Loss, ragged: Raggedness) -> Finding:
@@ -84,5 +97,5 @@ def _finding(loss: Loss, ragged: Raggedness) -> Finding:
         scope=window.scope,
         trace=trace(loss),
         fix=fix,
-        fix_refusal=None if fix else "the number of micro-batches is not written down in the loop",
+        fix_refusal=None if fix else _refusal(window),
     )

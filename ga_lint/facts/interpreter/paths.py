@@ -12,6 +12,7 @@ from ga_lint.facts.model import Place
 from ga_lint.facts.values import UNKNOWN, Value, choice, matters
 
 MAX_DEPTH = 6  # calls of project functions inside each other
+MAX_CHAIN = 24  # the same, with those that only hand on
 MAX_PATHS = 10  # paths kept apart inside one function
 
 
@@ -45,6 +46,11 @@ class Frame(Struct, eq=False):
     yielded: list[Value] = field(default_factory=list)
     broken: list[State] = field(default_factory=list)
     continued: list[State] = field(default_factory=list)
+
+
+def is_too_deep(caller: Frame, thin: bool) -> bool:
+    """Is one more call from here not followed? `thin`: of a function that only hands on, which takes nobody deeper."""
+    return caller.depth - caller.thin >= MAX_DEPTH + thin or caller.depth >= MAX_CHAIN
 
 
 def joined(states: list[State]) -> list[State]:

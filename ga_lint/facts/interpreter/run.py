@@ -16,7 +16,7 @@ from ga_lint.facts.interpreter.assigned import Assigned
 from ga_lint.facts.interpreter.calling import bears_loss, bind, environment, is_one_expression
 from ga_lint.facts.interpreter.events import Event, EventKind, Loop, is_told_not_to_divide
 from ga_lint.facts.interpreter.handed import handed_back
-from ga_lint.facts.interpreter.paths import MAX_DEPTH, Frame, State, joined
+from ga_lint.facts.interpreter.paths import Frame, State, is_too_deep, joined
 from ga_lint.facts.interpreter.repeated import Results
 from ga_lint.facts.interpreter.scopes import Names, Scope
 from ga_lint.facts.interpreter.unpacking import handed_to
@@ -102,8 +102,7 @@ class Interpreter:
         """Run a function's body; the value is one of those it returns."""
         node, scope = function.node, function.scope
         thin = is_one_expression(node)
-        too_deep = caller is not None and caller.depth - caller.thin >= MAX_DEPTH + thin
-        if node in self.running or too_deep or self._budget <= 0:
+        if node in self.running or self._budget <= 0 or (caller is not None and is_too_deep(caller, thin)):
             self.results.told += 1
             return UNKNOWN
         inner = Scope(scope.parsed, scope, {}, scope.cls)
