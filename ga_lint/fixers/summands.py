@@ -77,10 +77,9 @@ class Summands:
 
     def refuse_unseen(self, added: Sequence[Span], summands: Sequence[Summand] = ()) -> None:
         """Is something added to the loss that is none of the terms which were seen to?"""
-        known = [self.tree.span_of(one.node) for one in summands]
-        for place in added:
-            if not any(place.contains(one) or one.contains(place) for one in known):
-                raise FixNotApplicable(f"{_ADDED} on line {place.start.row}; each term needs a weight of its own")
+        unseen = first_unseen(self.tree, added, [one.node for one in summands])
+        if unseen is not None:
+            raise FixNotApplicable(f"{_ADDED} on line {unseen.start.row}; each term needs a weight of its own")
 
     def definitions(self, name: str, before: Position) -> list[Definition]:
         """What makes the loss what it is at `before`: the last assignment that surely runs, and all that follow."""
@@ -207,6 +206,12 @@ class Summands:
     def refuse(self, node: cst.CSTNode) -> None:
         row = self.tree.span_of(node).start.row
         raise FixNotApplicable(f"the loss is a sum of terms on line {row}; each needs a divisor of its own")
+
+
+def first_unseen(tree: Tree, added: Sequence[Span], terms: Sequence[cst.CSTNode]) -> Span | None:
+    """The first place where something is added that is none of these terms."""
+    known = [tree.span_of(one) for one in terms]
+    return next((at for at in added if not any(at.contains(one) or one.contains(at) for one in known)), None)
 
 
 def is_added_up(node: cst.BaseExpression) -> bool:

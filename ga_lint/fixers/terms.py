@@ -14,7 +14,7 @@ from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.names import fresh_name, names_in
 from ga_lint.fixers.signature import COUNT, parameter_name
-from ga_lint.fixers.summands import is_added_up
+from ga_lint.fixers.summands import first_unseen, is_added_up
 from ga_lint.fixers.tree import Statement, Tree
 from ga_lint.source import Position, Span
 
@@ -89,10 +89,9 @@ def uses(tree: Tree, value: cst.CSTNode) -> list[str]:
 
 
 def _refuse_unseen(tree: Tree, additions: Sequence[Addition], added: Sequence[Span]) -> None:
-    known = [tree.span_of(each.where) for each in additions]
-    for place in added:
-        if not any(place.contains(one) or one.contains(place) for one in known):
-            raise FixNotApplicable(f"the loss gets another term on line {place.start.row}, in a form that is not known")
+    unseen = first_unseen(tree, added, [each.where for each in additions])
+    if unseen is not None:
+        raise FixNotApplicable(f"the loss gets another term on line {unseen.start.row}, in a form that is not known")
 
 
 def refuse_other_terms(
