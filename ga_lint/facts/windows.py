@@ -168,7 +168,7 @@ def _window(
     losses: Sequence[Loss],
     distributed: Stack | None,
 ) -> Window:
-    step, idiom, rounds, gate = shape
+    (step, idiom, rounds, gate), loop = shape, backward.loops[-1]
     stack, library, traced = _stack(run, backward, idiom, rounds, distributed)
     text, value = _steps(backward, shape, library, traced)
     gathered = idiom is Idiom.GATE and any(guard.place == gate for guard in backward.guards)
@@ -178,7 +178,7 @@ def _window(
         steps=text,
         steps_value=value,
         gate=gate,
-        loop=(loop := backward.loops[-1]).body,
+        loop=loop.body,
         backward=backward.place,
         caller=_caller(backward),
         handed_over=backward.value_place,

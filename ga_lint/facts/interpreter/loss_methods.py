@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from ga_lint.facts.interpreter.calls import Call
 
 _DETACHES = frozenset("detach item tolist numpy".split())
+_POWERS = {"div": -1, "true_divide": -1, "mul": 1}
+_ADDS = ("add", "sub")
 
 
 def method(call: Call, loss: Loss, name: str) -> Value:
@@ -22,21 +24,17 @@ def method(call: Call, loss: Loss, name: str) -> Value:
     if name == "numel":
         text = text_of(call.node)
         return Count(SCALAR, Scale.MICRO_BATCH, text=text, depth=len(call.frame.loops))
-    if name in ("div", "div_", "true_divide", "mul", "mul_") and call.positional:
-        power = -1 if name.startswith(("div", "true")) else 1
-        text = text_of(call.node.args[0])
+    operation = name.removesuffix("_")
+    if (operation not in _POWERS and operation not in _ADDS) or not call.positional:
+        return loss  # .mean() over ranks or replicas, .to(device), .float(), ...
+    other, node = call.positional[0], call.node.args[0]
+    if operation in _POWERS:
         place = call.run.place(call.frame, call.node)
-        result = algebra.scaled(loss, call.positional[0], power, text, place)
-        if name.endswith("_"):
-            call.state.env[call.receiver_text] = result
-        return result
-    if name in ("add", "add_", "sub", "sub_") and call.positional:
-        other = call.positional[0]
-        if isinstance(other, Loss):
-            result = algebra.added(loss, other)
-        else:
-            result = added_terms.with_unknown(call.run, call.frame, loss, other, call.node.args[0])
-        if name.endswith("_"):
-            call.state.env[call.receiver_text] = result
-        return result
-    return loss  # .mean() over ranks or replicas, .to(device), .float(), ...
+        result = algebra.scaled(loss, other, _POWERS[operation], text_of(node), place)
+    elif isinstance(other, Loss):
+        result = algebra.added(loss, other)
+    else:
+        result = added_terms.with_unknown(call.run, call.frame, loss, other, node)
+    if name.endswith("_"):
+        call.state.env[call.receiver_text] = result
+    return result

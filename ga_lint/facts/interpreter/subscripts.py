@@ -194,9 +194,7 @@ def _sliced(base: Tensor, node: ast.Subscript, key: Value) -> Tensor:
                 return replace(base, shifted=True, kind=kind, remade=base.remade or base.shifted or upper or not whole)
             if base.kind is TensorKind.OTHER and base.ragged and _has_one_width(part):
                 # What is padded is as wide as any other row here.
-                return replace(
-                    base, ragged=(), kept=False, remade=True
-                )  # what is padded is as wide as any other row here
+                return replace(base, ragged=(), kept=False, remade=True)
     return base if _selects_all(parts) else replace(base, remade=True)
 
 
