@@ -270,10 +270,12 @@ def fix_so_far_engine() -> str:
     return rewritten(SO_FAR_ENGINE, "window-share", options, **places)
 
 
+OF_ENGINE = {"stack": "deepspeed", "engine": "engine", "steps": "engine.gradient_accumulation_steps()"}
+OF_ENGINE |= {"labels": 'batch["labels"]', "shifted": "yes"}
+
+
 def fix_engine(text: str = ENGINE) -> str:
-    options = {"stack": "deepspeed", "engine": "engine", "steps": "engine.gradient_accumulation_steps()"}
-    options |= {"labels": 'batch["labels"]', "shifted": "yes"}
-    return rewritten(text, "window-share", options, loop="for step,", backward="engine.backward(loss)")
+    return rewritten(text, "window-share", OF_ENGINE, loop="for step,", backward="engine.backward(loss)")
 
 
 def fix_short() -> str:
@@ -654,3 +656,9 @@ def test_other_forms_on_two_ranks(name: str, wanted: list[torch.Tensor], wrong: 
     assert worst(seen[f"{name} fixed"], wanted) < EXACT
     for each in wrong:
         assert worst(seen[each], wanted) > FAR, each
+
+
+def test_an_engine_whose_loop_waits_for_the_loaders_end_is_left() -> None:
+    text = ENGINE + "            if step == len(loader) - 1:\n                print(loss.item())\n"
+    reason = refusal(text, "window-share", OF_ENGINE, loop="for step,", backward="engine.backward(loss)")
+    assert "the loop waits for its last batch" in reason
