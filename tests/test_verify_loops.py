@@ -436,3 +436,45 @@ def test_lightning_original_on_two_ranks(verifier: Verifier) -> None:
     assert verdict.outcome is CORRECT and any(run.name == "R4" for run in verdict.runs), verdict
     summed = verdict_of(verifier, right.replace("return loss", "return loss * self.trainer.world_size"))
     assert summed.outcome is WRONG and "R4" in str([run.name for run in summed.runs]), summed
+
+
+ENGINE = f"""{HEAD}
+def train({{owner}}, loader):
+    {{setup}}
+    for batch in loader:
+        loss = {token_sum("batch")} / len(batch["input_ids"])
+        {{owner}}.backward({{backward}})
+        {{owner}}.step()
+"""
+CONFIGURED = 'engine, *_ = deepspeed.initialize(model=model, config={"gradient_accumulation_steps": 8})'
+NOT_TOLD = "needs to know what `manager.backward` makes of the loss"
+ENGINES = {
+    "divides": ("engine", "pass", "loss", CORRECT, "None"),
+    "divides again": ("engine", CONFIGURED, "loss / 8", MISSING, "divided twice"),
+    "told not to divide": ("engine", "pass", "loss, scale_wrt_gas=False", MISSING, "a division is missing"),
+    "told so, by its own number": (
+        "engine",
+        "pass",
+        "loss / engine.gradient_accumulation_steps(), scale_wrt_gas=False",
+        CORRECT,
+        "None",
+    ),
+    "told so, by a number": ("engine", CONFIGURED, "loss / 8, scale_wrt_gas=False", CORRECT, "None"),
+    "a number of something else": ("engine", CONFIGURED, "loss / 2", CORRECT, "None"),
+    "a stranger": ("manager", "pass", "loss", LACKS, NOT_TOLD),
+}
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_who_divides_where_something_else_runs_backward(verifier: Verifier, name: str) -> None:
+    owner, setup, backward, outcome, reason = ENGINES[name]
+    source = ENGINE.format(owner=owner, setup=setup, backward=backward).replace("model(", f"{owner}(", 1)
+    verdict = verdict_of(verifier, source)
+    assert verdict.outcome is outcome and reason in str(verdict.reason), verdict
+
+
+def test_an_optimizer_that_runs_backward_does_not_divide(verifier: Verifier) -> None:
+    divided = window(LISTED, f"{OF_WINDOW}", COUNT_IN_LIST).replace("loss.backward()", "optimizer.backward(loss)")
+    assert verdict_of(verifier, divided).outcome is CORRECT
+    again = divided.replace("optimizer.backward(loss)", "optimizer.backward(loss / len(batch))")
+    assert verdict_of(verifier, again).outcome is MISSING

@@ -91,6 +91,8 @@ class Bound:
             raise NotVerifiable(f"needs the loss of `{name}`, which is not a language model's")
         if role == "loss" and _LIMIT.search(last(name)) and name not in self.reading.called | self.reading.counted:
             return NEVER
+        if role == "driver":
+            raise NotVerifiable(f"needs to know what `{name}.backward` makes of the loss")
         return MISSING if role == "loss" else self.by_role(role)
 
     def by_role(self, role: str) -> object:

@@ -37,10 +37,10 @@ class Engine(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.inner(*args, **kwargs)
 
-    def backward(self, loss: Any, *_: object, **__: object) -> Any:
+    def backward(self, loss: Any, *_: object, scale_wrt_gas: bool = True, **__: object) -> Any:
         if self._closed:
             self.inner.zero_grad()
-        (loss / self.steps).backward()
+        (loss / self.steps if scale_wrt_gas else loss).backward()
         self._closed = not self._gated and self.is_gradient_accumulation_boundary()
         return loss  # as given, for what is logged
 

@@ -66,6 +66,10 @@ class Optimizer(torch.optim.SGD):
             closure()
         self.capture.step()
 
+    def backward(self, loss: Any, *_: object, **__: object) -> None:
+        """An optimizer of mixed precision runs backward itself; it scales the loss and takes that back."""
+        loss.backward()
+
 
 class Loader(list[Any]):
     """The batches in order, with what loops ask of a DataLoader. Unknown methods do nothing."""

@@ -87,7 +87,11 @@ def read_loop(
         roles=roles,
         members=used.members,
         called=frozenset(used.called),
-        steps=(*steps_expressions(found.nodes, found.loop), *steps_expressions(before.nodes, before.loop)),
+        steps=tuple(
+            each
+            for at, one in ((module, found), (source, before))
+            for each in steps_expressions(one.nodes, one.loop, at.text)
+        ),
         interface=interface(before.nodes, roles),
         layout=layout,
         keys=tuple(batch_keys(before.nodes)),

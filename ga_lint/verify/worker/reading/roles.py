@@ -22,6 +22,7 @@ BATCH_FUNCTION = re.compile(
 )
 PROGRESS = re.compile(r"^t?qdm|progress|pbar|^trange", re.IGNORECASE)
 _OPTIMIZER = re.compile(r"optim|^opt$|_opt$|^opt_|^optims?$", re.IGNORECASE)
+_ENGINE = re.compile(r"engine|^ds(_|$)|deepspeed", re.IGNORECASE)
 _SCHEDULER = re.compile(r"sched|^lr_", re.IGNORECASE)
 _NOT_A_FORWARD = re.compile(
     r"save|load|eval|unwrap|get_|set_|prepare|log|build|create|len|generate|valid|test|count|param|wrap|sync|check|step|grad|train_|loss",
@@ -126,8 +127,8 @@ def _by_members(name: str, members: set[str], found: Usage) -> str | None:
         return "accelerator"
     if "no_backward_sync" in members or (name in found.backward_of and "fabric" in part):
         return "fabric"
-    if name in found.backward_of and "step" in members and not _SCHEDULER.search(part):
-        return "engine"
+    if name in found.backward_of and "step" in members and not _SCHEDULER.search(part) and not _OPTIMIZER.search(part):
+        return "engine" if MODEL.search(part) or _ENGINE.search(part) else "driver"
     if {"scale", "update"} <= members or "unscale_" in members or ("scaler" in part and name not in found.called):
         return "scaler"
     if "step" in members and _SCHEDULER.search(part):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from ga_lint.verify.worker.reading.sources import dotted, last
 
@@ -15,10 +15,14 @@ ACCUMULATION = re.compile(
 _OTHER_PERIODS = re.compile(
     r"log|save|eval|print|report|epoch|valid|disp|world|tokens?$|count|total|warm", re.IGNORECASE
 )
+_CONFIGURED = re.compile(r"gradient_accumulation_steps[\"']?\s*[:=]\s*(\d+)")
 
 
-def steps_expressions(nodes: Sequence[ast.AST], loop: ast.AST) -> list[ast.expr]:
-    """The expressions that hold the accumulation steps: `% A`, `/ A`, `range(A)`; those with a telling name first."""
+def steps_expressions(nodes: Sequence[ast.AST], loop: ast.AST, text: str) -> list[ast.expr]:
+    """The expressions that hold the accumulation steps: `% A`, `/ A`, `range(A)`; those with a telling name first.
+
+    `text`: the whole file, which may configure an engine that steps without a gate in the loop.
+    """
     uses: dict[str, tuple[ast.expr, set[str]]] = {}
     for expression, use in _uses(nodes, loop):
         inner = _inner(expression)
@@ -32,7 +36,15 @@ def steps_expressions(nodes: Sequence[ast.AST], loop: ast.AST) -> list[ast.expr]
         return lengths
     gates = [e for e, found in uses.values() if "gate" in found and not _OTHER_PERIODS.search(ast.unparse(e))]
     both = [e for e in gates if "divisor" in uses[ast.dump(e)][1]]
-    return both or gates[:1]
+    return both or gates[:1] or list(_configured(uses, text))
+
+
+def _configured(uses: Mapping[str, tuple[ast.expr, set[str]]], text: str) -> Iterator[ast.expr]:
+    """`loss / 8` where an engine is told `{"gradient_accumulation_steps": 8}`."""
+    told = {int(number) for number in _CONFIGURED.findall(text)}
+    for expression, found in uses.values():
+        if "divisor" in found and isinstance(expression, ast.Constant) and expression.value in told:
+            yield expression
 
 
 def _uses(nodes: Sequence[ast.AST], loop: ast.AST) -> Iterator[tuple[ast.expr, str]]:
