@@ -63,6 +63,8 @@ class Effect(Struct, frozen=True):
     message: str
     factor: str | None = None
     value: float | None = None
+    on_ranks: bool = False  # a part of it shows on several ranks only
+    mean_of_means: bool = False  # a target's weight depends on its micro-batch
 
 
 class Step(Struct, frozen=True):

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from ga_lint.cli.impact import stated_law
+from ga_lint.cli.judged import is_cleared
 from ga_lint.config import Config
 from ga_lint.diagnostics import EffectKind, Finding
 from ga_lint.engine.check_file import check_source
 from ga_lint.engine.scope import Scope
 from ga_lint.project import Project
 from ga_lint.source import decode
-from testbed.fixtures import check, diagnostics
+from ga_lint.verify import Outcome, Site, SiteKind, Verdict
+from ga_lint.verify.impact import Law
+from testbed.fixtures import all_fixtures, check, diagnostics
 
 HEAD = """import torch.nn.functional as F
 from transformers import Trainer, TrainingArguments
@@ -144,3 +149,43 @@ def test_the_trace_says_who_names_the_release(configured: str | None, said: str,
     scope = Scope(Config(root=tmp_path), Project(tmp_path, configured))
     [found] = [one.finding for one in diagnostics(check_source(source, scope)) if one.finding.code == "GA402"]
     assert found.trace[0].message == said
+
+
+# What each rule's own fixture states of sizes and weights, and whether one process can withdraw it.
+STATED: dict[str, tuple[Law | None, bool]] = {
+    "GA101": (Law(mean_of_means=True), True),
+    "GA102": (Law("GAS", mean_of_means=True), True),
+    "GA103": (Law("1/GAS"), True),
+    "GA104": (None, False),
+    "GA105": (Law("1/(GAS*N)"), False),
+    "GA107": (None, False),
+    "GA109": (None, True),
+    "GA202": (Law("GAS", mean_of_means=True), True),
+    "GA204": (Law("1/N"), False),
+    "GA206": (Law("GAS*N", mean_of_means=True), False),
+    "GA217": (Law("GAS*N", mean_of_means=True), False),
+    "GA218": (None, False),
+    "GA301": (Law(mean_of_means=True), True),
+}
+
+
+def found_in_fixtures(code: str) -> Iterator[Finding]:
+    """What the rule reports of the fixtures in its own folder."""
+    for fixture in all_fixtures():
+        if str(fixture).startswith(code):
+            found = diagnostics(check(fixture.path, fixture.project))
+            yield from (one.finding for one in found if one.finding.code == code)
+
+
+@pytest.mark.parametrize("code", STATED)
+def test_what_a_finding_states_of_sizes_and_weights(code: str) -> None:
+    found = next(found_in_fixtures(code))
+    in_one_process = Verdict(Site(Path("train.py"), SiteKind.LOOP, "", 1, ""), Outcome.CORRECT)
+    assert (stated_law(found), is_cleared(found, in_one_process)) == STATED[code]
+
+
+def test_a_mean_and_what_comes_in_with_it_are_told_apart() -> None:
+    """GA213: the one has another weight for each micro-batch, the other is only too large."""
+    found = list(found_in_fixtures("GA213"))
+    told = {("mean over" in one.message, law.mean_of_means) for one in found if (law := stated_law(one))}
+    assert told == {(True, True), (False, False)}

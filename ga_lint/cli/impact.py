@@ -21,7 +21,7 @@ from ga_lint.verify.model import Outcome, Site
 
 _NEEDS_IMPACT = ("field", "accumulation_steps", "batch_size")
 _LAST_WINDOW = "GA108"
-_OF_STEPS_AND_RANKS = re.compile(r"^(1|GAS(\^\d+)?|N|[*/])+$")
+_OF_STEPS_AND_RANKS = re.compile(r"^(1|GAS(\^\d+)?|N|[*/()])+$")
 _DIGITS = 12  # of a count
 _NOT_COUNTED = -100  # what labels hold where there is no target
 
@@ -172,7 +172,7 @@ def stated_law(finding: Finding) -> Law | None:
     if finding.code == _LAST_WINDOW:
         return Law(last_window=True)
     if effect.kind is EffectKind.WEIGHTS:
-        return Law(mean_of_means=True)
+        return Law(mean_of_means=True) if effect.mean_of_means else None
     if effect.kind is EffectKind.SCALE and effect.factor and _OF_STEPS_AND_RANKS.match(effect.factor):
-        return Law(effect.factor, "mean" in finding.message)
+        return Law(effect.factor, effect.mean_of_means)
     return None

@@ -51,7 +51,7 @@ def is_cleared(finding: Finding, verdict: Verdict) -> bool:
     """Do the numbers withdraw this finding? Only one that speaks of what a single process computes in full windows."""
     if verdict.outcome is not Outcome.CORRECT or finding.effect.kind not in _SHOWN:
         return False
-    if of_ranks(finding) or of_objective(finding) or "rank" in finding.effect.message:
+    if of_ranks(finding) or of_objective(finding) or finding.effect.on_ranks:
         return False
     if finding.effect.kind is EffectKind.WEIGHTS and verdict.site.ragged is False:
         return False  # the scale alone was asked for

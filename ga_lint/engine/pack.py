@@ -58,7 +58,7 @@ def _diagnostic(one: Diagnostic) -> Packed:
     return [
         [one.fingerprint, one.noqa_row, one.source_line, [list(each) for each in one.context]],
         [f.code, f.name, f.severity.value, f.confidence.value, f.message, _span(f.span), f.label, f.scope],
-        [effect.kind.value, effect.message, effect.factor, effect.value],
+        [effect.kind.value, effect.message, effect.factor, effect.value, effect.on_ranks, effect.mean_of_means],
         trace,
         _fix(fix) if fix else None,
         f.fix_refusal,
@@ -66,7 +66,8 @@ def _diagnostic(one: Diagnostic) -> Packed:
 
 
 def _to_diagnostic(path: Path, packed: Packed) -> Diagnostic:
-    (fingerprint, noqa_row, line, context), stated, (kind, message, factor, value), trace, fix, refusal = packed
+    (fingerprint, noqa_row, line, context), stated, effect, trace, fix, refusal = packed
+    kind, *does = effect
     code, name, severity, confidence, text, span, label, scope = stated
     finding = Finding(
         code=code,
@@ -76,7 +77,7 @@ def _to_diagnostic(path: Path, packed: Packed) -> Diagnostic:
         message=text,
         span=_to_span(span),
         label=label,
-        effect=Effect(EffectKind(kind), message, factor, value),
+        effect=Effect(EffectKind(kind), *does),
         scope=scope,
         trace=tuple(Step(words, Path(where), _to_span(place)) for words, where, place in trace),
         fix=_to_fix(fix) if fix else None,

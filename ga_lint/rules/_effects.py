@@ -10,8 +10,10 @@ from ga_lint.knowledge.releases import load_releases
 from ga_lint.knowledge.trainer_law import Outcome, Usage, outcome
 from ga_lint.project import Project
 
-WEIGHTS = "tokens of short micro-batches weigh more than tokens of long ones"
-RANK_WEIGHTS = "targets of ranks with few targets weigh more than others"
+MEAN_OF_MEANS = Effect(
+    EffectKind.WEIGHTS, "tokens of short micro-batches weigh more than tokens of long ones", mean_of_means=True
+)
+OF_RANKS = Effect(EffectKind.WEIGHTS, "targets of ranks with few targets weigh more than others", on_ranks=True)
 _STEPS = "as there are accumulation steps"
 
 
@@ -66,11 +68,12 @@ def _effect(result: Outcome, steps: float | None) -> Effect:
     elif result.ranks:
         message = "on N ranks gradients are N times too " + ("large" if result.ranks > 0 else "small")
     elif result.mean_of_means or result.rank_local:
-        message = WEIGHTS if result.mean_of_means else RANK_WEIGHTS
-        return Effect(EffectKind.WEIGHTS, message + _evaluation(result))
+        effect = MEAN_OF_MEANS if result.mean_of_means else OF_RANKS
+        return replace(effect, message=effect.message + _evaluation(result))
     else:
         return Effect(EffectKind.SCALE, "gradients come out right, by what this release happens to divide")
-    return Effect(EffectKind.SCALE, message + _evaluation(result), factor, value)
+    by_ranks = bool(result.ranks or result.eval_ranks)
+    return Effect(EffectKind.SCALE, message + _evaluation(result), factor, value, by_ranks, result.mean_of_means)
 
 
 def _evaluation(result: Outcome) -> str:

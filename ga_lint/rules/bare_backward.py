@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from ga_lint.diagnostics import Confidence, Finding, Severity
 from ga_lint.facts.model import STEP_OVERRIDE_WORDS, FileFacts, LossTerm, Override, Place
 from ga_lint.project import Project
@@ -49,7 +51,7 @@ def _finding(override: Override, place: Place, term: LossTerm | None, facts: Fil
         message=f"backward runs on {what}; the Trainer's own step would have divided it",
         span=place.span,
         label="not divided by the window",
-        effect=by_steps(1, facts),
+        effect=replace(by_steps(1, facts), mean_of_means=term is not None),
         scope=override.scope,
         trace=(
             override.name.as_step(f"{override.cls} reaches {override.base}, whose training_step this replaces"),

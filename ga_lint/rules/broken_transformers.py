@@ -47,6 +47,7 @@ def _confidence(facts: FileFacts, one: Arguments, row: ReleaseRow, project: Proj
 def _finding(facts: FileFacts, one: Arguments, steps: Argument, row: ReleaseRow, project: Project) -> Finding:
     fault = (row.fault or "").rstrip(".")
     weights = row.faulty_for is FaultyFor.TOKEN_LOSSES
+    kind = EffectKind.WEIGHTS if weights else EffectKind.SCALE
     return Finding(
         code="GA401",
         name="broken-transformers",
@@ -55,7 +56,7 @@ def _finding(facts: FileFacts, one: Arguments, steps: Argument, row: ReleaseRow,
         message=f"transformers {row.span} is wrong by itself where gradients are accumulated",
         span=steps.place.span,
         label="accumulates",
-        effect=Effect(EffectKind.WEIGHTS if weights else EffectKind.SCALE, fault[:1].lower() + fault[1:]),
+        effect=Effect(kind, fault[:1].lower() + fault[1:], mean_of_means=weights),
         scope="",
         trace=(
             *requirement_step(project, "transformers", steps.place),

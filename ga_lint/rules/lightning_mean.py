@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity, Step
+from ga_lint.diagnostics import Confidence, Finding, Severity, Step
 from ga_lint.facts.model import Answer, FileFacts, Level, LightningStep, Place, Returned
 from ga_lint.project import Project
+from ga_lint.rules._effects import MEAN_OF_MEANS
 from ga_lint.rules._lightning import lightning_fix
 from ga_lint.rules._loops import is_plain_mean
 from ga_lint.rules.registry import rule
@@ -66,7 +67,7 @@ def _finding(
         "that can hold different numbers of targets",
         span=place.span,
         label="averaged over so many batches" if place == accumulation.place else "the mean is returned here",
-        effect=Effect(EffectKind.WEIGHTS, "tokens of short micro-batches weigh more than tokens of long ones"),
+        effect=MEAN_OF_MEANS,
         scope=step.scope,
         trace=tuple(trace),
     )

@@ -50,7 +50,7 @@ def _finding(window: Window, scaling: Scaling) -> Finding:
         message=f"gradients are scaled by `{scale}` after `{window.driver}.backward`: {why}",
         span=scaling.place.span,
         label="scaled here",
-        effect=Effect(EffectKind.SCALE, "the scaling is skipped in silence, or the ranks drift apart"),
+        effect=Effect(EffectKind.SCALE, "the scaling is skipped in silence, or the ranks drift apart", on_ranks=True),
         scope=window.scope,
         trace=(
             window.backward.as_step("gradients are added up here"),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
+from ga_lint.diagnostics import Confidence, Finding, Severity
 from ga_lint.facts.model import LOOP_WORDS, FileFacts, Level, Place, Raggedness
 from ga_lint.project import Project
+from ga_lint.rules._effects import MEAN_OF_MEANS
 from ga_lint.rules._fixes import window_fix
 from ga_lint.rules._loops import Loss, confidence, losses, steps_text, trace
 from ga_lint.rules.registry import rule
@@ -43,7 +44,7 @@ def _finding(loss: Loss, ragged: Raggedness) -> Finding:
         "that can hold different numbers of targets",
         span=loss.place.span,
         label="the mean is divided here" if loss.by_user else "the mean goes into backward here",
-        effect=Effect(EffectKind.WEIGHTS, "tokens of short micro-batches weigh more than tokens of long ones"),
+        effect=MEAN_OF_MEANS,
         scope=window.scope,
         trace=trace(loss, ragged.evidence),
         fix=fix,

@@ -102,7 +102,7 @@ def _finding(loss: Loss, count: Factor, missing: list[str]) -> Finding:
         f"{' and '.join(what[one] for one in missing)}",
         span=loss.pointed_at(count.place).span,
         label="divided by the whole count",
-        effect=Effect(EffectKind.SCALE, f"gradients are scaled by {factor}", factor),
+        effect=Effect(EffectKind.SCALE, f"gradients are scaled by {factor}", factor, on_ranks="ranks" in missing),
         scope=window.scope,
         trace=trace(loss, loss.elsewhere(count)),
         fix=fix,

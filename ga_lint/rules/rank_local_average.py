@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
+from ga_lint.diagnostics import Confidence, Finding, Severity
 from ga_lint.facts.model import LOCAL_AVERAGE, FileFacts, Place
 from ga_lint.project import Project
 from ga_lint.rules._average_fixes import average_fix
+from ga_lint.rules._effects import OF_RANKS
 from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 
@@ -35,7 +36,7 @@ def _finding(place: Place, fix: Fix) -> Finding:
         message="each rank divides by its own count of targets, and the ranks' means are averaged",
         span=place.span,
         label="counts on each rank alone",
-        effect=Effect(EffectKind.WEIGHTS, "targets of ranks with few targets weigh more than others"),
+        effect=OF_RANKS,
         scope="",
         trace=(place.as_step("the count over all ranks is turned off"),),
         fix=fix[0],

@@ -58,7 +58,11 @@ def _finding(loss: Loss, count: Factor, steps: tuple[Step, ...]) -> Finding:
         "gradients over ranks that can hold different numbers of them",
         span=loss.pointed_at(count.place).span,
         label="counted on this rank alone",
-        effect=Effect(EffectKind.WEIGHTS, "tokens on ranks with few targets weigh more than those on ranks with many"),
+        effect=Effect(
+            EffectKind.WEIGHTS,
+            "tokens on ranks with few targets weigh more than those on ranks with many",
+            on_ranks=True,
+        ),
         scope=loss.window.scope,
         trace=steps,
         fix=fix,

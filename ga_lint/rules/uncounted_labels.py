@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
+from ga_lint.diagnostics import Confidence, Finding, Severity
 from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, Answer, FileFacts, Level, LossTerm, Override, Place, Returned
 from ga_lint.project import Project
-from ga_lint.rules._effects import WEIGHTS
+from ga_lint.rules._effects import MEAN_OF_MEANS
 from ga_lint.rules._overrides import inside, receives_count, returned_terms
 from ga_lint.rules.registry import rule
 
@@ -49,7 +49,7 @@ def _finding(override: Override, returned: Returned, term: LossTerm, place: Plac
         message=f"the targets are `{key}`: the Trainer looks for a key `labels`, finds none and passes no count",
         span=place.span,
         label="targets that nobody counts",
-        effect=Effect(EffectKind.WEIGHTS, WEIGHTS),
+        effect=MEAN_OF_MEANS,
         scope=override.scope,
         trace=(
             override.name.as_step(f"{override.cls} reaches {override.base}; the count is None here"),

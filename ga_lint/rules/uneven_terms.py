@@ -33,13 +33,20 @@ from ga_lint.rules.registry import rule
 def uneven(facts: FileFacts, project: Project) -> Iterator[Finding]:
     for one in handed_count(facts, project):
         for returned, term in uneven_terms(one):
-            yield _finding(one, returned, term, _effect(one, facts), _fix(one, term, project))
+            yield _finding(one, returned, term, _effect(one, term, facts), _fix(one, term, project))
 
 
-def _effect(one: Followed, facts: FileFacts) -> Effect:
+def _effect(one: Followed, term: LossTerm, facts: FileFacts) -> Effect:
     by_ranks = not isinstance(one, Override)  # the Trainer multiplies what the others return
     message = f"this term's gradient is {too_large(steps_of(facts), by_ranks=by_ranks)}"
-    return Effect(EffectKind.SCALE, message, "GAS*N" if by_ranks else "GAS", None if by_ranks else steps_of(facts))
+    return Effect(
+        EffectKind.SCALE,
+        message,
+        "GAS*N" if by_ranks else "GAS",
+        None if by_ranks else steps_of(facts),
+        on_ranks=by_ranks,
+        mean_of_means=term.site.callee != ADDED_TERM,
+    )
 
 
 def _fix(one: Followed, term: LossTerm, project: Project) -> Fix:

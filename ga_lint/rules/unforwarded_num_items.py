@@ -18,7 +18,7 @@ from ga_lint.facts.model import (
 )
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
-from ga_lint.rules._effects import WEIGHTS, effect_of
+from ga_lint.rules._effects import MEAN_OF_MEANS, effect_of
 from ga_lint.rules._override_fixes import divided_step_fix, forward_fix
 from ga_lint.rules._overrides import divided_means, dropped_calls, receives_count, trusts_count
 from ga_lint.rules.registry import rule
@@ -42,14 +42,14 @@ def unforwarded_num_items(facts: FileFacts, project: Project) -> Iterator[Findin
                 yield replace(finding, fix=fix, fix_refusal=refusal)
             for place, terms in divided_means(override).items():
                 fix, refusal = divided_step_fix(override, terms, project)
-                finding = _finding(override, "self.compute_loss", place, Effect(EffectKind.WEIGHTS, WEIGHTS))
+                finding = _finding(override, "self.compute_loss", place, MEAN_OF_MEANS)
                 yield replace(finding, fix=fix, fix_refusal=refusal)
 
 
 def _effect(call: SuperCall, facts: FileFacts, project: Project) -> Effect:
     """What super() does without the count: compute_loss returns a mean that nobody divides, training_step divides."""
     if call.method == "training_step":
-        return Effect(EffectKind.WEIGHTS, WEIGHTS)
+        return MEAN_OF_MEANS
     return effect_of(Usage(Site.SUPER_WITHOUT_COUNT, Form.COUNT), facts, project)
 
 
