@@ -43,6 +43,7 @@ def losses(folder: Path, files: dict[str, str], above: str, call: str) -> list[s
         (FILE, "from .helper import ce", "ce(x, y)"),
         (FILE, "from . import helper", "helper.ce(x, y)"),
         (FILE, "try:\n    from helper import ce\nexcept ImportError:\n    ce = None", "ce(x, y)"),
+        (FILE, "match kind:\n    case 1:\n        from helper import ce\n    case _:\n        ce = None", "ce(x, y)"),
         (FILE, "def made():\n    from helper import ce\n    return lambda a, b: ce(a, b)", "made()(x, y)"),
         (PACKAGE, "from pkg import helper", "helper.ce(x, y)"),
         (PACKAGE, "import pkg.helper", "pkg.helper.ce(x, y)"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from msgspec import Struct
 
-from ga_lint.syntax.parsed import FunctionNode
+from ga_lint.syntax.walk import statements
 
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
@@ -32,11 +32,11 @@ class ModuleBindings(Struct, frozen=True):
 
 
 def bindings_of(tree: ast.Module) -> ModuleBindings:
-    """Module-level definitions, imports and assignments, also those under `if`, `try`, `with` and loops."""
+    """Module-level definitions, imports and assignments, also those under `if`, `try`, `match` and loops."""
     by_name: dict[str, list[Binding]] = {}
     stars: list[ImportedName] = []
     dotted: set[str] = set()
-    for statement in _statements(tree.body):
+    for statement in statements(tree.body):
         match statement:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
                 by_name.setdefault(statement.name, []).append(statement)
@@ -79,14 +79,3 @@ def imported_names(statement: ast.Import | ast.ImportFrom) -> Iterator[tuple[str
         else:
             root = alias.name.partition(".")[0]
             yield root, ImportedName(root, 0, None)
-
-
-def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    for statement in body:
-        yield statement
-        if isinstance(statement, FunctionNode | ast.ClassDef):
-            continue
-        for inner in ("body", "orelse", "finalbody"):
-            yield from _statements(getattr(statement, inner, []))
-        for handler in getattr(statement, "handlers", []):
-            yield from _statements(handler.body)

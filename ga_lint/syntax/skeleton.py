@@ -19,11 +19,10 @@ from msgspec import Struct, field
 
 from ga_lint.source import unremarked
 from ga_lint.syntax.stubs import MARGIN, Stub, members_at, stubs_of
-from ga_lint.syntax.walk import walk
+from ga_lint.syntax.walk import statements, walk
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-_SIMPLE = (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Import, ast.ImportFrom)  # no bodies
 _TABS = re.compile(r"^ *\t", re.MULTILINE)  # indentation that has no one width
 _FIRST_MEMBER = re.compile(r"\n( +)[^\s#]")
 # `name = 8` and `name: int = 8` among the statements of a class, and what may go on as such on another line.
@@ -161,18 +160,7 @@ def skeleton_of(text: str, path: Path) -> tuple[Skeleton, ast.Module] | None:
 
 def definitions(body: list[ast.stmt]) -> Iterator[Definition]:
     """The functions and classes among these statements, also those under `if`, `try` and the like, not each other's."""
-    for statement in body:
-        if isinstance(statement, Definition):
-            yield statement
-            continue
-        if isinstance(statement, _SIMPLE):
-            continue
-        for inner in ("body", "orelse", "finalbody"):
-            if below := getattr(statement, inner, None):
-                yield from definitions(below)
-        for inner in ("handlers", "cases"):
-            for part in getattr(statement, inner, ()):
-                yield from definitions(part.body)
+    return (statement for statement in statements(body) if isinstance(statement, Definition))
 
 
 def _whole(node: Any) -> Any:

@@ -7,7 +7,7 @@ nobody looks for, and in a third of their time: most fields of a node hold no no
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 # Fields that hold a name, a flag, a context or an operator.
 _LEAVES = frozenset(
@@ -15,6 +15,8 @@ _LEAVES = frozenset(
 )
 _NO_NODES = (ast.Constant, ast.Global, ast.Nonlocal, ast.MatchSingleton)
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_SIMPLE = (ast.Expr, ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Return, ast.Import, ast.ImportFrom)
+_CLOSED = (*_SIMPLE, *_DEFINITIONS)  # no statements of the same scope in them
 _WITH_GAPS = frozenset(("keys", "kw_defaults"))  # lists that may hold None
 _fields: dict[type[ast.AST], tuple[str, ...]] = {}
 
@@ -54,6 +56,19 @@ def walk(node: ast.AST) -> list[ast.AST]:
             elif value is not None:
                 found.append(value)
     return found
+
+
+def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements of one scope in their order, through `if`, `try`, `match` and loops, not into definitions."""
+    for statement in body:
+        yield statement
+        if isinstance(statement, _CLOSED):
+            continue
+        for inner in ("body", "orelse", "finalbody"):
+            yield from statements(getattr(statement, inner, ()))
+        for inner in ("handlers", "cases"):
+            for part in getattr(statement, inner, ()):
+                yield from statements(part.body)
 
 
 def in_order(node: ast.AST, enter: Callable[[ast.AST], bool] | None = None) -> Iterator[ast.AST]:

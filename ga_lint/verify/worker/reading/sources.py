@@ -107,14 +107,15 @@ def bindings(body: Iterable[ast.stmt], before: int | None = None) -> dict[str, l
 
 
 def statements(body: Iterable[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements of one scope in source order, through if, try, with and loops, not into definitions."""
+    """The statements of one scope in source order, through if, try, match and loops, not into definitions."""
     for statement in body:
         yield statement
         if not isinstance(statement, Function | ast.ClassDef):
             for field in ("body", "orelse", "finalbody"):
                 yield from statements(getattr(statement, field, None) or [])
-            for handler in getattr(statement, "handlers", None) or []:
-                yield from statements(handler.body)
+            for field in ("handlers", "cases"):
+                for part in getattr(statement, field, None) or []:
+                    yield from statements(part.body)
 
 
 def bound_names(statement: ast.stmt) -> Iterator[str]:
