@@ -44,6 +44,24 @@ def test_code_nested_too_deeply_is_not_our_fault() -> None:
     assert not Fault.of("rewriting", RecursionError()).internal
 
 
+def test_what_hides_that_is_not_either() -> None:
+    """LibCST's `finally` again: it looks up a node that nobody can print, so deep is it."""
+
+    class Deep:
+        def __repr__(self) -> str:
+            raise RecursionError
+
+    def left() -> None:
+        try:
+            raise RecursionError
+        finally:
+            {}[Deep()]
+
+    with pytest.raises(KeyError) as caught:
+        left()
+    assert not Fault.of("rewriting", caught.value).internal
+
+
 def test_what_hides_an_interrupt_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """LibCST's `finally` looks up what it had not yet written when Ctrl-C came, and raises a KeyError."""
 

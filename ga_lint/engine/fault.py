@@ -21,8 +21,9 @@ class Fault(Struct, frozen=True):
     @classmethod
     def of(cls, stage: str, error: Exception) -> Fault:
         """The fault of a stage: a rule's name, "reading the facts", "rewriting"."""
-        _pass_on_interrupt(error)
-        if isinstance(error, RecursionError):
+        if _hides(error, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        if _hides(error, RecursionError):
             return cls("nested too deeply to be analysed; exclude it", internal=False)
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(frame.filename).name}:{frame.lineno}"
@@ -33,10 +34,11 @@ class Fault(Struct, frozen=True):
         return cls(text, internal=True)
 
 
-def _pass_on_interrupt(error: BaseException) -> None:
-    """End the run if this exception only hides Ctrl-C: code that tidies up after it may raise another one instead."""
+def _hides(error: BaseException, kind: type[BaseException]) -> bool:
+    """Is it one of this kind, or what code that tidies up after one has raised instead? Ctrl-C has to end the run."""
     cause: BaseException | None = error
     while cause is not None:
-        if isinstance(cause, KeyboardInterrupt):
-            raise KeyboardInterrupt from error
+        if isinstance(cause, kind):
+            return True
         cause = cause.__context__
+    return False

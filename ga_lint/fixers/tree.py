@@ -40,7 +40,10 @@ class _Positions(PositionProvider):
     def __init__(self, module: cst.Module) -> None:
         super().__init__()
         state = PositionProvidingCodegenState(module.default_indent, module.default_newline, provider=self)
-        module._codegen(state)
+        try:
+            module._codegen(state)
+        except (RecursionError, KeyError):  # its own tidying up turns the one into the other
+            raise FixNotApplicable("it is nested too deeply for LibCST") from None
         self.ranges = cast("dict[cst.CSTNode, CodeRange]", self._computed)
         self.text = "".join(state.tokens)
 
