@@ -52,6 +52,9 @@ def written(helper: str, call: str = "f(logits, labels)", lines: str = "") -> st
         ("    n = (b != len(a)).sum()\n    return SUM / n\n", "(labels != len(logits)).sum()"),
         ("    n = (b != PAD).sum()\n    return F.cross_entropy(a, b, reduction='sum') / n\n", "(labels != PAD).sum()"),
         ("    PAD = 3\n    n = (b != PAD).sum()\n    return SUM / n\n", "(labels != 3).sum()"),
+        ("    return F.cross_entropy(a, *b)\n", ""),
+        ("    return F.cross_entropy(*(a, b))\n", OWN),
+        ("    c = (a, b)\n    return F.cross_entropy(*c)\n", "((logits, labels)[1] != -100).sum()"),
         ("    def g(c):\n        return F.cross_entropy(a, c)\n\n    return g(b)\n", OWN),
     ],
 )  # fmt: skip

@@ -6,7 +6,7 @@ from textwrap import indent
 
 import pytest
 
-from testbed.seen import override, returned
+from testbed.seen import LOSS, loop, losses_in, override, returned
 
 COUNTED = 'loss = F.cross_entropy(model(inputs["x"]), inputs["labels"], reduction="sum") / num_items_in_batch\n'
 TERM = "sum unknown / the window's count over all ranks"
@@ -96,3 +96,24 @@ def test_where_it_is_returned(returned_value: str, told_of: str) -> None:
 def test_an_attribute_of_the_class_is_looked_at_from_outside() -> None:
     helper = f"    def helped(self, loss, model):\n{indent('return loss + model.penalty()', ' ' * 8)}\n"
     assert returned(override(f"{COUNTED}return self.helped(loss, model)", helper)) == [BOTH]
+
+
+@pytest.mark.parametrize(
+    ("unpacked", "plain"),
+    [
+        ("torch.div(*(loss, steps))", "loss / steps"),
+        ("torch.div(*pair)", "pair[0] / pair[1]"),
+        ("loss.div(*pair[1:])", "loss / pair[1]"),
+    ],
+)
+def test_arguments_that_are_unpacked_count_by_their_places(unpacked: str, plain: str) -> None:
+    above = f"{LOSS}\npair = (loss, steps)\nloss = "
+    assert losses_in(loop(above + unpacked)) == losses_in(loop(above + plain))
+
+
+@pytest.mark.parametrize(
+    "call", ["torch.div(*pair)", "torch.mul(*pair)", "loss.div(*pair)", "torch.masked_select(*pair)"]
+)
+@pytest.mark.parametrize("pair", ["()", "(loss,)", "made()"])
+def test_too_few_or_unknown_arguments_are_no_fault_of_ours(call: str, pair: str) -> None:
+    losses_in(loop(f"{LOSS}\npair = {pair}\nx = {call}"))

@@ -67,7 +67,7 @@ def of_builtin(call: Call, name: str) -> Value | None:
         number = torch_calls.of_numbers(call)
         if number is not None:
             return number
-        if name == "min" and any(isinstance(one, ast.BinOp) and isinstance(one.op, ast.Sub) for one in call.node.args):
+        if name == "min" and any(isinstance(one, ast.BinOp) and isinstance(one.op, ast.Sub) for one in call.written):
             return Symbol(text_of(call.node))  # what is left, where that is less: no other name for one of the two
         return _of_several(call, first)
     return None
@@ -75,7 +75,7 @@ def of_builtin(call: Call, name: str) -> Value | None:
 
 def _of_several(call: Call, first: Value) -> Value:
     """`max(1, steps)`: what has a name, whatever the number beside it guards against."""
-    parts = list(zip(call.positional, call.node.args, strict=False))
+    parts = list(zip(call.positional, call.written, strict=False))
     named = [value for value, _ in parts if isinstance(value, Symbol)]
     unknown = [node for value, node in parts if isinstance(value, Unknown)]
     if not named and len(unknown) == 1 and len(parts) == 2:  # a number beside it is not what comes out
@@ -84,8 +84,8 @@ def _of_several(call: Call, first: Value) -> Value:
 
 
 def _getattr(call: Call) -> Value:
-    if len(call.node.args) >= 2 and isinstance(call.positional[1], Const) and isinstance(call.positional[1].value, str):
-        attribute = ast.copy_location(ast.Attribute(call.node.args[0], call.positional[1].value, ast.Load()), call.node)
+    if len(call.written) >= 2 and isinstance(call.positional[1], Const) and isinstance(call.positional[1].value, str):
+        attribute = ast.copy_location(ast.Attribute(call.written[0], call.positional[1].value, ast.Load()), call.node)
         return call.run.evaluate(call.frame, call.state, attribute)
     return UNKNOWN
 
@@ -95,12 +95,12 @@ def _element(call: Call, source: Value) -> Value:
 
 
 def _range_length(call: Call) -> Value:
-    if any(isinstance(one, ast.Starred) for one in call.node.args):  # which may stand for none
+    if any(isinstance(one, ast.Starred) for one in call.written):  # which may stand for none
         return Symbol(text_of(call.node))
-    match call.node.args:
+    match call.written:
         case [_]:
             value = call.positional[0]
-            return value if isinstance(value, Const | Symbol) else Symbol(text_of(call.node.args[0]))
+            return value if isinstance(value, Const | Symbol) else Symbol(text_of(call.written[0]))
         case [_, stop] if call.positional[0] == Const(0):
             return Symbol(text_of(stop))
         case [_, ast.BinOp(left=stop, op=ast.Add(), right=ast.Constant(value=1))] if call.positional[0] == Const(1):

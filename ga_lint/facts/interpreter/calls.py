@@ -19,6 +19,7 @@ from ga_lint.facts.interpreter import (
     trainer_calls,
 )
 from ga_lint.facts.interpreter.events import EventKind
+from ga_lint.facts.interpreter.passed import named_of, positional_of
 from ga_lint.facts.interpreter.paths import Frame, State
 from ga_lint.facts.interpreter.remade import after_method
 from ga_lint.facts.model import Level
@@ -31,7 +32,6 @@ from ga_lint.facts.values import (
     External,
     Function,
     Instance,
-    Items,
     Loss,
     Model,
     Symbol,
@@ -67,6 +67,7 @@ class Call(Struct, frozen=True):
     state: State
     node: ast.Call
     positional: tuple[Value, ...]
+    written: tuple[ast.expr, ...]  # each of these as it is written: `pair[0]` for the first of `*pair`
     named: tuple[tuple[str, Value], ...]  # "**" for what is unpacked
 
     @property
@@ -82,35 +83,20 @@ class Call(Struct, frozen=True):
         return argument_of(self.positional, self.named, position, names)
 
     def argument_node(self, position: int | None, *names: str) -> ast.expr | None:
+        """The argument as it is written; None for one that `*args` may hold or move."""
         for keyword in self.node.keywords:
             if keyword.arg in names:
                 return keyword.value
-        if position is not None and position < len(self.node.args):
-            return self.node.args[position]
-        return None
+        if position is None or position >= len(self.written):
+            return None
+        starred = any(isinstance(one, ast.Starred) for one in self.written[: position + 1])
+        return None if starred else self.written[position]
 
 
 def evaluate_call(run: Interpreter, frame: Frame, state: State, node: ast.Call) -> Value:
     """Evaluate receiver, arguments and callee, then the call on each alternative."""
-    positional: list[Value] = []
-    for argument in node.args:
-        value = run.evaluate(frame, state, argument)
-        if isinstance(argument, ast.Starred) and isinstance(value, Items):
-            positional.extend(value.values)
-        else:
-            positional.append(value)
-    named: list[tuple[str, Value]] = []
-    for keyword in node.keywords:
-        value = run.evaluate(frame, state, keyword.value)
-        if keyword.arg is None:
-            value = _merged(value)
-        if keyword.arg is None and isinstance(value, Table):
-            named.extend(value.entries)
-            if value.handed or not isinstance(value.rest, Unknown):
-                named.append(("**", value.rest))
-        else:
-            named.append((keyword.arg or "**", value))
-    call = Call(run, frame, state, node, tuple(positional), tuple(named))
+    positional, written = positional_of(run, frame, state, node)
+    call = Call(run, frame, state, node, positional, written, named_of(run, frame, state, node))
     if isinstance(node.func, ast.Name) and node.func.id == "super":
         return objects.super_value(frame)
     if isinstance(node.func, ast.Attribute):
@@ -123,15 +109,6 @@ def evaluate_call(run: Interpreter, frame: Frame, state: State, node: ast.Call) 
     callees = list(alternatives(run.evaluate(frame, state, node.func)))
     called = [callee for callee in callees if callee != Const(None)] or callees  # nobody calls None
     return choice([apply(call, callee) for callee in called])
-
-
-def _merged(value: Value) -> Value:
-    """Several dictionaries that it may be, as one that says for each key what it may hold."""
-    tables = [one for one in alternatives(value) if isinstance(one, Table)]
-    if not tables or len(tables) < len(list(alternatives(value))):
-        return value
-    keys = {key: None for table in tables for key, _ in table.entries}
-    return Table(tuple((key, choice([table.get(key) for table in tables])) for key in keys), tables[0].rest)
 
 
 def _method(call: Call, receiver: Value) -> Value:

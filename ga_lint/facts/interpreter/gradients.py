@@ -53,9 +53,9 @@ def record_call(call: Call, receiver: Value) -> Value | None:
             EventKind.ZERO_GRAD, call.frame, call.state, call.node, UNKNOWN, call.node, receiver, call.receiver_text
         )
         return Const(None)
-    if method in ("mul_", "div_") and call.node.args and is_gradient(call.receiver_text):
+    if method in ("mul_", "div_") and call.written and is_gradient(call.receiver_text):
         power = 1 if method == "mul_" else -1
-        record_scaling(call.run, call.frame, call.state, call.node, call.node.args[0], power)
+        record_scaling(call.run, call.frame, call.state, call.node, call.written[0], power)
         return UNKNOWN
     return None
 
@@ -73,7 +73,7 @@ def record_scaler(call: Call) -> bool:
     if passed is None or len(call.positional) < 2 or not losses:
         return False
     run, frame, name = call.run, call.frame, text_of(call.node.func)
-    run.record(EventKind.BACKWARD, frame, call.state, call.node, call.positional[0], call.node.args[0])
+    run.record(EventKind.BACKWARD, frame, call.state, call.node, call.positional[0], call.written[0])
     test = run.evaluate(frame, call.state, passed[1])
     stepped = call.state.fork()
     stepped.guards = (*stepped.guards, Guard(test, True, text_of(passed[1]), run.place(frame, passed[1])))
@@ -99,8 +99,8 @@ def _backward(call: Call, receiver: Value) -> Value:
     assert isinstance(call.node.func, ast.Attribute)
     loss: Value
     driver: Value
-    if call.positional and call.node.args and not isinstance(receiver, Loss | Elements):
-        loss, node, driver, text = call.positional[0], call.node.args[0], receiver, call.receiver_text
+    if call.positional and call.written and not isinstance(receiver, Loss | Elements):
+        loss, node, driver, text = call.positional[0], call.written[0], receiver, call.receiver_text
     elif (passed := call.argument_node(None, "loss")) is not None:
         loss, node, driver, text = call.argument(None, "loss") or UNKNOWN, passed, receiver, call.receiver_text
     else:
@@ -125,7 +125,7 @@ def _step(call: Call, receiver: Value) -> Value | None:
     last = text.rpartition(".")[2].lower()
     if "sched" in last or "profiler" in last or last in ("prof", "p"):
         return None
-    passed = [text_of(argument).rpartition(".")[2].lower() for argument in call.node.args]
+    passed = [text_of(argument).rpartition(".")[2].lower() for argument in call.written]
     is_optimizer = (
         any(last.startswith(word) or word in last.split("_") for word in _OPTIMIZER_WORDS)
         or "optim" in last

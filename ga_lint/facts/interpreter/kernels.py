@@ -30,7 +30,7 @@ def loss_of(call: Call, cls: Class) -> Value:
         return UNKNOWN
     names = positional_names(found[1])[1:]  # the first is the context
     given = dict(zip(names, call.positional, strict=False))
-    nodes = dict(zip(names, call.node.args, strict=False))
+    nodes = dict(zip(names, call.written, strict=False))
     name = next((name for name in names if _TARGETS.search(name) and name in nodes), None)
     if name is None:
         return UNKNOWN

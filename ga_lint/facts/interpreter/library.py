@@ -62,7 +62,7 @@ def call(call: Call, name: str) -> Value:
         return _over_ranks(call)
     if last == "all_gather_object" and len(call.positional) > 1 and isinstance(call.positional[1], Count):
         gathered = replace(call.positional[1], scale=Scale.GLOBAL)
-        call.state.env[text_of(call.node.args[0])] = Many(gathered)
+        call.state.env[text_of(call.written[0])] = Many(gathered)
         return UNKNOWN
     if name.startswith("torch") and (found := torch_calls.call(call, last)) is not None:
         return after_function(last, found)
@@ -97,11 +97,11 @@ def _over_ranks(call: Call) -> Value:
     if isinstance(value, Count):
         everywhere = widened(value, Scale.GLOBAL, value.text)
         if (
-            call.node.args
-            and isinstance(call.node.args[0], ast.Name | ast.Attribute)
+            call.written
+            and isinstance(call.written[0], ast.Name | ast.Attribute)
             and "all_reduce" in text_of(call.node.func)
         ):
-            call.state.env[text_of(call.node.args[0])] = everywhere
+            call.state.env[text_of(call.written[0])] = everywhere
         return everywhere
     return UNKNOWN
 
@@ -133,7 +133,7 @@ def _made(call: Call, name: str, last: str) -> Value:
         return losses.log_probs(call)  # trl's selective_log_softmax and its like
     if last[:1].isupper():
         return Built(name, call.positional, call.named, place)
-    return Symbol(text_of(call.node)) if not call.node.args and not call.node.keywords else UNKNOWN
+    return Symbol(text_of(call.node)) if not call.written and not call.node.keywords else UNKNOWN
 
 
 def _wrapped(call: Call, last: str) -> Value | None:

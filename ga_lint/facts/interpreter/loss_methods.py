@@ -27,7 +27,7 @@ def method(call: Call, loss: Loss, name: str) -> Value:
     operation = name.removesuffix("_")
     if (operation not in _POWERS and operation not in _ADDS) or not call.positional:
         return loss  # .mean() over ranks or replicas, .to(device), .float(), ...
-    other, node = call.positional[0], call.node.args[0]
+    other, node = call.positional[0], call.written[0]
     if operation in _POWERS:
         place = call.run.place(call.frame, call.node)
         result = algebra.scaled(loss, other, _POWERS[operation], text_of(node), place)

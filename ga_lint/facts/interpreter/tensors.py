@@ -112,7 +112,7 @@ def _elements_method(call: Call, elements: Elements, name: str) -> Value:
             return replace(elements, inner=0, site=replace(elements.site, level=Level.SAMPLE))
         return reduce(call, elements, name, call.argument(0, "dim", "axis"))
     if name in ("mul", "mul_", "masked_select", "masked_fill", "masked_fill_") and call.positional:
-        text = text_of(call.node.args[0])
+        text = text_of(call.written[0])
         if masks.is_mask(call.positional[0], text):
             if "fill" in name:  # what the mask selects is what does not count
                 text = text[1:] if text.startswith("~") else f"not {text}"
@@ -178,7 +178,7 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
         return Count(what, Scale.MICRO_BATCH, text=text, depth=depth, shifted=tensor.shifted, place=place)
     if name in ("ne", "eq", "gt", "ge", "lt", "not_equal"):
         leaves_out = call.positional and name in ("ne", "not_equal")
-        other = as_written(call.positional[0], call.node.args[0], call.frame.depth) if leaves_out else ""
+        other = as_written(call.positional[0], call.written[0], call.frame.depth) if leaves_out else ""
         return mask_of(tensor, text, other)
     if name in ("masked_fill", "masked_fill_"):
         return filled(call, tensor, place)
@@ -207,10 +207,10 @@ def _picked_by(call: Call, mask: Tensor) -> Value:
 
 
 def _flattened(call: Call, tensor: Tensor) -> Tensor:
-    text = " ".join(text_of(argument) for argument in call.node.args)
+    text = " ".join(text_of(argument) for argument in call.written)
     if any(word in text for word in _CLASSES):
         return tensor
-    many = len(call.node.args) > 1
+    many = len(call.written) > 1
     return replace(tensor, flat=tensor.flat or (many and tensor.kind is not TensorKind.LABELS))
 
 

@@ -60,12 +60,12 @@ def _put_together(call: Call, last: str, first: Value) -> Value | None:
             return Built("torch.utils.data.DataLoader", call.positional, call.named, place)
         case "sum" | "mean" if isinstance(first, Elements):
             return tensors.reduce(call, first, last, call.argument(1, "dim", "axis"))
-        case "masked_select" if isinstance(first, Elements) and len(call.node.args) > 1:
-            return tensors.selected(call, first, call.positional[1], text_of(call.node.args[1]))
+        case "masked_select" if isinstance(first, Elements) and len(call.written) > 1:
+            return tensors.selected(call, first, call.positional[1], text_of(call.written[1]))
         case "stack" if isinstance(first, Many) and first.loop and isinstance(first.element, Loss):
             return first
         case "sum" | "mean" if isinstance(first, Many) and first.loop and isinstance(first.element, Loss):
-            return algebra.averaged(first.element, text_of(call.node.args[0]), place, last)
+            return algebra.averaged(first.element, text_of(call.written[0]), place, last)
         case "mean" | "stack" | "cat" if isinstance(first, Many) and isinstance(first.element, Loss | Elements):
             return first.element
         case "mean" | "stack" | "cat" if isinstance(first, Items) and first.values:
@@ -73,14 +73,14 @@ def _put_together(call: Call, last: str, first: Value) -> Value | None:
             return algebra.added_up(first.values, place) or alone
         case "sum" | "count_nonzero" if isinstance(first, Tensor) and first.kind is TensorKind.MASK:
             return tensors.count_of(call, first)
-        case "sum" if len(call.node.args) == 1 and masks.are_weights(first, text := text_of(call.node.args[0])):
+        case "sum" if len(call.written) == 1 and masks.are_weights(first, text := text_of(call.written[0])):
             return tensors.sum_of_weights(call, text)
         case "sum" | "mean" if isinstance(first, Loss | Count):
             return first
         case "div" if isinstance(first, Loss) and len(call.positional) > 1:
-            return algebra.scaled(first, call.positional[1], -1, text_of(call.node.args[1]), place)
+            return algebra.scaled(first, call.positional[1], -1, text_of(call.written[1]), place)
         case "mul" if isinstance(first, Loss) and len(call.positional) > 1:
-            return algebra.scaled(first, call.positional[1], 1, text_of(call.node.args[1]), place)
+            return algebra.scaled(first, call.positional[1], 1, text_of(call.written[1]), place)
     return None
 
 
@@ -106,7 +106,7 @@ def _made(call: Call, last: str, first: Value) -> Value | None:
             return chosen
         case "ne" | "eq" if isinstance(first, Tensor):
             leaves_out = last == "ne" and len(call.positional) > 1
-            other = as_written(call.positional[1], call.node.args[1], call.frame.depth) if leaves_out else ""
+            other = as_written(call.positional[1], call.written[1], call.frame.depth) if leaves_out else ""
             return mask_of(first, text_of(call.node), other)
     return None
 

@@ -72,12 +72,12 @@ def _smoothed(call: Call) -> Value:
 def super_call(call: Call) -> Value:
     """Record whether the count is handed on; the value is what the base's method makes of it."""
     assert isinstance(call.node.func, ast.Attribute)
-    by_name = bool(call.node.args) and text_of(call.node.args[0]) == "self"
+    by_name = bool(call.written) and text_of(call.written[0]) == "self"
     method = call.method
     position = (2 if method == "training_step" else 3) + by_name
     count = call.argument(position, COUNT)
     unpacked = [value for name, value in call.named if name == "**"]
-    starred = any(isinstance(argument, ast.Starred) for argument in call.node.args)
+    starred = any(isinstance(argument, ast.Starred) for argument in call.written)
     passes_rest = bool(unpacked) or (starred and not (method == "compute_loss" and _takes_keywords(call.frame.node)))
     forwarded = isinstance(count, Count) or (count is not None and count != Const(None)) or passes_rest
     keywords = {keyword.arg for keyword in call.node.keywords}
@@ -125,7 +125,7 @@ def sets_trainer_up(call: Call) -> bool:
 def is_trainers(call: Call, cls: Class) -> bool:
     """Is `self.compute_loss` the Trainer's own?"""
     named = any(argument.arg == COUNT for argument in call.node.keywords)
-    return call.run.names.method(cls, "compute_loss") is None and (named or len(call.node.args) > 1)
+    return call.run.names.method(cls, "compute_loss") is None and (named or len(call.written) > 1)
 
 
 def _asks_network(call: Call, receiver: Value) -> bool:
