@@ -96,6 +96,26 @@ def _rename(tree: ast.Module, chance: random.Random) -> None:
             node.arg = new + "_"
 
 
+def _spell_call(tree: ast.Module, chance: random.Random) -> None:
+    """Arguments that are unpacked, that come in a dictionary, or that are not there."""
+    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and (node.args or node.keywords)]
+    if not calls:
+        return
+    call = chance.choice(calls)
+    match chance.randrange(4):
+        case 0:
+            call.args = [ast.Starred(ast.Tuple(call.args, ast.Load()), ast.Load())]
+        case 1:
+            call.args = [*call.args[:-1], *(ast.Starred(last, ast.Load()) for last in call.args[-1:])]
+        case 2:
+            named = [one for one in call.keywords if one.arg is not None]
+            entries = ast.Dict([ast.Constant(one.arg) for one in named], [one.value for one in named])
+            call.keywords = [*(one for one in call.keywords if one.arg is None), ast.keyword(None, entries)]
+        case _:
+            call.args = []
+
+
 _MUTATIONS: tuple[Mutation, ...] = (
     _drop_statement, _repeat_statement, _move_statement, _wrap_statement, _swap_expression, _rename,
+    _spell_call,
 )  # fmt: skip
