@@ -56,7 +56,7 @@ def scaled(loss: Loss, by: Value, power: int, text: str, place: Place) -> Loss:
 
 
 def _scaled_term(term: LossTerm, by: Value, power: int, text: str, place: Place) -> LossTerm:
-    if isinstance(by, Count) and by.scale is Scale.MICRO_BATCH and by.depth < term.site.depth:
+    if isinstance(by, Count) and by.scale is Scale.MICRO_BATCH and by.depth < term.site.outside:
         by = replace(by, scale=Scale.WINDOW)  # counted before the loop that computes the loss
     if isinstance(by, Count) and by.scale is Scale.RUNNING and by.loop == term.site.collected:
         by = replace(by, scale=Scale.WINDOW)  # gathered as the loss is, and as far as it
@@ -95,11 +95,19 @@ def _factors_in(node: ast.expr, power: int) -> Iterator[tuple[Value, str, int]]:
 
 
 def collected(value: Value, loop: int) -> Value:
-    """A loss that the rounds of a loop gather (of none where it is 0); any other value as it is."""
+    """A loss that the rounds of a loop gather; any other value as it is."""
     if not isinstance(value, Loss):
         return value
     terms = tuple(replace(term, site=replace(term.site, collected=loop)) for term in value.terms)
     return replace(value, terms=terms)
+
+
+def gathered(value: Value, depth: int) -> Value:
+    """The same when that loop has ended, and `depth` others still run."""
+    if not isinstance(value, Loss):
+        return value
+    sites = [replace(term.site, collected=0, gathered_at=depth) for term in value.terms]
+    return replace(value, terms=tuple(replace(t, site=site) for t, site in zip(value.terms, sites, strict=True)))
 
 
 def averaged(loss: Loss, text: str, place: Place, reduction: str) -> Loss:

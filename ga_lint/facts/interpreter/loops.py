@@ -72,19 +72,19 @@ def _loop(
         path.guards = outer_guards
         for name, value in path.env.items():
             if isinstance(value, _GATHERING):
-                path.env[name] = choice([_when_done(one, loop.id) for one in alternatives(value)])
+                path.env[name] = choice([_when_done(one, loop.id, len(frame.loops)) for one in alternatives(value)])
     return run.execute(frame, node.orelse, joined(paths)) if node.orelse else joined(paths)
 
 
-def _when_done(value: Value, loop: int) -> Value:
-    """What the rounds have summed up or gathered, after the last of them."""
+def _when_done(value: Value, loop: int, depth: int) -> Value:
+    """What the rounds have summed up or gathered, after the last of them; `depth`: the loops that still run."""
     match value:
         case Count(loop=own) if own == loop:
             return replace(value, scale=Scale.WINDOW, loop=0)
         case Many(element=element, loop=own) if own == loop:
-            return replace(value, element=algebra.collected(element, 0), loop=0)
+            return replace(value, element=algebra.gathered(element, depth), loop=0)
         case Loss(terms=terms) if any(term.site.collected == loop for term in terms):
-            return algebra.collected(value, 0)
+            return algebra.gathered(value, depth)
     return value
 
 

@@ -16,23 +16,26 @@ if TYPE_CHECKING:
 def positional_of(
     run: Interpreter, frame: Frame, state: State, node: ast.Call
 ) -> tuple[tuple[Value, ...], tuple[ast.expr, ...]]:
-    """The values, and each as written: `pair[0]` for the first of `*pair`, `*rest` where nobody knows how many."""
+    """The values, and each as written: `pair[0]` for the first of `*pair`, `*rest` for what cannot be."""
     values: list[Value] = []
     written: list[ast.expr] = []
     for argument in node.args:
         value = run.evaluate(frame, state, argument)
         if isinstance(argument, ast.Starred) and isinstance(value, Items):
             values += value.values
-            written += _parts(argument.value, len(value.values))
+            written += _parts(argument, len(value.values))
         else:
             values.append(value)
             written.append(argument)
     return tuple(values), tuple(written)
 
 
-def _parts(node: ast.expr, count: int) -> Sequence[ast.expr]:
+def _parts(argument: ast.Starred, count: int) -> Sequence[ast.expr]:
+    node = argument.value
     if isinstance(node, ast.Tuple | ast.List) and not any(isinstance(one, ast.Starred) for one in node.elts):
         return node.elts
+    if not isinstance(node, ast.Name | ast.Attribute | ast.Subscript):
+        return [argument] * count  # who writes a part of it calls something once more
     indices = (ast.copy_location(ast.Constant(index), node) for index in range(count))
     return [ast.copy_location(ast.Subscript(node, index, ast.Load()), node) for index in indices]
 

@@ -142,6 +142,12 @@ class LossSite(Compared, frozen=True):
     rescaled_at: Place | None = None  # where that count is written
     live: Counted | None = None  # what a mask picks that was multiplied in before it was summed
     collected: int = 0  # id of the loop over whose rounds it is gathered in a list or a total, before one backward
+    gathered_at: int | None = None  # how many loops are running where such a loop has ended
+
+    @property
+    def outside(self) -> int:
+        """How many loops are running where the whole of it stands: chunks that are put together make one loss."""
+        return self.depth if self.gathered_at is None else self.gathered_at
 
     @property
     def is_models_own(self) -> bool:
