@@ -71,7 +71,7 @@ def _tree(data: bytes, chance: random.Random, _: Sequence[str]) -> bytes:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return mutants(_text(data), chance.getrandbits(32), chance.randint(1, 6)).encode("utf-8", "replace")
-    except (SyntaxError, ValueError, RecursionError, IndexError):  # no Python, or nothing in it
+    except (SyntaxError, ValueError, RecursionError, MemoryError, IndexError):  # no Python, or nothing in it
         return data
 
 
