@@ -18,24 +18,25 @@ from testbed.shell import HIT, write
 
 PACKAGE = ROOT / "ga_lint"
 # Types that everybody speaks in.
-BASE = {"compared", "errors", "source", "diagnostics", "outcome", "resources", "notebook"}
+BASE = {"compared", "errors", "source", "grammar", "diagnostics", "outcome", "resources", "notebook"}
 MAY_IMPORT = {
     "compared": set(),
     "errors": set(),
     "trail": set(),
     "source": {"errors"},
-    "notebook": {"errors", "source"},
+    "grammar": {"source"},
+    "notebook": {"errors", "source", "grammar"},
     "diagnostics": {"compared", "source"},
     "outcome": {"diagnostics"},
     "resources": {"errors"},
     "config": {"diagnostics", "errors"},
     "config_schema": {"config", "knowledge"},
-    "syntax": {"source", "errors"},
+    "syntax": {"source", "errors", "grammar"},
     "knowledge": {"errors", "resources"},
     "project": {"source", "errors", "syntax", "knowledge", "trail"},
     "facts": {"compared", "source", "diagnostics", "errors", "syntax", "project", "knowledge", "trail"},
     "rules": {"source", "diagnostics", "facts.model", "project", "knowledge"},
-    "fixers": {"source", "diagnostics", "errors", "syntax", "facts.model"},
+    "fixers": {"source", "diagnostics", "errors", "grammar", "syntax", "facts.model"},
     "engine": BASE | {"config", "syntax", "knowledge", "project", "facts", "rules", "fixers", "trail"},
     "report": {
         "outcome",

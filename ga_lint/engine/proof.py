@@ -15,6 +15,7 @@ from ga_lint.engine.order import Order
 from ga_lint.engine.own_rules import UNUSED_SUPPRESSION
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers import Rewrite
+from ga_lint.grammar import readable, tree_of
 from ga_lint.source import SourceFile, unremarked
 from ga_lint.syntax.comments import comments
 
@@ -46,7 +47,9 @@ def prove(before: SourceFile, rewrite: Rewrite, finding: Finding, found: Sequenc
 def _compiles(after: SourceFile) -> None:
     try:
         for part in after.parts:
-            compile(part.code, str(after.path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+            compile(
+                readable(part.code), str(after.path), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True
+            )
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise FixNotApplicable(f"the rewrite would not compile: {error}") from None
 
@@ -104,12 +107,12 @@ def _comments_of(source: SourceFile) -> Counter[str]:
 
 @_of_both_texts
 def _symbols(source: SourceFile) -> symtable.SymbolTable:
-    return symtable.symtable(source.text, str(source.path), "exec")
+    return symtable.symtable(readable(source.text), str(source.path), "exec")
 
 
 @_of_both_texts
 def _order(source: SourceFile) -> Order:
-    return Order.of(ast.parse(source.text))
+    return Order.of(tree_of(source.text))
 
 
 @_of_both_texts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from ga_lint.errors import FixNotApplicable
-from ga_lint.source import unremarked
+from ga_lint.grammar import tree_of
 
 _LONGEST_CHAIN = 1_000
 # LibCST takes 30 to 60 us for each row, and twice that for each node of `ast`: some 10 s at most. The longest of 40
@@ -20,9 +20,7 @@ def refuse_beyond(text: str) -> None:
     if not chained and len(text) < _LIGHT:
         return
     rows, nodes = text.count("\n") + text.count("\r") + 1, 0
-    with unremarked():
-        tree = ast.parse(text)
-    for node in ast.walk(tree):
+    for node in ast.walk(tree_of(text)):
         nodes += 1
         if isinstance(node, ast.BoolOp) and len(node.values) > _LONGEST_CHAIN:
             # Of all shapes that `ast.parse` lets through this is the only one that is flat for Python's parser and

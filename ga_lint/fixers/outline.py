@@ -16,7 +16,8 @@ from typing import Any
 import libcst as cst
 from msgspec import Struct
 
-from ga_lint.source import ended_lines, unremarked
+from ga_lint.grammar import tree_of
+from ga_lint.source import ended_lines
 
 _QUOTES = '"""'
 _MARK = f"{_QUOTES}cut out at row "
@@ -75,8 +76,7 @@ def outline_of(text: str, rows: Iterable[int]) -> Outline:
     """The text without the bodies of the functions and methods that hold none of these rows."""
     whole = Outline(text, {})
     try:
-        with unremarked():
-            tree = ast.parse(text)
+        tree = tree_of(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return whole
     if _MARK in text:

@@ -8,7 +8,6 @@ in the file's own list of cells.
 
 from __future__ import annotations
 
-import ast
 import itertools
 import json
 import re
@@ -19,7 +18,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from ga_lint.errors import SourceError
-from ga_lint.source import Part, Position, SourceFile, Span, decode, unremarked
+from ga_lint.grammar import tree_of
+from ga_lint.source import Part, Position, SourceFile, Span, decode
 
 SUFFIX = ".ipynb"
 MARK = "#ipython:"  # and a number: what stands here is not what the user wrote
@@ -183,8 +183,7 @@ def _margin(rows: list[str]) -> str:
 
 def _fault(text: str) -> SyntaxError | None:
     try:
-        with unremarked():
-            ast.parse(text)
+        tree_of(text)
     except SyntaxError as error:
         return error
     except (ValueError, RecursionError, MemoryError) as error:

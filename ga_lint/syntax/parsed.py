@@ -13,7 +13,8 @@ from typing import TypeVar
 from msgspec import Struct, field
 
 from ga_lint.errors import SourceError
-from ga_lint.source import Position, SourceFile, Span, unremarked
+from ga_lint.grammar import tree_of
+from ga_lint.source import Position, SourceFile, Span
 from ga_lint.syntax.numbers import number_of, numeric_defaults
 from ga_lint.syntax.skeleton import FunctionNode as FunctionNode
 from ga_lint.syntax.skeleton import Skeleton, complete, definitions, skeleton_of
@@ -174,8 +175,7 @@ def parse(source: SourceFile, *, lazily: bool = False) -> ParsedFile:
     if lazily and type(source) is SourceFile and (outline := skeleton_of(source.text, source.path)) is not None:
         return ParsedFile(source, outline[1], outline[0])
     try:
-        with unremarked():
-            tree = ast.parse(source.text, filename=str(source.path))
+        tree = tree_of(source.text, str(source.path))
     except SyntaxError as error:
         row = min(max(error.lineno or 1, 1), max(len(source.lines), 1))
         raise ParseFailure(error.msg, Position(row, max(error.offset or 1, 1))) from None
