@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from ga_lint.facts.interpreter import Interpreter
-from ga_lint.facts.model import LOCAL_AVERAGE, Answer, LocalAverage, LossSite, Place, Returned
+from ga_lint.facts.model import LOCAL_AVERAGE, Answer, LocalAverage, Place, Returned
 from ga_lint.facts.values import Class
 from ga_lint.syntax.parameters import positional_names
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
@@ -23,8 +23,13 @@ _OTHER_TARGETS = re.compile(r"^labels?_\w|\w_labels?$")
 _SAME_LABELS = ("to", "long", "contiguous", "clone", "cuda")
 
 
-def labels_in_batch(cls: Class, method: FunctionNode, returns: tuple[Returned, ...]) -> Answer:
-    """Does the batch hold a key `labels`, without which the Trainer counts nothing?"""
+def labels_in_batch(
+    cls: Class, method: FunctionNode, returns: tuple[Returned, ...], reads: tuple[tuple[Place, Place], ...] = ()
+) -> Answer:
+    """Does the batch hold a key `labels`, without which the Trainer counts nothing?
+
+    `reads`: calls of the model whose own loss is read, for whatever use: without labels it has none.
+    """
     # An override that takes its labels from a part of the batch decides; what its helpers call so is that part's.
     nested = _reads_parts(method)
     lines = cls.scope.parsed.source.lines
@@ -32,17 +37,19 @@ def labels_in_batch(cls: Class, method: FunctionNode, returns: tuple[Returned, .
         return Answer.YES
     sites = {term.site for one in returns for term in one.terms or ()}
     own = {site for site in sites if site.is_models_own}
-    if any(site.labels_from in ("", *_COUNTED) and _is_unpacked(method, site, cls) for site in own):
+    if any(site.labels_from in ("", *_COUNTED) and _is_unpacked(method, site.call, cls) for site in own):
         return Answer.YES
     targets = {site.labels_from for site in sites if site.named_labels}
-    return Answer.NO if targets and targets.isdisjoint(("", *_COUNTED)) else Answer.UNKNOWN
+    if targets and targets.isdisjoint(("", *_COUNTED)):
+        return Answer.NO
+    return Answer.YES if any(_is_unpacked(method, place, cls) for place, _ in reads) else Answer.UNKNOWN
 
 
-def _is_unpacked(method: FunctionNode, site: LossSite, cls: Class) -> bool:
+def _is_unpacked(method: FunctionNode, place: Place, cls: Class) -> bool:
     """`model(**inputs)`, not `model(inputs)`: a model that takes the batch whole is none of transformers'."""
     parsed = cls.scope.parsed
     for call in parsed.find(ast.Call, method):
-        if parsed.span_of(call) == site.call.span:
+        if parsed.span_of(call) == place.span:
             given = {keyword.arg for keyword in call.keywords}
             return "labels" in given or (None in given and not _hands_other_targets(call, method))
     return True

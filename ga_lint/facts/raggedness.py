@@ -31,6 +31,7 @@ _TOKEN_STREAM = re.compile(r"memmap|block_size|\bB\s*\*\s*T\b|seq_len(gth)?\s*\+
 _DATA_MODULE = re.compile(r"data|collat|preprocess|loader|examples?_to_features", re.IGNORECASE)
 _EVALUATES = re.compile(r"^_*(val|valid|validat|eval|test|predict|generat|infer)", re.IGNORECASE)
 _LEAVES_OUT = re.compile(r"targets equal to|positions (of|set)|-100 put|filled with -100")  # no row is shorter for it
+_MASKED_WORDS = re.compile(r"\b(masked_lm|mlm|masked_(word|token)s?)_(label(_id)?s?|targets?)\b")
 _PADDING_WORDS = ("longest", True)  # padded to one length, unmasked labels are as many in each row
 
 
@@ -161,12 +162,15 @@ def raggedness_of(site: LossSite, signs: FileSigns) -> Raggedness:
         return Raggedness(Answer.YES, Confidence.CERTAIN, site.ragged)
     # timid: an ignore index in a model's forward, or beside targets cut from a token stream, may never occur
     in_forward = site.scope.endswith("forward")
+    masked_words = _of_masked_words(site)
     if in_forward and signs.blocks:
-        return Raggedness(Answer.UNKNOWN, Confidence.POSSIBLE)
+        return masked_words or Raggedness(Answer.UNKNOWN, Confidence.POSSIBLE)
     in_loop = site.call.path == signs.path and not in_forward and not signs.blocks
     if site.explicit_ignore and (site.named_labels or in_loop):
         text = f"targets equal to `{site.ignore_index}` do not count"
         return Raggedness(Answer.YES, Confidence.LIKELY, (site.call.as_step(text),))
+    if masked_words is not None:
+        return masked_words
     if not site.named_labels and not site.explicit_ignore:
         return Raggedness(Answer.UNKNOWN, Confidence.POSSIBLE)
     if signs.strong and not signs.equal and site.level is Level.TOKEN:
@@ -180,6 +184,14 @@ def raggedness_of(site: LossSite, signs: FileSigns) -> Raggedness:
     if tags and not signs.equal:
         return Raggedness(Answer.YES, Confidence.LIKELY, tags)
     return Raggedness(Answer.UNKNOWN, Confidence.POSSIBLE)
+
+
+def _of_masked_words(site: LossSite) -> Raggedness | None:
+    """`masked_lm_labels`: what their name says of them, in blocks of one length too."""
+    if site.ignore_index is None or site.level is not Level.TOKEN or not _MASKED_WORDS.search(site.labels or ""):
+        return None
+    text = "the words that were masked are the targets: of each row as many as were drawn"
+    return Raggedness(Answer.YES, Confidence.LIKELY, (site.call.as_step(text),))
 
 
 def _is_over_all_positions(site: LossSite) -> bool:

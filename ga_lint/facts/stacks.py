@@ -18,6 +18,7 @@ _STACKS = {
     "ddp": Stack.DDP,
     "fsdp": Stack.FSDP,
     "lightning": Stack.LIGHTNING,
+    "torch": Stack.RAW,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from itertools import islice
 
 from msgspec import Struct
 
@@ -13,7 +14,7 @@ from ga_lint.facts.interpreter import Interpreter
 from ga_lint.facts.interpreter.events import EventKind
 from ga_lint.facts.model import Answer
 from ga_lint.facts.received import name_span
-from ga_lint.facts.roots import heirs_in, roots_of, run_roots
+from ga_lint.facts.roots import MAX_HEIRS, heirs_in, roots_of, run_roots
 from ga_lint.facts.values import UNKNOWN, Built, Class, Function, Instance, Model, Value, alternatives
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
 
@@ -38,7 +39,8 @@ def accepts_count(run: Interpreter, cls: Class) -> Accepting:
     if assigned is not None:
         return Accepting(assigned)
     with Interpreter(run.project, run.knowledge) as other:
-        found = [answer for home in _homes(run, own, cls.node.name) for answer in _answers(other, home, cls)]
+        homes = _homes(run, own, cls.node.name)
+        found = [answer for home, names in homes for answer in _answers(other, home, names, cls)]
         found = found or list(_demanded(run, cls))
     answers = {one.answer for one in found}
     if not found or Answer.UNKNOWN in answers:
@@ -67,16 +69,23 @@ def _said(node: ast.Assign, flag: str) -> str | None:
     return ast.unparse(node.value) if named else None
 
 
-def _homes(run: Interpreter, own: ParsedFile, name: str) -> Iterator[ParsedFile]:
-    yield own
-    for path in run.project.scripts_naming(name)[:MAX_HOMES]:
-        home = run.project.file(path)
-        if home is not None and home is not own:
-            yield home
+def _homes(run: Interpreter, own: ParsedFile, name: str) -> Iterator[tuple[ParsedFile, set[str]]]:
+    """The files that may build the class or one that extends it, and what they call it."""
+    known = [own, *(home for home in _naming(run, name) if home is not own)]
+    families = [(home, {name, *heirs_in(home, name)}) for home in known]
+    yield from families
+    heirs = dict.fromkeys(heir for _, names in families for heir in sorted(names - {name}))
+    for heir in islice(heirs, MAX_HEIRS):
+        asked = [home for home, names in families if heir in names]
+        yield from ((home, {heir}) for home in _naming(run, heir) if not any(home is one for one in asked))
 
 
-def _answers(run: Interpreter, home: ParsedFile, cls: Class) -> Iterator[Accepting]:
-    names = {cls.node.name, *heirs_in(home, cls.node.name)}
+def _naming(run: Interpreter, name: str) -> Iterator[ParsedFile]:
+    homes = (run.project.file(path) for path in run.project.scripts_naming(name)[:MAX_HOMES])
+    yield from (home for home in homes if home is not None)
+
+
+def _answers(run: Interpreter, home: ParsedFile, names: set[str], cls: Class) -> Iterator[Accepting]:
     if not any(f"{name}(".encode() in home.source.data for name in names):
         return
     said = any(value != "False" for value in _said_of_objects(home))

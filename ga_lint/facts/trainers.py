@@ -126,7 +126,7 @@ def _override(
         opted_out=opt_outs(run, cls),
         confidence=lineage.confidence,
         sample_base=lineage.per_sample,
-        labels_in_batch=labels_in_batch(cls, method, returns),
+        labels_in_batch=labels_in_batch(cls, method, returns, reads),
         loss_reads=reads,
         local_average=any(local_averages_of(parsed)),
         own_step=_has_own_step(run, cls),

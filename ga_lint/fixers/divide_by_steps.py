@@ -15,6 +15,9 @@ from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.tree import Tree, dotted
 
+_TENSORS_OWN = {"gradient", "retain_graph", "create_graph", "inputs"}  # what torch.Tensor.backward takes
+_LOSS = ("loss", "tensor")  # as accelerate, DeepSpeed and ColossalAI call it, and as Fabric does
+
 
 @fixer("divide-by-steps")
 def divide_by_steps(target: Target, edits: Edits) -> None:
@@ -43,6 +46,12 @@ def loss_of(call: cst.Call) -> cst.BaseExpression:
         if dotted(receiver) == "torch.autograd":
             raise FixNotApplicable("torch.autograd.backward takes a list of losses")
         return positional[0].value
+    named = {arg.keyword.value: arg.value for arg in call.args if arg.keyword is not None}
+    if not named.keys() <= _TENSORS_OWN:
+        given = next((named[name] for name in _LOSS if name in named), None)
+        if given is None:
+            raise FixNotApplicable("which of its arguments backward starts from is not known")
+        return given
     return receiver
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ga_lint.diagnostics import Effect, Finding, Severity
-from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, Answer, FileFacts, LossTerm, Override, Place, Returned
+from ga_lint.diagnostics import Effect, EffectKind, Finding, Severity
+from ga_lint.facts.model import LOSS_OVERRIDE_WORDS, Answer, FileFacts, Level, LossTerm, Override, Place, Returned
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
@@ -45,13 +45,19 @@ def ignored_num_items(facts: FileFacts, project: Project) -> Iterator[Finding]:
 
 def _findings(override: Override, facts: FileFacts, project: Project) -> Iterator[Finding]:
     means = [(r, t) for r, t in even_terms(override) if is_plain_mean(t) and t.site.callee != SUPER]
+    effect = effect_of(_USAGE, facts, project)
     reported: set[Place] = set()
     for returned, term in means:
         place = origin(override, returned, term)
-        if place not in reported:
+        if place not in reported and (effect.kind is not EffectKind.WEIGHTS or _may_be_of_tokens(term)):
             reported.add(place)
             fix = override_fix(override, [one for _, one in means], project)
-            yield _finding(override, returned, term, fix, effect_of(_USAGE, facts, project))
+            yield _finding(override, returned, term, fix, effect)
+
+
+def _may_be_of_tokens(term: LossTerm) -> bool:
+    """Where a release divides once more, only the weights are left to be wrong, and those of samples are alike."""
+    return term.site.level is Level.TOKEN or (term.site.level is Level.UNKNOWN and term.site.is_models_own)
 
 
 def _finding(override: Override, returned: Returned, term: LossTerm, fix: Fix, effect: Effect) -> Finding:

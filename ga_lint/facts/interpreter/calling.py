@@ -7,11 +7,14 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from ga_lint.facts.model import Place
 from ga_lint.facts.values import (
     UNKNOWN,
+    Built,
     Class,
     Const,
     Elements,
+    External,
     Function,
     Instance,
     Items,
@@ -94,13 +97,19 @@ def environment(
 
 
 def _annotated(run: Interpreter, annotation: ast.expr, scope: Scope) -> Value | None:
-    """`model: MeshTransformer`: a network of the project's own, though nobody is seen handing it over."""
+    """`model: MeshTransformer`: a network of the project's own, though nobody is seen handing it over.
+
+    Likewise what runs backward, of the project's own or a library's: `booster: Booster`.
+    """
     named = _type_named(annotation)
     if named is None or _NO_NETWORK.search(last_name(named)):
         return None
     found = run.module_expression(named, scope)
-    if isinstance(found, Class) and run.names.method(found, "forward") is not None:
+    if isinstance(found, Class) and any(run.names.method(found, name) for name in ("forward", "backward")):
         return Instance(found, supposed=True)
+    row = run.knowledge.drivers.get(found.name) if isinstance(found, External) else None
+    if isinstance(found, External) and row is not None and row.stack == "torch":  # the others go by name
+        return Built(found.name, (), (), Place(scope.parsed.path, scope.parsed.span_of(annotation)))
     return None
 
 

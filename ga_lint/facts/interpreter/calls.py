@@ -134,8 +134,6 @@ def _method(call: Call, receiver: Value) -> Value:
             return choice([*networks])  # an adapter that is loaded onto them
     if call.method in ("forward", "__call__") and isinstance(receiver, Model):
         return apply(call, receiver)
-    if isinstance(receiver, Class) and call.method in _LOADS and call.run.names.method(receiver, call.method) is None:
-        return objects.loaded(call.run, receiver, call.positional, call.named)
     if call.method == "apply" and isinstance(receiver, Class):
         passed = objects.passed_on(call.run, receiver, call.positional)
         text, place = text_of(call.node.func), call.run.place(call.frame, call.node)
@@ -144,7 +142,10 @@ def _method(call: Call, receiver: Value) -> Value:
             return choice([algebra.scaled(one, UNKNOWN, 1, text, place) for one in losses_in])
         return kernels.loss_of(call, receiver)
     callee = call.run.evaluate(call.frame, call.state, call.node.func)
-    return choice([apply(call, one) for one in alternatives(callee)])
+    value = choice([apply(call, one) for one in alternatives(callee)])
+    if isinstance(receiver, Class) and call.method in _LOADS and isinstance(value, Unknown):  # or left to super()
+        return objects.loaded(call.run, receiver, call.positional, call.named)
+    return value
 
 
 def apply(call: Call, callee: Value) -> Value:
@@ -198,7 +199,7 @@ def _own_output(call: Call, model: Model) -> Value | None:
     if model.inner is None:
         return None
     value = call.run.call(call.frame, model.inner, call.positional, call.named, call.state, call.node)
-    return own_losses.of_network(value) if any(map(own_losses.tells_of_loss, alternatives(value))) else None
+    return own_losses.of_network(call, model.inner, value)
 
 
 def _by_name(call: Call) -> Value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ga_lint.facts.interpreter.calls import Call
 
 _VOCABULARY = frozenset(("vocab_size", "n_vocab", "vocabulary_size", "padded_vocab_size"))
+_SPAN_ENDS = re.compile(r"\b(start|end)_positions?\b")  # as transformers' heads for questions call their targets
 
 
 def loss_of(call: Call, row: LossRow, built: Built | None = None) -> Value:
@@ -97,7 +99,7 @@ def _site(
     return LossSite(
         row.name,
         Reduction.NONE,
-        _level(row, tensors, positions, ignored=ignore is not None),
+        Level.SAMPLE if _is_of_spans(node) else _level(row, tensors, positions, ignored=ignore is not None),
         place,
         place,
         Confidence.CERTAIN,
@@ -125,6 +127,11 @@ def _level(row: LossRow, tensors: list[Tensor], positions: bool, *, ignored: boo
         return Level.TOKEN
     known = {"token": Level.TOKEN, "sample": Level.SAMPLE}.get(row.level, Level.UNKNOWN)
     return Level.TOKEN if ignored and known is Level.UNKNOWN else known  # a whole sample is never ignored
+
+
+def _is_of_spans(labels: ast.expr | None) -> bool:
+    """One start and one end of each row; what is ignored is a row whose answer was cut off."""
+    return labels is not None and _SPAN_ENDS.search(text_of(labels)) is not None
 
 
 def _has_positions(logits: ast.expr | None) -> bool:

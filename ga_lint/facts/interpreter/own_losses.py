@@ -15,6 +15,7 @@ from ga_lint.facts.values import (
     Choice,
     Const,
     Count,
+    Instance,
     Items,
     Loss,
     Model,
@@ -23,6 +24,7 @@ from ga_lint.facts.values import (
     Tensor,
     TensorKind,
     Value,
+    alternatives,
     choice,
     matters,
 )
@@ -31,6 +33,7 @@ from ga_lint.syntax.text import text_of
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter.calls import Call
 
+_Handed = tuple[Level, tuple[Step, ...]]  # of a network that is handed labels: what it predicts, and what tells of tags
 OWN_LABELS = ("labels", "lm_labels", "masked_lm_labels")  # by the names that transformers gave them before 4.0 too
 
 
@@ -113,8 +116,7 @@ def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
     site = LossSite(
         f"{text_of(call.node.func)}'s {OWN_LOSS}",
         Reduction.SUM if _holds_count(count) else Reduction.MEAN,
-        # What is padded or masked in the labels is tokens, whatever the network is.
-        Level.TOKEN if model.level is Level.UNKNOWN and source and source.ragged else model.level,
+        Level.TOKEN if model.level is Level.UNKNOWN and _are_tokens(call, source) else model.level,
         place,
         place,
         Confidence.LIKELY,
@@ -131,6 +133,12 @@ def _output(call: Call, model: Model, unpacked: Value | None) -> Value:
     )
     loss = Loss((LossTerm(site),))
     return Output(model, loss, loss)
+
+
+def _are_tokens(call: Call, labels: Tensor | None) -> bool:
+    """Whatever the network is: what is padded or masked in the labels is tokens, and so is what a decoder is fed."""
+    decodes = any(name in ("decoder_input_ids", "decoder_attention_mask") for name, _ in call.named)
+    return decodes or (labels is not None and bool(labels.ragged))
 
 
 def _tags(model: Model, place: Place) -> tuple[Step, ...]:
@@ -156,20 +164,39 @@ def tells_of_loss(value: Value) -> bool:
     return matters(value) or (isinstance(value, Output) and matters(value.loss))
 
 
-def of_network(value: Value) -> Value:
-    """What a language model's forward returned: the targets that it shifts are the batch's, as with any model's own."""
+def of_network(call: Call, network: Value, value: Value) -> Value | None:
+    """What a language model's forward returned, where a loss is in it.
+
+    The targets that it shifts are the batch's, as with any model's own, and so are those that it is handed as `labels`;
+    what those are its name tells, where it is called as transformers' heads.
+    """
+    if not any(map(tells_of_loss, alternatives(value))):
+        return None
+    unpacked = (entries for _, one in call.named if isinstance(one, Table) for entries in one.entries)
+    if not isinstance(network, Instance) or all(name not in OWN_LABELS for name, _ in (*call.named, *unpacked)):
+        return _as_batchs(value, None)
+    name = network.cls.node.name
+    level = Level(call.run.knowledge.head_level(name) or "unknown")
+    return _as_batchs(value, (level, _tags(Model(head=name), call.run.place(call.frame, call.node))))
+
+
+def _as_batchs(value: Value, handed: _Handed | None) -> Value:
     match value:
         case Loss(terms=terms):
-            return replace(value, terms=tuple(replace(term, site=_with_targets(term.site)) for term in terms))
+            return replace(value, terms=tuple(replace(one, site=_with_targets(one.site, handed)) for one in terms))
         case Items(values=values):
-            return Items(tuple(map(of_network, values)))
+            return Items(tuple(_as_batchs(one, handed) for one in values))
         case Choice(values=values):
-            return Choice(tuple(map(of_network, values)))
+            return Choice(tuple(_as_batchs(one, handed) for one in values))
         case Table(entries=entries):
-            return replace(value, entries=tuple((key, of_network(one)) for key, one in entries))
+            return replace(value, entries=tuple((key, _as_batchs(one, handed)) for key, one in entries))
     return value
 
 
-def _with_targets(site: LossSite) -> LossSite:
-    shifts = site.level is Level.TOKEN and site.shifted is True and site.ignore_index is not None
-    return replace(site, named_labels=site.named_labels or shifts)
+def _with_targets(site: LossSite, handed: _Handed | None) -> LossSite:
+    # timid: a number that it is told to ignore says less in a network of one's own than -100 does everywhere
+    own = handed is not None and not site.explicit_ignore and (site.labels or "").partition(".")[0] in OWN_LABELS
+    if handed is not None and own:
+        site = replace(site, level=handed[0] if site.level is Level.UNKNOWN else site.level, tags=handed[1])
+    of_batch = site.level is Level.TOKEN and (own or site.shifted is True) and site.ignore_index is not None
+    return replace(site, named_labels=site.named_labels or of_batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
@@ -23,6 +24,7 @@ from ga_lint.facts.values import (
     Symbol,
     Tensor,
     TensorKind,
+    Unknown,
     Value,
     alternatives,
     choice,
@@ -73,8 +75,8 @@ def _put_together(call: Call, last: str, first: Value) -> Value | None:
             return algebra.added_up(first.values, place) or alone
         case "sum" | "count_nonzero" if isinstance(first, Tensor) and first.kind is TensorKind.MASK:
             return tensors.count_of(call, first)
-        case "sum" if len(call.written) == 1 and masks.are_weights(first, text := text_of(call.written[0])):
-            return tensors.sum_of_weights(call, text)
+        case "sum" if len(call.written) == 1 and not call.node.keywords and _is_counted(first, call.written[0]):
+            return tensors.sum_of_weights(call, text_of(call.written[0]))
         case "sum" | "mean" if isinstance(first, Loss | Count):
             return first
         case "div" if isinstance(first, Loss) and len(call.positional) > 1:
@@ -82,6 +84,12 @@ def _put_together(call: Call, last: str, first: Value) -> Value | None:
         case "mul" if isinstance(first, Loss) and len(call.positional) > 1:
             return algebra.scaled(first, call.positional[1], 1, text_of(call.written[1]), place)
     return None
+
+
+def _is_counted(value: Value, node: ast.expr) -> bool:
+    """Weights, or a mask that is only known by its name: their sum stands for the count of this micro-batch."""
+    text = text_of(node)
+    return masks.are_weights(value, text) or (isinstance(value, Unknown | Symbol) and masks.is_mask(value, text))
 
 
 def _made(call: Call, last: str, first: Value) -> Value | None:
