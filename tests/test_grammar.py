@@ -88,3 +88,11 @@ def test_findings_stand_where_they_are_and_are_rewritten(tmp_path: Path) -> None
     after = (tmp_path / "apart.py").read_text(encoding="utf-8")
     assert 'print(f"{inputs["labels"].shape} {"\\n".join(["é"])}")' in after
     assert "loss = loss / num_items_in_batch" in after
+
+
+@pytest.mark.slow
+def test_its_numbers_are_had_too(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    write(tmp_path, {"apart.py": TRAINING.replace("; ", "\n        ")})
+    ran = ga_lint("verify", "apart.py", cwd=tmp_path)
+    assert ran.code == 1 and "1 site: 1 confirmed" in ran.out, ran.out + ran.err

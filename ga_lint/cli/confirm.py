@@ -12,6 +12,7 @@ from ga_lint.diagnostics import Finding
 from ga_lint.engine.facts_of import excluding, uncounted_rows
 from ga_lint.engine.fix_file import Answer, Judgement, Trial
 from ga_lint.engine.scope import Scope
+from ga_lint.grammar import readable
 from ga_lint.source import SourceFile
 from ga_lint.verify import Outcome, Settings, Site, SiteKind, Verdict, Verifier, site_at
 
@@ -20,12 +21,12 @@ _PASSES_COUNT = "accept-count"  # this rewrite shows on a model that the Trainer
 
 def site_of(trial: Trial) -> Site | None:
     """What is to be run for a rewrite; a fault of the scale alone asks for the scale alone."""
-    site = site_at(trial.before.path, trial.before.text, trial.finding.span.start.row)
+    site = site_at(trial.before.path, readable(trial.before.text), trial.finding.span.start.row)
     if site is None:
         return None
     scale_only = trial.finding.effect.factor in SCALE_FACTORS and site.kind is SiteKind.LOOP
     withheld = trial.finding.fix is not None and trial.finding.fix.fixer == _PASSES_COUNT
-    site = replace(site, rewritten=trial.after.text, ragged=False if scale_only else None, withheld=withheld)
+    site = replace(site, rewritten=readable(trial.after.text), ragged=False if scale_only else None, withheld=withheld)
     return in_cell(site, trial.before)
 
 

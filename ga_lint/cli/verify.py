@@ -25,6 +25,7 @@ from ga_lint.engine.run import visit_files
 from ga_lint.engine.scope import Scope
 from ga_lint.engine.settle import with_cell_lines
 from ga_lint.errors import UsageError
+from ga_lint.grammar import readable
 from ga_lint.notebook import read_text
 from ga_lint.outcome import EXIT_BROKEN, EXIT_FINDINGS, Clean, FileOutcome, Found
 from ga_lint.report.numeric.model import NumericReport, SiteReport
@@ -116,11 +117,12 @@ class _Sites:
         tried = {_place(site) for site in proposed}
         source = self._sources[path] = read_text(path, data)
         self._scopes[path] = scope
-        sites = [in_cell(site, source) for site in sites_in(path, source.text)]
+        text = readable(source.text)
+        sites = [in_cell(site, source) for site in sites_in(path, text)]
         others = [of_project(site, source, scope) for site in sites if _place(site) not in tried]
         self.found += sorted([*proposed, *others], key=lambda site: site.row)
         for diagnostic in outcome.diagnostics if isinstance(outcome, Found) else ():
-            site = site_at(path, source.text, diagnostic.stated.span.start.row)
+            site = site_at(path, text, diagnostic.stated.span.start.row)
             if site is not None:
                 self._told.setdefault(_place(site), []).append(diagnostic)
         return Clean(path)
