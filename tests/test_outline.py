@@ -62,7 +62,7 @@ AWKWARD = {
     "CRLF": TWO.replace("\n", "\r\n"),
     "tabs": TWO.replace("    ", "\t"),
     "ends in a bracket at the margin": "def f():\n    a = 1\n    b = 2\n    c = 3\n    d = (\n1,\n)\n",
-    "begins with a decorator": "def f(g):\n    @wraps(\n        g\n    )\n    def h():\n        return g()\n\n    a = 1\n    return h\n",
+    "begins with a decorator": "def f(g):\n    @wraps(\n        g\n    )\n    def h():\n        g()\n\n    return h\n",
     "no newline at its end": "def f():\n    a = 1\n    b = 2\n    c = 3\n    d = 4\n    return d",
     "body on the line of the head": "def f(): a = [\n1,\n2,\n3,\n4,\n]\n",
     "the mark itself": f"def f():\n    a = 1\n    b = 2\n    c = 3\n    return '''\n{outline._MARK}'''\n",

@@ -94,7 +94,8 @@ def outline_of(text: str, rows: Iterable[int]) -> Outline:
 
 def _first_row(statement: ast.stmt) -> int:
     """That of its first decorator, if it has one."""
-    return min(one.lineno for one in (statement, *getattr(statement, "decorator_list", ())))
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
+    return min(one.lineno for one in (statement, *decorators))
 
 
 def _functions(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
