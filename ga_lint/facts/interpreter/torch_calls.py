@@ -92,7 +92,7 @@ def _made(call: Call, last: str, first: Value) -> Value | None:
                 replace(first, kind=TensorKind.LOG_PROBS) if isinstance(first, Tensor) else Tensor(TensorKind.LOG_PROBS)
             )
         case "gather" if isinstance(first, Tensor) and first.kind is TensorKind.LOG_PROBS:
-            return losses.log_probs(call)
+            return losses.log_probs(call, first)
         case "pad_sequence":
             return _padded(call, first)
         case "full" | "full_like" | "pad" | "new_full" if _fills_ignored(call):
