@@ -77,10 +77,9 @@ def _put_together(call: Call, last: str, first: Value) -> Value | None:
             return tensors.sum_of_weights(call, text)
         case "sum" | "mean" if isinstance(first, Loss | Count):
             return first
-        case "div" if isinstance(first, Loss) and len(call.positional) > 1:
-            return algebra.scaled(first, call.positional[1], -1, text_of(call.node.args[1]), place)
-        case "mul" if isinstance(first, Loss) and len(call.positional) > 1:
-            return algebra.scaled(first, call.positional[1], 1, text_of(call.node.args[1]), place)
+        case "div" | "mul" if isinstance(first, Loss) and (by := call.argument_node(1, "other")) is not None:
+            factor = call.argument(1, "other") or UNKNOWN
+            return algebra.scaled(first, factor, -1 if last == "div" else 1, text_of(by), place)
     return None
 
 
