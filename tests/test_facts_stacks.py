@@ -44,6 +44,7 @@ DEEPSPEED = "import deepspeed\n"
         ("deepspeed_plugin=DeepSpeedPlugin(gradient_accumulation_steps=4)", "DeepSpeed", "yes", "4"),
         ("deepspeed_plugin=DeepSpeedPlugin(None, 4), gradient_accumulation_steps=2", "DeepSpeed", "yes", "4"),
         ("deepspeed_plugin=DeepSpeedPlugin()", "DeepSpeed", "no", ""),
+        ('deepspeed_plugin=DeepSpeedPlugin("zero2.json")', "DeepSpeed", "unknown", ""),
         ('deepspeed_plugin=DeepSpeedPlugin(hf_ds_config="zero2.json")', "DeepSpeed", "unknown", ""),
         ("deepspeed_plugin=plugin", "DeepSpeed", "unknown", ""),
         ("deepspeed_plugin=plugin, gradient_accumulation_steps=2", "DeepSpeed", "yes", "2"),

@@ -40,6 +40,7 @@ def guarded(lines: str) -> str:
 KEPT = {
     "a helper that reads": helped("print(batch['labels'].shape)"),
     "a helper of its own state": helped("self.seen = batch['labels'].shape"),
+    "a helper of its own state and a name": helped("self.seen, mean = batch['labels'].shape"),
     "a helper with names of its own": helped("labels = batch['labels']; count = len(labels)"),
     "a helper that has a helper that reads": "def look(batch):\n    print(batch)\n\n\n" + helped("look(batch)"),
     "a helper that calls itself": helped("prepare(batch)"),
@@ -69,6 +70,9 @@ NOT_KEPT = {
     "a stranger": (LOOP.format(before="prepare(batch)"), HANDED),
     "a stranger that gets the targets": (LOOP.format(before="prepare(batch['labels'])"), HANDED),
     "a helper that sets an entry": (helped("batch['labels'] = 1"), HANDED),
+    "a helper that sets an entry with another": (helped("[mean, batch['labels']] = 1, 2"), HANDED),
+    "a helper that takes a pair apart into an entry": (helped("mean, batch['labels'] = pair"), HANDED),
+    "a helper that sets an entry of its own state": (helped("self.batch['labels'] = 1"), HANDED),
     "a helper that sets an attribute": (helped("batch.labels = 1"), HANDED),
     "a helper that fills": (helped("batch['labels'].fill_(1)"), HANDED),
     "a helper that updates": (helped("batch.update(labels=1)"), HANDED),

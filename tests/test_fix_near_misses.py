@@ -1104,6 +1104,16 @@ MISSES = {
     "a pair in a pair": Miss(
         HELPED, "for _, labels in", "for (x, (labels, _)) in", "takes the micro-batch apart in another way"
     ),
+    "a pair in the pair of the loss": Miss(
+        HELPED, "for x, y in", "for x, (y, w) in", "y is no element of the micro-batch", {"loop": "for x, (y, w)"}
+    ),
+    "a division around the call": Miss(
+        STEPPED,
+        "loss = self.compute_loss(model, inputs)",
+        "loss = self.compute_loss(model, inputs) * (1 / 2)",
+        "compute_loss is called in the expression that divides",
+        {"division": "self.compute_loss(model, inputs) * (1 / 2)"},
+    ),
     "targets that a name holds from the round before": Miss(
         FETCHED,
         '        y = batch["labels"]\n        loss = ce(model(batch), y)\n',

@@ -58,15 +58,23 @@ def _leaves_as_it_is(tree: Tree, name: str, around: frozenset[str]) -> bool:
 
 def _changes_parts(tree: Tree, function: cst.FunctionDef, around: frozenset[str]) -> bool:
     """Itself, or by what it hands its arguments, or parts of them, to."""
-    for each in bindings_in(tree, function.body):
-        own = dotted(each.target) or ""
-        if isinstance(each.target, cst.Subscript | cst.Attribute) and not own.startswith("self."):
-            return True
+    targets = [one for each in bindings_in(tree, function.body) for one in _single(each.target)]
+    if any(not isinstance(one, cst.Name) and not (dotted(one) or "").startswith("self.") for one in targets):
+        return True
     names = [_last_name(call) for call in tree.inside(function.body, cst.Call)]
     if any(not name or name.endswith("_") or name in _CHANGES for name in names):
         return True
     own_arguments = {each.name.value for each in function.params.params}
     return any(_calls_on(tree, function.body, lambda given: _root(given) in own_arguments, around))
+
+
+def _single(target: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
+    """`x` and `batch["y"]` of `x, batch["y"] = pair`."""
+    if isinstance(target, cst.Tuple | cst.List):
+        for each in target.elements:
+            yield from _single(each.value)
+    else:
+        yield target
 
 
 def _root(node: cst.BaseExpression) -> str | None:
