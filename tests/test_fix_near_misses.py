@@ -1213,7 +1213,23 @@ def train(model, windows, optimizer):
 )
 
 
+CALLED = Base(
+    "window-sum",
+    WINDOW.text.replace(
+        "            loss = model(**batch).loss / steps\n",
+        '            loss = F.cross_entropy(model(batch), batch["labels"])\n            mean = 2 * loss / steps\n',
+    ).replace("loss.backward", "mean.backward"),
+    WINDOW.places | {"division": "2 * loss / steps", "call": 'F.cross_entropy(model(batch), batch["labels"])'},
+    WINDOW.options,
+)
+MEAN = '            loss = F.cross_entropy(model(batch), batch["labels"])\n'
+WEIGHED = 'mean = 2 * loss * (batch["labels"][..., 1:] != -100).sum() / targets\n'
 HITS = {
+    "a mean that is read nowhere else": Miss(CALLED, "mean.backward", "mean.backward", "mean = 2 * loss / targets\n"),
+    "a mean that is logged": Miss(CALLED, MEAN, f"{MEAN}            log(loss.item())\n", WEIGHED),
+    "an annotated mean that is logged": Miss(
+        CALLED, MEAN, f"{MEAN.replace('loss', 'loss: Tensor')}            log(loss.item())\n", WEIGHED
+    ),
     "a counter that nobody reads any more": Miss(
         RUNNING, "loss.backward()", "loss.backward()  # here", "for batch in window:\n            loss = total"
     ),
