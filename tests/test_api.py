@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import doctest
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +13,7 @@ import pytest
 import ga_lint
 from ga_lint import Flags, Selection
 from testbed import readme
-from testbed.fixtures import ROOT
-from testbed.shell import BROKEN, HIT, write
+from testbed.shell import BROKEN, HIT, environment, write
 from testbed.shell import ga_lint as run
 
 
@@ -48,7 +46,7 @@ def test_in_a_real_notebook(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "run.py"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
+        env=environment(PYDEVD_DISABLE_FILE_VALIDATION="1"),
         capture_output=True,
         text=True,
         check=False,

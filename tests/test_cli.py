@@ -16,7 +16,7 @@ from ga_lint.cli.options import COMMANDS
 from ga_lint.errors import UsageError
 from testbed.fixtures import ROOT
 from testbed.sarif import validate
-from testbed.shell import BROKEN, HIT, ga_lint, write
+from testbed.shell import BROKEN, HIT, environment, ga_lint, write
 
 FROZEN = """
 check: --select --ignore --extend-select --min-confidence --transformers-version --exclude --extend-exclude
@@ -187,7 +187,7 @@ class TestOneBadFileStopsNothing:
     def test_a_fault_of_ours_names_rule_file_and_address(self, tmp_path: Path) -> None:
         write(tmp_path, {"a.py": HIT, "b.py": BROKEN, "run.py": _WITH_A_CRASHING_RULE})
         ran = subprocess.run(
-            [sys.executable, "run.py"], cwd=tmp_path, capture_output=True, text=True, check=False, env=_environment()
+            [sys.executable, "run.py"], cwd=tmp_path, capture_output=True, text=True, check=False, env=environment()
         )
         assert ran.returncode == 2
         assert "error: a.py: internal error in GA101 [mean-of-means] (ZeroDivisionError: division by zero" in ran.stderr
@@ -213,10 +213,6 @@ sys.exit(main(["check", "a.py", "b.py"]))
 """
 
 
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
-
-
 class TestStreams:
     def test_stdin(self, tmp_path: Path) -> None:
         ran = ga_lint("check", "-", "--stdin-filename", "pkg/x.py", cwd=tmp_path, stdin=BROKEN.encode())
@@ -235,7 +231,7 @@ class TestStreams:
             capture_output=True,
             text=True,
             check=False,
-            env=_environment(),
+            env=environment(),
         )
         assert len(done.stdout) == 10
         assert "Traceback" not in done.stderr
@@ -443,7 +439,7 @@ sys.exit(main(sys.argv[1:]))
 def _without_torch(folder: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
     write(folder, {"run.py": _WITHOUT_TORCH})
     program = [sys.executable, "run.py", *words]
-    return subprocess.run(program, cwd=folder, capture_output=True, text=True, check=False, env=_environment())
+    return subprocess.run(program, cwd=folder, capture_output=True, text=True, check=False, env=environment())
 
 
 @pytest.mark.parametrize(("words", "told"), [([], True), (["--no-verify"], False), (["--unsafe-fixes"], False)])

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from testbed.fixtures import FIXTURES, ROOT
-from testbed.shell import HIT, ga_lint, write
+from testbed.fixtures import FIXTURES
+from testbed.shell import HIT, environment, ga_lint, write
 
 UNSAFE = (FIXTURES / "GA102-undivided-accumulation" / "fabric.py").read_text()
 FILES: dict[str, str | bytes] = {
@@ -24,14 +23,13 @@ FILES: dict[str, str | bytes] = {
 
 def codemod(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = ["-m", "libcst.tool", "codemod", "-x", "--no-format", "ga_lint.codemod.FixGradientAccumulation"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         [sys.executable, *command, "-j", "1", "--hide-progress", *words, *FILES],
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
-        env=environment,
+        env=environment(),
         timeout=120,
     )
 

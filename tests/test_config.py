@@ -14,7 +14,8 @@ from ga_lint.config import Config, ConfigError, ConfigFinder, Flags, Selection, 
 from ga_lint.config_schema import DESCRIPTIONS, schema
 from ga_lint.diagnostics import Confidence
 from ga_lint.engine.own_rules import known_rules
-from ga_lint.engine.select import selected
+from ga_lint.engine.select import refuse_unknown, selected
+from ga_lint.errors import UsageError
 from ga_lint.knowledge.model import TABLES
 from testbed.schema import SHIPPED, generated
 from testbed.shell import BROKEN, ga_lint, write
@@ -203,6 +204,12 @@ def test_min_confidence(tmp_path: Path) -> None:
     write(tmp_path, {"a.py": loop})
     assert ga_lint("check", cwd=tmp_path).code == 0
     assert "(possible)" in ga_lint("check", "--min-confidence", "possible", cwd=tmp_path).out
+
+
+def test_an_empty_selector_is_not_that_of_every_rule() -> None:
+    refuse_unknown(["GA1"], known_rules())
+    with pytest.raises(UsageError, match="no rule matches ''"):
+        refuse_unknown(["GA1", ""], known_rules())
 
 
 class TestSchema:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -15,6 +14,7 @@ import pytest
 
 from testbed.expectations import read_expectations
 from testbed.fixtures import ROOT, all_fixtures
+from testbed.shell import environment
 
 FOLDERS = sorted(path.name for path in (ROOT / "fixtures").iterdir() if path.is_dir())
 # The seeds are fixed, so that a failure can be seen again. 0 switches the randomisation off.
@@ -28,7 +28,7 @@ def start(words: list[str], seed: str, folders: list[str]) -> subprocess.Popen[b
     return subprocess.Popen(
         [sys.executable, "-m", "ga_lint", *words, *folders],
         cwd=ROOT / "fixtures",
-        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed},
+        env=environment(PYTHONHASHSEED=seed),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
@@ -95,7 +95,7 @@ def test_verdicts_are_the_same_under_every_hash_seed() -> None:
         subprocess.run(
             [sys.executable, "-m", "ga_lint", "verify", "--isolated", "--output-format", "json", *order],
             cwd=ROOT / "fixtures",
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed},
+            env=environment(PYTHONHASHSEED=seed),
             capture_output=True,
             check=False,
             timeout=600,

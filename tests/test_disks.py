@@ -19,7 +19,7 @@ from ga_lint.engine.run import check
 from ga_lint.engine.write import write_whole
 from ga_lint.outcome import Failed, Found
 from testbed.fixtures import ROOT
-from testbed.shell import HIT, Ran, write
+from testbed.shell import HIT, Ran, environment, write
 
 pytestmark = pytest.mark.xdist_group("disks")  # what is set up once stays in one process
 
@@ -60,8 +60,8 @@ class Disk:
         """How the command ended, and the files afterwards."""
         write(self._folder / "files", files)
         script = _SETUP.format(prepare=prepare, command=f"'{sys.executable}' -m ga_lint {words}")
-        environment = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
-        subprocess.run([*_MOUNTING, script], cwd=self._folder, env=environment, check=True, timeout=120)
+        alone = {"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
+        subprocess.run([*_MOUNTING, script], cwd=self._folder, env=alone, check=True, timeout=120)
         code, out, err = ((self._folder / name).read_text() for name in ("code", "out", "err"))
         assert "Traceback" not in out + err
         after = self._folder / "after"
@@ -138,8 +138,7 @@ def test_a_report_may_go_into_a_pipe(tmp_path: Path) -> None:
     write(tmp_path, {"hit.py": HIT})
     os.mkfifo(tmp_path / "pipe")
     words = f"'{sys.executable}' -m ga_lint check --no-cache -q --output json:pipe > /dev/null & cat pipe"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(["bash", "-c", words], cwd=tmp_path, env=environment, capture_output=True, timeout=60)
+    done = subprocess.run(["bash", "-c", words], cwd=tmp_path, env=environment(), capture_output=True, timeout=60)
     assert json.loads(done.stdout)[0]["code"] == "GA103"
 
 
@@ -181,11 +180,10 @@ def test_a_file_that_changes_after_it_was_read_is_told_as_it_was(
 def test_runs_at_once_share_a_cache_folder(tmp_path: Path) -> None:
     write(tmp_path, {f"f{number}.py": HIT for number in range(30)})
     command = [sys.executable, "-m", "ga_lint", "check", "--isolated", "--output-format", "json"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     for path in tmp_path.iterdir():
         os.utime(path, (1, 1))
     runs = [
-        subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        subprocess.Popen(command, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for _ in range(4)
     ]
     said = {run.communicate(timeout=120) for run in runs}

@@ -109,6 +109,25 @@ def test_models(bases: str, head: str, confidence: Confidence | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "answer", "found"),
+    [
+        ("Net", '{"loss": loss}', True),
+        ("Net", "Output(loss=loss)", True),
+        ("Net", "(loss, logits)", False),
+        ("NetForTagging", "(loss, logits)", True),
+        ("NetForTagging", "(self.tag_loss, logits)", True),
+        ("NetForTagging", "(logits, loss)", False),
+        ("NetForTagging", "(loss,)", False),
+        ("NetForTagging", "loss", False),
+    ],
+)
+def test_modules_that_answer_as_heads_do(name: str, answer: str, found: bool) -> None:
+    body = f"logits = self.net(input_ids)\nloss = F.cross_entropy(logits, labels)\nreturn {answer}"
+    model = f"class {name}(nn.Module):\n    def forward(self, input_ids, labels=None):\n{indent(body, ' ' * 8)}\n"
+    assert bool(facts_in(f"{NN}{HF}\n\n{model}").forwards) is found
+
+
+@pytest.mark.parametrize(
     ("other", "confidence"),
     [
         ("own.Trainer()", Confidence.LIKELY),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed.seen import facts_in, loop, told
+from testbed.seen import facts_in, loop, losses_in, told
 
 HELPER = """\
 import torch.nn.functional as F
@@ -107,3 +107,12 @@ def test_the_path_that_runs_has_its_own_value_of_a_name() -> None:
     above = f"def f(a, b):\n    ce = F.cross_entropy\n{inner}    ce = F.mse_loss\n    return g()\n"
     (window,) = facts_in(loop('loss = f(batch["logits"], batch["labels"])', above)).windows
     assert [term.site.callee for terms in window.losses for term in terms] == ["torch.nn.functional.mse_loss"]
+
+
+def test_heirs_of_one_class_have_each_their_own_criterion() -> None:
+    heirs = "".join(
+        f'class {how.title()}(Own):\n    crit = nn.CrossEntropyLoss(reduction="{how}")\n' for how in ("mean", "sum")
+    )
+    above = f"class Own:\n    def loss(self, a, b):\n        return self.crit(a, b)\n\n{heirs}one, two = Mean(), Sum()"
+    lines = 'x, y = batch["logits"], batch["labels"]\nloss = one.loss(x, y) + two.loss(x, y)'
+    assert losses_in(loop(lines, above)) == ["mean unknown + sum unknown"]

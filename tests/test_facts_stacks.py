@@ -44,6 +44,7 @@ DEEPSPEED = "import deepspeed\n"
         ("deepspeed_plugin=DeepSpeedPlugin(gradient_accumulation_steps=4)", "DeepSpeed", "yes", "4"),
         ("deepspeed_plugin=DeepSpeedPlugin(None, 4), gradient_accumulation_steps=2", "DeepSpeed", "yes", "4"),
         ("deepspeed_plugin=DeepSpeedPlugin()", "DeepSpeed", "no", ""),
+        ('deepspeed_plugin=DeepSpeedPlugin("zero2.json")', "DeepSpeed", "unknown", ""),
         ('deepspeed_plugin=DeepSpeedPlugin(hf_ds_config="zero2.json")', "DeepSpeed", "unknown", ""),
         ("deepspeed_plugin=plugin", "DeepSpeed", "unknown", ""),
         ("deepspeed_plugin=plugin, gradient_accumulation_steps=2", "DeepSpeed", "yes", "2"),
@@ -184,10 +185,11 @@ class Net(nn.Module):
     def forward(self, x, labels=None):
         {}
 
-engine, _, _, _ = deepspeed.initialize(model=Net(), config=options)
+engine, _, _, _ = deepspeed.initialize({})
 """
 
 
+@pytest.mark.parametrize("handed", ["model=Net(), config=options", "args, Net(), config=options"])
 @pytest.mark.parametrize(
     ("forward", "lines", "told"),
     [
@@ -198,8 +200,8 @@ engine, _, _, _ = deepspeed.initialize(model=Net(), config=options)
         ("return x", 'loss = F.cross_entropy(engine(batch["x"]), batch["labels"])', ["mean unknown"]),
     ],
 )
-def test_the_network_inside_an_engine(forward: str, lines: str, told: list[str]) -> None:
-    text = loop(lines, ENGINE.format(forward), backward="engine.backward(loss)", gate="True")
+def test_the_network_inside_an_engine(forward: str, lines: str, told: list[str], handed: str) -> None:
+    text = loop(lines, ENGINE.format(forward, handed), backward="engine.backward(loss)", gate="True")
     text = text.replace("optimizer.step()", "engine.step()").replace("model, loader", "engine, loader")
     assert losses_in(f"{text}\n\ntrain(engine, data, None, 4, cfg)\n") == told
 

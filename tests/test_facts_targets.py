@@ -264,6 +264,36 @@ def test_networks(above: str, level: Level, call: str) -> None:
     assert (one.level, one.labels_from) == (level, LABELS)
 
 
+ANNOTATED = """class Net(nn.Module):
+    def forward(self, x, y):
+        return F.cross_entropy(self.head(x).flatten(0, 1), y.flatten(), ignore_index=-100)
+
+class NetLoader(Net):
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("annotation", "level"),
+    [
+        ("Net", Level.TOKEN),
+        ('"Net"', Level.TOKEN),
+        ("Net | None", Level.TOKEN),
+        ("Optional[Net]", Level.TOKEN),
+        ("typing.Optional[Net]", Level.TOKEN),
+        ("list[Net]", Level.UNKNOWN),
+        ("Net | Other", Level.UNKNOWN),
+        ('"one of the nets"', Level.UNKNOWN),
+        ("Tensor", Level.UNKNOWN),
+        ("NetLoader", Level.UNKNOWN),
+    ],
+)
+def test_networks_that_an_annotation_names(annotation: str, level: Level) -> None:
+    text = loop('loss = model(batch["x"], batch["labels"])', ANNOTATED).replace("(model,", f"(model: {annotation},")
+    (window,) = facts_in(text).windows
+    assert window.losses[0][0].site.level is level
+
+
 def test_a_difference_of_two_models_has_no_targets() -> None:
     one = site("loss = ((logits - batch['teacher_logits']) ** 2).mean()")
     assert (one.labels, one.labels_from, one.labels_remade, one.named_labels) == (None, "", False, False)

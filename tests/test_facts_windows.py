@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from textwrap import indent
+
 import pytest
 
 from testbed.seen import LOSS, facts_in, loop, window_in
 
+# Both are paths of their own, as what is reduced on several ranks is another loss.
+SOME_RANKS = "if dist.is_initialized():\n    last, loss = True, loss * 2\nelse:\n    last = False"
 COUNTING = f"{LOSS}\ncounter += 1"
 
 
@@ -163,3 +167,22 @@ def test_no_window_without_a_gradient() -> None:
 def test_gates_that_open_at_the_loaders_end_too(gate: str, at_end: bool) -> None:
     found = window_in(loop(LOSS, gate=gate))
     assert (found is not None and found.at_end) is at_end
+
+
+@pytest.mark.parametrize(
+    ("there", "elsewhere", "steps"),
+    [
+        ("last = True", "last = False", "steps"),
+        ("last = True", "if args.x:\n    last = False\nelse:\n    last = False", "steps"),
+        ("last = True", "if args.x:\n    last = True\nelse:\n    last = False", None),
+        ("if args.x:\n    last = True\nelse:\n    last = False", "last = False", None),
+        ("last = True", SOME_RANKS, None),
+        (SOME_RANKS, "last = False", None),
+        ("last = True", "if args.x:\n    last = args.y\nelse:\n    last = False", None),
+        ("last = True", "last = args.y", None),
+    ],
+)
+def test_flags_that_branches_set(there: str, elsewhere: str, steps: str | None) -> None:
+    branches = f"if (step + 1) % steps == 0:\n{indent(there, '    ')}\nelse:\n{indent(elsewhere, '    ')}"
+    found = window_in(loop(f"{LOSS}\n{branches}", gate="last"))
+    assert (found and found.steps) == steps

@@ -802,6 +802,13 @@ MISSES = {
         "sum of terms on line 4",
         {"division": "(out.loss + out.aux_loss if step else out.loss) / steps"},
     ),
+    "a step before the window, and a line behind it": Miss(
+        INNER,
+        INNER.text[INNER.text.index("        for _") :],
+        "        optimizer.step()\n"
+        + INNER.text[INNER.text.index("        for _") :].replace("        optimizer.step()\n", "        log()\n"),
+        "does not step behind the loop",
+    ),
     "a step before the window": Miss(
         INNER,
         INNER.text[INNER.text.index("        for _") :],
@@ -1104,6 +1111,16 @@ MISSES = {
     "a pair in a pair": Miss(
         HELPED, "for _, labels in", "for (x, (labels, _)) in", "takes the micro-batch apart in another way"
     ),
+    "a pair in the pair of the loss": Miss(
+        HELPED, "for x, y in", "for x, (y, w) in", "y is no element of the micro-batch", {"loop": "for x, (y, w)"}
+    ),
+    "a division around the call": Miss(
+        STEPPED,
+        "loss = self.compute_loss(model, inputs)",
+        "loss = self.compute_loss(model, inputs) * (1 / 2)",
+        "compute_loss is called in the expression that divides",
+        {"division": "self.compute_loss(model, inputs) * (1 / 2)"},
+    ),
     "targets that a name holds from the round before": Miss(
         FETCHED,
         '        y = batch["labels"]\n        loss = ce(model(batch), y)\n',
@@ -1118,6 +1135,12 @@ MISSES = {
     ),
     "entries under keys that are computed": Miss(
         ENTRIES, '{"labels":', '{key: 1, "labels":', "what given holds is not written down in one place"
+    ),
+    "entries beside those of another dictionary": Miss(
+        ENTRIES, '{"labels":', '{**more, "labels":', "what given holds is not written down in one place"
+    ),
+    "an ignore index under a name that is nothing there": Miss(
+        SHARE, "batch in", "batch in", "and PAD is not known where the loop runs", options={"ignore_index": "PAD"}
     ),
     "a loss that comes from elsewhere": Miss(
         OUTPUTS, "outputs.loss", "other.loss", "not read from what the model returns", {"loss": "other.loss"}
@@ -1172,7 +1195,71 @@ MISSES = {
 }
 
 
+RUNNING = Base(
+    "window-sum",
+    """\
+def train(model, windows, optimizer):
+    for window in windows:
+        tokens = 0
+        for batch in window:
+            tokens += batch["labels"].numel()
+            loss = total(model, batch) / tokens
+            loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+""",
+    {"loop": "for batch", "division": "total(model, batch) / tokens"},
+    WINDOW.options | {"loss": "sum", "divisor": "tokens"},
+)
+
+
+CALLED = Base(
+    "window-sum",
+    WINDOW.text.replace(
+        "            loss = model(**batch).loss / steps\n",
+        '            loss = F.cross_entropy(model(batch), batch["labels"])\n            mean = 2 * loss / steps\n',
+    ).replace("loss.backward", "mean.backward"),
+    WINDOW.places | {"division": "2 * loss / steps", "call": 'F.cross_entropy(model(batch), batch["labels"])'},
+    WINDOW.options,
+)
+MEAN = '            loss = F.cross_entropy(model(batch), batch["labels"])\n'
+WEIGHED = 'mean = 2 * loss * (batch["labels"][..., 1:] != -100).sum() / targets\n'
 HITS = {
+    "a mean that is read nowhere else": Miss(CALLED, "mean.backward", "mean.backward", "mean = 2 * loss / targets\n"),
+    "a mean that is logged": Miss(CALLED, MEAN, f"{MEAN}            log(loss.item())\n", WEIGHED),
+    "an annotated mean that is logged": Miss(
+        CALLED, MEAN, f"{MEAN.replace('loss', 'loss: Tensor')}            log(loss.item())\n", WEIGHED
+    ),
+    "a counter that nobody reads any more": Miss(
+        RUNNING, "loss.backward()", "loss.backward()  # here", "for batch in window:\n            loss = total"
+    ),
+    "a counter that is logged": Miss(
+        RUNNING,
+        "loss.backward()\n",
+        "loss.backward()\n            print(tokens)\n",
+        'tokens += batch["labels"].numel()\n            loss = total(model, batch) / targets\n',
+    ),
+    "backward of what a function returns": Miss(
+        ALONE,
+        "loss.backward()",
+        "total(loss).backward()",
+        "(total(loss) / n).backward()",
+        {"backward": "total(loss).backward()"},
+    ),
+    "backward of a scaler": Miss(
+        ALONE,
+        "loss.backward()",
+        "s.scale(loss).backward()",
+        "s.scale(loss / n)",
+        {"backward": "s.scale(loss).backward()"},
+    ),
+    "an ignore index of a class of the module": Miss(
+        SHARE,
+        "def train(",
+        "class Config:\n    pad = 0\n\n\ndef train(",
+        "WithTargetShare(loader, steps, ignore_index=Config.pad)",
+        options={"ignore_index": "Config.pad"},
+    ),
     "a comment in the call": Miss(
         FORWARDED,
         "(model, inputs)",
@@ -1322,6 +1409,16 @@ HITS = {
         "        loss = self.total(model, inputs)\n        loss /= num_items_in_batch\n",
         "loss = loss + self.penalty(model) / steps\n",
         {"counted": "loss /= num_items_in_batch"},
+    ),
+    "a term beside a loss that is declared first": Miss(
+        ADDED, "loss = super()", "loss: Tensor\n        loss = super()", "loss = loss + self.penalty(model) / steps\n"
+    ),
+    "a log line of another name's division": Miss(
+        SHARE,
+        "loss = model(**batch).loss / steps\n        loss.backward()\n",
+        "mean = model(**batch).loss\n        loss = mean / steps\n        loss.backward()\n        log(loss * steps)\n",
+        "loss.backward()\n        log(loss * steps)\n",
+        {"division": "mean / steps", "backward": "loss.backward()"},
     ),
     "a term beside an annotated loss": Miss(
         ADDED,

@@ -198,3 +198,32 @@ def test_a_step_whose_loss_is_scaled(tmp_path: Path) -> None:
     scaled = "loss = loss * self.weight\n            self.accelerator.backward(loss)"
     [said] = refusals("GA219", STEP.format(gather=scaled, then="pass"), tmp_path)
     assert "scaled by something whose meaning is not known" in said
+
+
+DIVIDED = """
+class Custom(Trainer):
+    def training_step(self, model, inputs, num_items_in_batch=None):
+        inputs = self._prepare_inputs(inputs)
+        loss = self.compute_loss(model, inputs)
+        {more}
+        loss = loss / self.args.gradient_accumulation_steps
+        self.accelerator.backward(loss)
+        {after}
+        return loss.detach()
+"""
+OTHER = 'F.mse_loss(model(**inputs).logits, inputs["x"])'
+
+
+@pytest.mark.parametrize(
+    ("more", "after", "reason"),
+    [
+        ("loss = loss * 0.5", "pass", ""),
+        ("loss = loss * self.weight", "pass", "scaled by something whose meaning is not known"),
+        (f"loss = loss + {OTHER}", "pass", "backward is handed other losses too"),
+        (f"if self.x:\n            loss = loss + {OTHER}", "pass", "backward is handed other losses too"),
+        ("pass", f"self.accelerator.backward({OTHER})", "backward is handed other losses too"),
+    ],
+)
+def test_a_step_that_divides_by_the_steps_itself(more: str, after: str, reason: str, tmp_path: Path) -> None:
+    said = refusals("GA203", DIVIDED.format(more=more, after=after), tmp_path)
+    assert len(said) == bool(reason) and all(reason in one for one in said)

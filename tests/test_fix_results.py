@@ -22,8 +22,8 @@ from ga_lint.engine.scope import Scope
 from ga_lint.outcome import FileOutcome, Found
 from ga_lint.project import Project
 from ga_lint.source import SourceFile
-from testbed.fixtures import FIXTURES, ROOT
-from testbed.shell import HIT, ga_lint, write
+from testbed.fixtures import FIXTURES
+from testbed.shell import HIT, environment, ga_lint, write
 
 UNSAFE = (FIXTURES / "GA102-undivided-accumulation" / "fabric.py").read_text()
 MARK = "fabric.backward(loss)"
@@ -90,8 +90,7 @@ def on_a_terminal(answers: Sequence[str], folder: Path) -> Asked:
     """`fix --ask` with these lines typed ahead; the end of the answers is the end of the input."""
     ours, theirs = pty.openpty()
     words = [sys.executable, "-m", "ga_lint", "fix", "--ask", "--no-verify", "--color", "never"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    process = subprocess.Popen(words, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    process = subprocess.Popen(words, cwd=folder, stdin=theirs, stdout=theirs, stderr=theirs, env=environment())
     os.close(theirs)
     os.write(ours, "".join(f"{answer}\n" for answer in answers).encode() + b"\x04")
     screen = b""

@@ -81,6 +81,28 @@ def test_terms_that_are_not(first: str, second: str, reason: str) -> None:
         assert "equal_share" not in rewritten(text, "window-share", SHARE, **places)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "reason"),
+    [
+        ("loss = outputs.loss + outputs.aux_loss", "pass", ""),
+        ("loss = outputs.loss + outputs.aux_loss", "outputs.aux_loss = 0", "a term of the loss changes on line 5"),
+        ("loss = outputs.loss + outputs.aux_loss", "outputs = other", "a term of the loss changes on line 5"),
+        ("loss = outputs.loss", "loss += outputs.aux_loss", "`outputs.loss` is changed in place on line 5"),
+        ("loss = outputs.loss + penalty(model)", "pass", "a sum of terms on line 4; each needs a divisor of its own"),
+    ],
+)
+def test_terms_that_backward_reads_once_more(first: str, second: str, reason: str) -> None:
+    """Nobody divides their sum: what backward receives is written out, each term with its weight."""
+    text, places = share_of(first, second)
+    text, places = text.replace("        loss = loss / steps\n", ""), {**places}
+    del places["division"]
+    if reason:
+        assert reason in refusal(text, "window-share", SHARE, **places)
+    else:
+        wanted = "(outputs.loss * share + outputs.aux_loss * equal_share).backward()"
+        assert wanted in rewritten(text, "window-share", SHARE, **places)
+
+
 def test_a_sum_in_place_that_is_logged_is_not_written_out() -> None:
     """`loss += aux` changes `outputs.loss` too: written out behind it, the penalty would be in it twice."""
     one = program(133)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -12,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from testbed.expectations import without_markers
-from testbed.fixtures import FIXTURES, ROOT
-from testbed.shell import BROKEN, HIT, ga_lint, write
+from testbed.fixtures import FIXTURES
+from testbed.shell import BROKEN, HIT, environment, ga_lint, write
 
 pytest.importorskip("flake8")
 SAMPLE = sorted(FIXTURES.glob("GA[12]0*/*.py"))[::12]
@@ -26,7 +25,7 @@ def flake8(folder: Path, *words: str, stdin: str = "") -> list[str]:
         [sys.executable, "-m", "flake8", "--isolated", "--select=GA,E9", "--jobs=1", *words],
         cwd=folder,
         input=stdin,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
 import random
 import subprocess
 import sys
@@ -25,9 +24,9 @@ from ga_lint.errors import UsageError
 from ga_lint.report.numeric import renderer
 from ga_lint.report.numeric.model import NumericReport, SiteImpact
 from ga_lint.verify.impact import CURVE, MOST_DISTINCT, Law, _Expected, impact, law_of, scale_of
-from testbed.fixtures import FIXTURES, ROOT
+from testbed.fixtures import FIXTURES
 from testbed.pages_html import read
-from testbed.shell import write
+from testbed.shell import environment, write
 from testbed.verdicts import CORRECT, EMPTY, MEAN_OF_MEANS, MISSING, OF_RANKS, WRONG, run
 
 COUNTS = st.lists(st.integers(1, 5000), min_size=1, max_size=40)
@@ -254,11 +253,10 @@ sys.exit(main(sys.argv[1:]))
 class TestWithoutTorch:
     def verify(self, folder: Path, *words: str, env: dict[str, str] | None = None) -> tuple[int, str, str]:
         write(folder, {"run_me.txt": _WITHOUT_TORCH, "n.txt": "".join(f"{count}\n" for count in skewed(400))})
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(("GITHUB_", "FORCE_COLOR"))}
         done = subprocess.run(
             [sys.executable, "run_me.txt", "verify", "--impact", "n.txt", *words],
             cwd=folder,
-            env={**clean, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "COLUMNS": "80", **(env or {})},
+            env=environment(**{"PYTHONIOENCODING": "utf-8", "COLUMNS": "80", **(env or {})}),
             capture_output=True,
             text=True,
             check=False,

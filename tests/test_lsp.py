@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
 from testbed.fixtures import ROOT
-from testbed.shell import BROKEN, HIT, ga_lint, write
+from testbed.shell import BROKEN, HIT, environment, ga_lint, write
 
 IMPORTS = "import torch.nn.functional as F"
 LOOP = """
@@ -44,8 +43,7 @@ class Editor:
             self.published.put_nowait(params)
 
     async def __aenter__(self) -> Self:
-        os.environ["PYTHONPATH"] = str(ROOT)
-        await self.client.start_io(sys.executable, "-m", "ga_lint", "server", "--stdio")
+        await self.client.start_io(sys.executable, "-m", "ga_lint", "server", "--stdio", env=environment())
         await self.client.initialize_async(
             types.InitializeParams(types.ClientCapabilities(), root_uri=self.folder.as_uri())
         )

@@ -62,6 +62,7 @@ AWKWARD = {
     "CRLF": TWO.replace("\n", "\r\n"),
     "tabs": TWO.replace("    ", "\t"),
     "ends in a bracket at the margin": "def f():\n    a = 1\n    b = 2\n    c = 3\n    d = (\n1,\n)\n",
+    "begins with a decorator": "def f(g):\n    @wraps(\n        g\n    )\n    def h():\n        g()\n\n    return h\n",
     "no newline at its end": "def f():\n    a = 1\n    b = 2\n    c = 3\n    d = 4\n    return d",
     "body on the line of the head": "def f(): a = [\n1,\n2,\n3,\n4,\n]\n",
     "the mark itself": f"def f():\n    a = 1\n    b = 2\n    c = 3\n    return '''\n{outline._MARK}'''\n",
@@ -122,6 +123,15 @@ def test_functions_that_hold_a_place_are_whole() -> None:
         TWO[TWO.index('"""One') : TWO.index("  # four")],
         TWO[TWO.index("for b in a") : TWO.index("\n\n\ndef short")],
     ]
+
+
+def test_a_body_that_nobody_keeps_closed_is_not_cut_out() -> None:
+    """What is closed are functions of the module and of its classes: in any other a fixer would read the string."""
+    outer = "if a:\n    " + TWO[TWO.index("async def") : TWO.index("\n\n\ndef short")].replace("\n    ", "\n        ")
+    source = source_of(outer)
+    mark, body = f'{outline._MARK}3\n"""', outer[outer.index("for b") :]
+    with pytest.raises(CutShort):
+        Tree(source, Outline(outer.replace(body, mark), {mark: body}))
 
 
 LINES = ["def other():", *(f"    x{number} = {number}" for number in range(LONG // 10)), "    return 1", ""]

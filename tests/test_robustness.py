@@ -14,7 +14,7 @@ import pytest
 
 from testbed.fixtures import ROOT
 from testbed.hostile import SHAPES, SLOW_TO_REWRITE, TOO_LONG_TO_REWRITE
-from testbed.shell import HIT, Ran, ga_lint, write
+from testbed.shell import HIT, Ran, environment, ga_lint, write
 
 NOT_READ = "nested too deeply"
 PLAIN_HIT = """\
@@ -260,7 +260,7 @@ class TestEnds:
             cwd=tmp_path,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env=environment(),
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
         children = Path(f"/proc/{started.pid}/task/{started.pid}/children")
@@ -283,7 +283,7 @@ class TestEnds:
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env=environment(),
             text=True,
             preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # a shell's background jobs ignore it
         )

@@ -76,6 +76,7 @@ class TestPlaces:
 
     def test_a_noqa_speaks_for_its_own_line(self) -> None:
         assert "GA101:2" in settled("# noqa: GA101\na = 1\n", finding("GA101", 2))
+        assert settled("b = 1\na = 1  # noqa:GA101\n", finding("GA101", 2)) == []
 
     def test_other_statements_are_not_meant(self) -> None:
         text = PLAIN.replace("return loss", "return loss  # ga-lint: ignore[GA101]")

@@ -100,8 +100,7 @@ def _refuse_unknown_names(tree: Tree, ignored: str, loop: cst.CSTNode) -> None:
 def _refuse_changed_by_helper(target: Target, header: Header, labels: str) -> None:
     used = [*target.spans("division"), *target.spans("backward")]
     before = min(span.start for span in used) if used else target.tree.span_of(header.loop).end
-    for name in sorted(names_in(target.tree.parse_expression(labels))):
-        refuse_handed_to_helper(target.tree, header.loop, name, before)
+    refuse_handed_to_helper(target.tree, header.loop, labels, before)
 
 
 def _refuse_changed_labels(tree: Tree, header: Header, labels: str, fetches: list[Span]) -> None:

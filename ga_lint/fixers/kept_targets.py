@@ -6,7 +6,9 @@ micro-batch from backward, would make another sum of the losses than the one tha
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Callable, Iterator
 
 import libcst as cst
 
@@ -23,33 +25,73 @@ _CHANGES = frozenset({"pop", "popitem", "clear", "update", "setdefault", "__seti
 _LEAVES = (cst.Raise, cst.Return, cst.Break)
 
 
-def refuse_handed_to_helper(tree: Tree, loop: cst.For | cst.While, batch: str, before: Position) -> None:
+def refuse_handed_to_helper(tree: Tree, loop: cst.For | cst.While, labels: str, before: Position) -> None:
     """Is the micro-batch given to something that returns nothing of use, and so may change it in place?"""
-    for line in tree.inside(loop.body, cst.Expr):
+    targets = tree.parse_expression(labels)
+    whole = {_text(tree, targets), *names_in(targets)}
+    for call in _calls_on(tree, loop.body, lambda given: _text(tree, given) in whole):
+        name, place = _last_name(call), tree.span_of(call).start
+        if place < before:
+            raise FixNotApplicable(
+                f"what `{name}` does to the micro-batch on line {place.row} could change its targets"
+            )
+
+
+def _calls_on(
+    tree: Tree, body: cst.CSTNode, is_asked: Callable[[cst.BaseExpression], bool], around: frozenset[str] = frozenset()
+) -> Iterator[cst.Call]:
+    """The statements that are a call of something that may change an argument of this kind."""
+    for line in tree.inside(body, cst.Expr):
         call = line.value
-        if not isinstance(call, cst.Call) or tree.span_of(line).start >= before:
-            continue
-        name = (dotted(call.func) or "").rpartition(".")[2]
-        handed = any(dotted(arg.value) == batch for arg in call.args)
-        if handed and not _ONLY_LOOKS.search(name) and not _leaves_as_it_is(tree, name):
-            row = tree.span_of(line).start.row
-            raise FixNotApplicable(f"what `{name}` does to the micro-batch on line {row} could change its targets")
+        if isinstance(call, cst.Call) and any(is_asked(arg.value) for arg in call.args):
+            name = _last_name(call)
+            if not _ONLY_LOOKS.search(name) and not _leaves_as_it_is(tree, name, around):
+                yield call
 
 
-def _leaves_as_it_is(tree: Tree, name: str) -> bool:
+def _leaves_as_it_is(tree: Tree, name: str, around: frozenset[str]) -> bool:
     """Does the function of this name, where the file has one, change no entry and no element of anything?"""
     found = [each for each in tree.inside(tree.module, cst.FunctionDef) if each.name.value == name]
-    return bool(found) and not any(_changes_parts(tree, each) for each in found)
+    inside = around | {name}
+    return bool(found) and (name in around or not any(_changes_parts(tree, each, inside) for each in found))
 
 
-def _changes_parts(tree: Tree, function: cst.FunctionDef) -> bool:
-    for each in bindings_in(tree, function.body):
-        own = dotted(each.target) or ""
-        if isinstance(each.target, cst.Subscript | cst.Attribute) and not own.startswith("self."):
-            return True
-    calls = [dotted(call.func) or "." for call in tree.inside(function.body, cst.Call)]
-    calls = [name.rpartition(".")[2] for name in calls]
-    return any(not name or name.endswith("_") or name in _CHANGES for name in calls)
+def _changes_parts(tree: Tree, function: cst.FunctionDef, around: frozenset[str]) -> bool:
+    """Itself, or by what it hands its arguments, or parts of them, to."""
+    targets = [one for each in bindings_in(tree, function.body) for one in _single(each.target)]
+    if any(not isinstance(one, cst.Name) and not (dotted(one) or "").startswith("self.") for one in targets):
+        return True
+    names = [_last_name(call) for call in tree.inside(function.body, cst.Call)]
+    if any(not name or name.endswith("_") or name in _CHANGES for name in names):
+        return True
+    own_arguments = {each.name.value for each in function.params.params}
+    return any(_calls_on(tree, function.body, lambda given: _root(given) in own_arguments, around))
+
+
+def _single(target: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
+    """`x` and `batch["y"]` of `x, batch["y"] = pair`."""
+    if isinstance(target, cst.Tuple | cst.List):
+        for each in target.elements:
+            yield from _single(each.value)
+    else:
+        yield target
+
+
+def _root(node: cst.BaseExpression) -> str | None:
+    """`batch` of `batch["labels"].data`."""
+    while isinstance(node, cst.Subscript | cst.Attribute):
+        node = node.value
+    return node.value if isinstance(node, cst.Name) else None
+
+
+def _text(tree: Tree, node: cst.BaseExpression) -> str:
+    """The same whatever its quotes and spaces are."""
+    return ast.unparse(ast.parse(f"({tree.code(node)}\n)"))
+
+
+def _last_name(call: cst.Call) -> str:
+    """That of a function or method; empty where what is called has none."""
+    return (dotted(call.func) or ".").rpartition(".")[2]
 
 
 def refuse_taken_out(tree: Tree, loop: cst.For | cst.While, labels: str) -> None:
@@ -89,9 +131,16 @@ def _runs_or_leaves(tree: Tree, branch: cst.CSTNode | None) -> bool:
         return False
     if isinstance(branch, cst.If):
         return _runs_or_leaves(tree, branch.body) and _runs_or_leaves(tree, branch.orelse)
-    if any((dotted(call.func) or ".").endswith("backward") for call in tree.inside(branch, cst.Call)):
+    if isinstance(branch, cst.Else):
+        return _runs_or_leaves(tree, branch.body)
+    if any(_is_backward(call) for call in tree.inside(branch, cst.Call)):
         return True
-    block = branch.body if isinstance(branch, cst.Else) else branch
-    lines = block.body if isinstance(block, cst.IndentedBlock) else ()
-    last = lines[-1] if lines else None
-    return isinstance(last, cst.SimpleStatementLine) and isinstance(last.body[-1], _LEAVES)
+    assert isinstance(branch, cst.BaseSuite)
+    last = branch.body[-1]
+    return isinstance(last.body[-1] if isinstance(last, cst.SimpleStatementLine) else last, _LEAVES)
+
+
+def _is_backward(call: cst.Call) -> bool:
+    """Also of what has no name: `(loss * share).backward()`."""
+    name = call.func.attr if isinstance(call.func, cst.Attribute) else call.func
+    return isinstance(name, cst.Name) and name.value.endswith("backward")

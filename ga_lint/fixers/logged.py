@@ -5,6 +5,7 @@ from __future__ import annotations
 import libcst as cst
 
 from ga_lint.fixers.arithmetic import Division, divided_name, replace_division
+from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.divide_by_steps import loss_of
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.names import names_in
@@ -17,9 +18,8 @@ def is_read_undivided(tree: Tree, loop: cst.For | cst.While, call: cst.Call, div
     line = tree.statement_of(division.whole)
     stays = not isinstance(division.left, cst.Name) or divided_name(tree, division) != division.left.value
     until = None if stays else tree.span_of(line).start
-    names = _bound(tree.statement_of(call)) | (
-        names_in(division.left) if isinstance(division.left, cst.Name) else set()
-    )
+    names = {name for each in bindings_in(tree, tree.statement_of(call)) for name in names_in(each.target)}
+    names |= names_in(division.left) if isinstance(division.left, cst.Name) else set()
     return any(_reads(tree, loop, name, tree.span_of(call).end, until, line) for name in names)
 
 
@@ -75,14 +75,6 @@ def _runs_with(tree: Tree, line: cst.SimpleStatementLine, run: cst.SimpleStateme
     ):
         return tree.parent(guard) is tree.parent(run)
     return tree.parent(line) is tree.parent(run)
-
-
-def _bound(line: cst.SimpleStatementLine) -> set[str]:
-    """The name that a plain assignment gives."""
-    match line.body[0]:
-        case cst.Assign(targets=[cst.AssignTarget(target=cst.Name(value=name))]):
-            return {name}
-    return set()
 
 
 def _reads(

@@ -84,13 +84,18 @@ def outline_of(text: str, rows: Iterable[int]) -> Outline:
     lines, wanted, bodies = ended_lines(text), sorted(rows), dict[str, str]()
     for function in _functions(tree.body):
         first, last = function.body[0], function.body[-1]
-        start, end = first.lineno, last.end_lineno or first.lineno
-        above = min(one.lineno for one in (function, *function.decorator_list))
-        if bisect_left(wanted, above) == bisect_right(wanted, end) and end - start >= _FEW_ROWS:
+        start, end = _first_row(first), last.end_lineno or first.lineno
+        if bisect_left(wanted, _first_row(function)) == bisect_right(wanted, end) and end - start >= _FEW_ROWS:
             width = len(lines[end - 1].encode()[: last.end_col_offset].decode())
             if width >= len(_QUOTES) and not lines[start - 1].encode()[: first.col_offset].strip():
                 _cut(lines, (start, first.col_offset), (end, width), bodies)
     return Outline("".join(lines), bodies)
+
+
+def _first_row(statement: ast.stmt) -> int:
+    """That of its first decorator, if it has one."""
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
+    return min([statement.lineno, *(one.lineno for one in decorators)])
 
 
 def _functions(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:

@@ -18,7 +18,7 @@ from ga_lint.cli import fix, verify
 from ga_lint.cli.main import main
 from ga_lint.engine.fix_file import Answer, Judgement, Trial
 from ga_lint.verify import Outcome, Run, Settings, Site, Verdict
-from testbed.shell import BROKEN, HIT, write
+from testbed.shell import BROKEN, HIT, OF_CI, write
 
 GUESSED = """\
 import torch.nn.functional as F
@@ -96,7 +96,7 @@ class Shell:
         self._folder = folder
         self._patch = monkeypatch
         self._capsys = capsys
-        for name in [name for name in os.environ if name.startswith(("GITHUB_", "GITLAB_", "CI", "TF_BUILD"))]:
+        for name in [name for name in os.environ if name.startswith(OF_CI)]:
             monkeypatch.delenv(name)
         monkeypatch.setattr(verify, "available", lambda *_: None)
         monkeypatch.setattr(fix, "available", lambda *_: None)

@@ -1,4 +1,4 @@
-"""How does a test use the command line? In this process, in a folder of its own."""
+"""How does a test use the command line? As a process of its own, in a folder that the test chooses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from testbed.fixtures import FIXTURES, ROOT
 
 BROKEN = "def f(:\n"  # one GA001
 HIT = (FIXTURES / "GA103-double-division" / "plugin_and_division.py").read_text()  # one GA103, certain, safely fixable
-_CI = ("GITHUB_", "GITLAB_", "CI_PROJECT_", "TF_BUILD", "BUILD_SOURCES", "FORCE_COLOR")
+OF_CI = ("GITHUB_", "GITLAB_", "CI_PROJECT_", "TF_BUILD", "BUILD_SOURCES", "FORCE_COLOR")  # begin its variables
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,23 @@ def write(folder: Path, files: Mapping[str, str | bytes]) -> None:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
+def environment(**more: str) -> dict[str, str]:
+    """For a process that runs this checkout, without the colours and annotations that a CI would ask for."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(OF_CI)}
+    return {**clean, "PYTHONPATH": str(ROOT), **more}
+
+
 def ga_lint(
     *words: str, cwd: Path, stdin: bytes = b"", env: Mapping[str, str] | None = None, seconds: float = 120
 ) -> Ran:
-    """Run a command line as a process, without the colours and annotations that a CI would ask for."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(_CI)}
+    """Run a command line as a process."""
     done = subprocess.run(
         [sys.executable, "-m", "ga_lint", *words],
         cwd=cwd,
         input=stdin,
         capture_output=True,
         check=False,
-        env={**clean, "PYTHONPATH": str(ROOT), **(env or {})},
+        env=environment(**(env or {})),
         timeout=seconds,
     )
     return Ran(done.returncode, done.stdout.decode(), done.stderr.decode())

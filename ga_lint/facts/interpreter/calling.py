@@ -120,7 +120,7 @@ def _type_named(annotation: ast.expr) -> ast.expr | None:
             return annotation
         case ast.Constant(value=str() as text) if text.isidentifier():
             return ast.copy_location(ast.Name(text, ast.Load()), annotation)
-        case ast.Subscript(value=ast.Name(id="Optional"), slice=inner):
+        case ast.Subscript(value=ast.Name(id="Optional") | ast.Attribute(attr="Optional"), slice=inner):
             return _type_named(inner)
         case ast.BinOp(left=left, op=ast.BitOr(), right=ast.Constant(value=None)):
             return _type_named(left)

@@ -99,7 +99,7 @@ def _backward(call: Call, receiver: Value) -> Value:
     assert isinstance(call.node.func, ast.Attribute)
     loss: Value
     driver: Value
-    if call.positional and call.written and not isinstance(receiver, Loss | Elements):
+    if call.positional and not isinstance(receiver, Loss | Elements):
         loss, node, driver, text = call.positional[0], call.written[0], receiver, call.receiver_text
     elif (passed := call.argument_node(None, "loss")) is not None:
         loss, node, driver, text = call.argument(None, "loss") or UNKNOWN, passed, receiver, call.receiver_text

@@ -130,7 +130,7 @@ def _made(call: Call, name: str, last: str) -> Value:
     if last in ("load_dataset", "load_from_disk"):
         return Tensor(TensorKind.BATCH)
     if last.endswith("log_softmax") and last != "log_softmax":
-        return losses.log_probs(call)  # trl's selective_log_softmax and its like
+        return losses.log_probs(call, (call.positional or (UNKNOWN,))[0])  # trl's selective_log_softmax and its like
     if last[:1].isupper():
         return Built(name, call.positional, call.named, place)
     return Symbol(text_of(call.node)) if not call.written and not call.node.keywords else UNKNOWN

@@ -164,10 +164,11 @@ def _is_weighted(built: Built | None, call: Call) -> bool:
     return weight is not None and weight != Const(None)
 
 
-def log_probs(call: Call) -> Elements:
-    """The log-probabilities of the targets: an unreduced token loss but for its sign."""
+def log_probs(call: Call, of: Value) -> Elements:
+    """The log-probabilities of the targets: an unreduced loss but for its sign, of tokens unless `of` are of rows."""
     place = call.run.place(call.frame, call.node)
-    site = LossSite("log_softmax", Reduction.NONE, Level.TOKEN, place, place, Confidence.CERTAIN)
+    level = Level.SAMPLE if isinstance(of, Tensor) and of.per_sample else Level.TOKEN
+    site = LossSite("log_softmax", Reduction.NONE, level, place, place, Confidence.CERTAIN)
     return Elements(replace(site, scope=call.frame.name, depth=len(call.frame.loops)))
 
 

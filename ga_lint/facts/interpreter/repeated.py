@@ -49,10 +49,9 @@ class Results:
 
 def _key(run: Interpreter, function: Function, arguments: dict[str, Value], caller: Frame) -> Hashable:
     """What tells this call from every other that may come out otherwise."""
-    given = tuple((name, _told(value)) for name, value in arguments.items())
-    bound = _told(function.bound) if function.bound is not None else None
+    given = tuple((name, _told(value)) for name, value in arguments.items())  # what it is bound to is the first
     around = (caller.depth, caller.thin, id(caller.loops), caller.contexts, id(run.truths), run.only_in is None)
-    return id(function.node), id(function.scope), bound, given, around
+    return id(function.node), id(function.scope), given, around
 
 
 def _told(value: Value) -> Hashable:

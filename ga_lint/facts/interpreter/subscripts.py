@@ -178,9 +178,18 @@ def _is_one_position(node: ast.Subscript, key: Value) -> bool:
     return False
 
 
+def _picks_in_each_row(node: ast.Subscript) -> bool:
+    """`logits[torch.arange(rows), last]`: what stands at a position of its own in each row."""
+    match node.slice:
+        case ast.Tuple(elts=[ast.Call(func=ast.Attribute(attr="arange")), position, *rest]):
+            return not isinstance(position, ast.Slice) and _selects_all(rest)
+    return False
+
+
 def _sliced(base: Tensor, node: ast.Subscript, key: Value) -> Tensor:
     """`labels[..., 1:]` and `logits[:, :-1]` shift; any other index only selects."""
-    if _is_one_position(node, key) and base.kind is not TensorKind.LABELS:
+    one_position = _is_one_position(node, key) or (_picks_in_each_row(node) and not base.flat)
+    if one_position and base.kind is not TensorKind.LABELS:
         return replace(base, per_sample=True)
     parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     for part in parts:

@@ -191,7 +191,7 @@ def _tensor_method(call: Call, tensor: Tensor, name: str) -> Value | None:
     if name == "log_softmax":
         return replace(tensor, kind=TensorKind.LOG_PROBS)
     if name == "gather" and tensor.kind is TensorKind.LOG_PROBS:
-        return losses.log_probs(call)
+        return losses.log_probs(call, tensor)
     if name == "size" and call.positional == (Const(0),) and picked.are_kept(tensor):
         return picked.number_of(call.run, call.frame, call.node, tensor, text)
     if name in ("size", "dim", "sum", "mean", "max", "amax", "argmax", "item", "tolist", "any", "all"):

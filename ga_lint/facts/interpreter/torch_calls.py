@@ -79,10 +79,9 @@ def _put_together(call: Call, last: str, first: Value) -> Value | None:
             return tensors.sum_of_weights(call, text_of(call.written[0]))
         case "sum" | "mean" if isinstance(first, Loss | Count):
             return first
-        case "div" if isinstance(first, Loss) and len(call.positional) > 1:
-            return algebra.scaled(first, call.positional[1], -1, text_of(call.written[1]), place)
-        case "mul" if isinstance(first, Loss) and len(call.positional) > 1:
-            return algebra.scaled(first, call.positional[1], 1, text_of(call.written[1]), place)
+        case "div" | "mul" if isinstance(first, Loss) and (by := call.argument_node(1, "other")) is not None:
+            factor = call.argument(1, "other") or UNKNOWN
+            return algebra.scaled(first, factor, -1 if last == "div" else 1, text_of(by), place)
     return None
 
 
@@ -100,7 +99,7 @@ def _made(call: Call, last: str, first: Value) -> Value | None:
                 replace(first, kind=TensorKind.LOG_PROBS) if isinstance(first, Tensor) else Tensor(TensorKind.LOG_PROBS)
             )
         case "gather" if isinstance(first, Tensor) and first.kind is TensorKind.LOG_PROBS:
-            return losses.log_probs(call)
+            return losses.log_probs(call, first)
         case "pad_sequence":
             return _padded(call, first)
         case "full" | "full_like" | "pad" | "new_full" if _fills_ignored(call):
