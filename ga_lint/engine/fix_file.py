@@ -33,6 +33,7 @@ class Trial(Struct, frozen=True):
     finding: Finding
     before: SourceFile
     after: SourceFile
+    notes: tuple[str, ...] = ()
 
 
 class Answer(Struct, frozen=True):
@@ -51,6 +52,14 @@ class Applied(Struct, frozen=True):
 
     finding: Finding
     verified: str | None
+    notes: tuple[str, ...] = ()  # what else the rewrite changes
+
+
+class NewText(Struct, frozen=True):
+    """A rewrite that is proved, and what else the user should know of it."""
+
+    source: SourceFile
+    notes: tuple[str, ...]
 
 
 class Refused(Struct, frozen=True):
@@ -105,8 +114,8 @@ def fix_file(
         if isinstance(result, Refused):
             refused[key] = result
         else:
-            current, verified = result
-            applied.append(Applied(finding, verified))
+            current = result.after
+            applied.append(result.applied)
             refused.clear()  # what could not be done before may be possible now, and its places have moved
     return FixOutcome(source, current, tuple(applied), tuple(refused.values()))
 
@@ -118,19 +127,25 @@ class _Policy(Struct, frozen=True):
     ask: Ask | None
 
 
+class _Rewritten(Struct, frozen=True):
+    after: SourceFile
+    applied: Applied
+
+
 def _attempt(
     source: SourceFile, finding: Finding, findings: Sequence[Finding], check: Check, policy: _Policy
-) -> tuple[SourceFile, str | None] | Refused:
+) -> _Rewritten | Refused:
     request = finding.fix
     if request is None:
         return Refused(finding, finding.fix_refusal or "there is no rewrite for it")
     try:
-        after = rewritten(source, finding, request, findings, check)
+        new = rewritten(source, finding, request, findings, check)
     except FixNotApplicable as refusal:
         return Refused(finding, str(refusal))
+    after = new.source
     if request.tier is FixTier.DISPLAY:
         return Refused(finding, "shown only: whether it is right depends on what the code is for", after)
-    trial = Trial(finding, source, after)
+    trial = Trial(finding, source, after, new.notes)
     confirm = None if request.fixer == UNSUPPRESS else policy.confirm  # a comment has no gradient
     answer = Answer(Judgement.UNKNOWN) if confirm is None else confirm(trial)
     verified = None if confirm is None else answer.judgement.value
@@ -147,15 +162,16 @@ def _attempt(
     elif request.tier is FixTier.UNSAFE and not policy.unsafe and not confirmed:
         reason = f"it changes the gradient by intent; use --unsafe-fixes{_because(answer)}"
         return Refused(finding, reason, after, verified)
-    return after, verified
+    return _Rewritten(after, Applied(finding, verified, new.notes))
 
 
 def rewritten(
     source: SourceFile, finding: Finding, request: FixRequest, findings: Sequence[Finding], check: Check
-) -> SourceFile:
+) -> NewText:
     """The text without this finding, proved; FixNotApplicable with the reason where that cannot be had."""
     change = unsuppress if request.fixer == UNSUPPRESS else rewrite
-    return prove(source, change(source, request), finding, findings, check)
+    rewriting = change(source, request)
+    return NewText(prove(source, rewriting, finding, findings, check), rewriting.notes)
 
 
 def _because(answer: Answer) -> str:

@@ -38,7 +38,7 @@ def with_edit(source: SourceFile, diagnostic: Diagnostic, outcome: Found, check:
     if finding.fix is None:
         return diagnostic
     try:
-        after = rewritten(source, finding, finding.fix, findings, check)
+        after = rewritten(source, finding, finding.fix, findings, check).source
     except FixNotApplicable as refusal:
         reason = with_cell_lines(source, str(refusal))
     except Exception as error:  # noqa: BLE001 - one rewrite never hides the findings

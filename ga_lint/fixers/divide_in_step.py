@@ -21,6 +21,7 @@ from ga_lint.fixers.divide_by_steps import scale_backward
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.named_loss import bind
 from ga_lint.fixers.names import names_in
+from ga_lint.fixers.readers import note_told
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, parameter_name, receive_count
 from ga_lint.fixers.terms import STEPS, common_statement
@@ -76,6 +77,7 @@ def _hand_on(edits: Edits, function: cst.FunctionDef, call: cst.Call, count: str
     for backward in _backwards(tree, function):
         _tell_engine(edits, backward, owner)
     _leave_returns_undivided(edits, function, loss)
+    note_told(edits, function, {loss: tree.span_of(line).end})
 
 
 def _drop(edits: Edits, division: Division, call: cst.Call) -> None:
@@ -100,6 +102,7 @@ def _delegate(edits: Edits, call: cst.Call, losses: list[cst.BaseExpression], co
     for backward in _backwards(tree, function):
         _tell_engine(edits, backward, owner)
     _leave_returns_undivided(edits, function, loss)
+    note_told(edits, function, {loss: tree.span_of(line).end})
 
 
 def _where_uncounted(owner: str, count: str, loss: str, steps: str) -> str:
