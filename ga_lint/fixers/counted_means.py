@@ -16,6 +16,7 @@ from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.imports import import_module
+from ga_lint.fixers.moving_factors import refuse_moving_factors
 from ga_lint.fixers.named_loss import bind, bind_first, is_scaled
 from ga_lint.fixers.names import names_in
 from ga_lint.fixers.own_counts import (
@@ -58,6 +59,7 @@ def divide_all(target: Target, edits: Edits, *, ranks: bool) -> Plan:
     if len(plan.bound) > 1:
         for loss in plan.handed:
             _refuse_other_values(tree, function, loss, [*calls, *handed, *paired])
+    refuse_moving_factors(tree, function, plan.bound, plan.divided, places)
     note_told(edits, function, plan.divided)
     return plan
 

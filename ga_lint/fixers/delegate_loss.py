@@ -15,6 +15,7 @@ from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.moving_factors import refuse_moving_factors
 from ga_lint.fixers.names import fresh_name, names_in
 from ga_lint.fixers.readers import note_told, note_told_at
 from ga_lint.fixers.registry import Target, fixer
@@ -35,7 +36,9 @@ def delegate_loss(target: Target, edits: Edits) -> None:
     start, steps = tree.span_of(call).start, target.option_or("steps", STEPS)
     divide_other_terms(edits, function, start, texts, steps, added=target.spans("added"))
     name = delegate_to(edits, call, losses, "super()")
-    note_told(edits, function, {name: tree.span_of(call).end})
+    divided = {name: tree.span_of(call).end}
+    refuse_moving_factors(tree, function, divided, divided, losses)
+    note_told(edits, function, divided)
 
 
 def delegate_to(edits: Edits, call: cst.Call, losses: list[cst.BaseExpression], owner: str) -> str:

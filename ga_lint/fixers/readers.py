@@ -65,7 +65,7 @@ def note_told(edits: Edits, function: cst.FunctionDef, divided: dict[str, Positi
 def note_told_at(edits: Edits, function: cst.FunctionDef, losses: Sequence[cst.BaseExpression]) -> None:
     """The same for expressions that are the loss."""
     for loss in losses:
-        if _is_told(edits.tree, function, loss, 0):
+        if is_told(edits.tree, function, loss):
             _note(edits, loss)
 
 
@@ -92,7 +92,7 @@ def _reads(tree: Tree, function: cst.FunctionDef, loss: str, start: Position, de
     found = _Reads([], [])
     for name in tree.inside(function.body, cst.Name):
         if name.value == loss and tree.span_of(name).start >= start and _is_read(tree, name):
-            (found.told if _is_told(tree, function, name, depth) else found.used).append(name)
+            (found.told if is_told(tree, function, name, depth) else found.used).append(name)
     return found
 
 
@@ -116,10 +116,12 @@ def _is_read(tree: Tree, name: cst.Name) -> bool:
     return tree.enclosing(name, cst.Return) is None
 
 
-def _is_told(tree: Tree, function: cst.FunctionDef, read: cst.BaseExpression, depth: int) -> bool:
+def is_told(tree: Tree, function: cst.FunctionDef, read: cst.BaseExpression, depth: int = 0) -> bool:
     """Does it become a number, or stand in a line that only tells?"""
     for outer in tree.around(read):
         match outer:
+            case cst.Comparison():
+                return True
             case cst.Attribute(attr=cst.Name(value=made)) if made in _NUMBERS or made == "data":
                 return True
             case cst.Call(func=cst.Name(value="float" | "str")) | cst.FormattedStringExpression():

@@ -20,6 +20,7 @@ _LOOP_ELSEWHERE = "the loop over the micro-batches is elsewhere: what is seen he
 _WEIGHED = (
     "the elements of the loss are multiplied by something, and whether all that it keeps are targets is not known"
 )
+_STILL_ADDS_UP = (FactorKind.STEPS, FactorKind.CONSTANT, FactorKind.CAP)
 
 
 def window_fix(loss: Loss) -> Fix:
@@ -142,7 +143,7 @@ def _refusal(loss: Loss, divisor: Factor | None = None) -> str | None:
     known = (*loss.by_user, divisor)
     if any(f is not None and f.place in window.shared for f in known):
         return _SHARED
-    if any(f.kind not in (FactorKind.STEPS, FactorKind.CONSTANT) and f not in known for f in loss.term.factors):
+    if any(f.kind not in _STILL_ADDS_UP and f not in known for f in loss.term.factors):
         return SCALED
     if any(term.site.labels_remade for terms in window.losses for term in terms) and not loss.term.site.labels_remade:
         return "some targets are masked, cut off or replaced in the loop on one of its paths"

@@ -24,7 +24,7 @@ from ga_lint.rules._overrides import (
     plain_mean,
     returned_terms,
 )
-from ga_lint.rules._requests import ADDED, SCALED, Fix, Targets
+from ga_lint.rules._requests import ADDED, SCALED, SHAPED, Fix, Targets
 
 GATHERED = (
     "the losses of several parts are gathered: with a count each is its part's share already, and a mean over the "
@@ -37,6 +37,8 @@ _COEFFICIENTS = (FactorKind.CONSTANT, FactorKind.OTHER)
 
 def override_fix(override: Override, terms: list[LossTerm], project: Project) -> Fix:
     """The rewrite that makes an override use the count: forward it, delegate, or divide its own sum."""
+    if any(term.is_shaped and term.site.level is not Level.SAMPLE for _, term in returned_terms(override)):
+        return None, SHAPED
     if adds_elsewhere(override) and any(term.site.level is not Level.SAMPLE for term in terms):
         return None, ADDED
     calls = dropped_calls(override)

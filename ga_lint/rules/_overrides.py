@@ -211,8 +211,8 @@ def other_targets(site: LossSite) -> str | None:
     if site.ignore_index and not _IGNORED.fullmatch(site.ignore_index):
         return f"the loss ignores `{site.ignore_index}`, and the Trainer counts labels other than -100"
     selected = bool(site.labels and _SELECTED.search(site.labels))
-    # Where a mask says which of them are targets, what stands in the others' places is nobody's target.
-    remade = site.labels_remade and site.call == site.reduced and not site.masked
+    # Where a mask of the labels as they came says which are targets, nothing in the others' places is one.
+    remade = site.labels_remade and (site.call == site.reduced or site.masked or bool(site.averaged_over))
     if (selected or remade) and not _picks_targets(site):
         return "only some of the labels are targets, and the Trainer counts them all"
     return None

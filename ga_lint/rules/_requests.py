@@ -7,6 +7,7 @@ from ga_lint.source import Span
 
 # Why there is none, for the rules of loops, of overrides and of loss functions alike.
 SCALED = "the loss is scaled by something whose meaning is not known"
+SHAPED = "the loss goes through a function that makes no multiple of it, so the shares of its parts would not add up"
 ADDED = "a helper adds something to the loss, which needs a weight of its own"
 
 Targets = list[tuple[str, Span]]
