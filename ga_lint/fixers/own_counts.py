@@ -40,12 +40,14 @@ def count_of_mean(tree: Tree, mean: cst.BaseExpression) -> str | None:
         return None
     divisor = division_of(mean).right
     match divisor:  # without targets the mean is 0, whatever it is divided by
+        case cst.BinaryOperation(left=count, operator=cst.Add(), right=cst.Float()):
+            divisor = count
         case cst.Call(
             func=cst.Attribute(value=count, attr=cst.Name(value="clamp")),
             args=[cst.Arg(keyword=cst.Name(value="min"))],
         ):
             divisor = count
-    return shortest(f"({tree.code(divisor)})")
+    return None if isinstance(divisor, cst.BinaryOperation) else shortest(f"({tree.code(divisor)})")
 
 
 def selected_losses(mean: cst.BaseExpression) -> cst.Subscript | None:

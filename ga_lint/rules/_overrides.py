@@ -215,4 +215,6 @@ def other_targets(site: LossSite) -> str | None:
     remade = site.labels_remade and (site.call == site.reduced or site.masked or bool(site.averaged_over))
     if (selected or remade) and not _picks_targets(site):
         return "only some of the labels are targets, and the Trainer counts them all"
+    if site.masked and site.averaged_over and site.mask_from == "labels" and not _picks_targets(site):
+        return "whether the mask keeps all the targets that the Trainer counts, and no others, is not known"
     return None
