@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ga_lint.diagnostics import Finding, FixRequest, FixTier
 from ga_lint.engine.own_fixes import unsuppress
@@ -56,9 +58,10 @@ class Applied(Struct, frozen=True):
 
 
 class NewText(Struct, frozen=True):
-    """A rewrite that is proved, and what else the user should know of it."""
+    """A rewrite that is proved, what was asked for in the end, and what else the user should know of it."""
 
     source: SourceFile
+    request: FixRequest
     notes: tuple[str, ...]
 
 
@@ -70,7 +73,7 @@ class Refused(Struct, frozen=True):
 
     finding: Finding
     reason: str
-    proposed: SourceFile | None = None
+    proposed: NewText | None = None
     verified: str | None = None
 
 
@@ -142,10 +145,10 @@ def _attempt(
         new = rewritten(source, finding, request, findings, check)
     except FixNotApplicable as refusal:
         return Refused(finding, str(refusal))
-    after = new.source
+    after, written = new.source, replace(finding, fix=new.request)
     if request.tier is FixTier.DISPLAY:
-        return Refused(finding, "shown only: whether it is right depends on what the code is for", after)
-    trial = Trial(finding, source, after, new.notes)
+        return Refused(finding, "shown only: whether it is right depends on what the code is for", new)
+    trial = Trial(written, source, after, new.notes)
     confirm = None if request.fixer == UNSUPPRESS else policy.confirm  # a comment has no gradient
     answer = Answer(Judgement.UNKNOWN) if confirm is None else confirm(trial)
     verified = None if confirm is None else answer.judgement.value
@@ -154,15 +157,15 @@ def _attempt(
         return Refused(finding, reason, verified=verified)
     confirmed = answer.judgement is Judgement.CONFIRMED
     if policy.verified_only and not confirmed:
-        return Refused(finding, f"not confirmed numerically{_because(answer)}", after, verified)
+        return Refused(finding, f"not confirmed numerically{_because(answer)}", new, verified)
     if policy.ask is not None:
         word = "" if verified is None else f"{verified}{_because(answer)}"
         if not policy.ask(trial, word):
-            return Refused(finding, "declined", after, verified)
+            return Refused(finding, "declined", new, verified)
     elif request.tier is FixTier.UNSAFE and not policy.unsafe and not confirmed:
         reason = f"it changes the gradient by intent; use --unsafe-fixes{_because(answer)}"
-        return Refused(finding, reason, after, verified)
-    return _Rewritten(after, Applied(finding, verified, new.notes))
+        return Refused(finding, reason, new, verified)
+    return _Rewritten(after, Applied(written, verified, new.notes))
 
 
 def rewritten(
@@ -170,8 +173,16 @@ def rewritten(
 ) -> NewText:
     """The text without this finding, proved; FixNotApplicable with the reason where that cannot be had."""
     change = unsuppress if request.fixer == UNSUPPRESS else rewrite
-    rewriting = change(source, request)
-    return NewText(prove(source, rewriting, finding, findings, check), rewriting.notes)
+    try:
+        rewriting = change(source, request)
+        after = prove(source, rewriting, finding, findings, check)
+    except FixNotApplicable as refusal:
+        if request.otherwise is None:
+            raise
+        with contextlib.suppress(FixNotApplicable):
+            return rewritten(source, finding, request.otherwise, findings, check)
+        raise refusal from None
+    return NewText(after, request, rewriting.notes)
 
 
 def _because(answer: Answer) -> str:

@@ -37,7 +37,7 @@ _COEFFICIENTS = (FactorKind.CONSTANT, FactorKind.OTHER)
 
 def override_fix(override: Override, terms: list[LossTerm], project: Project) -> Fix:
     """The rewrite that makes an override use the count: forward it, delegate, or divide its own sum."""
-    if any(term.is_shaped and term.site.level is not Level.SAMPLE for _, term in returned_terms(override)):
+    if _is_shaped(override):
         return None, SHAPED
     if adds_elsewhere(override) and any(term.site.level is not Level.SAMPLE for term in terms):
         return None, ADDED
@@ -84,6 +84,10 @@ def _runs_elsewhere(override: Override) -> bool:
     return override.method == "training_step" and any(is_undivided(override, o) for o in override.backwards_elsewhere)
 
 
+def _is_shaped(override: Override) -> bool:
+    return any(term.is_shaped and term.site.level is not Level.SAMPLE for _, term in returned_terms(override))
+
+
 def _only_supers(override: Override, terms: list[LossTerm]) -> bool:
     """Is every loss that it returns the base's, with or without terms beside it?"""
     if override.method == "training_step":
@@ -100,6 +104,8 @@ def forward_fix(override: Override, call: SuperCall, project: Project) -> Fix:
     """
     if gathered_call(override, call):
         return None, GATHERED
+    if _is_shaped(override):
+        return None, SHAPED
     if _times_ranks(term for _, term in returned_terms(override) if term.site.callee == SUPER):
         return None, RANKS
     if call.unpacks:

@@ -33,6 +33,7 @@ SUPER = SUPERS_LOSS
 _OF_LABELS = re.compile(r"label|target|tgt|-\s*100", re.IGNORECASE)
 _IGNORED = re.compile(r"-100|\w*ignore\w*", re.IGNORECASE)  # a name of the file's own says so too
 _PARTS = "the means of several parts of the batch are gathered: whether parts or targets weigh alike is not known"
+MEAN_FIRST = "compute_loss returns a mean even where it gets the count, and nobody would divide that any more"
 _SELECTED = re.compile(r"\[[^\[\]:,\"']+\]$")  # `labels[mask]`
 
 
@@ -131,6 +132,12 @@ def dropped_calls(override: Override) -> list[SuperCall]:
     """The calls of super() that do not hand the count on, unless the steps divide what they return."""
     divided = any(term.site.callee == SUPER and term.power_of(FactorKind.STEPS) for _, term in returned_terms(override))
     return [] if divided else [call for call in override.super_calls if not call.forwards_count]
+
+
+def returns_mean_anyhow(facts: FileFacts, cls: str) -> bool:
+    """Has the class a compute_loss whose mean only a training_step that hands no count on has divided?"""
+    own = [one for one in facts.overrides if one.cls == cls and one.method == "compute_loss"]
+    return any(is_plain_mean(term) for one in own for _, term in returned_terms(one))
 
 
 def divided_means(override: Override) -> dict[Place, list[LossTerm]]:
