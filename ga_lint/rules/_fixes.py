@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ga_lint.diagnostics import FixRequest, FixTier
-from ga_lint.facts.model import Answer, Factor, FactorKind, Idiom, Level, LossSite, Place, Stack, Window
+from ga_lint.facts.model import Answer, Factor, Idiom, Level, LossSite, Place, Stack, Window
 from ga_lint.rules._counting import counting_written_out
 from ga_lint.rules._loops import ADDS_UP, Loss, in_loop
 from ga_lint.rules._requests import ADDED, SCALED, Fix, Options, Targets
