@@ -30,6 +30,8 @@ def lightning_fix(step: LightningStep, project: Project) -> Fix:
     places = dict.fromkeys(returned.place for returned in step.returns)
     targets = [("method", step.function.span), *added_in(step)]
     targets += [("wrapped" if place in step.wrapped else "returned", place.span) for place in places]
+    if inside(site.reduced, step.function):
+        targets.append(("reduced", site.reduced.span))
     if inside(site.call, step.function) and not by_hand:
         targets.append(("call", site.call.span))
         if site.call == site.reduced and not term.factors and not own:

@@ -19,7 +19,7 @@ from ga_lint.facts.model import (
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import WEIGHTS, effect_of
-from ga_lint.rules._override_fixes import divided_step_fix, forward_fix
+from ga_lint.rules._override_fixes import forward_fix
 from ga_lint.rules._overrides import (
     MEAN_FIRST,
     divided_means,
@@ -28,6 +28,7 @@ from ga_lint.rules._overrides import (
     returns_mean_anyhow,
     trusts_count,
 )
+from ga_lint.rules._step_fixes import divided_step_fix
 from ga_lint.rules.registry import rule
 
 
