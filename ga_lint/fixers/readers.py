@@ -23,6 +23,7 @@ _TELLS = frozenset(
     "add_scalar add_scalars".split()
 )
 _NUMBERS = frozenset(("item", "detach", "tolist"))  # methods after which nothing reaches the gradient
+_TAKES = frozenset(("pop", "popitem", "clear", "update"))
 _TESTS = frozenset(("isnan", "isinf", "isfinite"))  # true of a part when they are of the whole
 _KINDS = frozenset(("device", "dtype", "shape", "requires_grad", "backward"))
 _SHOWN = 60
@@ -81,10 +82,21 @@ def _disturbs(tree: Tree, statement: cst.CSTNode, loss: str, needed: set[str]) -
         return True
     if any((needed | {loss}) & names_in(each.target) for each in bindings_in(tree, statement)):
         return True
-    if any(".pop(" in tree.code(call) and needed & names_in(call) for call in tree.inside(statement, cst.Call)):
+    if any(needed & names_in(gone) for gone in tree.inside(statement, cst.Del)):
+        return True
+    if any(_may_change(call, needed) for call in tree.inside(statement, cst.Call)):
         return True
     reads = _reads(tree, tree.function_of(statement), loss, tree.span_of(statement).start)
     return any(statement in tree.around(name) for name in reads.used)
+
+
+def _may_change(call: cst.Call, needed: set[str]) -> bool:
+    """`targets.clamp_(min=0)`, `inputs.pop("labels")`, or `prepare(targets)`, which may do the same."""
+    name = _called(call)
+    if isinstance(call.func, cst.Attribute) and (name.endswith("_") or name in _TAKES):
+        return bool(needed & names_in(call.func.value))
+    handed = {arg.value.value for arg in call.args if isinstance(arg.value, cst.Name)}
+    return name not in _TELLS and bool(handed & needed)
 
 
 def _reads(tree: Tree, function: cst.FunctionDef, loss: str, start: Position, depth: int = 0) -> _Reads:
