@@ -43,6 +43,9 @@ class Edits(Struct):
         """Tell the user what the rewrite changes besides what it is for."""
         self._notes[text] = None
 
+    def is_changed(self, node: cst.CSTNode) -> bool:
+        return node in self._changes
+
     def change(self, node: Node, change: Callable[[Node], cst.CSTNode]) -> None:
         self._changes.setdefault(node, []).append(cast("Change", change))
 
