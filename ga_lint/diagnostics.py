@@ -89,6 +89,7 @@ class FixRequest(Struct, frozen=True):
     targets: tuple[tuple[str, Span], ...] = ()
     options: tuple[tuple[str, str], ...] = ()
     also: tuple[FixRequest, ...] = ()  # what must be in the same edit, since neither half is right alone
+    otherwise: FixRequest | None = None  # what heals less, where this one turns out not to be applicable
 
     @property
     def parts(self) -> tuple[FixRequest, ...]:

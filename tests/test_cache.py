@@ -128,7 +128,7 @@ def test_nothing_new_is_left_behind_on_the_journey() -> None:
     fields = {kind: " ".join(kind.__struct_fields__) for kind in (Finding, FixRequest, Effect)}
     assert fields == {
         Finding: "code name severity confidence message span label effect scope trace fix fix_refusal",
-        FixRequest: "fixer tier summary targets options also",
+        FixRequest: "fixer tier summary targets options also otherwise",
         Effect: "kind message factor value",
     }
     assert Step.__struct_fields__ == ("message", "path", "span", "cell")

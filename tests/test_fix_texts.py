@@ -923,3 +923,21 @@ def test_a_model_cannot_divide_what_it_adds_to_its_loss() -> None:
     assert "another term on line 4" in refusal(text, "forward-count", call=call)
     alone = text.replace("        loss += self.router_aux_loss_coef * aux_loss.to(loss.device)\n", "")
     assert "self.loss_function(logits, labels, **kwargs)" in rewritten(alone, "forward-count", call=call)
+
+
+def test_lines_that_show_a_part_of_the_mean_are_noted() -> None:
+    text = """from transformers import Trainer
+
+
+class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        outputs = model(**inputs)
+        loss = outputs.loss
+        assert torch.isfinite(loss)
+        print(loss, loss.device)
+        return (loss, outputs) if return_outputs else loss
+"""
+    asked = request(text, "delegate-loss", call="model(**inputs)", loss="outputs.loss")
+    assert rewrite(source_of(text), asked).notes == (
+        "`print(loss, loss.device)` shows the micro-batch's part of the window's mean now",
+    )

@@ -789,6 +789,33 @@ def test_without_a_count_the_mean_is_taken(name: str) -> None:
     assert error(train(wrong, 1, Plain), [[row] for row in rows()], form) > FAR
 
 
+TELLS = '        print("told", loss.item())'
+TOLD = {
+    "own cross-entropy": own(f"        loss = {CALL}\n{TELLS}"),
+    "masked mean": own(f"{MASKED_LOSS.replace('mask.sum()', 'mask.sum().clamp(min=1)')}\n{TELLS}"),
+    "a mean over a little more than its mask": own(
+        f"{MASKED_LOSS.replace('/ mask.sum()', '/ (mask.sum() + 1e-12)')}\n"
+        '        told = torch.exp(loss).log().item()\n        print("told", told)'
+    ),
+    "tokens selected by a mask": own(
+        '        losses = F.cross_entropy(logits.transpose(1, 2), targets, reduction="none")\n'
+        f"        loss = losses[targets != -100].mean()\n{TELLS}"
+    ),
+    "a helper's mean": own(f"        loss = self.soft_loss(logits, targets, 1.0)\n{TELLS}") + HELPERS,
+}
+
+
+@pytest.mark.parametrize("body", TOLD.values(), ids=TOLD)
+def test_the_log_tells_the_same_mean(body: str, capfd: pytest.CaptureFixture[str]) -> None:
+    form = Form(body, "", {})
+    told = []
+    for text in (form.text, form.fixed):
+        seen = train(text)
+        told.append([float(line.split()[1]) for line in capfd.readouterr().out.splitlines() if line.startswith("told")])
+    assert error(seen, windows(), form) < EXACT
+    assert told[0][:STEPS] == pytest.approx(told[1][:STEPS])  # of the first window: behind it the parameters differ
+
+
 def test_a_class_attribute_would_not_opt_out() -> None:
     """Why the flag goes behind super().__init__(): the Trainer's own constructor sets it on the instance."""
     form = FORMS["per-row loss opts out"]

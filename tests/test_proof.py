@@ -330,7 +330,7 @@ class TestFile:
         assert "--unsafe-fixes" in left.refused[0].reason
         proposed = left.refused[0].proposed
         assert proposed is not None
-        assert proposed.text == self.fix(TWICE, FixTier.UNSAFE, unsafe=True).after.text
+        assert proposed.source.text == self.fix(TWICE, FixTier.UNSAFE, unsafe=True).after.text
 
     def test_a_display_only_rewrite_is_never_written(self) -> None:
         outcome = self.fix(TWICE, FixTier.DISPLAY, unsafe=True, confirm=lambda _: Answer(Judgement.CONFIRMED))

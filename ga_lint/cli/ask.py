@@ -50,6 +50,8 @@ class Asker:
             console.write_patch(diff, color=self._color)
         tier = finding.fix.tier.value if finding.fix is not None else ""
         console.write(f"{', '.join(part for part in (tier, verdict) if part)}\n")
+        for note in trial.notes:
+            console.write(f"{shown(note)}\n")
 
 
 def _name(path: Path, part: Part) -> str:

@@ -107,7 +107,8 @@ def _notes(report: FixReport, arguments: Arguments, confirm: Confirmer | None) -
     for rewriting in report.rewritten:
         for applied in rewriting.applied:
             count += 1
-            yield f"{applied.finding.code} {shown(rewriting.before.path)}: {_told(applied, confirm)}"
+            told = f"{applied.finding.code} {shown(rewriting.before.path)}: {_told(applied, confirm)}"
+            yield "; ".join((told, *map(shown, applied.notes)))
     if arguments.switch("diff"):
         for diagnostic in report.left.diagnostics:
             finding = diagnostic.finding

@@ -14,7 +14,7 @@ from ga_lint.engine.check_file import check_bytes
 from ga_lint.engine.fault import Fault
 from ga_lint.engine.fix_file import Ask, Confirm, FixOutcome, Refused, fix_file
 from ga_lint.engine.known import Known, known_among, without
-from ga_lint.engine.propose import TextOutcomes, edits_between, findings_by
+from ga_lint.engine.propose import TextOutcomes, as_written, edits_between, findings_by
 from ga_lint.engine.run import Progress, visit_files, visit_text
 from ga_lint.engine.scope import Scope
 from ga_lint.engine.settle import with_cell_lines
@@ -118,9 +118,13 @@ def _with_refusals(diagnostics: Sequence[Diagnostic], rewriting: FixOutcome) -> 
 
 
 def _refused(diagnostic: Diagnostic, refused: Refused, source: SourceFile) -> Diagnostic:
+    finding = replace(diagnostic.finding, fix_refusal=with_cell_lines(source, refused.reason))
+    new = refused.proposed
+    if new is not None:
+        finding = replace(finding, fix=as_written(finding.fix, new.request))
     return replace(
         diagnostic,
-        finding=replace(diagnostic.finding, fix_refusal=with_cell_lines(source, refused.reason)),
-        edits=() if refused.proposed is None else edits_between(source, refused.proposed),
+        finding=finding,
+        edits=() if new is None else edits_between(source, new.source),
         verified=refused.verified,
     )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 from collections import Counter
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ga_lint.diagnostics import Finding, FixRequest, FixTier
 from ga_lint.engine.own_fixes import unsuppress
@@ -33,6 +35,7 @@ class Trial(Struct, frozen=True):
     finding: Finding
     before: SourceFile
     after: SourceFile
+    notes: tuple[str, ...] = ()
 
 
 class Answer(Struct, frozen=True):
@@ -51,6 +54,15 @@ class Applied(Struct, frozen=True):
 
     finding: Finding
     verified: str | None
+    notes: tuple[str, ...] = ()  # what else the rewrite changes
+
+
+class NewText(Struct, frozen=True):
+    """A rewrite that is proved, what was asked for in the end, and what else the user should know of it."""
+
+    source: SourceFile
+    request: FixRequest
+    notes: tuple[str, ...]
 
 
 class Refused(Struct, frozen=True):
@@ -61,7 +73,7 @@ class Refused(Struct, frozen=True):
 
     finding: Finding
     reason: str
-    proposed: SourceFile | None = None
+    proposed: NewText | None = None
     verified: str | None = None
 
 
@@ -105,8 +117,8 @@ def fix_file(
         if isinstance(result, Refused):
             refused[key] = result
         else:
-            current, verified = result
-            applied.append(Applied(finding, verified))
+            current = result.after
+            applied.append(result.applied)
             refused.clear()  # what could not be done before may be possible now, and its places have moved
     return FixOutcome(source, current, tuple(applied), tuple(refused.values()))
 
@@ -118,19 +130,25 @@ class _Policy(Struct, frozen=True):
     ask: Ask | None
 
 
+class _Rewritten(Struct, frozen=True):
+    after: SourceFile
+    applied: Applied
+
+
 def _attempt(
     source: SourceFile, finding: Finding, findings: Sequence[Finding], check: Check, policy: _Policy
-) -> tuple[SourceFile, str | None] | Refused:
+) -> _Rewritten | Refused:
     request = finding.fix
     if request is None:
         return Refused(finding, finding.fix_refusal or "there is no rewrite for it")
     try:
-        after = rewritten(source, finding, request, findings, check)
+        new = rewritten(source, finding, request, findings, check)
     except FixNotApplicable as refusal:
         return Refused(finding, str(refusal))
+    after, written = new.source, replace(finding, fix=new.request)
     if request.tier is FixTier.DISPLAY:
-        return Refused(finding, "shown only: whether it is right depends on what the code is for", after)
-    trial = Trial(finding, source, after)
+        return Refused(finding, "shown only: whether it is right depends on what the code is for", new)
+    trial = Trial(written, source, after, new.notes)
     confirm = None if request.fixer == UNSUPPRESS else policy.confirm  # a comment has no gradient
     answer = Answer(Judgement.UNKNOWN) if confirm is None else confirm(trial)
     verified = None if confirm is None else answer.judgement.value
@@ -139,23 +157,32 @@ def _attempt(
         return Refused(finding, reason, verified=verified)
     confirmed = answer.judgement is Judgement.CONFIRMED
     if policy.verified_only and not confirmed:
-        return Refused(finding, f"not confirmed numerically{_because(answer)}", after, verified)
+        return Refused(finding, f"not confirmed numerically{_because(answer)}", new, verified)
     if policy.ask is not None:
         word = "" if verified is None else f"{verified}{_because(answer)}"
         if not policy.ask(trial, word):
-            return Refused(finding, "declined", after, verified)
+            return Refused(finding, "declined", new, verified)
     elif request.tier is FixTier.UNSAFE and not policy.unsafe and not confirmed:
         reason = f"it changes the gradient by intent; use --unsafe-fixes{_because(answer)}"
-        return Refused(finding, reason, after, verified)
-    return after, verified
+        return Refused(finding, reason, new, verified)
+    return _Rewritten(after, Applied(written, verified, new.notes))
 
 
 def rewritten(
     source: SourceFile, finding: Finding, request: FixRequest, findings: Sequence[Finding], check: Check
-) -> SourceFile:
+) -> NewText:
     """The text without this finding, proved; FixNotApplicable with the reason where that cannot be had."""
     change = unsuppress if request.fixer == UNSUPPRESS else rewrite
-    return prove(source, change(source, request), finding, findings, check)
+    try:
+        rewriting = change(source, request)
+        after = prove(source, rewriting, finding, findings, check)
+    except FixNotApplicable as refusal:
+        if request.otherwise is None:
+            raise
+        with contextlib.suppress(FixNotApplicable):
+            return rewritten(source, finding, request.otherwise, findings, check)
+        raise refusal from None
+    return NewText(after, request, rewriting.notes)
 
 
 def _because(answer: Answer) -> str:

@@ -89,11 +89,12 @@ def _to_diagnostic(path: Path, packed: Packed) -> Diagnostic:
 def _fix(fix: FixRequest) -> Packed:
     targets = [[role, _span(span)] for role, span in fix.targets]
     options = [list(each) for each in fix.options]
-    return [fix.fixer, fix.tier.value, fix.summary, targets, options, [_fix(each) for each in fix.also]]
+    otherwise = None if fix.otherwise is None else _fix(fix.otherwise)
+    return [fix.fixer, fix.tier.value, fix.summary, targets, options, [_fix(each) for each in fix.also], otherwise]
 
 
 def _to_fix(packed: Packed) -> FixRequest:
-    fixer, tier, summary, targets, options, also = packed
+    fixer, tier, summary, targets, options, also, otherwise = packed
     return FixRequest(
         fixer,
         FixTier(tier),
@@ -101,6 +102,7 @@ def _to_fix(packed: Packed) -> FixRequest:
         tuple((role, _to_span(span)) for role, span in targets),
         tuple((name, text) for name, text in options),
         tuple(_to_fix(each) for each in also),
+        None if otherwise is None else _to_fix(otherwise),
     )
 
 

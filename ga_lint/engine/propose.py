@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from msgspec.structs import replace
 
-from ga_lint.diagnostics import Diagnostic, Finding
+from ga_lint.diagnostics import Diagnostic, Finding, FixRequest
 from ga_lint.engine.check_file import check_source
 from ga_lint.engine.fault import Fault
 from ga_lint.engine.fix_file import rewritten
@@ -38,14 +38,20 @@ def with_edit(source: SourceFile, diagnostic: Diagnostic, outcome: Found, check:
     if finding.fix is None:
         return diagnostic
     try:
-        after = rewritten(source, finding, finding.fix, findings, check)
+        new = rewritten(source, finding, finding.fix, findings, check)
     except FixNotApplicable as refusal:
         reason = with_cell_lines(source, str(refusal))
     except Exception as error:  # noqa: BLE001 - one rewrite never hides the findings
         reason = Fault.of("rewriting", error).text
     else:
-        return replace(diagnostic, edits=edits_between(source, after))
+        shown = replace(diagnostic.finding, fix=as_written(diagnostic.finding.fix, new.request))
+        return replace(diagnostic, finding=shown, edits=edits_between(source, new.source))
     return replace(diagnostic, finding=replace(diagnostic.finding, fix_refusal=reason))
+
+
+def as_written(asked: FixRequest | None, written: FixRequest) -> FixRequest | None:
+    """What was asked for, called what was written in the end."""
+    return asked and replace(asked, summary=written.summary)
 
 
 class TextOutcomes:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import libcst as cst
 from msgspec import Struct
 
+from ga_lint.fixers.names import names_in
 from ga_lint.fixers.nodes import parents_below
 from ga_lint.fixers.tree import Tree
 
@@ -23,6 +24,15 @@ def bindings_in(tree: Tree, node: cst.CSTNode) -> list[Binding]:
     """In the order of the text; each name of `x, y = one, two` with its own value."""
     found = [one for each in (node, *parents_below(node)) for one in _bindings(each)]
     return sorted(found, key=lambda one: tree.span_of(one.target).start)
+
+
+def names_bound(tree: Tree, node: cst.CSTNode) -> set[str]:
+    """The plain names that get a value in there."""
+    return {name for one in bindings_in(tree, node) for name in _names_of(one.target)}
+
+
+def _names_of(target: cst.BaseExpression) -> set[str]:
+    return set() if isinstance(target, cst.Attribute | cst.Subscript) else names_in(target)
 
 
 def _bindings(node: cst.CSTNode) -> Iterator[Binding]:

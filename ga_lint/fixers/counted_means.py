@@ -16,12 +16,22 @@ from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.imports import import_module
+from ga_lint.fixers.moving_factors import refuse_moving_factors
 from ga_lint.fixers.named_loss import bind, bind_first, is_scaled
 from ga_lint.fixers.names import names_in
-from ga_lint.fixers.reduction import reduce_call, refuse_unlike_sum
+from ga_lint.fixers.own_counts import (
+    count_elsewhere,
+    count_of_call,
+    count_of_mean,
+    is_mean,
+    losses_of,
+    selected_losses,
+)
+from ga_lint.fixers.readers import note_told, place_behind_told
+from ga_lint.fixers.reduction import reduce_call
 from ga_lint.fixers.registry import Target
 from ga_lint.fixers.signature import COUNT, parameter_name, receive_count
-from ga_lint.fixers.tree import Tree
+from ga_lint.fixers.tree import Statement, Tree
 from ga_lint.source import Position
 
 
@@ -49,6 +59,8 @@ def divide_all(target: Target, edits: Edits, *, ranks: bool) -> Plan:
     if len(plan.bound) > 1:
         for loss in plan.handed:
             _refuse_other_values(tree, function, loss, [*calls, *handed, *paired])
+    refuse_moving_factors(tree, function, plan.bound, plan.divided, places)
+    note_told(edits, function, plan.divided)
     return plan
 
 
@@ -62,6 +74,7 @@ class Plan(Struct):
     self_name: str  # "" where nobody multiplies by the ranks here
     bound: dict[str, Position] = field(default_factory=dict)
     handed: list[str] = field(default_factory=list)
+    divided: dict[str, Position] = field(default_factory=dict)  # from where on each is divided
 
     def divide_call(self, call: cst.Call) -> None:
         """`F.cross_entropy(...)`: its sum where there is a count; its mean times its own count if others chose that."""
@@ -70,10 +83,12 @@ class Plan(Struct):
         constructors = [tree.find(span, cst.Call) for span in self.target.spans("constructor")]
         times = ""
         if constructors and all(tree.function_of(each) is not self.function for each in constructors):
-            times = f" * {_own_count(self.target, call, constructors)}"
+            times = f" * {count_elsewhere(self.target, call, constructors)}"
+        elif self._divided_later(line, loss, count_of_call(tree, call, constructors)):
+            return
         else:
             reduce_call(self.edits, call, constructors, f'"mean" if {COUNT} is None else "sum"')
-        self.edits.insert_after(line, f"if {COUNT} is not None:\n{self._normalise(loss, times)}{tail}")
+        self._insert(line, loss, times, tail)
 
     def divide_mean(self, mean: cst.BaseExpression) -> None:
         """`(losses * mask).sum() / mask.sum()`, `losses[mask].mean()`."""
@@ -82,17 +97,19 @@ class Plan(Struct):
         if selected_losses(mean) is not None:
             self._sum_instead(mean, line, loss, tail)
             return
-        if _is_mean(mean):
+        if is_mean(mean):
             row = tree.span_of(mean).start.row
             raise FixNotApplicable(f"the mean on line {row} is over all positions, those that are no targets too")
         division = division_of(mean)
+        if self._divided_later(line, loss, count_of_mean(tree, mean)):
+            return
         self.edits.replace(mean, tree.code(division.left))
         own = f"if {COUNT} is None:\n    {loss} = {loss} / {tree.code(division.right)}\nelse:\n"
-        self.edits.insert_after(line, f"{own}{self._normalise(loss)}{tail}")
+        self._divide(line, loss, f"{own}{self._normalise(loss)}{tail}")
 
     def divide_picked(self, mean: cst.Call) -> None:
         """`losses.mean()`, `torch.mean(losses)`, of losses that a mask has picked before."""
-        if not _is_mean(mean):
+        if not is_mean(mean):
             raise FixNotApplicable("the mean is written in a form that is not known here")
         line, loss, tail = self._bind(mean)
         self._sum_instead(mean, line, loss, tail)
@@ -101,16 +118,18 @@ class Plan(Struct):
         """Both reductions on the line where there is room for them, else below it."""
         tree = self.edits.tree
         assert isinstance(mean, cst.Call) and isinstance(mean.func, cst.Attribute)
+        if self._divided_later(line, loss, count_of_mean(tree, mean)):
+            return
         total = mean.with_changes(func=mean.func.with_changes(attr=cst.Name("sum")))
         text = f"{tree.code(mean)} if {COUNT} is None else {tree.code(total)}"
         text = f"({text})" if isinstance(tree.parent(mean), cst.BinaryOperation) else text
         if tree.span_of(line).start.column + len(f"{loss} = {text}") <= MAX_WIDTH and "\n" not in text:
             self.edits.replace(mean, text)
-            self.edits.insert_after(line, f"if {COUNT} is not None:\n{self._normalise(loss)}{tail}")
+            self._insert(line, loss, "", tail)
             return
-        self.edits.replace(mean, tree.code(_losses_of(mean)))
+        self.edits.replace(mean, tree.code(losses_of(mean)))
         own = f"if {COUNT} is None:\n    {loss} = {loss}.mean()\nelse:\n"
-        self.edits.insert_after(line, f"{own}{self._normalise(loss, '.sum()')}{tail}")
+        self._divide(line, loss, f"{own}{self._normalise(loss, '.sum()')}{tail}")
 
     def divide_handed(self, call: cst.Call, *, in_pair: bool) -> None:
         """`self.helper(...)`: the helper stays as it is, whoever else calls it."""
@@ -122,8 +141,29 @@ class Plan(Struct):
         if rebound:
             raise FixNotApplicable(f"{min(rebound)} is no longer what the helper was called with")
         note = "    # the helper's mean over this micro-batch, times its share of the window's targets\n"
-        share = self._normalise(loss, f" * {divisor}")
-        self.edits.insert_after(line, f"if {COUNT} is not None:\n{note}{share}{tail}")
+        self._insert(line, loss, f" * {divisor}", tail, note)
+
+    def _insert(self, line: cst.SimpleStatementLine, loss: str, times: str, tail: str, note: str = "") -> None:
+        """The division behind the loss, or behind what still tells its mean, where the mean is what is divided."""
+        place: Statement = line
+        if times and not tail:
+            needed = names_in(self.edits.tree.parse_expression(times.removeprefix(" * ")))
+            place = place_behind_told(self.edits.tree, line, loss, needed)
+        self._divide(place, loss, f"if {COUNT} is not None:\n{note}{self._normalise(loss, times)}{tail}")
+
+    def _divide(self, place: Statement, loss: str, text: str) -> None:
+        end = self.edits.tree.span_of(place).end
+        self.divided[loss] = min(self.divided.get(loss, end), end)
+        self.edits.insert_after(place, text)
+
+    def _divided_later(self, line: cst.SimpleStatementLine, loss: str, own: str | None) -> bool:
+        """Is the mean kept for the lines that tell it, and divided behind them? `own`: its count, if there is one."""
+        tree = self.edits.tree
+        if own is None or place_behind_told(tree, line, loss, names_in(tree.parse_expression(own))) is line:
+            return False
+        note = "    # the mean over this micro-batch, times its share of the window's targets\n"
+        self._insert(line, loss, f" * {tree.count_again(own)}", "", note)
+        return True
 
     def _bind(self, value: cst.BaseExpression) -> tuple[cst.SimpleStatementLine, str, str]:
         return self._bound(*bind(self.edits, value))
@@ -171,46 +211,3 @@ def _is_zero(value: cst.BaseExpression) -> bool:
             return _is_zero(first)
         case _:
             return False
-
-
-def selected_losses(mean: cst.BaseExpression) -> cst.Subscript | None:
-    """`losses[labels != -100]` in `losses[labels != -100].mean()`."""
-    match mean:
-        case cst.Call(func=cst.Attribute(value=cst.Subscript() as selected, attr=cst.Name(value="mean")), args=[]):
-            return selected
-        case _:
-            return None
-
-
-def _is_mean(node: cst.CSTNode) -> bool:
-    """`x.mean()`, `torch.mean(x)`, over everything."""
-    match node:
-        case cst.Call(func=cst.Attribute(value=cst.Name(value="torch"), attr=cst.Name(value="mean")), args=[cst.Arg()]):
-            return True
-        case cst.Call(func=cst.Attribute(attr=cst.Name(value="mean")), args=[]):
-            return True
-        case _:
-            return False
-
-
-def _losses_of(mean: cst.Call) -> cst.BaseExpression:
-    """`losses` in `losses.mean()`, `torch.mean(losses)`."""
-    assert isinstance(mean.func, cst.Attribute)
-    losses = mean.args[0].value if mean.args else mean.func.value
-    product = isinstance(losses, cst.BinaryOperation) and len(losses.lpar) == 1
-    return losses.with_changes(lpar=[], rpar=[]) if product else losses
-
-
-def _own_count(target: Target, call: cst.Call, constructors: list[cst.Call]) -> str:
-    """How many targets this micro-batch's mean was taken over, which takes the mean back to its sum."""
-    for constructor in constructors:
-        refuse_unlike_sum(target.tree, constructor, 0)
-    targets = target.option_or("targets", "")
-    if not targets:
-        raise FixNotApplicable("the loss object is built outside this method, and its targets are not known")
-    shifts = next((arg for arg in call.args if arg.keyword is not None and arg.keyword.value == "shift_labels"), None)
-    if shifts is not None:  # of transformers' LabelSmoother
-        if target.tree.code(shifts.value) != "True":
-            raise FixNotApplicable("whether the loss object shifts its targets is not known")
-        targets = f"{targets}[..., 1:]"
-    return f"({targets} != {target.option_or('ignore_index', '-100')}).sum()"

@@ -15,7 +15,9 @@ from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.moving_factors import refuse_moving_factors
 from ga_lint.fixers.names import fresh_name, names_in
+from ga_lint.fixers.readers import note_told, note_told_at
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, parameter_name, receive_count
 from ga_lint.fixers.terms import STEPS, divide_other_terms
@@ -33,7 +35,10 @@ def delegate_loss(target: Target, edits: Edits) -> None:
     texts = [text for loss in losses for text in (tree.code(loss), _assigned(tree, loss)) if text is not None]
     start, steps = tree.span_of(call).start, target.option_or("steps", STEPS)
     divide_other_terms(edits, function, start, texts, steps, added=target.spans("added"))
-    delegate_to(edits, call, losses, "super()")
+    name = delegate_to(edits, call, losses, "super()")
+    divided = {name: tree.span_of(call).end}
+    refuse_moving_factors(tree, function, divided, divided, losses)
+    note_told(edits, function, divided)
 
 
 def delegate_to(edits: Edits, call: cst.Call, losses: list[cst.BaseExpression], owner: str) -> str:
@@ -41,6 +46,7 @@ def delegate_to(edits: Edits, call: cst.Call, losses: list[cst.BaseExpression], 
     tree, function = edits.tree, edits.tree.function_of(call)
     model, inputs = parameter_name(function, 1), parameter_name(function, 2)
     passed = [model, _inputs(tree, function, call, model, inputs)]
+    note_told_at(edits, function, losses)
     count = f"{COUNT}={receive_count(edits, function)}"
     if any(tree.span_of(loss).contains(tree.span_of(call)) for loss in losses):
         if len(losses) != 1:

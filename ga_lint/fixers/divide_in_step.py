@@ -19,8 +19,10 @@ from ga_lint.fixers.commas import append_argument
 from ga_lint.fixers.delegate_loss import delegate_to, whole_conditionals
 from ga_lint.fixers.divide_by_steps import scale_backward
 from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.moving_factors import refuse_moving_factors
 from ga_lint.fixers.named_loss import bind
 from ga_lint.fixers.names import names_in
+from ga_lint.fixers.readers import note_told
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, parameter_name, receive_count
 from ga_lint.fixers.terms import STEPS, common_statement
@@ -76,6 +78,9 @@ def _hand_on(edits: Edits, function: cst.FunctionDef, call: cst.Call, count: str
     for backward in _backwards(tree, function):
         _tell_engine(edits, backward, owner)
     _leave_returns_undivided(edits, function, loss)
+    divided = {loss: tree.span_of(line).end}
+    refuse_moving_factors(tree, function, divided, divided)
+    note_told(edits, function, divided)
 
 
 def _drop(edits: Edits, division: Division, call: cst.Call) -> None:
@@ -100,6 +105,9 @@ def _delegate(edits: Edits, call: cst.Call, losses: list[cst.BaseExpression], co
     for backward in _backwards(tree, function):
         _tell_engine(edits, backward, owner)
     _leave_returns_undivided(edits, function, loss)
+    divided = {loss: tree.span_of(line).end}
+    refuse_moving_factors(tree, function, divided, divided)
+    note_told(edits, function, divided)
 
 
 def _where_uncounted(owner: str, count: str, loss: str, steps: str) -> str:

@@ -24,6 +24,7 @@ class Rewrite(Struct, frozen=True):
 
     text: str
     touched: tuple[Span, ...]
+    notes: tuple[str, ...] = ()  # what else the user should know
 
 
 class Edits(Struct):
@@ -36,6 +37,14 @@ class Edits(Struct):
     _spacing: dict[cst.CSTNode, tuple[int, int]] = field(default_factory=dict)
     _after: dict[cst.CSTNode, list[Statement]] = field(default_factory=dict)
     _removed: set[cst.CSTNode] = field(default_factory=set)
+    _notes: dict[str, None] = field(default_factory=dict)
+
+    def note(self, text: str) -> None:
+        """Tell the user what the rewrite changes besides what it is for."""
+        self._notes[text] = None
+
+    def is_changed(self, node: cst.CSTNode) -> bool:
+        return node in self._changes
 
     def change(self, node: Node, change: Callable[[Node], cst.CSTNode]) -> None:
         self._changes.setdefault(node, []).append(cast("Change", change))
@@ -73,7 +82,7 @@ class Edits(Struct):
     def apply(self) -> Rewrite:
         module = self.tree.module.visit(_Apply(self))
         touched = sorted(self.tree.span_of(node) for node in (*self._changes, *self._removed))
-        return Rewrite(self.tree.written(module), tuple(touched))
+        return Rewrite(self.tree.written(module), tuple(touched), tuple(self._notes))
 
 
 class _Apply(cst.CSTTransformer):

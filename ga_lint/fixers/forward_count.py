@@ -15,6 +15,8 @@ import libcst as cst
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.commas import append_argument
 from ga_lint.fixers.edits import Edits
+from ga_lint.fixers.moving_factors import refuse_moving_factors
+from ga_lint.fixers.readers import note_told
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, kwargs_name, parameters, reads_kwargs, receive_count
 from ga_lint.fixers.terms import STEPS, divide_other_terms, refuse_other_terms, uses
@@ -39,6 +41,10 @@ def forward_count(target: Target, edits: Edits) -> None:
     elif not trains:
         steps = target.option_or("steps", STEPS)
         added = divide_other_terms(edits, function, end, losses, steps, added=target.spans("added"))
+    if not trains:
+        divided = dict.fromkeys(losses, end)
+        refuse_moving_factors(tree, function, divided, divided, [call])
+        note_told(edits, function, divided)
     given = next((arg for arg in call.args if arg.keyword is not None and arg.keyword.value == COUNT), None)
     if given is not None and tree.code(given.value) == "None":
         edits.replace(given.value, receive_count(edits, function))

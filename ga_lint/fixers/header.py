@@ -82,6 +82,19 @@ def wrap_loader(edits: Edits, header: Header, wrapped: str, shares: tuple[str, .
     edits.replace(header.loader, name)
 
 
+def named_window(edits: Edits, header: Header) -> str:
+    """The name of what the loop runs over, so that it can be counted first; a slice is given one above the loop."""
+    match header.loader:
+        case cst.Name(value=name):
+            return name
+        case cst.Subscript(slice=[cst.SubscriptElement(slice=cst.Slice())]):
+            name = fresh_name(edits.tree, header.loop, "window", "micro_batches")
+            edits.insert_before(header.loop, f"{name} = {edits.tree.code(header.loader)}\n")
+            edits.replace(header.loader, name)
+            return name
+    raise FixNotApplicable("the window has no name, so it cannot be counted before it runs")
+
+
 def _enumerated(target: cst.BaseExpression) -> tuple[str, cst.BaseExpression]:
     match target:
         case cst.Tuple(elements=[cst.Element(value=cst.Name(value=index)), cst.Element(value=inner)]):

@@ -2,7 +2,8 @@
 
 Places: `method`, the definition of training_step; `returned`, each expression that it returns the loss as; `wrapped`,
 each that holds the loss under "loss"; `call`, the call that computes the loss, where its targets are passed to it here;
-`summed`, the same, where it can give the sum itself (`constructor`: where its object was built).
+`summed`, the same, where it can give the sum itself (`constructor`: where its object was built); `reduced`, where it
+becomes one number, if that is here.
 Options: how targets are counted (see `counting`), in names of training_step's own; `index`, "yes" where the project's
 Lightning tells hooks which optimizer it is.
 
@@ -17,9 +18,10 @@ import libcst as cst
 
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import as_factor
-from ga_lint.fixers.bindings import bindings_in
+from ga_lint.fixers.bindings import bindings_in, names_bound
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.lightning_class import ATTRIBUTE, add_hook, initialise, refuse_other_readers
+from ga_lint.fixers.moving_factors import refuse_moving_factors
 from ga_lint.fixers.names import fresh_name, names_in, names_known_at, occurrences
 from ga_lint.fixers.reduction import reduce_call
 from ga_lint.fixers.registry import Target, fixer
@@ -41,6 +43,7 @@ def lightning_count(target: Target, edits: Edits) -> None:
     losses = _losses(target, method)
     for loss in losses:
         refuse_sums(tree, method.body, loss, target.spans("added"))
+    _refuse_moving_factors(target, method, losses)
     count = _count(target, method)
     held = f"{parameter_name(method, 0)}.{attribute}"
     if _is_summed(target, method, losses):
@@ -67,6 +70,23 @@ def _losses(target: Target, method: cst.FunctionDef) -> list[cst.BaseExpression]
         if tree.enclosing(line, cst.FunctionDef) is method and not empty and line.value not in (*returned, *wrapped):
             raise FixNotApplicable(f"the loss that line {tree.span_of(line).start.row} returns could not be followed")
     return [*returned, *(_entry(tree, method, each) for each in wrapped)]
+
+
+def _refuse_moving_factors(target: Target, method: cst.FunctionDef, losses: list[cst.BaseExpression]) -> None:
+    """From where the loss is reduced on; from its first name on where that is in a helper."""
+    tree = target.tree
+    values = [tree.expression(span) for span in target.spans("reduced")]
+    lines = [tree.statement_of(value) for value in values]
+    names = {name for line in lines for name in names_bound(tree, line)}
+    returned = {loss.value for loss in losses if isinstance(loss, cst.Name)}
+    for each in [] if lines else bindings_in(tree, method.body):
+        if returned & names_in(each.target) and not isinstance(each.target, cst.Attribute | cst.Subscript):
+            lines, names = [tree.statement_of(each.node)], returned
+            break
+    if lines and names:
+        start = min(tree.span_of(line).end for line in lines)
+        last = tree.span_of(method).end  # nothing is divided before the step returns
+        refuse_moving_factors(tree, method, dict.fromkeys(names, start), dict.fromkeys(names, last), values)
 
 
 def _entry(tree: Tree, method: cst.FunctionDef, whole: cst.BaseExpression) -> cst.BaseExpression:

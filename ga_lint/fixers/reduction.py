@@ -17,12 +17,16 @@ _TIGHT = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
 
 def reduce_call(edits: Edits, call: cst.Call, constructors: list[cst.Call], reduction: str) -> None:
     """`F.cross_entropy(...)`, `nn.CrossEntropyLoss(...)(...)`, or `loss_fct(...)` built by one of the constructors."""
+    _set_reduction(edits, *reduced_call(edits.tree, call, constructors), reduction)
+
+
+def reduced_call(tree: Tree, call: cst.Call, constructors: list[cst.Call]) -> tuple[cst.Call, int]:
+    """The call that takes the reduction and the ignored index, and how many of its first arguments are tensors."""
     if isinstance(call.func, cst.Call):
-        _set_reduction(edits, call.func, 0, reduction)
-    elif (dotted(call.func) or "").rpartition(".")[2] in ("cross_entropy", "nll_loss"):
-        _set_reduction(edits, call, 2, reduction)
-    else:
-        _set_reduction(edits, _constructor_of(edits.tree, call, constructors), 0, reduction)
+        return call.func, 0
+    if (dotted(call.func) or "").rpartition(".")[2] in ("cross_entropy", "nll_loss"):
+        return call, 2
+    return _constructor_of(tree, call, constructors), 0
 
 
 def _constructor_of(tree: Tree, call: cst.Call, constructors: list[cst.Call]) -> cst.Call:

@@ -107,8 +107,8 @@ def _rewrite(tree: Tree, request: FixRequest) -> Rewrite:
         for part in request.parts:
             _FIXERS[part.fixer](Target(tree, part), edits)
         result = edits.apply()
-    except (cst.CSTValidationError, cst.ParserSyntaxError) as error:
-        raise FixNotApplicable(f"the rewrite cannot be written: {error}") from None
+    except (cst.CSTValidationError, cst.ParserSyntaxError):
+        raise FixNotApplicable("what would be written is not valid in this place") from None
     if result.text == tree.source.text:
         raise FixNotApplicable("the rewrite changes nothing")
     return result

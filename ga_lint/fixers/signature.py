@@ -38,6 +38,8 @@ def receive_count(edits: Edits, function: cst.FunctionDef) -> str:
         return COUNT
     if COUNT in edits.tree.code(function.body):
         raise FixNotApplicable(f"{function.name.value} takes {COUNT} out of its keyword arguments itself")
+    if edits.is_changed(function.params):
+        return COUNT  # by another part of the same rewrite
     named = parameters(function)
     gap = line_break(edits.tree, named, len(f", {COUNT}=None")) if named else None
     edits.change(function.params, lambda params: _with_count(params, gap))

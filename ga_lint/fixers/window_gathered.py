@@ -11,7 +11,7 @@ import libcst as cst
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.counting import counting_of
 from ga_lint.fixers.edits import Edits
-from ga_lint.fixers.header import header_of, refuse_unsound_body
+from ga_lint.fixers.header import header_of, named_window, refuse_unsound_body
 from ga_lint.fixers.names import fresh_name, names_in, occurrences
 from ga_lint.fixers.reduction import reduce_call
 from ga_lint.fixers.registry import Target, fixer
@@ -29,13 +29,12 @@ def window_gathered(target: Target, edits: Edits) -> None:
     if loop is None or tree.parent(loop) is not tree.parent(line):
         raise FixNotApplicable("the gathered losses are not divided right behind the loop over the window")
     header = header_of(tree, loop)
-    if not isinstance(header.loader, cst.Name):
-        raise FixNotApplicable("the window has no name, so it cannot be counted before it runs")
+    window = named_window(edits, header)
     _refuse_other_uses(tree, loop, call, _gathered_name(tree, division.left), division.whole)
-    refuse_unsound_body(tree, header, tree.span_of(call), header.loader.value)
+    refuse_unsound_body(tree, header, tree.span_of(call), window)
     counting = counting_of(target, header, target.option_or("ignore_index", ""))
     targets = fresh_name(tree, loop, "targets", "target_count")
-    edits.insert_before(loop, count_before(target, edits, header, header.loader.value, counting, targets))
+    edits.insert_before(loop, count_before(target, edits, header, window, counting, targets))
     constructors = [tree.find(span, cst.Call) for span in target.spans("constructor")]
     reduce_call(edits, call, constructors, '"sum"')
     edits.replace(division.right, targets)

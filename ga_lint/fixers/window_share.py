@@ -128,7 +128,9 @@ def _wrap(
     name = insert_helper(edits, header.loop, "WithWindowTargets" if sums else "WithTargetShare", text)
     extra = f", ignore_index={counting.given}" if counting.given else ""
     names = (shares.targets,) if shares.equal is None else (shares.targets, shares.equal)
-    wrap_loader(edits, header, f"{name}({tree.code(header.loader)}, {windows}{extra})", names)
+    loader = tree.code(header.loader)
+    bare = isinstance(header.loader, cst.GeneratorExp) and not header.loader.lpar
+    wrap_loader(edits, header, f"{name}({f'({loader})' if bare else loader}, {windows}{extra})", names)
 
 
 def _weigh_division(

@@ -22,7 +22,7 @@ from ga_lint.fixers.counters import replace_count
 from ga_lint.fixers.counting import Counting, counting_of
 from ga_lint.fixers.divide_by_steps import scale_backward
 from ga_lint.fixers.edits import Edits
-from ga_lint.fixers.header import Header, header_of, refuse_unsound_body
+from ga_lint.fixers.header import Header, header_of, named_window, refuse_unsound_body
 from ga_lint.fixers.imports import distributed_module
 from ga_lint.fixers.kept_targets import refuse_left_out, refuse_taken_out
 from ga_lint.fixers.logged import is_read_undivided, keep_mean
@@ -93,9 +93,7 @@ def _window(target: Target, edits: Edits, loop: cst.For) -> tuple[Header, str]:
     fetches = target.spans("fetch")
     if not fetches:
         header = header_of(tree, loop)
-        if not isinstance(header.loader, cst.Name):
-            raise FixNotApplicable("the window has no name, so it cannot be counted before it runs")
-        return header, header.loader.value
+        return header, named_window(edits, header)
     fetch = tree.find(fetches[0], cst.Assign)
     line = tree.statement_of(fetch)
     counter, steps = _counted(tree, loop)

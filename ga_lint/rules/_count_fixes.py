@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ga_lint.diagnostics import FixRequest, FixTier
-from ga_lint.facts.model import TRAINERS_SMOOTHER, Divisor, Level, LossSite, LossTerm, Override
+from ga_lint.facts.model import TRAINERS_SMOOTHER, Divisor, Level, LossSite, LossTerm, Override, Reduction
 from ga_lint.rules._overrides import (
     added_in,
     inside,
@@ -59,7 +59,19 @@ def _refusal(override: Override, sites: list[LossSite], counted: list[LossSite])
             return "the loss is reduced in a helper, and what its mean divides by cannot be written here"
         if not _stands_beside(override, site, counted):
             return SEVERAL
+    if any(_is_sum_of_its_own(term) for sums in _sums_with(override, counted) for term in sums):
+        return SEVERAL
     return _unsteady(override, sites, [site for site in counted if site.via])
+
+
+def _sums_with(override: Override, counted: list[LossSite]) -> list[tuple[LossTerm, ...]]:
+    sums = [terms for returned in override.returns for terms in returned.sums]
+    return [terms for terms in sums if any(term.site in counted for term in terms)]
+
+
+def _is_sum_of_its_own(term: LossTerm) -> bool:
+    """A sum that something else than the Trainer's count divides, or nothing."""
+    return term.site.reduction is Reduction.SUM and not term.uses_count
 
 
 def _unsteady(override: Override, sites: list[LossSite], handed: list[LossSite]) -> str | None:

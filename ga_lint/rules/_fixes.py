@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ga_lint.diagnostics import FixRequest, FixTier
-from ga_lint.facts.model import Answer, Factor, FactorKind, Idiom, Level, LossSite, Place, Stack, Window
+from ga_lint.facts.model import Answer, Factor, Idiom, Level, LossSite, Place, Stack, Window
 from ga_lint.rules._counting import counting_written_out
-from ga_lint.rules._loops import Loss, in_loop
+from ga_lint.rules._loops import ADDS_UP, Loss, in_loop
 from ga_lint.rules._requests import ADDED, SCALED, Fix, Options, Targets
 
 STEPS = "gradient_accumulation_steps"  # of an Accelerator an attribute, of an engine a method
@@ -142,7 +142,7 @@ def _refusal(loss: Loss, divisor: Factor | None = None) -> str | None:
     known = (*loss.by_user, divisor)
     if any(f is not None and f.place in window.shared for f in known):
         return _SHARED
-    if any(f.kind not in (FactorKind.STEPS, FactorKind.CONSTANT) and f not in known for f in loss.term.factors):
+    if any(f.kind not in ADDS_UP and f not in known for f in loss.term.factors):
         return SCALED
     if any(term.site.labels_remade for terms in window.losses for term in terms) and not loss.term.site.labels_remade:
         return "some targets are masked, cut off or replaced in the loop on one of its paths"

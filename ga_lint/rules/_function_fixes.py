@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.facts.model import Divisor, FactorKind, LossFunction, LossSite, LossTerm
 from ga_lint.rules._overrides import added_in, adds_elsewhere, inside, mean_role, other_labels, other_targets
-from ga_lint.rules._requests import ADDED, SCALED, Fix, Targets
+from ga_lint.rules._requests import ADDED, SCALED, SHAPED, Fix, Targets
 
 _COEFFICIENTS = (FactorKind.CONSTANT, FactorKind.OTHER)
 
@@ -48,6 +48,8 @@ def _row(function: LossFunction, site: LossSite) -> int:
 
 def _refusal(function: LossFunction, term: LossTerm) -> str | None:
     site = term.site
+    if term.is_shaped:
+        return SHAPED
     if any(factor.kind not in _COEFFICIENTS or factor.power < 0 for factor in term.factors):
         return SCALED
     if not inside(site.reduced, function.function):

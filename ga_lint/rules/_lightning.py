@@ -7,7 +7,7 @@ from ga_lint.facts.model import Answer, FactorKind, Level, LightningStep, LossSi
 from ga_lint.project import Project
 from ga_lint.rules._counting import of_targets
 from ga_lint.rules._overrides import added_in, adds_elsewhere, inside
-from ga_lint.rules._requests import ADDED, Fix, Options
+from ga_lint.rules._requests import ADDED, SHAPED, Fix, Options
 
 _SUMMARY = "sum over the targets, and divide by the window's count before the optimizer steps"
 
@@ -30,6 +30,8 @@ def lightning_fix(step: LightningStep, project: Project) -> Fix:
     places = dict.fromkeys(returned.place for returned in step.returns)
     targets = [("method", step.function.span), *added_in(step)]
     targets += [("wrapped" if place in step.wrapped else "returned", place.span) for place in places]
+    if inside(site.reduced, step.function):
+        targets.append(("reduced", site.reduced.span))
     if inside(site.call, step.function) and not by_hand:
         targets.append(("call", site.call.span))
         if site.call == site.reduced and not term.factors and not own:
@@ -61,6 +63,8 @@ def _refusal(step: LightningStep, terms: list[tuple[LossTerm, ...]]) -> str | No
         return "each row's tokens are averaged first"
     if any(s.level is not Level.TOKEN for s in sites):
         return "whether it is a mean over tokens is not known"
+    if any(each[0].is_shaped for each in terms):
+        return SHAPED
     if any(factor.power < 0 for each in terms for factor in each[0].factors):
         return "the loss is divided by hand as well"
     if any(each[0].power_of(FactorKind.WORLD) > 0 for each in terms):

@@ -21,6 +21,7 @@ from ga_lint.facts.model import (
     Window,
 )
 
+ADDS_UP = (FactorKind.STEPS, FactorKind.CONSTANT, FactorKind.CAP)  # a share of such a loss is its part
 # A mean times one of these is a share of the window already: whatever it is called, it is not the steps.
 _SHARE = re.compile(
     r"share|weight|frac|portion|token|count|num_items|valid|n_items|numel|\blen\(.*/|/.*batch_size", re.IGNORECASE

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from msgspec.structs import replace
 
 from ga_lint.diagnostics import FixRequest, FixTier
-from ga_lint.facts.model import HEADS_LOSS, Factor, FactorKind, Level, LossTerm, Override, Place, SuperCall
+from ga_lint.facts.model import HEADS_LOSS, FactorKind, Level, LossTerm, Override, Place, SuperCall
 from ga_lint.project import Project
 from ga_lint.rules._count_fixes import SEVERAL, count_fix, is_over_labels
 from ga_lint.rules._count_passed import hand_on_fix, with_count_passed
@@ -24,12 +24,9 @@ from ga_lint.rules._overrides import (
     plain_mean,
     returned_terms,
 )
-from ga_lint.rules._requests import ADDED, SCALED, Fix, Targets
+from ga_lint.rules._requests import ADDED, GATHERED, SCALED, SHAPED, Fix, for_release
+from ga_lint.rules._step_fixes import runs_elsewhere, step_fix
 
-GATHERED = (
-    "the losses of several parts are gathered: with a count each is its part's share already, and a mean over the "
-    "parts would divide once more"
-)
 ELSEWHERE = "backward runs in a function that it calls, where nothing would divide the loss once the count is taken"
 RANKS = "the loss is multiplied by the number of ranks, which the Trainer does too: decide which of the two goes first"
 _COEFFICIENTS = (FactorKind.CONSTANT, FactorKind.OTHER)
@@ -37,6 +34,8 @@ _COEFFICIENTS = (FactorKind.CONSTANT, FactorKind.OTHER)
 
 def override_fix(override: Override, terms: list[LossTerm], project: Project) -> Fix:
     """The rewrite that makes an override use the count: forward it, delegate, or divide its own sum."""
+    if _is_shaped(override):
+        return None, SHAPED
     if adds_elsewhere(override) and any(term.site.level is not Level.SAMPLE for term in terms):
         return None, ADDED
     calls = dropped_calls(override)
@@ -56,7 +55,7 @@ def crash_fix(override: Override, project: Project) -> Fix:
 
     Where the loss cannot be divided here, it is left to the Trainer, who divided it when this code was written.
     """
-    if _runs_elsewhere(override):
+    if runs_elsewhere(override):
         return None, ELSEWHERE
     terms = [term for _, term in returned_terms(override)]
     if dropped_calls(override) and not _only_supers(override, terms):
@@ -77,9 +76,8 @@ def crash_fix(override: Override, project: Project) -> Fix:
     return FixRequest("take-count", FixTier.SAFE, "take the third argument", (method,)), None
 
 
-def _runs_elsewhere(override: Override) -> bool:
-    """Does a function that this training_step calls, or holds, hand backward a loss that nothing divides?"""
-    return override.method == "training_step" and any(is_undivided(override, o) for o in override.backwards_elsewhere)
+def _is_shaped(override: Override) -> bool:
+    return any(term.is_shaped and term.site.level is not Level.SAMPLE for _, term in returned_terms(override))
 
 
 def _only_supers(override: Override, terms: list[LossTerm]) -> bool:
@@ -98,6 +96,10 @@ def forward_fix(override: Override, call: SuperCall, project: Project) -> Fix:
     """
     if gathered_call(override, call):
         return None, GATHERED
+    if _is_shaped(override):
+        return None, SHAPED
+    if any(map(_holds_token_mean, _sums_of_super(override))):
+        return None, SEVERAL  # the steps are no divisor of a mean over tokens
     if _times_ranks(term for _, term in returned_terms(override) if term.site.callee == SUPER):
         return None, RANKS
     if call.unpacks:
@@ -107,6 +109,15 @@ def forward_fix(override: Override, call: SuperCall, project: Project) -> Fix:
     targets = (("call", call.place.span), *added_in(override))
     request = FixRequest("forward-count", tier, "forward the count", targets)
     return for_release(request, project), None
+
+
+def _sums_of_super(override: Override) -> list[tuple[LossTerm, ...]]:
+    sums = [terms for returned in override.returns for terms in returned.sums]
+    return [terms for terms in sums if any(term.site.callee == SUPER for term in terms)]
+
+
+def _holds_token_mean(terms: Sequence[LossTerm]) -> bool:
+    return any(one.site.callee != SUPER and one.site.level is Level.TOKEN and is_plain_mean(one) for one in terms)
 
 
 def _returns_supers_alone(override: Override) -> bool:
@@ -121,13 +132,6 @@ def _adds_terms(override: Override) -> bool:
         and any(term.site.callee == SUPER for term in returned.terms or ())
         for returned in override.returns
     )
-
-
-def for_release(request: FixRequest, project: Project) -> FixRequest:
-    """Before 4.55 the Trainer does not say how long the running window is."""
-    if project.knows_window_length is not False:
-        return request
-    return replace(request, options=(*request.options, ("steps", "args.gradient_accumulation_steps")))
 
 
 def _times_ranks(terms: Iterable[LossTerm]) -> bool:
@@ -178,57 +182,3 @@ def _counted_at(term: LossTerm) -> Place:
     """Where the term becomes one that the count divides."""
     division = term.count_division
     return term.site.call if division is None else division.place
-
-
-def _only_weighed(factors: Iterable[Factor]) -> bool:
-    """Is the loss multiplied by numbers alone?"""
-    return all(factor.kind is FactorKind.CONSTANT and factor.power > 0 for factor in factors)
-
-
-def divided_step_fix(override: Override, terms: Sequence[LossTerm], project: Project) -> Fix:
-    """What a training_step of one's own divides by the steps itself, although compute_loss could by the count."""
-    values = {one.place.span for one in override.backwards}
-    if len(values) > 1 or any(len(one.terms or ()) > len(terms) for one in override.backwards):
-        return None, "backward is handed other losses too, which the steps go on dividing"
-    if any(one.added for one in override.backwards):
-        return None, "something is added to the loss, which the steps go on dividing"
-    factors = [factor for term in terms for factor in term.factors]
-    steps = {factor.place for factor in factors if factor.kind is FactorKind.STEPS}
-    if not _only_weighed(factor for factor in factors if factor.kind is not FactorKind.STEPS) or len(steps) > 1:
-        return None, SCALED
-    if any(term.site.depth for term in terms) or not all(inside(place, override.function) for place in steps):
-        return None, GATHERED
-    targets = [("value", values.pop()), ("call", terms[0].site.call.span), *(("division", one.span) for one in steps)]
-    summary = "hand the count to compute_loss, and divide where there is none"
-    return for_release(FixRequest("divide-in-step", FixTier.UNSAFE, summary, tuple(targets)), project), None
-
-
-def step_fix(override: Override, value: Place, term: LossTerm | None, project: Project) -> Fix:
-    """What backward receives in a training_step of one's own: counted by compute_loss, or divided by the steps."""
-    if len({one.place for one in override.backwards if is_undivided(override, one)}) > 1:
-        return None, "several losses run backward, and each needs a division of its own"
-    if _runs_elsewhere(override):
-        return None, "another backward runs in a function that it calls, and needs a division of its own"
-    targets: Targets = [("value", value.span)]
-    counts = term is not None and (term.site.callee == SUPER or term.site.is_models_own)
-    depth = next((one.depth for one in override.backwards if one.place == value), 0)
-    if term is not None and counts and term.site.depth > depth:
-        return None, GATHERED
-    if term is not None and counts and not _only_weighed(term.factors):
-        return None, SCALED
-    if counts and any(one.added for one in override.backwards):
-        return None, "something is added to the loss, which the steps are to divide and the count is not"
-    if term is not None and term.site.callee == SUPER and inside(term.site.call, override.function):
-        targets.append(("call", term.site.call.span))
-        summary = "hand the count to compute_loss, and divide where there is none"
-    elif term is not None and term.site.is_models_own:
-        delegation, refusal = delegate_fix(override, [term])
-        if delegation is None:
-            return None, refusal
-        targets += [("model" if role == "call" else role, span) for role, span in delegation.targets]
-        summary = "let compute_loss give the model's loss, by the count, and divide where there is none"
-    elif term is None or term.site.level is not Level.TOKEN:
-        summary = "divide by the number of micro-batches in the window"
-    else:
-        return None, "hand the count to `self.compute_loss`, or divide by the window's length: the choice is the loss's"
-    return for_release(FixRequest("divide-in-step", FixTier.UNSAFE, summary, tuple(targets)), project), None

@@ -33,6 +33,7 @@ SUPER = SUPERS_LOSS
 _OF_LABELS = re.compile(r"label|target|tgt|-\s*100", re.IGNORECASE)
 _IGNORED = re.compile(r"-100|\w*ignore\w*", re.IGNORECASE)  # a name of the file's own says so too
 _PARTS = "the means of several parts of the batch are gathered: whether parts or targets weigh alike is not known"
+MEAN_FIRST = "compute_loss returns a mean even where it gets the count, and nobody would divide that any more"
 _SELECTED = re.compile(r"\[[^\[\]:,\"']+\]$")  # `labels[mask]`
 
 
@@ -133,6 +134,12 @@ def dropped_calls(override: Override) -> list[SuperCall]:
     return [] if divided else [call for call in override.super_calls if not call.forwards_count]
 
 
+def returns_mean_anyhow(facts: FileFacts, cls: str) -> bool:
+    """Has the class a compute_loss whose mean only a training_step that hands no count on has divided?"""
+    own = [one for one in facts.overrides if one.cls == cls and one.method == "compute_loss"]
+    return any(is_plain_mean(term) for one in own for _, term in returned_terms(one))
+
+
 def divided_means(override: Override) -> dict[Place, list[LossTerm]]:
     """What backward receives in a step of the class's own that divides by the steps, by its call of compute_loss.
 
@@ -211,8 +218,10 @@ def other_targets(site: LossSite) -> str | None:
     if site.ignore_index and not _IGNORED.fullmatch(site.ignore_index):
         return f"the loss ignores `{site.ignore_index}`, and the Trainer counts labels other than -100"
     selected = bool(site.labels and _SELECTED.search(site.labels))
-    # Where a mask says which of them are targets, what stands in the others' places is nobody's target.
-    remade = site.labels_remade and site.call == site.reduced and not site.masked
+    # Where a mask of the labels as they came says which are targets, nothing in the others' places is one.
+    remade = site.labels_remade and (site.call == site.reduced or site.masked or bool(site.averaged_over))
     if (selected or remade) and not _picks_targets(site):
         return "only some of the labels are targets, and the Trainer counts them all"
+    if site.masked and site.averaged_over and site.mask_from == "labels" and not _picks_targets(site):
+        return "whether the mask keeps all the targets that the Trainer counts, and no others, is not known"
     return None

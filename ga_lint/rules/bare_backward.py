@@ -10,8 +10,8 @@ from ga_lint.diagnostics import Confidence, Finding, Severity
 from ga_lint.facts.model import STEP_OVERRIDE_WORDS, FileFacts, LossTerm, Override, Place
 from ga_lint.project import Project
 from ga_lint.rules._effects import by_steps
-from ga_lint.rules._override_fixes import step_fix
 from ga_lint.rules._overrides import is_undivided, plain_mean, receives_count
+from ga_lint.rules._step_fixes import step_fix
 from ga_lint.rules.registry import rule
 
 

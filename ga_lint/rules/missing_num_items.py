@@ -10,7 +10,7 @@ from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import effect_of
 from ga_lint.rules._override_fixes import crash_fix
-from ga_lint.rules._overrides import receives_count
+from ga_lint.rules._overrides import MEAN_FIRST, dropped_calls, receives_count, returns_mean_anyhow
 from ga_lint.rules.registry import rule
 
 _PASSED = ("compute_loss", "training_step")
@@ -39,6 +39,9 @@ def _spared(override: Override) -> bool:
 def _finding(override: Override, facts: FileFacts, project: Project) -> Finding:
     takes = "passes num_items_in_batch" if override.method == "compute_loss" else "passes a third argument"
     fix, refusal = crash_fix(override, project)
+    steps_by_super = override.method == "training_step" and bool(dropped_calls(override))
+    if steps_by_super and returns_mean_anyhow(facts, override.cls):
+        fix, refusal = None, MEAN_FIRST
     return Finding(
         code="GA201",
         name="missing-num-items",

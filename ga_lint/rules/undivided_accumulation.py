@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import LOOP_WORDS, Answer, FileFacts, Idiom, Level, Place, Raggedness, Window
 from ga_lint.project import Project
@@ -39,11 +41,16 @@ def undivided_accumulation(facts: FileFacts, project: Project) -> Iterator[Findi
 
 def _fix(loss: Loss, ragged: Raggedness) -> FixRequest | None:
     """The share of the window where the counts differ and it applies; otherwise the steps, which heal the scale."""
-    window = loss.window
+    scale = _by_steps(loss)
     if ragged.answer is Answer.YES and loss.term.site.level is Level.TOKEN:
         fix, _ = window_fix(loss)
         if fix is not None:
-            return fix
+            return replace(fix, otherwise=scale)
+    return scale
+
+
+def _by_steps(loss: Loss) -> FixRequest | None:
+    window = loss.window
     if not window.steps or window.caller != window.backward or not _means_the_same(window):
         return None
     if _may_divide(window):

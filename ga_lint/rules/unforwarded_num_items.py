@@ -19,8 +19,16 @@ from ga_lint.facts.model import (
 from ga_lint.knowledge.trainer_law import Form, Site, Usage
 from ga_lint.project import Project
 from ga_lint.rules._effects import MEAN_OF_MEANS, effect_of
-from ga_lint.rules._override_fixes import divided_step_fix, forward_fix
-from ga_lint.rules._overrides import divided_means, dropped_calls, receives_count, trusts_count
+from ga_lint.rules._override_fixes import forward_fix
+from ga_lint.rules._overrides import (
+    MEAN_FIRST,
+    divided_means,
+    dropped_calls,
+    receives_count,
+    returns_mean_anyhow,
+    trusts_count,
+)
+from ga_lint.rules._step_fixes import divided_step_fix
 from ga_lint.rules.registry import rule
 
 
@@ -38,6 +46,8 @@ def unforwarded_num_items(facts: FileFacts, project: Project) -> Iterator[Findin
         if receives_count(override) and trusts_count(override):
             for call in dropped_calls(override):
                 fix, refusal = forward_fix(override, call, project)
+                if call.method == "training_step" and returns_mean_anyhow(facts, override.cls):
+                    fix, refusal = None, MEAN_FIRST
                 finding = _finding(override, f"super().{call.method}", call.place, _effect(call, facts, project))
                 yield replace(finding, fix=fix, fix_refusal=refusal)
             for place, terms in divided_means(override).items():

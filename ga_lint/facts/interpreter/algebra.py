@@ -43,6 +43,17 @@ _COUNT_KIND = {
 }
 
 
+_CAPS = frozenset("clamp clamp_min clamp_max clip max min maximum minimum".split())
+# What makes of a mean something that is no multiple of it.
+SHAPING = _CAPS | set("exp expm1 log log1p sqrt square pow abs tanh sigmoid relu softplus logsigmoid where".split())
+
+
+def shaped(loss: Loss, function: str, text: str, place: Place) -> Loss:
+    """The loss after a function that is no multiple of it."""
+    by = Factor(FactorKind.CAP if function in _CAPS else FactorKind.SHAPE, 1, text, place)
+    return replace(loss, terms=tuple(replace(term, factors=(*term.factors, by)) for term in loss.terms))
+
+
 def scaled(loss: Loss, by: Value, power: int, text: str, place: Place) -> Loss:
     """The loss multiplied (`power` 1) or divided (-1) by `by`."""
     if isinstance(by, Product):

@@ -65,7 +65,8 @@ def call(call: Call, name: str) -> Value:
         call.state.env[text_of(call.written[0])] = Many(gathered)
         return UNKNOWN
     if name.startswith("torch") and (found := torch_calls.call(call, last)) is not None:
-        return after_function(last, found)
+        longer = last == "pad" and torch_calls.fills_ignored(call)  # and no target more or less
+        return found if longer else after_function(last, found)
     return _made(call, name, last)
 
 

@@ -25,6 +25,11 @@ def method(call: Call, loss: Loss, name: str) -> Value:
         text = text_of(call.node)
         return Count(SCALAR, Scale.MICRO_BATCH, text=text, depth=len(call.frame.loops))
     operation = name.removesuffix("_")
+    if operation in algebra.SHAPING:
+        result = algebra.shaped(loss, operation, text_of(call.node), call.run.place(call.frame, call.node))
+        if name.endswith("_"):
+            call.state.env[call.receiver_text] = result
+        return result
     if (operation not in _POWERS and operation not in _ADDS) or not call.positional:
         return loss  # .mean() over ranks or replicas, .to(device), .float(), ...
     other, node = call.positional[0], call.written[0]

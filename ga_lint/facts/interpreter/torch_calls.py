@@ -30,7 +30,7 @@ from ga_lint.facts.values import (
     choice,
     is_missing_count,
 )
-from ga_lint.syntax.text import text_of
+from ga_lint.syntax.text import last_name, text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter.calls import Call
@@ -102,9 +102,12 @@ def _made(call: Call, last: str, first: Value) -> Value | None:
             return losses.log_probs(call, first)
         case "pad_sequence":
             return _padded(call, first)
-        case "full" | "full_like" | "pad" | "new_full" if _fills_ignored(call):
+        case "pad" if isinstance(first, Tensor) and fills_ignored(call):
+            step = place.as_step("filled with -100")
+            return replace(first, kind=TensorKind.LABELS, ragged=(*first.ragged, step))
+        case "full" | "full_like" | "pad" | "new_full" if fills_ignored(call):
             return Tensor(TensorKind.LABELS, ragged=(place.as_step("filled with -100"),))
-        case "where" | "masked_fill" if _fills_ignored(call):
+        case "where" | "masked_fill" if fills_ignored(call):
             return Tensor(TensorKind.LABELS, ragged=(place.as_step("positions set to -100"),))
         case "pow" | "square" | "abs" if isinstance(first, Tensor) and first.difference:
             even = last != "pow" or raw_losses.is_even(call.argument(1, "exponent"))
@@ -147,19 +150,26 @@ def of_numbers(call: Call) -> Value | None:
     for value in call.positional:
         found: list[Value] = [one for one in alternatives(value) if isinstance(one, Count | Product | Loss | Elements)]
         if found:
-            return choice(found)
+            return choice([_shaped(call, one) for one in found])
     return None
+
+
+def _shaped(call: Call, value: Value) -> Value:
+    name = last_name(call.node.func)
+    if not isinstance(value, Loss) or name not in algebra.SHAPING:
+        return value
+    return algebra.shaped(value, name, text_of(call.node), call.run.place(call.frame, call.node))
 
 
 def _padded(call: Call, first: Value) -> Value:
     place = call.run.place(call.frame, call.node)
     step = place.as_step("rows of different lengths padded here")
-    kind = TensorKind.LABELS if _fills_ignored(call) else TensorKind.OTHER
+    kind = TensorKind.LABELS if fills_ignored(call) else TensorKind.OTHER
     inherited = first.ragged if isinstance(first, Tensor) else ()
     return Tensor(kind, ragged=(*inherited, step))
 
 
-def _fills_ignored(call: Call) -> bool:
+def fills_ignored(call: Call) -> bool:
     return any(
         isinstance(value, Const | Symbol) and is_ignore_index(value)
         for value in (*call.positional, *(value for _, value in call.named))

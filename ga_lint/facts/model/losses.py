@@ -43,6 +43,8 @@ class FactorKind(enum.Enum):
     GLOBAL_COUNT = "the window's count over all ranks"
     WORLD = "number of ranks"
     CONSTANT = "constant"
+    SHAPE = "a function of the loss"  # `loss.exp()`: no multiple of it
+    CAP = "a bound"  # `loss.clamp(max=5)`: itself, mostly
     OTHER = "something else"
 
 
@@ -171,6 +173,11 @@ class LossTerm(Struct, frozen=True):
     def count_division(self) -> Factor | None:
         """Where the window's count over all ranks divides it, if it is seen to."""
         return next((factor for factor in self.factors_of(FactorKind.GLOBAL_COUNT) if factor.power < 0), None)
+
+    @property
+    def is_shaped(self) -> bool:
+        """Is it another function of the mean than a multiple? The shares of such a one do not add up."""
+        return any(factor.kind in (FactorKind.SHAPE, FactorKind.CAP) for factor in self.factors)
 
     @property
     def uses_count(self) -> bool:
