@@ -95,7 +95,7 @@ def outline_of(text: str, rows: Iterable[int]) -> Outline:
 def _first_row(statement: ast.stmt) -> int:
     """That of its first decorator, if it has one."""
     decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
-    return min(one.lineno for one in (statement, *decorators))
+    return min([statement.lineno, *(one.lineno for one in decorators)])
 
 
 def _functions(body: list[ast.stmt]) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
