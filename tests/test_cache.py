@@ -129,7 +129,7 @@ def test_nothing_new_is_left_behind_on_the_journey() -> None:
     assert fields == {
         Finding: "code name severity confidence message span label effect scope trace fix fix_refusal",
         FixRequest: "fixer tier summary targets options also otherwise",
-        Effect: "kind message factor value",
+        Effect: "kind message factor value on_ranks mean_of_means",
     }
     assert Step.__struct_fields__ == ("message", "path", "span", "cell")
     names = "path finding fingerprint noqa_row source_line context cell edits verified text in_module"

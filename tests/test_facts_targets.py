@@ -78,7 +78,7 @@ def test_an_ignore_index_that_is_written_elsewhere_is_the_criterions_attribute()
         ("labels = torch.where(args.mask, labels, 7)", [], True),
         ("labels = torch.full((2, 3), -100)", ["filled with -100"], True),
         ("labels = torch.full((2, 3), 100)", [], False),
-        ("labels = F.pad(labels, (0, 1), value=-100)", ["filled with -100"], True),
+        ("labels = F.pad(labels, (0, 1), value=-100)", ["filled with -100"], False),
         ("labels = nn.utils.rnn.pad_sequence(labels)", ["rows of different lengths padded here"], True),
         ("labels = torch.cat([labels[:1], labels])", [], True),
         ("labels = torch.cat([args.x, torch.full((2,), -100)])", ["filled with -100"], True),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ga_lint.diagnostics import EffectKind, Finding
-from ga_lint.verify import Outcome, Run, Verdict
+from ga_lint.verify import Outcome, Run, SiteKind, Verdict
 from ga_lint.verify.runs import HEAD_GUESSED, NO_COUNT, SHORT_WINDOW
 from ga_lint.verify.thresholds import SCALE, has_right_direction
 
@@ -69,6 +69,8 @@ def _beside_the_point(finding: Finding, verdict: Verdict) -> str | None:
             return "the code's own objective is wrong without accumulation too, so there is nothing to compare with"
         if finding.fix is not None and finding.fix.fixer == _DROPS and _is_as_before(runs, main):
             return "the gradients stay as they are: how they depend on the cut of the batch is another finding"
+    if verdict.site.kind is SiteKind.TRAINER and _is_as_before(runs, main):
+        return "the gradients stay as they are: the count does not reach this yet, which is another finding"
     if finding.fix is not None and ("shifted", "no") in finding.fix.options and HEAD_GUESSED in verdict.assumptions:
         return "the file names no head, so a causal one stood in: it shifts the labels that the rewrite counts"
     if finding.fix is not None and finding.fix.fixer in _OPTS_OUT and _is_as_without_count(runs, main):

@@ -79,9 +79,9 @@ def _put_together(call: Call, last: str, first: Value) -> Value | None:
             return tensors.sum_of_weights(call, text_of(call.written[0]))
         case "sum" | "mean" if isinstance(first, Loss | Count):
             return first
-        case "div" | "mul" if isinstance(first, Loss) and (by := call.argument_node(1, "other")) is not None:
-            factor = call.argument(1, "other") or UNKNOWN
-            return algebra.scaled(first, factor, -1 if last == "div" else 1, text_of(by), place)
+        case "div" | "mul" if isinstance(first, Loss) and (factor := call.argument(1, "other")) is not None:
+            by = call.argument_node(1, "other")  # None for one that `*args` holds
+            return algebra.scaled(first, factor, -1 if last == "div" else 1, text_of(by or call.node), place)
     return None
 
 
