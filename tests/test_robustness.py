@@ -17,6 +17,7 @@ from testbed.hostile import SHAPES, SLOW_TO_REWRITE, TOO_LONG_TO_REWRITE
 from testbed.shell import HIT, Ran, environment, ga_lint, write
 
 NOT_READ = "nested too deeply"
+MANY = 900  # files: some ten seconds of rewriting, so that a busy machine too is in the middle of it
 PLAIN_HIT = """\
 import torch
 from transformers import AutoModelForCausalLM, DataCollatorForSeq2Seq
@@ -277,7 +278,7 @@ class TestEnds:
 
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_a_signal_in_the_middle(self, tmp_path: Path, number: signal.Signals) -> None:
-        write(tmp_path, {f"f{index}.py": HIT for index in range(300)})
+        write(tmp_path, {f"f{index}.py": HIT for index in range(MANY)})
         started = subprocess.Popen(
             [sys.executable, "-m", "ga_lint", "fix", "--no-verify", "."],
             cwd=tmp_path,
@@ -295,4 +296,4 @@ class TestEnds:
         assert "Traceback" not in err
         texts = {path.read_text() for path in tmp_path.iterdir()}
         assert len(texts) == 2  # old and new, nothing between, and no file of ours beside them
-        assert len(list(tmp_path.iterdir())) == 300
+        assert len(list(tmp_path.iterdir())) == MANY

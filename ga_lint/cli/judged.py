@@ -62,6 +62,7 @@ def is_cleared(finding: Finding, verdict: Verdict) -> bool:
 def _beside_the_point(finding: Finding, verdict: Verdict) -> str | None:
     """Why what refutes the rewrite says nothing of this finding, if it does not."""
     runs = {(run.name, run.setting): run for run in verdict.runs if not run.row}
+    shown = finding.effect.kind in _SHOWN
     main = verdict.runs[0].setting if verdict.runs else ""
     run = (verdict.reason or "").partition(":")[0].partition(" ")[0]
     if of_objective(finding):
@@ -69,7 +70,7 @@ def _beside_the_point(finding: Finding, verdict: Verdict) -> str | None:
             return "the code's own objective is wrong without accumulation too, so there is nothing to compare with"
         if finding.fix is not None and finding.fix.fixer == _DROPS and _is_as_before(runs, main):
             return "the gradients stay as they are: how they depend on the cut of the batch is another finding"
-    if verdict.site.kind is SiteKind.TRAINER and _is_as_before(runs, main):
+    if shown and verdict.site.kind is SiteKind.TRAINER and _is_as_before(runs, main):
         return "the gradients stay as they are: the count does not reach this yet, which is another finding"
     if finding.fix is not None and ("shifted", "no") in finding.fix.options and HEAD_GUESSED in verdict.assumptions:
         return "the file names no head, so a causal one stood in: it shifts the labels that the rewrite counts"
