@@ -74,11 +74,11 @@ def _harmless(char: str) -> str:
 
 def _is_of_quotes_alone(text: str, quote: str, others: str, field: _Field) -> bool:
     """Is all well once the strings in the field have the other quotes?"""
-    if field.has_comment or "\\" in text[field.start : field.end]:
+    if "\\" in text[field.start : field.end]:
         return False
     quoted = [text[string.start : string.end] for string in field.strings]
-    plain = all(string.quote in (quote, others) and not string.fields for string in field.strings)
-    return plain and not any(set(one) & {quote, others} for one in quoted)
+    tripled = any(string.quote == quote * 3 for string in field.strings)
+    return not tripled and not any(set(one) & {quote, others} for one in quoted)
 
 
 def _strings(text: str, start: int, end: int) -> Iterator[_String]:
