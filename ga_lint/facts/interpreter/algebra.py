@@ -107,18 +107,19 @@ def _factors_in(node: ast.expr, power: int) -> Iterator[tuple[Value, str, int]]:
 
 def collected(value: Value, loop: int) -> Value:
     """A loss that the rounds of a loop gather; any other value as it is."""
-    if not isinstance(value, Loss):
-        return value
-    terms = tuple(replace(term, site=replace(term.site, collected=loop)) for term in value.terms)
-    return replace(value, terms=terms)
+    return _marked(value, collected=loop)
 
 
 def gathered(value: Value, depth: int) -> Value:
     """The same when that loop has ended, and `depth` others still run."""
+    return _marked(value, collected=0, gathered_at=depth)
+
+
+def _marked(value: Value, **marks: int) -> Value:
     if not isinstance(value, Loss):
         return value
-    sites = [replace(term.site, collected=0, gathered_at=depth) for term in value.terms]
-    return replace(value, terms=tuple(replace(t, site=site) for t, site in zip(value.terms, sites, strict=True)))
+    terms = tuple(replace(term, site=replace(term.site, **marks)) for term in value.terms)
+    return replace(value, terms=terms)
 
 
 def averaged(loss: Loss, text: str, place: Place, reduction: str) -> Loss:
