@@ -54,12 +54,23 @@ def _texts(frame: Frame, node: ast.expr) -> Iterator[str]:
     """The term as it is written, and what its names are assigned in this function."""
     yield text_of(node)
     names = set(_operands(node))
-    for statement in walk(frame.node):
-        if isinstance(statement, ast.Assign | ast.AugAssign | ast.AnnAssign) and statement.value is not None:
-            targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-            assigned = {one.id for target in targets for one in walk(target) if isinstance(one, ast.Name)}
-            if assigned & names:
-                yield text_of(statement.value)
+    for targets, value in _assignments(frame.node):
+        if targets & names:
+            yield text_of(value)
+
+
+def _assignments(node: ast.AST) -> list[tuple[set[str], ast.expr]]:
+    """Which names are assigned together, and what. Kept on the function: every sum in it asks."""
+    found: list[tuple[set[str], ast.expr]] | None = node.__dict__.get("_ga_lint_assignments")
+    if found is None:
+        found = []
+        for statement in walk(node):
+            if isinstance(statement, ast.Assign | ast.AugAssign | ast.AnnAssign) and statement.value is not None:
+                targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+                names = {one.id for target in targets for one in walk(target) if isinstance(one, ast.Name)}
+                found.append((names, statement.value))
+        node._ga_lint_assignments = found  # type: ignore[attr-defined]
+    return found
 
 
 def _operands(node: ast.expr) -> Iterator[str]:

@@ -55,27 +55,36 @@ def is_too_deep(caller: Frame, thin: bool) -> bool:
 
 def joined(states: list[State]) -> list[State]:
     """Fewer paths: those that differ in nothing that matters become one."""
-    kept: list[State] = []
+    if len(states) < 2:
+        return states
+    names = _held_unlike(states)
+    kept: list[tuple[dict[str, Value], State]] = []
     for state in states:
-        for other in kept:
-            if _joinable(state, other):
+        told = {name: value for name in names if matters(value := state.env.get(name, UNKNOWN))}
+        for other_told, other in kept:
+            if told == other_told and _same_tests(state, other):
                 _join_into(other, state)
                 break
         else:
-            kept.append(state)
-    while len(kept) > MAX_PATHS:
-        _join_into(kept[0], kept.pop())
-    return kept
+            kept.append((told, state))
+    paths = [state for _, state in kept]
+    while len(paths) > MAX_PATHS:
+        _join_into(paths[0], paths.pop())
+    return paths
 
 
-def _joinable(left: State, right: State) -> bool:
-    if left.guards != right.guards and [g.test for g in left.guards] != [g.test for g in right.guards]:
-        return False
-    for name, one in left.env.items():
-        two = right.env.get(name, UNKNOWN)
-        if one is not two and (matters(one) or matters(two)) and one != two:
-            return False
-    return not any(matters(right.env[name]) for name in right.env.keys() - left.env.keys())
+def _held_unlike(states: list[State]) -> set[str]:
+    """The names that are not the same object on all paths."""
+    first = states[0].env
+    names: set[str] = set()
+    for state in states[1:]:
+        names.update(name for name, value in state.env.items() if first.get(name) is not value)
+        names |= first.keys() - state.env.keys()
+    return names
+
+
+def _same_tests(left: State, right: State) -> bool:
+    return left.guards == right.guards or [one.test for one in left.guards] == [one.test for one in right.guards]
 
 
 def _join_into(target: State, other: State) -> None:

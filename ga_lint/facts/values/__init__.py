@@ -68,6 +68,8 @@ __all__ = [
 ]
 
 _MATTER = frozenset((Loss, Elements, Count, Boundary))
+# Most values are one of these, and `matters` is asked of every name wherever paths meet.
+_NEVER_MATTER = frozenset((Unknown, Symbol, External, Module, Built, Function, Class, Instance, Model, Tensor, Output))
 MAX_OUTPUTS = 16  # entries of what a network returns, whose losses are kept beside those of others
 MAX_CHOICES = 8  # beyond this a value with so many alternatives says nothing any more
 
@@ -139,8 +141,9 @@ def _holds_what_matters(value: Value) -> bool:
 
 def matters(value: Value) -> bool:
     """Must paths that differ in this value be told apart?"""
-    if type(value) in _MATTER:  # asked of every name wherever paths meet
-        return True
+    kind = type(value)
+    if kind in _NEVER_MATTER or kind in _MATTER:
+        return kind in _MATTER
     if isinstance(value, Const):
         return value.value in ("mean", "sum", "none")
     if isinstance(value, Product):
