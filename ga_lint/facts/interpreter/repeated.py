@@ -1,21 +1,39 @@
 """Which calls need not be followed once more? Those of the same function with the same arguments in the same place.
 
 A helper is called again and again: `is_sagemaker_mp_enabled()`, a masked mean for each of a dozen metrics. What it
-gives is kept, unless following it did more than give that: an event, a loss that was read, a part that was left out
-because the function was running already.
+gives is kept, unless following it did more than give that, such as an event or a loss that was read, or gave less,
+since a function that it calls was running already and so was left out.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Hashable
 from typing import TYPE_CHECKING
 
-from ga_lint.facts.values import Class, Const, External, Function, Instance, Symbol, Unknown, Value
+from msgspec.structs import astuple
+
+from ga_lint.facts.values import (
+    Choice,
+    Class,
+    Const,
+    External,
+    Function,
+    Instance,
+    Items,
+    Symbol,
+    Tensor,
+    Unknown,
+    Value,
+)
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
     from ga_lint.facts.interpreter.paths import Frame, State
     from ga_lint.facts.interpreter.scopes import Scope
+
+
+_NONE_LEFT_OUT = sys.maxsize
 
 
 class Results:
@@ -24,10 +42,15 @@ class Results:
     def __init__(self) -> None:
         # With each what its key tells apart by `id`, which would soon be another's.
         self._known: dict[Hashable, tuple[Value, object]] = {}
-        self.told = 0  # how often something was recorded, or left out since it was running already
+        self.told = 0  # how often something was recorded
+        self._lowest = _NONE_LEFT_OUT  # the first of the running functions that was not followed once more
 
     def clear(self) -> None:
         self._known.clear()
+
+    def left_out(self, place: int) -> None:
+        """A call of the function that is running at this place was not followed."""
+        self._lowest = min(self._lowest, place)
 
     def of(
         self, run: Interpreter, function: Function, arguments: dict[str, Value], caller: Frame, state: State | None
@@ -40,9 +63,11 @@ class Results:
             return run.activate(function, arguments, caller, state)
         if known is not None:
             return known[0]
-        before = self.told, len(run.loss_reads)
+        before, lowest, self._lowest = (self.told, len(run.loss_reads)), self._lowest, _NONE_LEFT_OUT
         value = run.activate(function, arguments, caller, state)
-        if key is not None and before == (self.told, len(run.loss_reads)):
+        whole = self._lowest >= len(run.running)  # what calls itself would leave out as much elsewhere
+        self._lowest = min(lowest, self._lowest)
+        if key is not None and whole and before == (self.told, len(run.loss_reads)):
             self._known[key] = value, (function, arguments, caller.loops, run.truths)
         return value
 
@@ -65,6 +90,10 @@ def _told(value: Value) -> Hashable:
             return id(node)
         case Instance(cls=cls, supposed=supposed):
             return id(cls.node), supposed
+        case Tensor():
+            return astuple(value)
+        case Choice(values=values) | Items(values=values):
+            return type(value), tuple(map(_told, values))
     return id(value)
 
 

@@ -102,15 +102,20 @@ class Interpreter:
         """Run a function's body; the value is one of those it returns."""
         node, scope = function.node, function.scope
         thin = is_one_expression(node)
-        if node in self.running or self._budget <= 0 or (caller is not None and is_too_deep(caller, thin)):
+        if node in self.running:
+            self.results.left_out(self.running.index(node))
+            return UNKNOWN
+        if self._budget <= 0:
             self.results.told += 1
+            return UNKNOWN
+        if caller is not None and is_too_deep(caller, thin):
             return UNKNOWN
         inner = Scope(scope.parsed, scope, {}, scope.cls)
         frame = Frame(inner, node, scope.parsed.name_of(node), function.bound, loops=loops)
-        if caller is not None and state is not None:
+        if caller is not None:
             frame.depth, frame.thin, frame.via = caller.depth + 1, caller.thin + thin, caller.via
             frame.loops, frame.contexts = caller.loops, caller.contexts
-            frame.guards = caller.guards + state.guards
+            frame.guards = caller.guards + (() if state is None else state.guards)
         frame.inherited = len(frame.loops)
         local = State(environment(self, function, arguments, called=caller is not None))
         inner.names = local.env
