@@ -35,6 +35,7 @@ _MOVES = re.compile(
 )
 _OTHER_HEAD = re.compile(r"reward|critic|^rm_|_rm$|value_model|ranker|classifier|vae|unet|discriminator", re.IGNORECASE)
 _OF_NUMBERS = frozenset({"item", "detach", "cpu", "to", "float", "append", "mean", "div_"})
+MOST_OPTIMIZERS = 8  # that a loop steps side by side
 _LIMIT = re.compile(LIMITS, re.IGNORECASE)
 _OF_LIGHTNING = {
     LOADER_NAME: "loader",
@@ -50,6 +51,7 @@ _OF_A_TRAINER = {
     "self.named_parameters": "named parameters",
 }
 _BY_NAME = (  # for names that are not called: what they are when nothing else says so
+    (re.compile(r"iterator$|_iter$", re.IGNORECASE), "iterator"),
     (LOADER, "loader"),
     (
         re.compile(
@@ -57,8 +59,10 @@ _BY_NAME = (  # for names that are not called: what they are when nothing else s
         ),
         "model",
     ),
-    (re.compile(r"^(optim|optimizer|opt)$", re.IGNORECASE), "optimizer"),
+    (re.compile(r"^(optim|optimizer|opt)_?\d*$", re.IGNORECASE), "optimizer"),
+    (re.compile(r"sched\w*s$", re.IGNORECASE), "list of schedulers"),
     (re.compile(r"sched", re.IGNORECASE), "scheduler"),
+    (re.compile(r"^tokenizer$", re.IGNORECASE), "tokenizer"),
     (re.compile(r"scaler", re.IGNORECASE), "scaler"),
     (re.compile(r"^accelerator$", re.IGNORECASE), "accelerator"),
     (re.compile(r"^fabric$", re.IGNORECASE), "fabric"),
@@ -107,6 +111,7 @@ class Bound:
             "unwrap": lambda: lambda model, *_, **__: model,
             "engine": self._engine,
             "scheduler": Scheduler,
+            "list of schedulers": lambda: [Scheduler()] * MOST_OPTIMIZERS,
             "scaler": Scaler,
             "fabric": lambda: Fabric(self.wrapped),
             "iterator": lambda: Endless(self.batches),
@@ -201,7 +206,9 @@ class Bound:
     def tiny_model(self, seed: int) -> TinyModel:
         returns, shifts = self.reading.interface
         shifts = shifts and self.head == "causal"
-        return TinyModel(returns, shifts, self.head, self.reading.ignore, self.context.dtype, seed)
+        model = TinyModel(returns, shifts, self.head, self.reading.ignore, self.context.dtype, seed)
+        model.predicts_inputs = self.reading.layout == ONE_TENSOR
+        return model
 
 
 def without_labels(batch: Any) -> Any:

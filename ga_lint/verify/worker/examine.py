@@ -141,10 +141,16 @@ def _runs(context: Context, original: Subject, setting: str, ragged: bool) -> It
         yield from alone
     rewritten: Subject | None = None
     if job.rewritten is not None and not is_doubt(setting):
+        known = set(context.recorder.unknown)
         try:
             rewritten = subject_of(context, job.rewritten, job.rewritten_row, order_of=job.original)
             after = rewritten.pair(ragged, setting)
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:
+            part = next(
+                (name for name in context.recorder.unknown if name.startswith("batch") and name not in known), ""
+            )
+            if part:  # what failed is a stand-in for it
+                raise NotVerifiable(f"needs `{part}`, which only the rewrite reads") from error
             yield Measurement("R2", setting, failure=f"the rewritten code fails: {described(error, job.path)}")
             return
         found = list(_against(setting, before, after))

@@ -20,6 +20,13 @@ from ga_lint.verify.worker.reading.sources import Module, dotted, last
 NEVER = 10**9
 
 
+class Asked(int):
+    """A number that a library has as an attribute, or gives when it is called: `comm.rank`, `comm.rank()`."""
+
+    def __call__(self, *_: object, **__: object) -> int:
+        return int(self)
+
+
 class AnyShapeLoss(nn.CrossEntropyLoss):
     """Cross entropy as fused kernels offer it: logits and targets may keep their time axis; options of theirs are
     taken and do nothing."""
@@ -135,9 +142,9 @@ def guess(name: str, module: Module, recorder: Recorder) -> object:
     """A value for `name`: the harness's, a default that the file declares, what such names mean; else MISSING."""
     part = last(name)
     if _FALSE.search(part):
-        return False
+        return False if name == part else Asked(False)
     if _RANK.search(part) or _RANKS.search(part):
-        return ranks.rank() if _RANK.search(part) else ranks.count()
+        return Asked(ranks.rank() if _RANK.search(part) else ranks.count())
     is_none = part in optional(module) or declared(module).get(part) == (None, DEFAULT)
     if _CLIPS.search(part) and is_none:
         return None  # clipping is neutralised; what it needs besides is not run

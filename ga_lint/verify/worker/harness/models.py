@@ -101,6 +101,7 @@ class TinyModel(nn.Module):
         self.vocab_size, self.max_seq_length = VOCABULARY, 64
         self.seen: list[torch.Tensor] = []  # the token ids of each forward pass, to know which rows a window held
         self.extras: dict[str, object] = {}  # what stands in for attributes that only the user's model has
+        self.predicts_inputs = False  # what it is given is one block of ids without padding
         self.averaging: Averaging | None = None  # what its data-parallel wrapper does, on several ranks
 
     @property
@@ -157,7 +158,7 @@ class TinyModel(nn.Module):
             case "logits":
                 return [logits] if any("chunk" in name for name in kwargs) else logits
             case "loss":
-                return loss
+                return self._of_its_inputs(logits, ids) if loss is None else loss
             case "logits,loss":
                 return logits, loss
             case "loss,logits":
@@ -166,6 +167,12 @@ class TinyModel(nn.Module):
         output = Output({name: part for name, part in parts.items() if part is not None})
         output.auxiliary = hidden[:, 1].pow(2).mean()  # of a token that every row has: the cut is not to matter
         return output
+
+    def _of_its_inputs(self, logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        """The loss of a model that is given token ids alone: each predicts the next one."""
+        if not self.predicts_inputs:
+            raise NotVerifiable("needs the labels that its model makes of its inputs")
+        return F.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
 
     def _loss(self, logits: torch.Tensor, labels: torch.Tensor, count: Any) -> torch.Tensor:
         if self.kind == "sequence":

@@ -43,6 +43,8 @@ class Capture:
 
     def step(self) -> None:
         found = self.captured
+        if found.sizes and not self.passes and not self.model.seen:
+            return  # another optimizer, of other parameters: it steps beside the one before
         found.gradients.append(snapshot(self.model))
         found.sizes.append(self.passes)
         self._counted = self.steady.backwards

@@ -38,5 +38,8 @@ class Tokenizer(Quiet):
     def get_vocab(self) -> dict[str, int]:
         return {f"<{number}>": number for number in range(VOCABULARY)}
 
+    def get_vocab_size(self, *_: object, **__: object) -> int:
+        return VOCABULARY
+
     def __len__(self) -> int:
         return VOCABULARY

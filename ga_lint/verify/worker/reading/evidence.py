@@ -22,6 +22,11 @@ _SIGNS = (
     (r"\bConstantLengthDataset\b", _NOTHING, "ConstantLengthDataset yields blocks of one size"),
     (r"padding\s*=\s*[\"']max_length", _MASKED, "rows are padded to one length, and pads are counted"),
     (r"torch\.stack\([^\n]*block_size", _PADDED, "get_batch() stacks blocks of one size"),
+    (
+        r"=\s*[\w.]+\[\s*([\w.]+)\s*:\s*\1\s*\+[^\]\n]*\+\s*1\s*\]",
+        _PADDED,
+        "blocks of one size are cut out of one stream of tokens",
+    ),
     (r"\.view\(\s*(?:self\.)?B\s*,\s*(?:self\.)?T\s*\)", _RAGGED, "batches are views of (B, T)"),
     (r"\bget_batch\s*\([^)]*\)", _RAGGED, "get_batch() returns full blocks"),
     (r"\[:,\s*0\s*:\s*[\w.]*(?:max_seq_length|block_size)\]", _RAGGED, "rows are cut at one length"),

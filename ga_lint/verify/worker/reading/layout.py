@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from ga_lint.verify.worker.reading.roles import WRAPS, unwrap_iterable
+from ga_lint.verify.worker.reading.roles import WRAPS, iterated, unwrap_iterable
 from ga_lint.verify.worker.reading.sources import Module, dotted, labelled, last
 
 _MOVES = re.compile(r"^(tuple|list|map)$|device|cuda|move|unpack|prepare")
@@ -15,13 +15,19 @@ ONE_TENSOR = ("<ids>",)  # the batch is the token ids themselves
 _BY_LENGTH = {1: ("input_ids",), 2: ("input_ids", "labels"), 3: ("input_ids", "attention_mask", "labels")}
 
 
-def tuple_layout(nodes: Sequence[ast.AST], roles: dict[str, str]) -> tuple[str, ...] | None:
-    """The names of a tuple batch's parts in order, or None for a batch with keys."""
+def tuple_layout(
+    nodes: Sequence[ast.AST], roles: dict[str, str], loop: ast.AST, before: Mapping[str, Sequence[ast.stmt]]
+) -> tuple[str, ...] | None:
+    """The names of a tuple batch's parts in order, or None for a batch with keys.
+
+    `before`: what the names are given before the loop.
+    """
     for node in (each for root in nodes for each in ast.walk(root)):
         if isinstance(node, ast.For):
-            expression, enumerated = unwrap_iterable(node.iter)
-            if roles.get(dotted(expression) or "") != "loader" or _is_wrapped(node.iter):
+            loaders = (name for name in iterated(node, loop, before) if roles.get(name) == "loader")
+            if next(loaders, None) is None or _is_wrapped(node.iter):
                 continue
+            _, enumerated = unwrap_iterable(node.iter)
             target = node.target
             if enumerated and isinstance(target, ast.Tuple) and len(target.elts) == 2:
                 target = target.elts[1]

@@ -77,7 +77,7 @@ def read_loop(
     source = module if original is None else original[0]
     before = found if original is None else slice_loop(source, scope, original[1], None)
     roles = {**_roles(module, found), **_roles(source, before)}
-    layout = tuple_layout(before.nodes, roles)
+    layout = tuple_layout(before.nodes, roles, before.loop, _given_before(source, before))
     ignore = ignore_index(before.nodes, source)
     head = "causal" if adapted else head_of(source.text)
     used = usage(found.nodes)
@@ -129,8 +129,13 @@ def _adds_labels(nodes: Sequence[ast.AST]) -> bool:
 
 
 def _roles(module: Module, found: LoopSlice) -> dict[str, str]:
+    return infer(found.nodes, found.loop, _given_before(module, found))
+
+
+def _given_before(module: Module, found: LoopSlice) -> dict[str, list[ast.stmt]]:
+    """The statements that give each name a value before the loop ends."""
     body = module.tree.body if found.function is None else found.function.body
-    return infer(found.nodes, found.loop, bindings(body, found.loop.end_lineno))
+    return bindings(body, found.loop.end_lineno)
 
 
 def _equal(module: Module, found: LoopSlice, layout: tuple[str, ...] | None, head: str | None) -> str | None:

@@ -112,7 +112,7 @@ def infer(
         if base not in ("", "self") and BATCH_FUNCTION.search(method):
             roles[base] = "iterator"
     for node in found.loops:
-        roles.update({n: "loader" for n in _iterated(node, loop, before or {}) if n not in roles})
+        roles.update({n: "loader" for n in iterated(node, loop, before or {}) if n not in roles})
     roles.update({name: "iterator" for name in found.nexts if name and name not in roles})
     return roles
 
@@ -168,7 +168,8 @@ def _by_arguments(name: str, found: Usage) -> str | None:
     return "model" if is_model and any({"input_ids", "attention_mask"} <= names for names in given) else None
 
 
-def _iterated(node: ast.For, loop: ast.AST, before: Mapping[str, Sequence[ast.stmt]]) -> Iterator[str]:
+def iterated(node: ast.For, loop: ast.AST, before: Mapping[str, Sequence[ast.stmt]]) -> Iterator[str]:
+    """The names of what a loop runs over, as `infer` gives them the role of a loader."""
     expression, _ = unwrap_iterable(node.iter)
     name = dotted(expression)
     for statement in reversed(before.get(name or "", ())):
@@ -181,7 +182,8 @@ def _iterated(node: ast.For, loop: ast.AST, before: Mapping[str, Sequence[ast.st
     if name and (LOADER.search(last(name)) or node is loop):
         yield name
     if isinstance(expression, ast.Call) and last(dotted(expression.func)) == "zip":
-        yield from filter(None, map(dotted, expression.args))
+        names = filter(None, map(dotted, expression.args))
+        yield from (name for name in names if node is loop or LOADER.search(last(name)))
 
 
 def interface(nodes: Sequence[ast.AST], roles: dict[str, str]) -> tuple[str, bool]:
@@ -232,6 +234,8 @@ def _from_name(name: str, labelled: bool, positional: int, shifts: bool, nodes: 
             item |= isinstance(node.slice, ast.Constant) or (isinstance(node.slice, ast.Slice) and labelled)
             bare |= not item
         elif isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Attribute) and node.func.attr == "backward":
+                members |= {"backward" for one in ast.walk(node) if isinstance(one, ast.Name) and one.id == name}
             bare |= any(dotted(a) == name for a in node.args)
             if dotted(node.func) in (f"{name}.get", f"{name}.pop"):
                 members.add("loss")
