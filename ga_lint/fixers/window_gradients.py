@@ -38,8 +38,7 @@ _COMMENT = "# the sum over the window's targets becomes their mean"
 def window_gradients(target: Target, edits: Edits) -> None:
     tree = target.tree
     loop = _loop(target)
-    if again := target.option_or("divided_by", ""):
-        raise FixNotApplicable(f"the loss is divided by `{again}` besides")
+    _refuse_other_divisions(target)
     backward = tree.find(target.span("backward"), cst.Call)
     line = tree.statement_of(backward)
     scaled = _scaled(target, line)
@@ -74,6 +73,13 @@ def window_gradients(target: Target, edits: Edits) -> None:
         scale_backward(edits, backward, "*", count)
     again = "" if inner else f"{total} = 0\n"
     edits.insert_before(complete, _division(target, edits, _optimizer(tree, target), total, loop) + again)
+
+
+def _refuse_other_divisions(target: Target) -> None:
+    if again := target.option_or("divided_by", ""):
+        raise FixNotApplicable(f"the loss is divided by `{again}` besides")
+    if max(len(target.spans(role)) for role in ("backward", "division")) > 1:
+        raise FixNotApplicable("the loss is divided, or runs backward, in several places of the window")
 
 
 def _count(target: Target, backward: cst.Call) -> str:

@@ -1,0 +1,31 @@
+"""Which other backwards and divisions add to the gradients of a window, and are to be rewritten in the same edit?
+
+`if use_amp: scaler.scale(loss / steps).backward()`, `else: (loss / steps).backward()`: a window of which only some
+micro-batches were weighed would be worse than before.
+"""
+
+from __future__ import annotations
+
+from ga_lint.rules._loops import Loss
+from ga_lint.rules._requests import Targets
+
+_UNLIKE = "on another path of the window the loss is not divided as it is here"
+
+
+def others_of(loss: Loss) -> Targets:
+    """The places of the others that no place of this loss covers: what divides them, or their backward."""
+    own = {factor.place for factor in loss.by_user}
+    found: Targets = []
+    for other in loss.beside:
+        if other.by_user and other.by_user[-1].place not in own:
+            found.append(("division", other.by_user[-1].place.span))
+            own.add(other.by_user[-1].place)
+    backwards = dict.fromkeys(other.window.backward for other in loss.beside)
+    return [*found, *(("backward", one.span) for one in backwards if one != loss.window.backward)]
+
+
+def unlike_in_number(loss: Loss, other: Loss) -> str | None:
+    """Is another backward's loss divided where this one is not, or the other way around?"""
+    if other.window.backward == loss.window.backward:
+        return None  # a division under a condition: `if steps > 1:`
+    return None if len(other.by_user) == len(loss.by_user) else _UNLIKE
