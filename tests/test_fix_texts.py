@@ -944,7 +944,7 @@ class Custom(Trainer):
 
 
 def test_lines_of_a_loop_that_show_a_part_of_the_mean_are_noted() -> None:
-    """Whatever is not handed to backward; `del loss`, a test for numbers and the mean before the division say the same."""
+    """Whatever is not handed to backward; `del loss` and tests for numbers say the same, and the mean before."""
     text = """import torch
 
 

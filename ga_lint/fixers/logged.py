@@ -73,7 +73,7 @@ def _is_handed_to_backward(tree: Tree, read: cst.Name) -> bool:
     return False
 
 
-def read_beside(tree: Tree, loop: cst.For, name: str, division: Division) -> int | None:
+def read_beside(tree: Tree, loop: cst.For | cst.While, name: str, division: Division) -> int | None:
     """The row where what was divided is read behind its division, which gives another name, or none."""
     line = tree.statement_of(division.whole)
     if divided_name(tree, division) == name:

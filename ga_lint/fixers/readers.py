@@ -27,6 +27,9 @@ _TAKES = frozenset(("pop", "popitem", "clear", "update"))
 _TESTS = frozenset(("isnan", "isinf", "isfinite"))  # true of a part when they are of the whole
 _KINDS = frozenset(("device", "dtype", "shape", "requires_grad", "backward"))
 _SHOWN = 60
+PART = "the micro-batch's part of the window's mean"
+TIMES_RANKS = "the loss times the number of ranks"
+WHOLE = "the micro-batch's whole mean"
 
 
 class _Reads(Struct, frozen=True):
@@ -49,8 +52,8 @@ def place_behind_told(tree: Tree, line: cst.SimpleStatementLine, loss: str, need
     return last
 
 
-def note_told(edits: Edits, function: cst.FunctionDef, divided: dict[str, Position]) -> None:
-    """Note what goes on to tell a loss, or what was made of it, that the count divides from its place on."""
+def note_told(edits: Edits, function: cst.FunctionDef, divided: dict[str, Position], shows: str = PART) -> None:
+    """Note what goes on to tell a loss, or what was made of it, that is another number from its place on."""
     tree, todo, seen = edits.tree, list(divided.items()), set[str]()
     while todo:
         loss, start = todo.pop(0)
@@ -59,7 +62,7 @@ def note_told(edits: Edits, function: cst.FunctionDef, divided: dict[str, Positi
         seen.add(loss)
         reads = _reads(tree, function, loss, start)
         for name in reads.told:
-            note_shown(edits, name)
+            note_shown(edits, name, shows)
         todo += [(target, start) for name in reads.used for target in _targets(tree, name)]
 
 
@@ -70,7 +73,7 @@ def note_told_at(edits: Edits, function: cst.FunctionDef, losses: Sequence[cst.B
             note_shown(edits, loss)
 
 
-def note_shown(edits: Edits, read: cst.BaseExpression) -> None:
+def note_shown(edits: Edits, read: cst.BaseExpression, shows: str = PART) -> None:
     """Note the line that reads it: the statement, or the head of a block."""
     tree = edits.tree
     code = tree.source.lines[tree.span_of(read).start.row - 1]
@@ -81,7 +84,7 @@ def note_shown(edits: Edits, read: cst.BaseExpression) -> None:
             break
     code = " ".join(code.rstrip("; ").split())
     shown = code if len(code) <= _SHOWN else f"{code[:_SHOWN]}..."
-    edits.note(f"`{shown}` shows the micro-batch's part of the window's mean now")
+    edits.note(f"`{shown}` shows {shows} now")
 
 
 def _disturbs(tree: Tree, statement: cst.CSTNode, loss: str, needed: set[str]) -> bool:

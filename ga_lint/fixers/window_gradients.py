@@ -104,7 +104,7 @@ def _loop(target: Target) -> cst.While | cst.For:
 def _scaled(target: Target, line: cst.SimpleStatementLine) -> cst.SimpleStatementLine:
     """The statement that takes the count: the division, in the block of backward, or backward itself."""
     tree = target.tree
-    terms = Summands(tree, _loop(target))
+    terms = Summands(tree, _loop(target), target.spans("whole"))
     terms.refuse_unseen(target.spans("added"))
     if not target.spans("division"):
         terms.refuse_several(loss_of(tree.find(target.span("backward"), cst.Call)), tree.span_of(line).start)

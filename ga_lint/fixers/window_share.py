@@ -174,11 +174,12 @@ def _sum(
     """The loss as a sum whose terms need a share each; None where it is one mean."""
     tree = target.tree
     starts = [tree.span_of(tree.statement_of(whole)).start for whole in used]
-    totals = [sum_of(tree, header.loop, loss, start, division) for loss, start in zip(losses, starts, strict=True)]
+    terms = Summands(tree, header.loop, target.spans("whole"))
+    totals = [sum_of(terms, loss, start, division) for loss, start in zip(losses, starts, strict=True)]
     total = totals[0]
     if len(totals) > 1 and any(totals):
         raise FixNotApplicable("the loss is a sum of terms, and is divided or runs backward in several places")
-    Summands(tree, header.loop).refuse_unseen(target.spans("added"), () if total is None else total.summands)
+    terms.refuse_unseen(target.spans("added"), () if total is None else total.summands)
     return total
 
 

@@ -46,7 +46,7 @@ def window_sum(target: Target, edits: Edits) -> None:
             raise FixNotApplicable("the micro-batch is not drawn first, so its window cannot be collected")
         window_gradients(target, edits)
         return
-    terms = Summands(tree, loop)
+    terms = Summands(tree, loop, target.spans("whole"))
     for one in divisions:
         terms.refuse_several(one.left, tree.span_of(tree.statement_of(one.whole)).start)
     terms.refuse_unseen(target.spans("added"))

@@ -6,7 +6,7 @@ micro-batches were weighed would be worse than before.
 
 from __future__ import annotations
 
-from ga_lint.rules._loops import Loss
+from ga_lint.rules._loops import Loss, in_loop
 from ga_lint.rules._requests import Targets
 
 _UNLIKE = "on another path of the window the loss is not divided as it is here"
@@ -29,3 +29,9 @@ def unlike_in_number(loss: Loss, other: Loss) -> str | None:
     if other.window.backward == loss.window.backward:
         return None  # a division under a condition: `if steps > 1:`
     return None if len(other.by_user) == len(loss.by_user) else _UNLIKE
+
+
+def wholes_of(loss: Loss) -> Targets:
+    """Where the sums over parts of a micro-batch become one mean, over its own count."""
+    sites = (one.term.site for one in (loss, *loss.beside))
+    return [("whole", site.reduced.span) for site in sites if site.is_of_chunks and in_loop(site.reduced, loss.window)]

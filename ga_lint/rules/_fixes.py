@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.facts.model import Answer, Factor, Idiom, Level, LossSite, Place, Stack, Window
-from ga_lint.rules._beside import others_of, unlike_in_number
+from ga_lint.rules._beside import others_of, unlike_in_number, wholes_of
 from ga_lint.rules._counting import counting_written_out
 from ga_lint.rules._loops import ADDS_UP, Loss, in_loop
 from ga_lint.rules._requests import ADDED, MASKED, SCALED, WEIGHED, Fix, Options, Targets
@@ -26,7 +26,7 @@ def window_fix(loss: Loss) -> Fix:
     if len(loss.by_user) > 1:
         return None, _TWICE
     window = loss.window
-    targets = _in_loop(window)
+    targets = _in_loop(window) + wholes_of(loss)
     counting = counting_written_out(loss, targets)
     if isinstance(counting, str):
         return None, counting

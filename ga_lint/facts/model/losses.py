@@ -157,6 +157,11 @@ class LossSite(Compared, frozen=True):
         return self.gathered_at is not None and self.reduction is Reduction.MEAN and not self.averaged_over
 
     @property
+    def is_of_chunks(self) -> bool:
+        """Is it the sum over several parts, divided by one count of them all?"""
+        return self.gathered_at is not None and self.reduction is Reduction.MEAN and bool(self.averaged_over)
+
+    @property
     def is_models_own(self) -> bool:
         """Does a model compute it, from labels that it was called with?"""
         return self.callee.endswith(OWN_LOSS)
