@@ -63,8 +63,10 @@ def note_parts(edits: Edits, loop: cst.For | cst.While, division: Division) -> N
 
 
 def _is_handed_to_backward(tree: Tree, read: cst.Name) -> bool:
-    """`loss.backward()`, `scaler.scale(loss).backward()`, `accelerator.backward(loss)`."""
+    """`loss.backward()`, `accelerator.backward(loss)`, `with amp.scale_loss(loss, optimizer) as scaled_loss:`."""
     for outer in tree.around(read):
+        if isinstance(outer, cst.WithItem):
+            return True
         if isinstance(outer, cst.BaseSmallStatement):
             return False
         match outer:

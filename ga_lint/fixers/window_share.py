@@ -122,6 +122,9 @@ def _wrap(
         windows, text = target.option("accelerator"), accelerate_text(bound, counting, equal, sums)
     elif stack == "deepspeed":
         _refuse_end_of_loader(tree, header)
+        edits.note(
+            "micro-batches at the loader's end that fill no window are not run: the engine takes no step on them"
+        )
         itertools, distributed = import_module(edits, "itertools"), distributed_module(edits)
         windows, text = target.option("engine"), engine_text(itertools, bound, counting, distributed, sums)
     else:

@@ -6,6 +6,7 @@ micro-batches were weighed would be worse than before.
 
 from __future__ import annotations
 
+from ga_lint.facts.model import Place
 from ga_lint.rules._loops import Loss, in_loop
 from ga_lint.rules._requests import Targets
 
@@ -24,11 +25,16 @@ def others_of(loss: Loss) -> Targets:
     return [*found, *(("backward", one.span) for one in backwards if one != loss.window.backward)]
 
 
-def unlike_in_number(loss: Loss, other: Loss) -> str | None:
-    """Is another backward's loss divided where this one is not, or the other way around?"""
-    if other.window.backward == loss.window.backward:
-        return None  # a division under a condition: `if steps > 1:`
-    return None if len(other.by_user) == len(loss.by_user) else _UNLIKE
+def unlike_in_number(loss: Loss) -> str | None:
+    """Is another backward's loss divided where this one is not, or the other way around?
+
+    On some of its paths it may be: `if steps > 1:` stands before both.
+    """
+    numbers: dict[Place, set[int]] = {}
+    for other in loss.beside:
+        if other.window.backward != loss.window.backward:
+            numbers.setdefault(other.window.backward, set()).add(len(other.by_user))
+    return None if all(len(loss.by_user) in each for each in numbers.values()) else _UNLIKE
 
 
 def wholes_of(loss: Loss) -> Targets:

@@ -137,11 +137,11 @@ def _unlike_beside(loss: Loss) -> str | None:
     """Why the other backwards and paths of the window cannot be weighed in the same edit."""
     own = counting_written_out(loss, [])
     for other in loss.beside:
-        if (reason := _refusal(other) or unlike_in_number(loss, other)) is not None:
+        if (reason := _refusal(other)) is not None:
             return reason
         if not _is_same_code(other.term.site, loss.term.site) and counting_written_out(other, []) != own:
             return "on another path the loss is over other targets"
-    return None
+    return unlike_in_number(loss)
 
 
 def _is_same_code(other: LossSite, site: LossSite) -> bool:

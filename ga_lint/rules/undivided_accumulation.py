@@ -55,7 +55,7 @@ def _by_steps(loss: Loss) -> FixRequest | None:
     window = loss.window
     if not window.steps or window.caller != window.backward or not _means_the_same(window):
         return None
-    if _may_divide(window) or any(unlike_in_number(loss, other) for other in loss.beside):
+    if _may_divide(window) or unlike_in_number(loss) is not None:
         return None
     if window.at_end or window.stepped_behind:
         fix, _ = length_fix(loss, None)
