@@ -231,7 +231,7 @@ REFUSED = {
             + BEHIND.format("len(loader)"),
             behind="yes",
         ),
-        "a loop that resumes starts within a window",
+        "the first window is shorter too",
     ),
     "carried into the next epoch": (
         Form(loop(HEAD, BODY, "(step + 1) % steps == 0") + "    print(len(loader))\n"),

@@ -276,6 +276,14 @@ FORMS = SUMMED | {
     "counted from one": Form(
         loop("for step, batch in enumerate(loader, 1):", BODY, "step % steps == 0 or step == len(loader)"), PLACES
     ),
+    "steps on the first batch": Form(
+        loop("for step, batch in enumerate(loader):", BODY, "not step % steps"), PLACES, short=False, seen=2
+    ),
+    "steps on the first batch and the last": Form(
+        loop("for step, batch in enumerate(loader):", BODY, "step % steps == 0 or step == len(loader) - 1"),
+        PLACES,
+        seen=2,
+    ),
     "resumed within a window": Form(RESUMED, PLACES, seen=2),
     "resumed at the start of a window": Form(RESUMED.replace("done=2", "done=6"), PLACES),
     "resumed, its last window dropped": Form(
@@ -758,8 +766,8 @@ REFUSED = {
         PLACES | {"loop": "for batch in"},
         "runs on across epochs",
     ),
-    "steps on the first batch": (
-        loop("for step, batch in enumerate(loader):", BODY, "step % steps == 0"),
+    "steps on the second batch": (
+        loop("for step, batch in enumerate(loader):", BODY, "(step + 2) % steps == 0"),
         PLACES,
         "counted from the first batch",
     ),
@@ -929,11 +937,6 @@ REFUSED = {
         loop(HEAD, BODY + "\n            optimizer.step()", FLUSH).replace("                optimizer.step()", ""),
         PLACES,
         "steps after every micro-batch",
-    ),
-    "nothing left over on the first batch": (
-        loop(HEAD, BODY, "not step % steps"),
-        PLACES,
-        "counted from the first batch",
     ),
     "steps under a name that nobody sets": (
         loop(HEAD, BODY, "(step + 1) % every == 0"),

@@ -941,3 +941,38 @@ class Custom(Trainer):
     assert rewrite(source_of(text), asked).notes == (
         "`print(loss, loss.device)` shows the micro-batch's part of the window's mean now",
     )
+
+
+def test_lines_of_a_loop_that_show_a_part_of_the_mean_are_noted() -> None:
+    """Whatever is not handed to backward; `del loss` and tests for numbers say the same, and the mean before."""
+    text = """import torch
+
+
+def train(model, loader, optimizer, steps):
+    for step, batch in enumerate(loader):
+        loss = model(**batch).loss
+        print(loss)
+        loss = loss / steps
+        loss.backward()
+        running += loss.detach()
+        total: float = loss.item()
+        if loss.isnan() or torch.isnan(loss):
+            break
+        if loss > 9: print("high")
+        history.append({"loss": loss}); step_loss = loss
+        del loss
+        if (step + 1) % steps == 0:
+            optimizer.step()
+            optimizer.zero_grad()
+"""
+    asked = request(text, "window-share", LOOP_OPTIONS, **LOOP_PLACES | {"division": "loss / steps"})
+    assert rewrite(source_of(text), asked).notes == tuple(
+        f"`{line}` shows the micro-batch's part of the window's mean now"
+        for line in (
+            "running += loss.detach()",
+            "total: float = loss.item()",
+            'if loss > 9: print("high")',
+            'history.append({"loss": loss})',
+            "step_loss = loss",
+        )
+    )

@@ -120,6 +120,17 @@ def _leads_to(function: Place, event: Event) -> bool:
     )
 
 
+def every_round(backward: Event, backwards: Sequence[Event]) -> Event:
+    """The backward without the guard on whose other side another one runs: between the two, every round has one.
+
+    `if last: loss.backward()`, `else: with model.no_sync(): loss.backward()`.
+    """
+    others = [guard for one in backwards if one.loops == backward.loops for guard in one.guards]
+    opposite = {(guard.place, not guard.outcome) for guard in others if isinstance(guard.test, Boundary)}
+    guards = tuple(guard for guard in backward.guards if (guard.place, guard.outcome) not in opposite)
+    return replace(backward, guards=guards)
+
+
 def stepped_behind(backward: Event, step: Event, events: Sequence[Event]) -> bool:
     """Does the same optimizer step right behind the loop too, on what is left over?"""
     around, end = _places(backward)[:-1], backward.loops[-1].body.span.end

@@ -23,6 +23,7 @@ from ga_lint.facts.values import (
 from ga_lint.facts.window_signs import (
     cleared_before,
     cleared_inside,
+    every_round,
     is_discarded,
     scalings_of,
     stepped_behind,
@@ -41,6 +42,7 @@ class Shape(NamedTuple):
     idiom: Idiom
     rounds: Value
     gate: Place | None  # the test or the loop that is the window's
+    gathers: bool = False  # the rounds gather losses, and backward waits for the boundary
 
 
 def windows_of(run: Interpreter, distributed: Stack | None) -> tuple[Window, ...]:
@@ -48,8 +50,9 @@ def windows_of(run: Interpreter, distributed: Stack | None) -> tuple[Window, ...
     found: dict[tuple[object, ...], list[Loss]] = {}
     shapes: dict[tuple[object, ...], tuple[Event, Shape]] = {}
     steps = [event for event in run.events if event.kind is EventKind.STEP]
-    for event in run.events:
-        if event.kind is not EventKind.BACKWARD or not event.loops or Context.NO_GRAD in event.contexts:
+    backwards = [event for event in run.events if event.kind is EventKind.BACKWARD]
+    for event in (every_round(one, backwards) for one in backwards):
+        if not event.loops or Context.NO_GRAD in event.contexts:
             continue
         shape = _window_of(event, steps) or _added_up(event, steps)
         if shape is None or is_discarded(event, shape.step, run.events):
@@ -125,7 +128,7 @@ def _gathered(backward: Event, steps: list[Event]) -> Shape | None:
     for step in steps:
         guard = _boundary(step.guards, ())
         if guard is not None and guard in backward.guards and isinstance(guard.test, Boundary):
-            return Shape(step, Idiom.GATE, guard.test.steps, guard.place)
+            return Shape(step, Idiom.GATE, guard.test.steps, guard.place, gathers=True)
     return None
 
 
@@ -168,10 +171,9 @@ def _window(
     losses: Sequence[Loss],
     distributed: Stack | None,
 ) -> Window:
-    (step, idiom, rounds, gate), loop = shape, backward.loops[-1]
+    (step, idiom, rounds, gate, gathered), loop = shape, backward.loops[-1]
     stack, library, traced = _stack(run, backward, idiom, rounds, distributed)
     text, value = _steps(backward, shape, library, traced)
-    gathered = idiom is Idiom.GATE and any(guard.place == gate for guard in backward.guards)
     return Window(
         idiom=idiom,
         stack=stack,

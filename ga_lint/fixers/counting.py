@@ -17,11 +17,11 @@ from msgspec import Struct
 from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.header import Header
 from ga_lint.fixers.imports import imported_as
-from ga_lint.fixers.kept_targets import refuse_handed_to_helper
+from ga_lint.fixers.kept_targets import plain_text, refuse_handed_to_helper, single_targets
 from ga_lint.fixers.names import names_in, names_known_at
 from ga_lint.fixers.registry import Target
 from ga_lint.fixers.tree import Tree, dotted
-from ga_lint.fixers.written_out import moves, refuse_other_names, written_out
+from ga_lint.fixers.written_out import MOVES, moves, refuse_other_names, written_out
 from ga_lint.source import Span
 
 
@@ -65,6 +65,13 @@ def counting_of(target: Target, header: Header, passed_as: str) -> Counting:
     return Counting(f"({cut} != {passed_as}).sum()", ignored)
 
 
+def _only_moves(tree: Tree, value: cst.BaseExpression) -> bool:
+    """`[part.to(device) for part in (ids, labels)]`, `to_device(ids, labels)`."""
+    called = [call.func for call in tree.inside(value, cst.Call)]
+    names = [func.attr if isinstance(func, cst.Attribute) else func for func in called]
+    return bool(names) and all(isinstance(name, cst.Name) and MOVES.search(name.value) for name in names)
+
+
 def _modules(tree: Tree) -> set[str]:
     """The names under which the file imports modules."""
     return {name for name in ("torch",) if imported_as(tree, name) == name}
@@ -106,6 +113,7 @@ def _refuse_changed_by_helper(target: Target, header: Header, labels: str) -> No
 def _refuse_changed_labels(tree: Tree, header: Header, labels: str, fetches: list[Span]) -> None:
     """The count is taken before the loop body runs, so nothing in it may change what is a target once it is fetched."""
     whole_labels = tree.parse_expression(labels)
+    plain = plain_text(tree, whole_labels)  # whatever the quotes
     batch = dotted(whole_labels.value) if isinstance(whole_labels, cst.Subscript | cst.Attribute) else None
 
     class Changes(cst.CSTVisitor):
@@ -123,16 +131,17 @@ def _refuse_changed_labels(tree: Tree, header: Header, labels: str, fetches: lis
             if tree.span_of(node) in fetches:
                 return
             for each in node.targets:
-                whole = tree.code(each.target)
-                part = isinstance(each.target, cst.Subscript) and tree.code(each.target.value) == labels
-                if part or (
-                    whole == labels
-                    and f"{labels}.to(" not in (value := tree.code(node.value))
-                    and (f"{labels}.cuda(" not in value)
-                ):
-                    row = tree.span_of(node).start.row
-                    raise FixNotApplicable(f"the targets are changed on line {row}, after they would be counted")
-                if batch is not None and (whole == batch or _is_entry_by_name(tree, each.target, batch)):
-                    self.refuse_other(node, moves(tree, node.value, whole))
+                for target in single_targets(each.target):
+                    self.look(target, node.value, alone=target is each.target)
+
+        def look(self, target: cst.BaseExpression, value: cst.BaseExpression, alone: bool) -> None:
+            whole, made = plain_text(tree, target), plain_text(tree, value)
+            part = isinstance(target, cst.Subscript) and plain_text(tree, target.value) == plain
+            moved = f"{plain}.to(" in made or f"{plain}.cuda(" in made or (not alone and _only_moves(tree, value))
+            if part or (whole == plain and not moved):
+                row = tree.span_of(target).start.row
+                raise FixNotApplicable(f"the targets are changed on line {row}, after they would be counted")
+            if batch is not None and alone and (whole == batch or _is_entry_by_name(tree, target, batch)):
+                self.refuse_other(target, moves(tree, value, whole))
 
     header.loop.body.visit(Changes())

@@ -1,6 +1,6 @@
 """Means are summed over the window and nobody divides: divide where backward begins (GA102).
 
-Places: `backward`, the call: `loss.backward()`, `scaler.scale(loss).backward()`, `fabric.backward(loss)`.
+Places: `backward`, each call in a window: `loss.backward()`, `scaler.scale(loss).backward()`, `fabric.backward(x)`.
 Options: `steps`, the text of the accumulation steps.
 
 The name that is logged afterwards keeps its value: only what backward receives is divided.
@@ -21,7 +21,8 @@ _LOSS = ("loss", "tensor")  # as accelerate, DeepSpeed and ColossalAI call it, a
 
 @fixer("divide-by-steps")
 def divide_by_steps(target: Target, edits: Edits) -> None:
-    scale_backward(edits, target.tree.find(target.span("backward"), cst.Call), "/", target.option("steps"))
+    for call in target.backwards():
+        scale_backward(edits, call, "/", target.option("steps"))
 
 
 def scale_backward(edits: Edits, call: cst.Call, operator: str, factor: str) -> None:

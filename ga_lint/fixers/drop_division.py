@@ -1,6 +1,7 @@
 """The loss is divided twice: take one division away (GA103).
 
-Places: `division`, the expression or the `x /= y` statement to drop. Options: none.
+Places: `division`, the expression or the `x /= y` statement to drop. Options: `shows`, in a function that hands the
+loss back: what a line that tells it shows from then on, "part" of the window's mean or the "whole" mean.
 
 `loss = loss / n` would become `loss = loss` and goes as a line; `accelerator.backward(loss / n)` keeps `loss`. Where
 the divided loss is read again below backward, for a log line, the line goes there, so that what is logged stays.
@@ -14,6 +15,7 @@ from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.arithmetic import Division, divided_name, replace_division
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.names import names_in
+from ga_lint.fixers.readers import PART, WHOLE, note_told
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.tree import Statement, Tree
 
@@ -22,13 +24,23 @@ from ga_lint.fixers.tree import Statement, Tree
 def drop_division(target: Target, edits: Edits) -> None:
     tree, division = target.tree, target.division()
     node = division.whole
-    _keep_for_readers(tree, edits, division)
+    if shows := target.option_or("shows", ""):
+        _note_readers(edits, division, WHOLE if shows == "whole" else PART)
+    else:
+        _keep_for_readers(tree, edits, division)
     if isinstance(node, cst.Call) and division.in_place:
         statement = tree.statement_of(node)
         if isinstance(statement.body[0], cst.Expr) and statement.body[0].value is node:  # `loss.div_(n)` on its own
             edits.remove(node)
             return
     replace_division(edits, division, None)
+
+
+def _note_readers(edits: Edits, division: Division, shows: str) -> None:
+    tree, name = edits.tree, divided_name(edits.tree, division)
+    if name is not None:
+        start = tree.span_of(tree.statement_of(division.whole)).end
+        note_told(edits, tree.function_of(division.whole), {name: start}, shows)
 
 
 def _keep_for_readers(tree: Tree, edits: Edits, division: Division) -> None:

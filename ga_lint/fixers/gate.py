@@ -4,7 +4,7 @@
 condition that reads anything else is not understood, and that is said.
 
 A loop that resumes counts on from where it was: `enumerate(loader, start=done + 1)`. Its first window is what `done`
-left of one.
+left of one. So it is where the first micro-batch is stepped on (`step % steps == 0`): `steps - 1` are taken as done.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from ga_lint.errors import FixNotApplicable
 from ga_lint.fixers.gate_reader import Reader
 from ga_lint.fixers.header import Header
 from ga_lint.fixers.tree import Tree
+
+_FIRST = -1  # of the steps: what is left of the first window then is one micro-batch
 
 
 class Gate(Struct, frozen=True):
@@ -41,13 +43,13 @@ def gate_of(tree: Tree, header: Header, step: cst.Call, steps: tuple[str, ...]) 
     sizes = (literal,) if literal else (3, 4)
     origin = reader.origin(sizes[0])
     # Where the count goes on, the gate may open before it or after it is raised, or not look at where it started.
-    for shift in (None,) if origin is None else (None, -1, 0):
+    for shift in (None, _FIRST) if origin is None else (None, -1, 0):
         flushes = _flushes(reader, sizes, shift, resumes=origin is not None)
         if flushes is None:
             continue
         if len(flushes) > 1:
             raise FixNotApplicable("whether the last window is stepped depends on its length")
-        seen = "" if origin is None or shift is None else _plus(origin, shift)
+        seen = "" if shift is None else _plus(steps[0] if origin is None else origin, shift)
         return Gate(flushes.pop() if flushes else False, seen)
     counted = "the first batch" if origin is None else origin
     raise FixNotApplicable(f"the optimizer does not step after every window, counted from {counted}")
@@ -57,7 +59,7 @@ def _flushes(reader: Reader, sizes: tuple[int, ...], shift: int | None, resumes:
     """Is a last, shorter window stepped? None where windows do not end where they would for this `shift`."""
     found: set[bool] = set()
     for size, length, origin in _cases(sizes, resumes):
-        seen = 0 if shift is None else (origin + shift) % size
+        seen = 0 if shift is None else (origin + shift) % size if resumes else size - 1
         full = [index for index in range(length) if (seen + index + 1) % size == 0]
         ends = reader.ends(size, length, origin)
         if ends == full:

@@ -28,8 +28,8 @@ _LEAVES = (cst.Raise, cst.Return, cst.Break)
 def refuse_handed_to_helper(tree: Tree, loop: cst.For | cst.While, labels: str, before: Position) -> None:
     """Is the micro-batch given to something that returns nothing of use, and so may change it in place?"""
     targets = tree.parse_expression(labels)
-    whole = {_text(tree, targets), *names_in(targets)}
-    for call in _calls_on(tree, loop.body, lambda given: _text(tree, given) in whole):
+    whole = {plain_text(tree, targets), *names_in(targets)}
+    for call in _calls_on(tree, loop.body, lambda given: plain_text(tree, given) in whole):
         name, place = _last_name(call), tree.span_of(call).start
         if place < before:
             raise FixNotApplicable(
@@ -58,7 +58,7 @@ def _leaves_as_it_is(tree: Tree, name: str, around: frozenset[str]) -> bool:
 
 def _changes_parts(tree: Tree, function: cst.FunctionDef, around: frozenset[str]) -> bool:
     """Itself, or by what it hands its arguments, or parts of them, to."""
-    targets = [one for each in bindings_in(tree, function.body) for one in _single(each.target)]
+    targets = [one for each in bindings_in(tree, function.body) for one in single_targets(each.target)]
     if any(not isinstance(one, cst.Name) and not (dotted(one) or "").startswith("self.") for one in targets):
         return True
     names = [_last_name(call) for call in tree.inside(function.body, cst.Call)]
@@ -68,11 +68,11 @@ def _changes_parts(tree: Tree, function: cst.FunctionDef, around: frozenset[str]
     return any(_calls_on(tree, function.body, lambda given: _root(given) in own_arguments, around))
 
 
-def _single(target: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
+def single_targets(target: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
     """`x` and `batch["y"]` of `x, batch["y"] = pair`."""
     if isinstance(target, cst.Tuple | cst.List):
         for each in target.elements:
-            yield from _single(each.value)
+            yield from single_targets(each.value)
     else:
         yield target
 
@@ -84,7 +84,7 @@ def _root(node: cst.BaseExpression) -> str | None:
     return node.value if isinstance(node, cst.Name) else None
 
 
-def _text(tree: Tree, node: cst.BaseExpression) -> str:
+def plain_text(tree: Tree, node: cst.BaseExpression) -> str:
     """The same whatever its quotes and spaces are."""
     return ast.unparse(ast.parse(f"({tree.code(node)}\n)"))
 
@@ -97,8 +97,13 @@ def _last_name(call: cst.Call) -> str:
 def refuse_taken_out(tree: Tree, loop: cst.For | cst.While, labels: str) -> None:
     """Are the targets taken out of the micro-batch in the loop, where they are to be counted once more?"""
     entry = tree.parse_expression(labels)
+    whole = plain_text(tree, entry)
     batch = tree.code(entry.value) if isinstance(entry, cst.Subscript | cst.Attribute) else None
-    taken: list[cst.CSTNode] = [each for each in tree.inside(loop.body, cst.Del) if tree.code(each.target) == labels]
+    taken: list[cst.CSTNode] = [
+        each
+        for each in tree.inside(loop.body, cst.Del)
+        if whole in {plain_text(tree, one) for one in single_targets(each.target)}
+    ]
     for call in tree.inside(loop.body, cst.Call):
         pops = isinstance(call.func, cst.Attribute) and call.func.attr.value in ("pop", "popitem", "clear")
         if pops and isinstance(call.func, cst.Attribute) and tree.code(call.func.value) == batch:

@@ -9,6 +9,7 @@ from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.divide_by_steps import loss_of
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.names import names_in
+from ga_lint.fixers.readers import is_value_read, note_shown
 from ga_lint.fixers.tree import Tree
 from ga_lint.source import Position
 
@@ -47,7 +48,34 @@ def keep_mean(edits: Edits, loop: cst.For | cst.While, division: Division, backw
     return True
 
 
-def read_beside(tree: Tree, loop: cst.For, name: str, division: Division) -> int | None:
+def note_parts(edits: Edits, loop: cst.For | cst.While, division: Division) -> None:
+    """Note the lines that go on to read what was divided by the steps, and by the window's targets now.
+
+    Whatever they do with it, it is no gradient's: backward is what the loss is handed to.
+    """
+    tree = edits.tree
+    name, line = divided_name(tree, division), tree.statement_of(division.whole)
+    if name is None:
+        return
+    for read in _reads(tree, loop, name, tree.span_of(line).end, None, line):
+        if is_value_read(tree, read) and not _is_handed_to_backward(tree, read):
+            note_shown(edits, read)
+
+
+def _is_handed_to_backward(tree: Tree, read: cst.Name) -> bool:
+    """`loss.backward()`, `accelerator.backward(loss)`, `with amp.scale_loss(loss, optimizer) as scaled_loss:`."""
+    for outer in tree.around(read):
+        if isinstance(outer, cst.WithItem):
+            return True
+        if isinstance(outer, cst.BaseSmallStatement):
+            return False
+        match outer:
+            case cst.Call(func=cst.Attribute(attr=cst.Name(value=name))) if name.endswith("backward"):
+                return True
+    return False
+
+
+def read_beside(tree: Tree, loop: cst.For | cst.While, name: str, division: Division) -> int | None:
     """The row where what was divided is read behind its division, which gives another name, or none."""
     line = tree.statement_of(division.whole)
     if divided_name(tree, division) == name:

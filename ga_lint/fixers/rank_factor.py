@@ -18,6 +18,7 @@ from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.named_loss import bind
 from ga_lint.fixers.names import names_in, occurrences
+from ga_lint.fixers.readers import TIMES_RANKS, note_told, place_behind_told
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.signature import COUNT, parameter_name, parameters
 from ga_lint.fixers.tree import Tree, dotted
@@ -40,8 +41,7 @@ def rank_factor(target: Target, edits: Edits) -> None:
         self_name = parameter_name(tree.function_of(division.whole), 0)
         name = _divided_name(tree, division)
         if name is not None:
-            statement = tree.statement_of(division.whole)
-            edits.insert_after(statement, _block(self_name, name, _guard(tree, division)))
+            _multiply_behind(edits, division, name, self_name)
             continue
         line = _returned_only_divided(tree, division, divisions)
         if line is None:
@@ -52,6 +52,14 @@ def rank_factor(target: Target, edits: Edits) -> None:
             edits.insert_before(line, text + _block(self_name, tree.code(division.left), _guard(tree, division)))
         if line is not None:
             edits.replace(_expression(division), tree.code(division.left))
+
+
+def _multiply_behind(edits: Edits, division: Division, name: str, self_name: str) -> None:
+    """Below the lines that tell the loss, where they stand right behind the division."""
+    tree = edits.tree
+    place = place_behind_told(tree, tree.statement_of(division.whole), name, {COUNT})
+    edits.insert_after(place, _block(self_name, name, _guard(tree, division)))
+    note_told(edits, tree.function_of(division.whole), {name: tree.span_of(place).end}, TIMES_RANKS)
 
 
 def _multiply_handed(edits: Edits, call: cst.Call) -> None:

@@ -27,6 +27,9 @@ _TAKES = frozenset(("pop", "popitem", "clear", "update"))
 _TESTS = frozenset(("isnan", "isinf", "isfinite"))  # true of a part when they are of the whole
 _KINDS = frozenset(("device", "dtype", "shape", "requires_grad", "backward"))
 _SHOWN = 60
+PART = "the micro-batch's part of the window's mean"
+TIMES_RANKS = "the loss times the number of ranks"
+WHOLE = "the micro-batch's whole mean"
 
 
 class _Reads(Struct, frozen=True):
@@ -49,8 +52,8 @@ def place_behind_told(tree: Tree, line: cst.SimpleStatementLine, loss: str, need
     return last
 
 
-def note_told(edits: Edits, function: cst.FunctionDef, divided: dict[str, Position]) -> None:
-    """Note what goes on to tell a loss, or what was made of it, that the count divides from its place on."""
+def note_told(edits: Edits, function: cst.FunctionDef, divided: dict[str, Position], shows: str = PART) -> None:
+    """Note what goes on to tell a loss, or what was made of it, that is another number from its place on."""
     tree, todo, seen = edits.tree, list(divided.items()), set[str]()
     while todo:
         loss, start = todo.pop(0)
@@ -59,7 +62,7 @@ def note_told(edits: Edits, function: cst.FunctionDef, divided: dict[str, Positi
         seen.add(loss)
         reads = _reads(tree, function, loss, start)
         for name in reads.told:
-            _note(edits, name)
+            note_shown(edits, name, shows)
         todo += [(target, start) for name in reads.used for target in _targets(tree, name)]
 
 
@@ -67,14 +70,21 @@ def note_told_at(edits: Edits, function: cst.FunctionDef, losses: Sequence[cst.B
     """The same for expressions that are the loss."""
     for loss in losses:
         if is_told(edits.tree, function, loss):
-            _note(edits, loss)
+            note_shown(edits, loss)
 
 
-def _note(edits: Edits, read: cst.BaseExpression) -> None:
+def note_shown(edits: Edits, read: cst.BaseExpression, shows: str = PART) -> None:
+    """Note the line that reads it: the statement, or the head of a block."""
     tree = edits.tree
-    code = " ".join(tree.code(tree.statement_of(read).body[0]).split())
+    code = tree.source.lines[tree.span_of(read).start.row - 1]
+    for outer in tree.around(read):
+        if isinstance(outer, cst.BaseSmallStatement):
+            code = tree.code(outer)
+        if isinstance(outer, cst.BaseSmallStatement | cst.BaseCompoundStatement):
+            break
+    code = " ".join(code.rstrip("; ").split())
     shown = code if len(code) <= _SHOWN else f"{code[:_SHOWN]}..."
-    edits.note(f"`{shown}` shows the micro-batch's part of the window's mean now")
+    edits.note(f"`{shown}` shows {shows} now")
 
 
 def _disturbs(tree: Tree, statement: cst.CSTNode, loss: str, needed: set[str]) -> bool:
@@ -103,29 +113,32 @@ def _reads(tree: Tree, function: cst.FunctionDef, loss: str, start: Position, de
     """Every read of the name from `start` on that does more than to ask for its kind or to return it."""
     found = _Reads([], [])
     for name in tree.inside(function.body, cst.Name):
-        if name.value == loss and tree.span_of(name).start >= start and _is_read(tree, name):
+        if name.value != loss or tree.span_of(name).start < start or tree.enclosing(name, cst.Return) is not None:
+            continue
+        if is_value_read(tree, name):
             (found.told if is_told(tree, function, name, depth) else found.used).append(name)
     return found
 
 
-def _is_read(tree: Tree, name: cst.Name) -> bool:
+def is_value_read(tree: Tree, name: cst.Name) -> bool:
+    """Does it depend on the number that the name stands for, other than on its being one?"""
     match tree.parent(name):
-        case cst.AssignTarget() | cst.AnnAssign():
+        case cst.AssignTarget():
             return False
-        case cst.AugAssign(target=target) if target is name:
+        case cst.AugAssign(target=target) | cst.AnnAssign(target=target) if target is name:
             return False
         case cst.Arg(keyword=keyword) if keyword is name:
             return False
         case cst.Attribute(attr=attr) if attr is name:
             return False
-        case cst.Attribute(attr=cst.Name(value=kind)) if kind in _KINDS:
+        case cst.Attribute(attr=cst.Name(value=kind)) if kind in _KINDS or kind in _TESTS:
             return False
         case cst.Comparison(comparisons=[cst.ComparisonTarget(operator=cst.Is() | cst.IsNot())]):
             return False
         case cst.Arg():
             call = tree.enclosing(name, cst.Call)
             return call is None or _called(call) not in _TESTS
-    return tree.enclosing(name, cst.Return) is None
+    return tree.enclosing(name, cst.Del) is None
 
 
 def is_told(tree: Tree, function: cst.FunctionDef, read: cst.BaseExpression, depth: int = 0) -> bool:

@@ -51,7 +51,20 @@ class Target:
 
     def division(self) -> Division:
         """The division that a request names."""
-        return division_of(self.tree.find(self.span("division"), cst.BinaryOperation, cst.AugAssign, cst.Call))
+        if len(self.spans("division")) > 1:
+            raise FixNotApplicable("the loss is divided in several places of the window")
+        return self._division_at(self.span("division"))
+
+    def divisions(self) -> list[Division]:
+        """The divisions that it names, each for another path."""
+        return [self._division_at(span) for span in self.spans("division")]
+
+    def _division_at(self, span: Span) -> Division:
+        return division_of(self.tree.find(span, cst.BinaryOperation, cst.AugAssign, cst.Call))
+
+    def backwards(self) -> list[cst.Call]:
+        """The calls of backward that add to the gradients of one window."""
+        return [self.tree.find(span, cst.Call) for span in self.spans("backward")]
 
     def option(self, name: str) -> str:
         value = self._options.get(name)

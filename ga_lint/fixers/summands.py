@@ -14,6 +14,7 @@ import libcst as cst
 from msgspec import Struct
 
 from ga_lint.errors import FixNotApplicable
+from ga_lint.fixers.added_up import is_added_up
 from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.names import names_in
 from ga_lint.fixers.tree import Tree, dotted
@@ -23,9 +24,6 @@ _ONCE = re.compile(r"(^|_)(aux|auxiliary|router|moe|balanc(e|ing)|penalty|regula
 _ADDED = "something is added to the loss"
 _PARAMETERS = re.compile(r"\.(named_)?parameters\(\)")
 _KEEPS = frozenset({"mean", "sum", "to", "float", "double", "item"})  # methods that make no other thing of a term
-# What makes one number of several in a list, each of which may need a divisor of its own.
-_ADDS = frozenset({"sum", "torch.stack", "torch.cat", "functools.reduce", "reduce"})
-_REDUCES = frozenset({"torch.sum", "torch.mean"})
 
 
 class Summand(Struct, frozen=True):
@@ -48,10 +46,13 @@ class Definition(Struct, frozen=True):
 
 
 class Summands:
-    """The terms of a loss in the body of a loop."""
+    """The terms of a loss in the body of a loop.
 
-    def __init__(self, tree: Tree, loop: cst.For | cst.While) -> None:
-        self.tree, self.loop = tree, loop
+    `whole`: where sums over parts of the micro-batch are divided by its own count, which makes one mean of them.
+    """
+
+    def __init__(self, tree: Tree, loop: cst.For | cst.While, whole: Sequence[Span] = ()) -> None:
+        self.tree, self.loop, self._whole = tree, loop, tuple(whole)
         self._bound = {name for each in bindings_in(tree, loop) for name in names_in(each.target)}
 
     def of(self, loss: cst.BaseExpression, before: Position) -> list[Summand]:
@@ -84,8 +85,12 @@ class Summands:
     def definitions(self, name: str, before: Position) -> list[Definition]:
         """What makes the loss what it is at `before`: the last assignment that surely runs, and all that follow."""
         found = [one for one in self._all_definitions(name) if self.tree.span_of(one.node).start < before]
-        sure = [index for index, one in enumerate(found) if one.overwrites and self._surely_runs(one.node, before)]
+        new = [index for index, one in enumerate(found) if one.overwrites or self._is_whole(one.node)]
+        sure = [index for index in new if self._surely_runs(found[index].node, before)]
         return found[sure[-1] :] if sure else found
+
+    def _is_whole(self, node: cst.CSTNode) -> bool:
+        return bool(self._whole) and self.tree.span_of(node) in self._whole
 
     def _of_name(self, name: str, before: Position) -> list[cst.BaseExpression]:
         found = self.definitions(name, before)
@@ -126,6 +131,8 @@ class Summands:
 
     def _split(self, node: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
         match node:
+            case _ if self._is_whole(node):
+                yield node
             case cst.BinaryOperation(left=left, operator=cst.Add(), right=right):
                 yield from self._split(left)
                 yield from self._split(right)
@@ -149,6 +156,8 @@ class Summands:
 
     def _refuse_hidden(self, term: cst.BaseExpression, before: Position) -> None:
         """Is a term a multiple of a sum, or of a name that stands for one?"""
+        if self._is_whole(term):
+            return
         match term:
             case cst.BinaryOperation(left=left, operator=cst.Multiply(), right=right):
                 sides = [left, right]
@@ -212,21 +221,6 @@ def first_unseen(tree: Tree, added: Sequence[Span], terms: Sequence[cst.CSTNode]
     """The first place where something is added that is none of these terms."""
     known = [tree.span_of(one) for one in terms]
     return next((at for at in added if not any(at.contains(one) or one.contains(at) for one in known)), None)
-
-
-def is_added_up(node: cst.BaseExpression) -> bool:
-    """`sum(losses)`, `torch.stack([a, b]).mean()`, `(torch.stack([a, b]) * weights).sum()`: one number of several."""
-    match node:
-        case cst.BinaryOperation(left=left, right=right):
-            return is_added_up(left) or is_added_up(right)
-        case cst.Call(func=cst.Attribute(value=cst.Call() | cst.BinaryOperation() as inner)):
-            return is_added_up(inner)
-        case cst.Call(func=func, args=[cst.Arg(value=terms), *_]) if dotted(func) in _ADDS:
-            elements = terms.elements if isinstance(terms, cst.List | cst.Tuple) else ()
-            return len(elements) != 1 or isinstance(elements[0], cst.StarredElement)
-        case cst.Call(func=func, args=[cst.Arg(value=cst.Call() as inner), *_]) if dotted(func) in _REDUCES:
-            return is_added_up(inner)
-    return False
 
 
 def is_plain(node: cst.BaseExpression) -> bool:

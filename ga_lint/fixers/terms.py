@@ -9,13 +9,16 @@ import libcst as cst
 from msgspec import Struct
 
 from ga_lint.errors import FixNotApplicable
+from ga_lint.fixers.added_up import is_added_up
 from ga_lint.fixers.arithmetic import as_factor
+from ga_lint.fixers.bindings import bindings_in
 from ga_lint.fixers.commas import MAX_WIDTH
 from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.names import fresh_name, names_in
+from ga_lint.fixers.readers import note_told
 from ga_lint.fixers.signature import COUNT, parameter_name
-from ga_lint.fixers.summands import first_unseen, is_added_up
-from ga_lint.fixers.tree import Statement, Tree
+from ga_lint.fixers.summands import first_unseen
+from ga_lint.fixers.tree import Statement, Tree, dotted
 from ga_lint.source import Position, Span
 
 STEPS = "current_gradient_accumulation_steps"  # the window's length, a last shorter one included
@@ -59,15 +62,28 @@ def divide_other_terms(
     for addition in additions:
         edits.change(addition.term, lambda term: cst.BinaryOperation(as_factor(term), cst.Divide(), cst.Name(name)))
     first = common_statement(tree, function, [addition.where for addition in additions])
-    counted = f"{model}.training and {count} is not None"
-    note = "# the Trainer divides no term of a loss that it passes a count for"
-    parts = (f"{owner}.{steps}", f"if {counted}", "else 1")
+    edits.insert_before(first, _steps_lines(tree, first, name, f"{owner}.{steps}", f"{model}.training and {count}"))
+    note_told(edits, function, dict(_sums(tree, additions)))
+    return True
+
+
+def _steps_lines(tree: Tree, first: Statement, name: str, steps: str, counted: str) -> str:
+    """The number of micro-batches where there is a count, and 1 where there is none."""
+    parts = (steps, f"if {counted} is not None", "else 1")
     value, column = " ".join(parts), tree.span_of(first).start.column
     if column + len(f"{name} = {value}") > MAX_WIDTH:
         wide = column + 4 + len(value) > MAX_WIDTH
         value = "(\n    {}\n)".format("\n    ".join(parts) if wide else value)
-    edits.insert_before(first, f"{note}\n{name} = {value}\n")
-    return True
+    return f"# the Trainer divides no term of a loss that it passes a count for\n{name} = {value}\n"
+
+
+def _sums(tree: Tree, additions: Sequence[Addition]) -> Iterator[tuple[str, Position]]:
+    """The names of the sums, and from where on they stand for them; the first place of each counts."""
+    for addition in reversed(additions):
+        statement = tree.statement_of(addition.where).body[0]
+        for each in bindings_in(tree, statement):
+            if (name := dotted(each.target)) is not None:
+                yield name, tree.span_of(statement).end
 
 
 def uses(tree: Tree, value: cst.CSTNode) -> list[str]:

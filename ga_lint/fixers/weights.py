@@ -41,11 +41,9 @@ class Sum(Struct, frozen=True):
     read: int | None  # the row where the sum is read undivided
 
 
-def sum_of(
-    tree: Tree, loop: cst.For, loss: cst.BaseExpression, before: Position, division: Division | None
-) -> Sum | None:
+def sum_of(terms: Summands, loss: cst.BaseExpression, before: Position, division: Division | None) -> Sum | None:
     """The terms of the loss as it is at `before`; None where it is no sum."""
-    terms = Summands(tree, loop)
+    tree, loop = terms.tree, terms.loop
     summands = terms.of(loss, before)
     if len(summands) < 2:
         return None

@@ -38,8 +38,7 @@ _COMMENT = "# the sum over the window's targets becomes their mean"
 def window_gradients(target: Target, edits: Edits) -> None:
     tree = target.tree
     loop = _loop(target)
-    if again := target.option_or("divided_by", ""):
-        raise FixNotApplicable(f"the loss is divided by `{again}` besides")
+    _refuse_other_divisions(target)
     backward = tree.find(target.span("backward"), cst.Call)
     line = tree.statement_of(backward)
     scaled = _scaled(target, line)
@@ -76,6 +75,13 @@ def window_gradients(target: Target, edits: Edits) -> None:
     edits.insert_before(complete, _division(target, edits, _optimizer(tree, target), total, loop) + again)
 
 
+def _refuse_other_divisions(target: Target) -> None:
+    if again := target.option_or("divided_by", ""):
+        raise FixNotApplicable(f"the loss is divided by `{again}` besides")
+    if max(len(target.spans(role)) for role in ("backward", "division")) > 1:
+        raise FixNotApplicable("the loss is divided, or runs backward, in several places of the window")
+
+
 def _count(target: Target, backward: cst.Call) -> str:
     """The count, where the ranks can add it up: the micro-batch may be on the CPU still, and the loss is not."""
     text = count_text(target)
@@ -98,7 +104,7 @@ def _loop(target: Target) -> cst.While | cst.For:
 def _scaled(target: Target, line: cst.SimpleStatementLine) -> cst.SimpleStatementLine:
     """The statement that takes the count: the division, in the block of backward, or backward itself."""
     tree = target.tree
-    terms = Summands(tree, _loop(target))
+    terms = Summands(tree, _loop(target), target.spans("whole"))
     terms.refuse_unseen(target.spans("added"))
     if not target.spans("division"):
         terms.refuse_several(loss_of(tree.find(target.span("backward"), cst.Call)), tree.span_of(line).start)

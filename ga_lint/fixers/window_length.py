@@ -110,7 +110,7 @@ def _refuse_other_windows(target: Target, header: Header, step: cst.Call, steps:
     tree = target.tree
     gate = gate_of(tree, header, step, (steps, target.option("steps")))
     if gate.seen:
-        raise FixNotApplicable("a loop that resumes starts within a window, which is shorter too")
+        raise FixNotApplicable("the first window is shorter too")
     if gate.flushes:
         return
     if target.option("behind") != "yes":

@@ -1,8 +1,8 @@
 """A mean is averaged over a ragged window: weigh each micro-batch by its share of the window's targets (GA101, GA102).
 
-Places: `loop`, the `for` over micro-batches; `division`, the `loss / steps` to turn into `loss * share`, or `backward`
-where nobody divides by hand; `step`, the call in the loop that steps the optimizer (not for accelerate). A `while` is
-handed over to `window_gradients`.
+Places: `loop`, the `for` over micro-batches; `division`, each `loss / steps` to turn into `loss * share`; `backward`,
+each call in the loop, which takes the share where nobody divides by hand; `step`, the call in the loop that steps the
+optimizer (not for accelerate). A `while` is handed over to `window_gradients`.
 Options: `steps`; `stack`: "plain" (one process), "distributed" (DDP, FSDP, Fabric: the stack averages over ranks),
 "accelerate" (the loop runs under `accelerator.accumulate`), with `accelerator`, the object's text, or "deepspeed", with
 `engine`; `divided_by`, the steps by which `accelerator.backward` divides outside `accumulate` too; `loss`, "sum" where
@@ -15,11 +15,13 @@ look-ahead would show the end of the loader to `accumulate()` a whole window too
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import libcst as cst
 from msgspec.structs import replace
 
 from ga_lint.errors import FixNotApplicable
-from ga_lint.fixers.arithmetic import Division, division_of, replace_division
+from ga_lint.fixers.arithmetic import Division, replace_division
 from ga_lint.fixers.counters import replace_count
 from ga_lint.fixers.counting import Counting, counting_of
 from ga_lint.fixers.divide_by_steps import loss_of, scale_backward
@@ -29,7 +31,7 @@ from ga_lint.fixers.header import Header, header_of, refuse_unsound_body, wrap_l
 from ga_lint.fixers.helpers import insert_helper
 from ga_lint.fixers.imports import distributed_module, import_module
 from ga_lint.fixers.kept_targets import refuse_left_out
-from ga_lint.fixers.logged import keep_mean
+from ga_lint.fixers.logged import keep_mean, note_parts
 from ga_lint.fixers.names import fresh_name
 from ga_lint.fixers.registry import Target, fixer
 from ga_lint.fixers.summands import Summands
@@ -50,15 +52,17 @@ def window_share(target: Target, edits: Edits) -> None:
         return
     assert isinstance(loop, cst.For)
     header = header_of(tree, loop)
-    division = _division(target, header)
+    divisions = _divisions(target, header)
+    division = divisions[0] if divisions else None
     sums = target.option_or("loss", "mean") == "sum"
     steps = target.option("steps") if division is None or sums else _steps_of(division, target)
-    used = target.span("backward") if division is None else tree.span_of(division.whole)
-    refuse_unsound_body(tree, header, used, steps)
-    for span in target.spans("backward"):
-        refuse_left_out(tree, loop, tree.find(span, cst.Call))
+    used = [one.whole for one in divisions] or target.backwards()
+    refuse_unsound_body(tree, header, max(map(tree.span_of, used)), steps)
+    for call in target.backwards():
+        refuse_left_out(tree, loop, call)
     counting = counting_of(target, header, "self.ignore_index")
-    total = _sum(target, header, division)
+    losses = [one.left for one in divisions] or [loss_of(call) for call in target.backwards()]
+    total = _sum(target, header, used, losses, division)
     again = target.option_or("divided_by", "")
     if again and (sums or total is not None):
         raise FixNotApplicable(f"the loss is divided by `{again}` besides, and is a sum")
@@ -71,12 +75,13 @@ def window_share(target: Target, edits: Edits) -> None:
     shares = Shares(share, None if total is None or full else equal)
     _wrap(target, edits, header, steps, counting, shares)
     weight = f"{share} * {again}" if again else share
-    if division is not None:
-        _weigh_division(target, edits, total, division, shares, steps, weight)
+    if divisions:
+        _weigh_divisions(target, edits, total, divisions, shares, steps, weight)
     elif total is not None:
         weigh_backward(edits, total, shares)
     else:
-        scale_backward(edits, tree.find(target.span("backward"), cst.Call), "*", weight)
+        for call in target.backwards():
+            scale_backward(edits, call, "*", weight)
 
 
 def _steps_of(division: Division, target: Target) -> str:
@@ -117,6 +122,9 @@ def _wrap(
         windows, text = target.option("accelerator"), accelerate_text(bound, counting, equal, sums)
     elif stack == "deepspeed":
         _refuse_end_of_loader(tree, header)
+        edits.note(
+            "micro-batches at the loader's end that fill no window are not run: the engine takes no step on them"
+        )
         itertools, distributed = import_module(edits, "itertools"), distributed_module(edits)
         windows, text = target.option("engine"), engine_text(itertools, bound, counting, distributed, sums)
     else:
@@ -133,47 +141,56 @@ def _wrap(
     wrap_loader(edits, header, f"{name}({f'({loader})' if bare else loader}, {windows}{extra})", names)
 
 
-def _weigh_division(
-    target: Target, edits: Edits, total: Sum | None, division: Division, shares: Shares, steps: str, weight: str
+def _weigh_divisions(
+    target: Target,
+    edits: Edits,
+    total: Sum | None,
+    divisions: Sequence[Division],
+    shares: Shares,
+    steps: str,
+    weight: str,
 ) -> None:
-    line = target.tree.statement_of(division.whole)
-    for span in target.spans("backward") if total is None else ():
-        backward = target.tree.find(span, cst.Call)
-        if keep_mean(edits, target.loop(), division, backward):
-            scale_backward(edits, backward, "*", weight)
-            _explain(edits, target.tree.statement_of(backward))
-            return
-    if total is None:
-        replace_division(edits, division, weight)
-        _explain(edits, line)
-    else:
-        weigh_division(edits, total, division, shares)
-    _unguard(edits, line, {steps, target.option("steps")})
+    backwards = target.backwards()
+    one_each = total is None and len(divisions) == len(backwards) == 1
+    if one_each and keep_mean(edits, target.loop(), divisions[0], backwards[0]):
+        scale_backward(edits, backwards[0], "*", weight)
+        _explain(edits, target.tree.statement_of(backwards[0]))
+        return
+    for division in divisions:
+        line = target.tree.statement_of(division.whole)
+        note_parts(edits, target.loop(), division)
+        if total is None:
+            replace_division(edits, division, weight)
+            _explain(edits, line)
+        else:
+            weigh_division(edits, total, division, shares)
+        _unguard(edits, line, {steps, target.option("steps")})
 
 
-def _sum(target: Target, header: Header, division: Division | None) -> Sum | None:
+def _sum(
+    target: Target,
+    header: Header,
+    used: Sequence[cst.CSTNode],
+    losses: Sequence[cst.BaseExpression],
+    division: Division | None,
+) -> Sum | None:
     """The loss as a sum whose terms need a share each; None where it is one mean."""
     tree = target.tree
-    whole: cst.CSTNode
-    whole, loss = (division.whole, division.left) if division is not None else _handed_over(target)
-    total = sum_of(tree, header.loop, loss, tree.span_of(tree.statement_of(whole)).start, division)
-    Summands(tree, header.loop).refuse_unseen(target.spans("added"), () if total is None else total.summands)
+    starts = [tree.span_of(tree.statement_of(whole)).start for whole in used]
+    terms = Summands(tree, header.loop, target.spans("whole"))
+    totals = [sum_of(terms, loss, start, division) for loss, start in zip(losses, starts, strict=True)]
+    total = totals[0]
+    if len(totals) > 1 and any(totals):
+        raise FixNotApplicable("the loss is a sum of terms, and is divided or runs backward in several places")
+    terms.refuse_unseen(target.spans("added"), () if total is None else total.summands)
     return total
 
 
-def _handed_over(target: Target) -> tuple[cst.CSTNode, cst.BaseExpression]:
-    backward = target.tree.find(target.span("backward"), cst.Call)
-    return backward, loss_of(backward)
-
-
-def _division(target: Target, header: Header) -> Division | None:
-    tree = target.tree
-    if not target.spans("division"):
-        return None
-    node = tree.find(target.span("division"), cst.BinaryOperation, cst.AugAssign, cst.Call)
-    if header.loop not in tree.around(node):
+def _divisions(target: Target, header: Header) -> list[Division]:
+    divisions = target.divisions()
+    if any(header.loop not in target.tree.around(one.whole) for one in divisions):
         raise FixNotApplicable("the loss is divided outside the loop, where the share is not known")
-    return division_of(node)
+    return divisions
 
 
 def _refuse_unlike_accumulate(tree: Tree, header: Header) -> None:

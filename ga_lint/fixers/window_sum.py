@@ -1,6 +1,6 @@
 """The micro-batches of a window are at hand before they run: count their targets, then divide by that (GA101).
 
-Places: `loop`, the inner `for` over one window; `division`, the `loss / steps`; `call`, the cross-entropy call, if it
+Places: `loop`, the inner `for` over one window; `division`, each `loss / steps`; `call`, the cross-entropy call, if it
 is in the loop (`constructor`: where its object was built); `fetch`, the statement that draws a micro-batch, first in
 the body of a counted loop (`for _ in range(steps)`); none where the loop runs over a list. `backward` and `step`, the
 calls: where micro-batches are drawn in a way that cannot be collected before, it is handed over to `window_gradients`.
@@ -25,7 +25,7 @@ from ga_lint.fixers.edits import Edits
 from ga_lint.fixers.header import Header, header_of, named_window, refuse_unsound_body
 from ga_lint.fixers.imports import distributed_module
 from ga_lint.fixers.kept_targets import refuse_left_out, refuse_taken_out
-from ga_lint.fixers.logged import is_read_undivided, keep_mean
+from ga_lint.fixers.logged import is_read_undivided, keep_mean, note_parts
 from ga_lint.fixers.names import fresh_name, names_in
 from ga_lint.fixers.reduction import reduce_call
 from ga_lint.fixers.registry import Target, fixer
@@ -38,40 +38,55 @@ from ga_lint.fixers.window_gradients import window_gradients
 def window_sum(target: Target, edits: Edits) -> None:
     tree = target.tree
     loop = tree.find(target.span("loop"), cst.For)
-    division = target.division()
-    if loop not in tree.around(division.whole):
+    divisions = target.divisions()
+    if any(loop not in tree.around(one.whole) for one in divisions):
         raise FixNotApplicable("the loss is divided outside the loop over the window")
     if not _is_collectable(target, loop):
         if not target.spans("step"):  # the optimizer steps in another file
             raise FixNotApplicable("the micro-batch is not drawn first, so its window cannot be collected")
         window_gradients(target, edits)
         return
-    terms = Summands(tree, loop)
-    terms.refuse_several(division.left, tree.span_of(tree.statement_of(division.whole)).start)
+    terms = Summands(tree, loop, target.spans("whole"))
+    for one in divisions:
+        terms.refuse_several(one.left, tree.span_of(tree.statement_of(one.whole)).start)
     terms.refuse_unseen(target.spans("added"))
     header, window = _window(target, edits, loop)
-    refuse_unsound_body(tree, header, tree.span_of(division.whole), window)
+    refuse_unsound_body(tree, header, max(tree.span_of(one.whole) for one in divisions), window)
     counting = counting_of(target, header, target.option_or("ignore_index", ""))
     targets = fresh_name(tree, loop, "targets", "target_count")
     edits.insert_before(loop, count_before(target, edits, header, window, counting, targets))
-    if target.option_or("loss", "mean") == "sum":
-        replace_count(edits, loop, division, target.option("divisor"), targets)
-        return
-    calls = [tree.find(span, cst.Call) for span in target.spans("call")]
-    share = f"{counting.expression} / {targets}"
-    backward = [tree.find(span, cst.Call) for span in target.spans("backward")]
-    for call in backward:
+    for call in target.backwards():
         refuse_left_out(tree, loop, call)
-    if backward and keep_mean(edits, loop, division, backward[0]):
+    if target.option_or("loss", "mean") == "sum":
+        replace_count(edits, loop, target.division(), target.option("divisor"), targets)
+    else:
+        _divide_means(target, edits, loop, counting.expression, targets)
+
+
+def _divide_means(target: Target, edits: Edits, loop: cst.For, count: str, targets: str) -> None:
+    """Make of each mean its sum over the window's targets: by the call where that is in sight, else by its own count.
+
+    `count` is the expression of a micro-batch's own count, `targets` the name of the window's.
+    """
+    tree, divisions, backwards = target.tree, target.divisions(), target.backwards()
+    division, alone = divisions[0], len(divisions) == 1
+    calls = [tree.find(span, cst.Call) for span in target.spans("call")]
+    share = f"{count} / {targets}"
+    if alone and len(backwards) == 1 and keep_mean(edits, loop, division, backwards[0]):
         refuse_taken_out(tree, loop, _counted_in_loop(target))
-        scale_backward(edits, backward[0], "*", share)
-    elif len(calls) == 1 and _is_only_scaled(tree, calls[0]) and not is_read_undivided(tree, loop, calls[0], division):
+        scale_backward(edits, backwards[0], "*", share)
+        return
+    for one in divisions:
+        note_parts(edits, loop, one)
+    summed = alone and len(calls) == 1 and _is_only_scaled(tree, calls[0])
+    if summed and not is_read_undivided(tree, loop, calls[0], division):
         constructors = [tree.find(span, cst.Call) for span in target.spans("constructor")]
         reduce_call(edits, calls[0], constructors, '"sum"')
         edits.replace(division.right, targets)
-    else:
-        refuse_taken_out(tree, loop, _counted_in_loop(target))
-        replace_division(edits, division, share)
+        return
+    refuse_taken_out(tree, loop, _counted_in_loop(target))
+    for one in divisions:
+        replace_division(edits, one, share)
 
 
 def _is_only_scaled(tree: Tree, call: cst.Call) -> bool:

@@ -52,7 +52,7 @@ def share_text(
     )
 
 
-_RESUMED = "        size = self.steps - self.seen % self.steps  # a loop that resumes starts within a window\n"
+_RESUMED = "        size = self.steps - self.seen % self.steps  # the first window is what those seen have left of it\n"
 _FULL = "            size = self.steps\n"
 _NO_STEP = "  # the loop takes no step after a last, shorter window\n"
 

@@ -197,7 +197,7 @@ def _parsed(text: str) -> ast.expr:
     return ast.parse(f"({text})", mode="eval").body
 
 
-_MOVES = re.compile(r"(^|_)(device|cuda|gpu|move|send|xla)(_|$)|^to$", re.IGNORECASE)
+MOVES = re.compile(r"(^|_)(device|cuda|gpu|move|send|xla)(_|$)|^to$", re.IGNORECASE)
 
 
 def moves(tree: Tree, value: cst.BaseExpression, batch: str) -> bool:
@@ -210,9 +210,9 @@ def moves(tree: Tree, value: cst.BaseExpression, batch: str) -> bool:
         case cst.ListComp(for_in=cst.CompFor(iter=source)) | cst.GeneratorExp(for_in=cst.CompFor(iter=source)):
             return tree.code(source) == batch
         case cst.Call(func=cst.Attribute(value=inner, attr=cst.Name(value=name))) if tree.code(inner) == batch:
-            return bool(_MOVES.search(name))
+            return bool(MOVES.search(name))
         case cst.Call(func=func, args=[cst.Arg(value=first), *_]):
             name = (dotted(func) or "").rpartition(".")[2]
-            return bool(_MOVES.search(name)) and (tree.code(first) == batch or moves(tree, first, batch))
+            return bool(MOVES.search(name)) and (tree.code(first) == batch or moves(tree, first, batch))
         case _:
             return tree.code(value) == batch

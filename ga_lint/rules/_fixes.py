@@ -4,37 +4,34 @@ from __future__ import annotations
 
 from ga_lint.diagnostics import FixRequest, FixTier
 from ga_lint.facts.model import Answer, Factor, Idiom, Level, LossSite, Place, Stack, Window
+from ga_lint.rules._beside import others_of, unlike_in_number, wholes_of
 from ga_lint.rules._counting import counting_written_out
 from ga_lint.rules._loops import ADDS_UP, Loss, in_loop
-from ga_lint.rules._requests import ADDED, SCALED, Fix, Options, Targets
+from ga_lint.rules._requests import ADDED, MASKED, SCALED, WEIGHED, Fix, Options, Targets
 
 STEPS = "gradient_accumulation_steps"  # of an Accelerator an attribute, of an engine a method
 _AVERAGES = (Stack.DDP, Stack.FSDP, Stack.FABRIC, Stack.ACCELERATE)
 _ADDS_UP = ("", "autograd", "torch.autograd")  # no driver, or `torch.autograd.backward`
 _TWICE = "the loss is divided by the steps more than once, and only one of the divisions would go"
-# Labels that the loss ignores can stand inside its mask as well, where only the user knows.
-_MASKED = "a mask is multiplied into the loss, and whether all that it keeps are targets is not known"
 _SHARED = "a backward of another kind is handed the same loss, which the rewrite would change for it too"
 _SEVERAL = "the loss has several terms, and each needs a weight of its own"
+_OF_PARTS = "the loss is made of the means of several parts, and each of these is over a count of its own"
 _LOOP_ELSEWHERE = "the loop over the micro-batches is elsewhere: what is seen here is one round of it"
-_WEIGHED = (
-    "the elements of the loss are multiplied by something, and whether all that it keeps are targets is not known"
-)
 
 
 def window_fix(loss: Loss) -> Fix:
     """The request for a share of the window or for a sum over its count, or why there is none."""
-    refusal = _refusal(loss)
-    if refusal is not None:
+    if (refusal := _refusal(loss) or _unlike_beside(loss)) is not None:
         return None, refusal
     if len(loss.by_user) > 1:
         return None, _TWICE
     window = loss.window
-    targets = _in_loop(window)
+    targets = _in_loop(window) + wholes_of(loss)
     counting = counting_written_out(loss, targets)
     if isinstance(counting, str):
         return None, counting
     division = loss.by_user[-1].place if loss.by_user else None
+    targets += others_of(loss)
     if window.added_up:
         return _gathered(loss, division, counting)
     if window.idiom is Idiom.INNER_LOOP:
@@ -47,13 +44,12 @@ def sum_fix(loss: Loss, divisor: Factor) -> Fix:
     window = loss.window
     if loss.by_user:
         return None, "the loss is divided by the steps as well"
-    refusal = _refusal(loss, divisor)
-    if refusal is not None:
+    if (refusal := _refusal(loss, divisor)) is not None:
         return None, refusal
     if loss.term.site.weighed:
-        return None, _WEIGHED
+        return None, WEIGHED
     if loss.term.site.masked and divisor.targets != loss.term.site.live:
-        return None, _MASKED
+        return None, MASKED
     targets = _in_loop(window)
     counting = counting_written_out(loss, targets)
     if isinstance(counting, str):
@@ -77,6 +73,8 @@ def length_fix(loss: Loss, division: Place | None) -> Fix:
         return None, "the losses of the window are added up before its one backward"
     if len(loss.by_user) > 1:
         return None, _TWICE
+    if others_of(loss):
+        return None, "several backwards or divisions belong to the window"
     if division in window.shared:
         return None, _SHARED
     place = division or window.backward
@@ -86,26 +84,6 @@ def length_fix(loss: Loss, division: Place | None) -> Fix:
     targets = (("loop", window.loop.span), (role, place.span), ("step", window.optimizer_step.span))
     options = (("steps", window.steps), ("behind", "yes" if window.stepped_behind else "no"))
     return FixRequest("window-length", FixTier.UNSAFE, "divide by the window's length", targets, options), None
-
-
-def match_fix(loss: Loss, places: list[Place | None]) -> Fix:
-    """The request to count what the loss sums at `places`, or why there is none."""
-    window, site = loss.window, loss.term.site
-    if site.weighted:
-        return None, "the loss has class weights, so no count of targets is what its sum is over"
-    if any(len(terms) > 1 for terms in window.losses):
-        return None, "the loss has several terms, and each needs a count of its own"
-    if site.masked or site.weighed:
-        return None, _MASKED if site.masked else _WEIGHED
-    targets: Targets = [("loop", window.loop.span)]
-    counting = counting_written_out(loss, targets)
-    if isinstance(counting, str):
-        return None, counting
-    for place in places:
-        if place is None or place.path != window.loop.path:
-            return None, "where the micro-batches are counted could not be followed"
-        targets.append(("count", place.span))
-    return FixRequest("match-count", FixTier.UNSAFE, "count what the loss sums", tuple(targets), tuple(counting)), None
 
 
 def is_unknown_backward(window: Window) -> bool:
@@ -137,6 +115,8 @@ def _refusal(loss: Loss, divisor: Factor | None = None) -> str | None:
         return "backward runs outside the loop"
     if any(len(terms) > 1 for terms in window.losses):
         return _SEVERAL
+    if site.has_own_counts and not window.added_up:
+        return _OF_PARTS
     if any(not in_loop(place, window) for place in window.added):
         return ADDED
     known = (*loss.by_user, divisor)
@@ -151,6 +131,22 @@ def _refusal(loss: Loss, divisor: Factor | None = None) -> str | None:
     if any(_is_over_others(term.site, site) for terms in window.losses for term in terms):
         return "on another path the loss is over something else than these targets"
     return None
+
+
+def _unlike_beside(loss: Loss) -> str | None:
+    """Why the other backwards and paths of the window cannot be weighed in the same edit."""
+    own = counting_written_out(loss, [])
+    for other in loss.beside:
+        if (reason := _refusal(other)) is not None:
+            return reason
+        if not _is_same_code(other.term.site, loss.term.site) and counting_written_out(other, []) != own:
+            return "on another path the loss is over other targets"
+    return unlike_in_number(loss)
+
+
+def _is_same_code(other: LossSite, site: LossSite) -> bool:
+    """The same loss of batches that are made in different ways."""
+    return (other.call, other.reduced) == (site.call, site.reduced)
 
 
 def _in_loop(window: Window) -> Targets:

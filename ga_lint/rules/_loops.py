@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ga_lint.diagnostics import Confidence, Step
 from ga_lint.facts.model import (
@@ -14,6 +15,7 @@ from ga_lint.facts.model import (
     FactorKind,
     FileFacts,
     Idiom,
+    Level,
     LossTerm,
     Place,
     Reduction,
@@ -40,6 +42,7 @@ class Loss(Struct, frozen=True):
     term: LossTerm
     by_user: tuple[Factor, ...]  # divisions by the accumulation steps
     multiplied: int  # multiplications by the accumulation steps
+    beside: tuple[Loss, ...] = ()  # token means of other backwards or paths of the same window
 
     @property
     def divisions(self) -> int:
@@ -110,6 +113,19 @@ def is_plain(loss: Loss) -> bool:
 
 def losses(facts: FileFacts) -> Iterator[Loss]:
     """Every term of every loss that reaches a backward inside a window, each once."""
+    found = list(_each_loss(facts))
+    for loss in found:
+        yield replace(loss, beside=tuple(one for one in found if one is not loss and _is_beside(one, loss)))
+
+
+def _is_beside(other: Loss, loss: Loss) -> bool:
+    """Is it added to the same gradients, as a mean that is weighed as this one is?"""
+    one, window = other.window, loss.window
+    same = (one.loop, one.gate, one.idiom) == (window.loop, window.gate, window.idiom)
+    return same and other.is_mean and other.term.site.level is not Level.SAMPLE
+
+
+def _each_loss(facts: FileFacts) -> Iterator[Loss]:
     for window in facts.windows:
         if window.trivial or not _is_window(window):
             continue

@@ -30,6 +30,7 @@ from ga_lint.rules._requests import Targets
 Followed = Override | LossFunction | ModelForward  # what returns losses to be followed
 COUNT = "num_items_in_batch"
 SUPER = SUPERS_LOSS
+_COUNTED = ("labels", "-100")  # what the Trainer counts
 _OF_LABELS = re.compile(r"label|target|tgt|-\s*100", re.IGNORECASE)
 _IGNORED = re.compile(r"-100|\w*ignore\w*", re.IGNORECASE)  # a name of the file's own says so too
 _PARTS = "the means of several parts of the batch are gathered: whether parts or targets weigh alike is not known"
@@ -203,6 +204,8 @@ def other_labels(site: LossSite) -> str | None:
     """Why the targets of a loss call may be none of the Trainer's; where a mask picks them, it says which they are."""
     if site.labels_from == "labels" or site.masked:
         return None
+    if site.is_of_chunks and site.targets is not None and (site.targets.source, site.targets.leaves_out) == _COUNTED:
+        return None  # whatever the chunks are called, their sum is divided by the count of the labels
     origin = f"made of `{site.labels_from}`" if site.labels_from else "of unknown origin"
     return f"the targets are {origin}, and the Trainer counts `labels`"
 

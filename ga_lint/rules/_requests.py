@@ -15,6 +15,9 @@ GATHERED = (
     "the losses of several parts are gathered: with a count each is its part's share already, and a mean over the "
     "parts would divide once more"
 )
+# Labels that the loss ignores can stand inside its mask as well, where only the user knows.
+MASKED = "a mask is multiplied into the loss, and whether all that it keeps are targets is not known"
+WEIGHED = "the elements of the loss are multiplied by something, and whether all that it keeps are targets is not known"
 ADDED = "a helper adds something to the loss, which needs a weight of its own"
 
 Targets = list[tuple[str, Span]]

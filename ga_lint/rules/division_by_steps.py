@@ -22,6 +22,7 @@ from ga_lint.rules._overrides import inside, returned_terms, says, shown_at
 from ga_lint.rules.registry import rule
 
 _OPTED_OUT = "model_accepts_loss_kwargs is set to False"
+_COUNTED = "the window's count divides the loss already"
 _REAL_WINDOW = "current_gradient_accumulation_steps"  # who writes this knows what the Trainer does
 
 
@@ -47,15 +48,14 @@ def division_by_steps(facts: FileFacts, project: Project) -> Iterator[Finding]:
             if other is not None:
                 seen.add(division.place)
                 here = shown_at(facts.path, one, division.place, returned.place)
-                yield _finding(
-                    one, min(one.confidence, term.site.confidence), division, other, here, by_steps(-1, facts)
-                )
+                known = min(one.confidence, term.site.confidence)
+                yield _finding(one, known, division, other, here, by_steps(-1, facts))
 
 
 def _other_division(one: Override | LossFunction, term: LossTerm, division: Factor) -> str | None:
     """What else divides by the window, if anything does."""
     if term.uses_count and term.power_of(FactorKind.STEPS) < 0:
-        return "the window's count divides the loss already"
+        return _COUNTED
     if isinstance(one, Override) and says(one, _OPTED_OUT) and _REAL_WINDOW not in division.text:
         alone = not any("loss_is_scaled_for_ga" in s.message or "string" in s.message for s in one.opted_out)
         if alone and not one.sample_base:
@@ -67,7 +67,9 @@ def _finding(
     one: Override | LossFunction, known: Confidence, division: Factor, other: str, here: Place, effect: Effect
 ) -> Finding:
     owned = here == division.place and inside(division.place, one.function)
-    fix = FixRequest("drop-division", FixTier.UNSAFE, "drop the division", (("division", division.place.span),))
+    targets = (("division", division.place.span),)
+    options = (("shows", "part" if other == _COUNTED else "whole"),)
+    fix = FixRequest("drop-division", FixTier.UNSAFE, "drop the division", targets, options)
     return Finding(
         code="GA209",
         name="division-by-steps",

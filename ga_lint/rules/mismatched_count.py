@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import Answer, Factor, FactorKind, FileFacts, Level, LossSite, Place, Reduction
 from ga_lint.project import Project
-from ga_lint.rules._fixes import match_fix, sum_fix
+from ga_lint.rules._fixes import sum_fix
 from ga_lint.rules._loops import Loss, confidence, losses, trace
+from ga_lint.rules._matched import match_fix
 from ga_lint.rules._requests import Fix
 from ga_lint.rules.registry import rule
 

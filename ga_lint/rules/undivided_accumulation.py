@@ -9,9 +9,11 @@ from msgspec.structs import replace
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, FixRequest, FixTier, Severity
 from ga_lint.facts.model import LOOP_WORDS, Answer, FileFacts, Idiom, Level, Place, Raggedness, Window
 from ga_lint.project import Project
+from ga_lint.rules._beside import others_of, unlike_in_number
 from ga_lint.rules._fixes import is_unknown_backward, length_fix, window_fix
 from ga_lint.rules._loops import Loss, confidence, is_plain, losses, steps_text, times_too_large, trace
 from ga_lint.rules._overrides import inside
+from ga_lint.rules._requests import Targets
 from ga_lint.rules.registry import rule
 
 
@@ -53,17 +55,19 @@ def _by_steps(loss: Loss) -> FixRequest | None:
     window = loss.window
     if not window.steps or window.caller != window.backward or not _means_the_same(window):
         return None
-    if _may_divide(window):
+    if _may_divide(window) or unlike_in_number(loss) is not None:
         return None
     if window.at_end or window.stepped_behind:
         fix, _ = length_fix(loss, None)
         if fix is not None:
             return fix
+    targets: Targets = [("backward", window.backward.span)]
+    targets += [target for target in others_of(loss) if target[0] == "backward"]
     return FixRequest(
         "divide-by-steps",
         FixTier.UNSAFE,
         f"divide the loss by `{window.steps}` before backward",
-        targets=(("backward", window.backward.span),),
+        targets=tuple(targets),
         options=(("steps", window.steps),),
     )
 

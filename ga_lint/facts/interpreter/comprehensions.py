@@ -43,8 +43,11 @@ def collected(run: Interpreter, frame: Frame, state: State, node: _Comprehension
         parts = [_element_for(run, frame, state, node, one) for one in source.values]
         if all(isinstance(one, Tensor | Unknown) for one in parts):  # a batch, and not a window of them
             return Items(tuple(parts))
-    if isinstance(source, Many):
+    if isinstance(source, Many) and source.loop:
         return Many(algebra.collected(element, source.loop), steps=source.steps, loop=source.loop)
+    element = algebra.gathered(element, len(frame.loops))
+    if isinstance(source, Many):
+        return Many(element, steps=source.steps)
     return Many(element, source if isinstance(source, Built | Tensor) else None)
 
 

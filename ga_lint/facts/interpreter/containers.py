@@ -59,10 +59,17 @@ def _collected(call: Call, known: Items, value: Value) -> Items | Many:
     """A list with one element more; one that each round of a loop adds to, where no round starts it anew."""
     loop = call.frame.loops[-1] if call.frame.loops else None
     if loop is None or call.receiver_text in loop.assigned:
-        if isinstance(value, Tensor):  # a micro-batch, for one: they are gathered until the window's end starts anew
+        if _is_micro_batch(value):  # they are gathered until the window's end starts anew
             return Many(value)
         return Items((*known.values, value))
     return Many(algebra.collected(value, loop.id), loop=loop.id)
+
+
+def _is_micro_batch(value: Value) -> bool:
+    """Can it be one? A tensor, a dictionary, or a tuple of tensors."""
+    return isinstance(value, Tensor | Table) or (
+        isinstance(value, Items) and bool(value.values) and all(isinstance(one, Tensor) for one in value.values)
+    )
 
 
 def looked_up(call: Call, receiver: Table | Tensor) -> Value:

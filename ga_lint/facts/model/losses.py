@@ -152,6 +152,16 @@ class LossSite(Compared, frozen=True):
         return self.depth if self.gathered_at is None else self.gathered_at
 
     @property
+    def has_own_counts(self) -> bool:
+        """Is it put together of the means of several parts, each over a count of its own?"""
+        return self.gathered_at is not None and self.reduction is Reduction.MEAN and not self.averaged_over
+
+    @property
+    def is_of_chunks(self) -> bool:
+        """Is it the sum over several parts, divided by one count of them all?"""
+        return self.gathered_at is not None and self.reduction is Reduction.MEAN and bool(self.averaged_over)
+
+    @property
     def is_models_own(self) -> bool:
         """Does a model compute it, from labels that it was called with?"""
         return self.callee.endswith(OWN_LOSS)
