@@ -137,6 +137,7 @@ def _override(
         counts_itself=any(run.names.method(cls, name) for name in ("_get_num_items_in_batch", "get_batch_samples")),
         unguarded=() if prepares else unguarded_uses(run, function, arguments, returns),
         steps_by_itself=_steps_by_itself(method),
+        clears_by_itself=any(event.kind is EventKind.ZERO_GRAD for event in run.events[before:]),
         asks_who_divides=any(map(_asks_who_divides, walk(method))),
         accepted=accepting.answer if accepting else Answer.UNKNOWN,
         models=accepting.steps if accepting else (),
