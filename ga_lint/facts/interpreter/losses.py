@@ -125,8 +125,15 @@ def _level(row: LossRow, tensors: list[Tensor], positions: bool, *, ignored: boo
         return Level.SAMPLE
     if row.level == "shape" and (positions or any(tensor.shifted or tensor.flat for tensor in tensors)):
         return Level.TOKEN
+    if row.level == "element" and any(map(_is_of_labelled, tensors)):
+        return Level.TOKEN
     known = {"token": Level.TOKEN, "sample": Level.SAMPLE}.get(row.level, Level.UNKNOWN)
     return Level.TOKEN if ignored and known is Level.UNKNOWN else known  # a whole sample is never ignored
+
+
+def _is_of_labelled(tensor: Tensor) -> bool:
+    """`labels[labels != -100]`: of each row the positions that have a label."""
+    return tensor.picked is not None and tensor.picked.leaves_out == "-100"
 
 
 def _is_of_spans(labels: ast.expr | None) -> bool:
