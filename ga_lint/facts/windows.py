@@ -30,6 +30,7 @@ from ga_lint.facts.window_signs import (
 )
 from ga_lint.facts.written_steps import runs_over, written_steps
 
+
 class Shape(NamedTuple):
     """How a window was recognised: the optimizer step that ends it, and what says after how many micro-batches."""
 
