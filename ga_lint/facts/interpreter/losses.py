@@ -133,7 +133,8 @@ def _level(row: LossRow, tensors: list[Tensor], positions: bool, *, ignored: boo
 
 def _is_of_labelled(tensor: Tensor) -> bool:
     """`labels[labels != -100]`: of each row the positions that have a label."""
-    return tensor.picked is not None and tensor.picked.leaves_out == "-100"
+    is_label = tensor.kind is TensorKind.LABELS
+    return is_label and tensor.picked is not None and tensor.picked.leaves_out == "-100"
 
 
 def _is_of_spans(labels: ast.expr | None) -> bool:
