@@ -1,4 +1,4 @@
-"""Where does code ask which labels do not count? `labels == -100`, by that number or by a name for it."""
+"""Where does code ask which labels do not count, `labels == -100`, and where does it count the others?"""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def tests_on_the_way(site: LossSite, parsed: ParsedFile, project: Project) -> tu
 
 def counts_around(site: LossSite, parsed: ParsedFile) -> tuple[Step, ...]:
     """The first count in the function of this file that holds the loss: of the batches that its loop runs over."""
-    if site.call.path != parsed.path:
+    if site.call.path != parsed.path or site.scope.endswith("forward"):  # a model counts what it is handed, if need be
         return ()
     around = [one for one in parsed.find(ast.FunctionDef) if parsed.span_of(one).contains(site.call.span)]
     for node in parsed.find(ast.Call, around[-1]) if around else ():
@@ -44,9 +44,9 @@ def counts_around(site: LossSite, parsed: ParsedFile) -> tuple[Step, ...]:
 
 
 def tests_labels(node: ast.AST) -> bool:
-    """`batch["labels"] != -100`, `labels != IGNORE_INDEX`: some of a sample's targets do not count, so it has many."""
+    """`batch["labels"] != -100`: some of a sample's targets do not count, so it has many."""
     match node:
-        case ast.Compare(left=left, comparators=[other]) if _is_ignored(other):
+        case ast.Compare(left=left, comparators=[ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=100))]):
             return "label" in text_of(left).lower()
     return False
 
@@ -55,18 +55,18 @@ def counts_labels(node: ast.AST) -> bool:
     """`(batch["labels"] != -100).sum()`: who counts the targets of each batch does not find as many in each."""
     match node:
         case ast.Call(func=ast.Attribute(value=ast.Name(id="torch"), attr=name), args=[counted, *_]) if name in _SUMS:
-            return tests_labels(counted)
+            return tests_labels(counted) or _tests_by_name(counted)
         case ast.Call(func=ast.Attribute(value=counted, attr=name)) if name in _SUMS:
-            return tests_labels(_same_elements(counted))
+            counted = _same_elements(counted)
+            return tests_labels(counted) or _tests_by_name(counted)
     return False
 
 
-def _is_ignored(node: ast.expr) -> bool:
+def _tests_by_name(node: ast.AST) -> bool:
+    """`labels != IGNORE_INDEX`: such a setting may never occur in the labels; that it is counted says that it does."""
     match node:
-        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=100)):
-            return True
-        case ast.Name() | ast.Attribute():
-            return bool(_IGNORE.search(last_name(node)))
+        case ast.Compare(left=left, comparators=[ast.Name() | ast.Attribute() as other]):
+            return "label" in text_of(left).lower() and bool(_IGNORE.search(last_name(other)))
     return False
 
 

@@ -234,6 +234,6 @@ class Interpreter:
         if frame.running:
             self.unguarded.append(frame.via[0] if frame.via else self.place(frame, node))
 
-    def module_expression(self, node: ast.expr, scope: Scope) -> Value:
+    def module_expression(self, node: ast.expr, scope: Scope, local: dict[str, Value] | None = None) -> Value:
         frame = Frame(scope, node, "", running=False)
-        return self.evaluate(frame, State({}), node)
+        return self.evaluate(frame, State(local or {}), node)
