@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from ga_lint.diagnostics import Confidence
+from ga_lint.facts.interpreter.picked import picks_labelled
 from ga_lint.facts.model import Divisor, Level, LossSite, LossTerm, Place, Reduction
 from ga_lint.facts.values import (
     Built,
@@ -96,10 +97,11 @@ def _site(
         ragged = (*ragged, place.as_step(f"targets equal to `{ignore_text}` do not count"))
     positions = _has_positions(call.argument_node(0, "input")) or _is_padded(labels)
     node = call.argument_node(row.labels, "target", "labels", "targets")
+    ignored = ignore is not None or (row.level == "element" and picks_labelled(call, node))
     return LossSite(
         row.name,
         Reduction.NONE,
-        Level.SAMPLE if _is_of_spans(node) else _level(row, tensors, positions, ignored=ignore is not None),
+        Level.SAMPLE if _is_of_spans(node) else _level(row, tensors, positions, ignored=ignored),
         place,
         place,
         Confidence.CERTAIN,
@@ -125,16 +127,8 @@ def _level(row: LossRow, tensors: list[Tensor], positions: bool, *, ignored: boo
         return Level.SAMPLE
     if row.level == "shape" and (positions or any(tensor.shifted or tensor.flat for tensor in tensors)):
         return Level.TOKEN
-    if row.level == "element" and any(map(_is_of_labelled, tensors)):
-        return Level.TOKEN
     known = {"token": Level.TOKEN, "sample": Level.SAMPLE}.get(row.level, Level.UNKNOWN)
     return Level.TOKEN if ignored and known is Level.UNKNOWN else known  # a whole sample is never ignored
-
-
-def _is_of_labelled(tensor: Tensor) -> bool:
-    """`labels[labels != -100]`: of each row the positions that have a label."""
-    is_label = tensor.kind is TensorKind.LABELS
-    return is_label and tensor.picked is not None and tensor.picked.leaves_out == "-100"
 
 
 def _is_of_spans(labels: ast.expr | None) -> bool:
