@@ -95,6 +95,8 @@ def _settings(parsed: ParsedFile) -> Iterator[_Setting]:
             case ast.Assign(targets=[ast.Attribute(attr="accumulate_grad_batches") as target], value=value):
                 if not isinstance(target.value, ast.Name) or target.value.id != "self":  # that is a module's own note
                     yield from _setting(parsed, node, value)
+            case ast.Assign(targets=[ast.Subscript(slice=ast.Constant(value="accumulate_grad_batches"))], value=value):
+                yield from _setting(parsed, node, value)  # `Trainer(**params)`
             case ast.Call(func=func, args=[ast.Dict(values=values), *_]) if last_name(func).endswith(
                 "AccumulationScheduler"
             ):

@@ -12,12 +12,13 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from ga_lint.diagnostics import Confidence, Step
+from ga_lint.facts.label_tests import counts_around, tests_labels, tests_on_the_way
 from ga_lint.facts.model import Answer, Level, LossSite, LossTerm, Raggedness, Reduction, Stack, Window
 from ga_lint.knowledge import Knowledge
 from ga_lint.project import Project
 from ga_lint.syntax.bindings import ImportedName, imported_names
 from ga_lint.syntax.parsed import FunctionNode, ParsedFile
-from ga_lint.syntax.text import last_name, text_of
+from ga_lint.syntax.text import last_name
 
 _WRAPPERS = {
     "DistributedDataParallel": Stack.DDP,
@@ -27,6 +28,7 @@ _WRAPPERS = {
     "fully_shard": Stack.FSDP,
 }
 _EQUAL_BLOCKS = re.compile(r"group_texts|block_size|ConstantLengthDataset|packing", re.IGNORECASE)
+_PACKED = re.compile(r"group_texts|ConstantLengthDataset|packing", re.IGNORECASE)
 _TOKEN_STREAM = re.compile(r"memmap|block_size|\bB\s*\*\s*T\b|seq_len(gth)?\s*\+\s*1")
 _DATA_MODULE = re.compile(r"data|collat|preprocess|loader|examples?_to_features", re.IGNORECASE)
 _EVALUATES = re.compile(r"^_*(val|valid|validat|eval|test|predict|generat|infer)", re.IGNORECASE)
@@ -93,6 +95,11 @@ class FileSigns:
         return bool(_EQUAL_BLOCKS.search(self._parsed.source.text))
 
     @cached_property
+    def packed(self) -> bool:
+        """Does it fill them, so that all positions count? A block may be a length that rows are padded to."""
+        return bool(_PACKED.search(self._parsed.source.text))
+
+    @cached_property
     def blocks(self) -> bool:
         """Does the file cut its batches out of a stream of tokens?"""
         return bool(_TOKEN_STREAM.search(self._parsed.source.text))
@@ -101,7 +108,7 @@ class FileSigns:
     def level(self) -> Level:
         """The level of the heads that the file names, where they agree."""
         levels = {self._knowledge.head_level(name) for name in self._names if self._knowledge.head_level(name)}
-        if not levels and any(map(_tests_labels, self._parsed.of(ast.Compare))):
+        if not levels and any(map(tests_labels, self._parsed.of(ast.Compare))):
             return Level.TOKEN
         return Level(levels.pop()) if len(levels) == 1 else Level.UNKNOWN
 
@@ -122,16 +129,12 @@ class FileSigns:
         return term
 
     def tests_of(self, site: LossSite) -> tuple[Step, ...]:
-        """Where a function on the way to the loss asks which labels do not count: `labels == -100`."""
-        for path, span in ((site.call.path, site.call.span), *((step.path, step.span) for step in site.via)):
-            home = self._parsed if path == self.path else self._project.file(path)
-            if home is None:
-                continue
-            around = [one for one in home.find(ast.FunctionDef) if home.span_of(one).contains(span)]
-            for node in home.find(ast.Compare, around[-1]) if around else ():
-                if _tests_labels(node):
-                    return (Step("labels of -100 do not count", path, home.span_of(node)),)
-        return ()
+        """Where a function on the way to the loss asks which labels do not count."""
+        return tests_on_the_way(site, self._parsed, self._project)
+
+    def counts_of(self, site: LossSite) -> tuple[Step, ...]:
+        """Where the loop counts the targets of its batches; in blocks that are filled they are all as many."""
+        return () if self.packed else counts_around(site, self._parsed)
 
     @cached_property
     def _called(self) -> list[str]:
@@ -177,9 +180,10 @@ def raggedness_of(site: LossSite, signs: FileSigns) -> Raggedness:
         return Raggedness(Answer.YES, Confidence.LIKELY, signs.strong)
     if site.named_labels and site.level is Level.TOKEN and signs.imported and not signs.equal:
         return Raggedness(Answer.YES, Confidence.LIKELY, signs.imported)
-    tests = signs.tests_of(site) if site.level is Level.TOKEN else ()
-    if tests and not signs.equal:
-        return Raggedness(Answer.YES, Confidence.LIKELY, tests)
+    tests = signs.tests_of(site) if site.level is Level.TOKEN and not signs.equal else ()
+    counts = signs.counts_of(site) if site.level is Level.TOKEN and site.named_labels else ()
+    if tests or counts:
+        return Raggedness(Answer.YES, Confidence.LIKELY, tests or counts)
     tags = site.tags or (signs.tags if site.is_models_own and site.level is Level.TOKEN else ())
     if tags and not signs.equal:
         return Raggedness(Answer.YES, Confidence.LIKELY, tags)
@@ -233,11 +237,3 @@ def _sign(node: ast.AST) -> str | None:
         case ast.keyword(arg="padding", value=ast.Constant(value=value)) if value in _PADDING_WORDS:
             return "the tokenizer pads"
     return None
-
-
-def _tests_labels(node: ast.AST) -> bool:
-    """`batch["labels"] != -100`: some of a sample's targets do not count, so it has many."""
-    match node:
-        case ast.Compare(left=left, comparators=[ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=100))]):
-            return "label" in text_of(left).lower()
-    return False

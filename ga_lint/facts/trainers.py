@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec.structs import replace
 
@@ -109,7 +109,6 @@ def _override(
     arguments = _arguments(method, name, bound=function.bound is not None)
     before, prepares = len(run.events), name == PREPARES  # which computes no loss; what it does to the labels is read
     events, returns = ((), ()) if prepares else follow(run, function, arguments)
-    helped = [event for event in _backwards(run.events[before:]) if event not in events]
     reads = () if prepares else tuple(run.loss_reads)
     calls = _super_calls(events)
     accepting = accepts_count(run, cls) if _may_be_wrong(returns, calls) else None
@@ -132,11 +131,12 @@ def _override(
         own_step=_has_own_step(run, cls),
         own_loop=_has_own_loop(run, cls),
         backwards=tuple(map(_handed_over, _backwards(events))),
-        backwards_elsewhere=tuple(returned_as(event.value_place, event.value) for event in helped),
+        backwards_elsewhere=_elsewhere(run.events[before:], events),
         replaced=_replaced(run, cls, method, name),
         counts_itself=any(run.names.method(cls, name) for name in ("_get_num_items_in_batch", "get_batch_samples")),
         unguarded=() if prepares else unguarded_uses(run, function, arguments, returns),
         steps_by_itself=_steps_by_itself(method),
+        clears_by_itself=any(event.kind is EventKind.ZERO_GRAD for event in run.events[before:]),
         asks_who_divides=any(map(_asks_who_divides, walk(method))),
         accepted=accepting.answer if accepting else Answer.UNKNOWN,
         models=accepting.steps if accepting else (),
@@ -169,6 +169,11 @@ def _backwards(events: Iterable[Event]) -> list[Event]:
 
 def _handed_over(backward: Event) -> Returned:
     return replace(returned_as(backward.value_place, backward.value), depth=len(backward.loops))
+
+
+def _elsewhere(events: Iterable[Event], own: Sequence[Event]) -> tuple[Returned, ...]:
+    helped = [event for event in _backwards(events) if event not in own]
+    return tuple(returned_as(event.value_place, event.value) for event in helped)
 
 
 def _may_be_wrong(returns: tuple[Returned, ...], calls: tuple[SuperCall, ...]) -> bool:

@@ -30,13 +30,19 @@ AVERAGED_BY_HAND = re.compile(
     rb"all_reduce\([^)\n]*grad|(average|sync|all_?reduce|reduce)_?(model_)?grad\w*\(", re.IGNORECASE
 )
 
-
+# What the losses of a window are divided by, however they were added up; "steps" alone can be steps in time.
+_MICRO_BATCHES = re.compile(r"accum|micro|window|grad|\bgas\b", re.IGNORECASE)
 _HALF_PRECISION = re.compile(r"loss_scale|grad_scale|scaler\b")
 
 
 def may_be_wrapped(data: bytes) -> bool:
     """Does a file speak of ranks whose gradients nobody in it averages? Its model may come wrapped in DDP."""
     return SPEAKS_OF_RANKS.search(data) is not None and AVERAGED_BY_HAND.search(data) is None
+
+
+def divisor_of(term: LossTerm) -> str:
+    """The number of micro-batches that a term is divided by, as it is written."""
+    return next((f.text for f in reversed(term.factors) if f.power < 0 and _MICRO_BATCHES.search(f.text)), "")
 
 
 def scalings_of(backward: Event, events: Sequence[Event]) -> tuple[Scaling, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -23,6 +22,7 @@ from ga_lint.facts.values import (
 from ga_lint.facts.window_signs import (
     cleared_before,
     cleared_inside,
+    divisor_of,
     every_round,
     is_discarded,
     scalings_of,
@@ -30,9 +30,6 @@ from ga_lint.facts.window_signs import (
     with_shared,
 )
 from ga_lint.facts.written_steps import runs_over, written_steps
-
-# What the losses of a window are divided by, however they were added up; "steps" alone can be steps in time.
-_MICRO_BATCHES = re.compile(r"accum|micro|window|grad|\bgas\b", re.IGNORECASE)
 
 
 class Shape(NamedTuple):
@@ -65,14 +62,18 @@ def windows_of(run: Interpreter, distributed: Stack | None) -> tuple[Window, ...
 
 
 def _added_up(backward: Event, steps: Sequence[Event]) -> Shape | None:
-    """Losses of an inner loop, added up and divided by a number of micro-batches before one backward."""
+    """Losses of an inner loop, added up and divided by a number of micro-batches before one backward.
+
+    Where one of the whole batch is divided with them, the inner loop runs over parts of that.
+    """
     step = next((step for step in steps if step.loops == backward.loops), None)
-    for loss in losses_in(backward.value):
-        for term in loss.terms:
+    for loss in losses_in(backward.value) if step is not None else ():
+        divisors = {term: divisor_of(term) for term in loss.terms}
+        of_batch = {divisors[term] for term in loss.terms if term.site.depth <= len(backward.loops)}
+        for term, divisor in divisors.items():
             deeper = term.site.scope == backward.scope and term.site.depth > len(backward.loops)
-            divisors = [f.text for f in term.factors if f.power < 0 and _MICRO_BATCHES.search(f.text)]
-            if step is not None and deeper and divisors:
-                return Shape(step, Idiom.INNER_LOOP, Symbol(divisors[-1]), None)
+            if step is not None and deeper and divisor and divisor not in of_batch:
+                return Shape(step, Idiom.INNER_LOOP, Symbol(divisor), None)
     return None
 
 

@@ -30,6 +30,8 @@ def bare_backward(facts: FileFacts, project: Project) -> Iterator[Finding]:
             continue
         if override.asks_who_divides:  # as the Trainer does; what is wrong then is the loss: GA202, GA206
             continue
+        if override.clears_by_itself:  # nothing is left of the micro-batches before
+            continue
         seen: set[Place] = set()
         for backward in override.backwards:
             term = plain_mean(backward)

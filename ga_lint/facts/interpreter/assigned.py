@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ga_lint.facts.interpreter.unpacking import unpacked
-from ga_lint.facts.values import Class, Const, Value, choice
+from ga_lint.facts.values import UNKNOWN, Class, Const, Value, choice
+from ga_lint.syntax.parameters import parameter_names
 from ga_lint.syntax.parsed import FunctionNode
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
     from ga_lint.facts.interpreter.paths import Frame
 
-# What is assigned, all the targets that it is unpacked into, and which of them it is.
-Assigned = tuple[ast.expr, list[ast.expr], int]
+# What is assigned, all the targets that it is unpacked into, which of them it is, and what the method is handed.
+Assigned = tuple[ast.expr, list[ast.expr], int, list[str]]
 
 
 def is_set_later(value: Value) -> bool:
@@ -32,8 +33,8 @@ def assigned_elsewhere(run: Interpreter, frame: Frame, cls: Class, name: str) ->
             if key not in run.assigned:
                 run.assigned[key] = list(_assignments(ancestor, name))
             scope = run.names.scope_of(ancestor)
-            for node, targets, index in run.assigned[key]:
-                value = run.module_expression(node, scope)
+            for node, targets, index, handed in run.assigned[key]:
+                value = run.module_expression(node, scope, dict.fromkeys(handed, UNKNOWN))
                 values.append(unpacked(run, frame, value, targets)[index] if len(targets) > 1 else value)
     set_up = [value for value in values if value != Const(None)]
     return choice(set_up or values) if values else None
@@ -49,4 +50,4 @@ def _assignments(cls: Class, name: str) -> Iterator[Assigned]:
                     targets = target.elts if isinstance(target, ast.Tuple) else [target]
                     for index, one in enumerate(targets):
                         if isinstance(one, ast.Attribute) and one.attr == name and isinstance(one.value, ast.Name):
-                            yield node.value, targets, index
+                            yield node.value, targets, index, parameter_names(method)

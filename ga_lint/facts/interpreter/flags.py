@@ -50,6 +50,23 @@ def held_on_all(paths: list[State], outer: int) -> tuple[Guard, ...]:
     )
 
 
+def answered(frame: Frame) -> Boundary | None:
+    """What a helper tells that answers yes and no: `if (i + 1) % steps == 0: return True`, `return False` elsewhere."""
+    if len(frame.returned) < 2 or not all(map(_tells, frame.returned)):
+        return None
+    found = {one for one in frame.returned if isinstance(one, Boundary)}
+    sides: dict[Boundary, dict[bool, set[Value]]] = {}
+    for value, guards in zip(frame.returned, frame.returned_under, strict=True):
+        for guard in guards:
+            if isinstance(guard.test, Boundary):
+                sides.setdefault(guard.test, {}).setdefault(guard.outcome, set()).add(value)
+    for test, values in sides.items():
+        at_end = values.get(True, set())
+        if len(at_end) == 1 and Const(next(iter(at_end)) == Const(False)) in values.get(False, set()):
+            found.add(test if at_end == {Const(True)} else replace(test, negated=not test.negated))
+    return found.pop() if len(found) == 1 else None
+
+
 def _is_set_anew(frame: Frame, name: str, ways: tuple[Body, Body]) -> bool:
     """Is it set on both ways, or by each round of the loop? One that stays as it was tells no window's end."""
     if len(frame.loops) == frame.inherited or name in frame.loops[-1].assigned:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from ga_lint.diagnostics import Confidence
+from ga_lint.facts.interpreter.picked import picks_labelled
 from ga_lint.facts.model import Divisor, Level, LossSite, LossTerm, Place, Reduction
 from ga_lint.facts.values import (
     Built,
@@ -96,10 +97,11 @@ def _site(
         ragged = (*ragged, place.as_step(f"targets equal to `{ignore_text}` do not count"))
     positions = _has_positions(call.argument_node(0, "input")) or _is_padded(labels)
     node = call.argument_node(row.labels, "target", "labels", "targets")
+    ignored = ignore is not None or (row.level == "element" and picks_labelled(call, node))
     return LossSite(
         row.name,
         Reduction.NONE,
-        Level.SAMPLE if _is_of_spans(node) else _level(row, tensors, positions, ignored=ignore is not None),
+        Level.SAMPLE if _is_of_spans(node) else _level(row, tensors, positions, ignored=ignored),
         place,
         place,
         Confidence.CERTAIN,

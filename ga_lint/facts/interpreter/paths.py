@@ -43,6 +43,7 @@ class Frame(Struct, eq=False):
     guards: tuple[Guard, ...] = ()  # of the caller
     via: tuple[Place, ...] = ()
     returned: list[Value] = field(default_factory=list)
+    returned_under: list[tuple[Guard, ...]] = field(default_factory=list)  # the tests that each of them stands under
     yielded: list[Value] = field(default_factory=list)
     broken: list[State] = field(default_factory=list)
     continued: list[State] = field(default_factory=list)

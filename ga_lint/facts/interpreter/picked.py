@@ -16,6 +16,7 @@ from ga_lint.syntax.text import text_of
 
 if TYPE_CHECKING:
     from ga_lint.facts.interpreter import Interpreter
+    from ga_lint.facts.interpreter.calls import Call
     from ga_lint.facts.interpreter.paths import Frame
 
 _IGNORING = re.compile(
@@ -45,6 +46,14 @@ def picked_by_mask(run: Interpreter, frame: Frame, base: Value, key: Value, node
     step = place.as_step(f"only positions of `{text_of(node.slice)}` are kept")
     picked = targets_of(masks[0]) if len(masks) == len(keys) == 1 else None
     return replace(whole, flat=True, ragged=(*whole.ragged, step), remade=True, kept=True, picked=picked)
+
+
+def picks_labelled(call: Call, node: ast.expr | None) -> bool:
+    """`labels[mask].float()` where the mask is `labels != -100`: of each row the positions that have a label."""
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in SAME_ELEMENTS:
+        node = node.func.value
+    mask = call.run.evaluate(call.frame, call.state, node.slice) if isinstance(node, ast.Subscript) else None
+    return isinstance(mask, Tensor) and mask.kind is TensorKind.MASK and "-100" in mask.text
 
 
 def are_kept(tensor: Tensor) -> bool:

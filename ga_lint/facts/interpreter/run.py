@@ -15,6 +15,7 @@ from ga_lint.facts.interpreter import expressions, statements
 from ga_lint.facts.interpreter.assigned import Assigned
 from ga_lint.facts.interpreter.calling import bears_loss, bind, environment, is_one_expression
 from ga_lint.facts.interpreter.events import Event, EventKind, Loop, is_told_not_to_divide
+from ga_lint.facts.interpreter.flags import answered
 from ga_lint.facts.interpreter.handed import handed_back
 from ga_lint.facts.interpreter.paths import Frame, State, is_too_deep, joined
 from ga_lint.facts.interpreter.repeated import Results
@@ -129,7 +130,7 @@ class Interpreter:
             self.running.pop()
         if frame.yielded:
             return Many(choice(frame.yielded))
-        return choice(frame.returned) if frame.returned else Const(None)
+        return answered(frame) or choice(frame.returned) if frame.returned else Const(None)
 
     def execute(self, frame: Frame, body: Sequence[ast.stmt], states: list[State]) -> list[State]:
         """Follow statements on every path; the paths that fall off the end."""
@@ -238,6 +239,6 @@ class Interpreter:
         if frame.running:
             self.unguarded.append(frame.via[0] if frame.via else self.place(frame, node))
 
-    def module_expression(self, node: ast.expr, scope: Scope) -> Value:
+    def module_expression(self, node: ast.expr, scope: Scope, local: dict[str, Value] | None = None) -> Value:
         frame = Frame(scope, node, "", running=False)
-        return self.evaluate(frame, State({}), node)
+        return self.evaluate(frame, State(local or {}), node)

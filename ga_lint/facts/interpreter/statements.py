@@ -87,6 +87,7 @@ def _return(run: Interpreter, frame: Frame, state: State, node: ast.Return) -> N
     if isinstance(node.value, ast.Name | ast.Attribute):
         value = _with_what_was_put_in(state, text_of(node.value), value)
     frame.returned.append(value)
+    frame.returned_under.append(state.guards)
     if frame.depth == 0:  # what a called function returns is its caller's business
         run.record(EventKind.RETURN, frame, state, node, value, node.value or node)
 

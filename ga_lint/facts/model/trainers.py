@@ -79,6 +79,7 @@ class Override(Struct, frozen=True):
     models: tuple[Step, ...] = ()  # where that was read, of models that take none
     asks_who_divides: bool = False  # it divides by the steps where the Trainer's own step would
     steps_by_itself: bool = False  # it steps an optimizer, or names the steps outside of what it returns
+    clears_by_itself: bool = False  # it clears gradients, so that nothing is added up over a window
 
 
 # A file without any of these names no loss function.
