@@ -38,6 +38,8 @@ def setup(text: str) -> TrainerSetup | None:
         ("OtherTrainer(model=net)", None, None),
         ("Own(model=net, train_dataset=data)  # Trainer(", "transformers.Trainer", "AutoModelForMaskedLM"),
         ("Own(model=net)", None, None),
+        ("made().Trainer(model=net)", None, None),
+        ("libraries[0].Trainer(model=net)", None, None),
     ],
 )
 def test_trainers(call: str, trainer: str | None, head: str | None) -> None:
