@@ -323,3 +323,12 @@ OF = 'F.cross_entropy(model(inputs["input_ids"]).logits, inputs["labels"]'
 def test_what_cannot_be_wrong_is_not_asked_what_it_trains(returned: str, asked: bool) -> None:
     one = override(f"return {returned}\n", f"{NETS}OwnTrainer(model=Plain())\n", head=HEAD)
     assert one.accepted is (Answer.NO if asked else Answer.UNKNOWN)
+
+
+def test_a_step_that_withholds_the_count_is_asked_what_it_trains() -> None:
+    """It returns no loss that could be a mean."""
+    step = {"method": "training_step", "signature": "self, model, inputs, num_items_in_batch=None"}
+    after = f"{NETS}OwnTrainer(model=Plain())\n"
+    withheld, handed = "super().training_step(model, inputs)", "super().training_step(model, inputs, num_items_in_batch)"
+    assert override(f"return {withheld}\n", after, head=HEAD, **step).accepted is Answer.NO
+    assert override(f"return {handed}\n", after, head=HEAD, **step).accepted is Answer.UNKNOWN
