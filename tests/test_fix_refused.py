@@ -259,3 +259,38 @@ BY_RANKS = "the loss is multiplied by the number of ranks"
 def test_losses_that_an_override_scales_or_mixes(code: str, lines: str, reasons: list[str], tmp_path: Path) -> None:
     found = refusals(code, OWN_LOSS.format(parameter=COUNT if code == "GA202" else "", lines=lines), tmp_path)
     assert [reason in one for reason, one in zip(reasons, found, strict=True)] == [True] * len(reasons), found
+
+
+HELPED = """from accelerate import Accelerator
+
+
+def scaled(loss):
+    return loss / 4
+
+"""
+MANAGED = """
+def {name}(model, loader, optimizer, steps):
+    accelerator = Accelerator(gradient_accumulation_steps={steps})
+    for batch in loader:
+        with accelerator.accumulate(model):
+            loss = scaled(F.cross_entropy(model(batch["x"]), batch["y"]{options}))
+            accelerator.backward(loss)
+            optimizer.step()
+            optimizer.zero_grad()
+
+"""
+NEEDED = "another backward is handed the same loss, and may need this division"
+
+
+@pytest.mark.parametrize(
+    ("steps", "options", "reasons"),
+    [
+        ("4", "", []),
+        ("steps", "", [NEEDED]),  # 4 may be another number
+        ("4", ', reduction="sum"', [NEEDED]),  # which the library alone does not make a mean
+    ],
+)
+def test_a_division_that_another_loop_needs(steps: str, options: str, reasons: list[str], tmp_path: Path) -> None:
+    first = MANAGED.format(name="first", steps="4", options="")
+    second = MANAGED.format(name="second", steps=steps, options=options)
+    assert refusals("GA103", HELPED + first + second, tmp_path) == reasons
