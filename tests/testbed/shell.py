@@ -13,7 +13,7 @@ from testbed.fixtures import FIXTURES, ROOT
 
 BROKEN = "def f(:\n"  # one GA001
 HIT = (FIXTURES / "GA103-double-division" / "plugin_and_division.py").read_text()  # one GA103, certain, safely fixable
-OF_CI = ("GITHUB_", "GITLAB_", "CI_PROJECT_", "TF_BUILD", "BUILD_SOURCES", "FORCE_COLOR", "NO_COLOR")  # begin its variables
+OF_CI = ("GITHUB_", "GITLAB_", "CI_PROJECT_", "TF_BUILD", "BUILD_SOURCES", "FORCE_COLOR", "NO_COLOR")  # they begin so
 TERMINAL = "xterm-256color"  # whatever runs the tests: a dumb one has no colours
 
 
