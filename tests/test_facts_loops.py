@@ -250,3 +250,45 @@ def test_optimizers_of_the_project(base: str, is_one: bool) -> None:
 def test_the_steps_are_traced_to_where_they_are_set() -> None:
     found = inner("_ in range(n)", f"{LOSS}\n            loss.backward()", before="n = args.accum")
     assert found is not None and (found.steps, found.traced_steps) == ("n", "args.accum")
+
+
+@pytest.mark.parametrize(
+    "header", ["batch in window", "index, batch in enumerate(window)", "index, batch in enumerate(window, 1)"]
+)
+def test_what_an_inner_loop_runs_over(header: str) -> None:
+    """Not what the loops around it do."""
+    text = INNER.format(before="pass", header=header, lines=f"{LOSS}\n            loss.backward()", after="pass")
+    found = window_in(text)
+    assert found is not None and found.runs_over == "window"
+
+
+GATHERED = """import torch
+import torch.nn.functional as F
+
+
+def train(model, loader, optimizer, steps, args):
+    losses = []
+    for step, batch in enumerate(loader):
+        {lines}
+        if (step + 1) % steps == 0:
+            {then}
+            optimizer.step()
+            losses = []
+{otherwise}
+"""
+ONE_MORE = f"{LOSS}\n        losses.append(loss)"
+OF_ALL = "(sum(losses) / steps).backward()"
+
+
+@pytest.mark.parametrize(
+    ("lines", "then", "otherwise", "found"),
+    [
+        (ONE_MORE, OF_ALL, "", True),
+        (ONE_MORE, '(sum(losses) / steps + F.cross_entropy(model(batch["y"]), batch["z"])).backward()', "", False),
+        ('x = batch["x"]', "args.objective(x).backward()", "", False),  # of the last micro-batch alone
+        (f"{ONE_MORE}\n        {OF_ALL}", "pass", "", True),
+        (f"{ONE_MORE}\n        {OF_ALL}", "pass", "        else:\n            optimizer.step()\n", False),
+    ],
+)
+def test_losses_that_are_gathered(lines: str, then: str, otherwise: str, found: bool) -> None:
+    assert (window_in(GATHERED.format(lines=lines, then=then, otherwise=otherwise)) is not None) is found

@@ -251,3 +251,21 @@ def test_arguments_of_a_helper(definition: str, call: str, told: str) -> None:
 )  # fmt: skip
 def test_helpers(helper: str, call: str) -> None:
     assert paths(f"x, y = logits, labels\nloss = {call}", f"ce = F.cross_entropy\n{helper}") == ["mean unknown"]
+
+
+EACH = """losses = F.cross_entropy(logits.transpose(1, 2), labels, reduction="none")
+mask = batch["attention_mask"] if args.masked else None
+"""
+MASKED = "loss = (losses * mask).sum() / mask.sum()"
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        (f"if mask is not None:\n    {MASKED}\nelse:\n    loss = losses.mean()", ["mean token masked", "mean token"]),
+        (f"if mask is None:\n    loss = losses.mean()\nelse:\n    {MASKED}", ["mean token", "mean token masked"]),
+        (f"if mask is None:\n    mask = batch['other_mask']\n{MASKED}", ["mean token masked"] * 4),
+    ],
+)
+def test_what_may_be_none_is_it_on_one_path_alone(lines: str, told: list[str]) -> None:
+    assert paths(EACH + lines) == told

@@ -38,6 +38,8 @@ def setup(text: str) -> TrainerSetup | None:
         ("OtherTrainer(model=net)", None, None),
         ("Own(model=net, train_dataset=data)  # Trainer(", "transformers.Trainer", "AutoModelForMaskedLM"),
         ("Own(model=net)", None, None),
+        ("made().Trainer(model=net)", None, None),
+        ("libraries[0].Trainer(model=net)", None, None),
     ],
 )
 def test_trainers(call: str, trainer: str | None, head: str | None) -> None:
@@ -302,3 +304,31 @@ def test_what_a_lightning_step_returns(returned: str, wrapped: bool, logs: bool)
 )
 def test_lightning_modules(change: tuple[str, str], is_one: bool) -> None:
     assert bool(facts_in(LIGHTNING.replace(*change)).lightning_steps) is is_one
+
+
+OF = 'F.cross_entropy(model(inputs["input_ids"]).logits, inputs["labels"]'
+
+
+@pytest.mark.parametrize(
+    ("returned", "asked"),
+    [
+        (f"{OF})", True),
+        (f'{OF}, reduction="sum")', False),
+        (f'{OF}) + {OF}, reduction="sum")', True),
+        (f'{OF}, reduction="sum") / num_items_in_batch', True),
+        ("super().compute_loss(model, inputs)", True),
+        ("super().compute_loss(model, inputs, num_items_in_batch=num_items_in_batch)", False),
+    ],
+)
+def test_what_cannot_be_wrong_is_not_asked_what_it_trains(returned: str, asked: bool) -> None:
+    one = override(f"return {returned}\n", f"{NETS}OwnTrainer(model=Plain())\n", head=HEAD)
+    assert one.accepted is (Answer.NO if asked else Answer.UNKNOWN)
+
+
+def test_a_step_that_withholds_the_count_is_asked_what_it_trains() -> None:
+    """It returns no loss that could be a mean."""
+    step = {"method": "training_step", "signature": "self, model, inputs, num_items_in_batch=None"}
+    after = f"{NETS}OwnTrainer(model=Plain())\n"
+    supers = "return super().training_step(model, inputs{})\n"
+    assert override(supers.format(""), after, head=HEAD, **step).accepted is Answer.NO
+    assert override(supers.format(", num_items_in_batch"), after, head=HEAD, **step).accepted is Answer.UNKNOWN

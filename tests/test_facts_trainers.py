@@ -185,6 +185,14 @@ def test_mixins(heirs: str, signature: str, found: bool) -> None:
     assert bool(overrides(MEAN, heirs, bases="", signature=signature)) is found
 
 
+@pytest.mark.parametrize("bases", ["", "(object)", "(Callback)"])
+def test_a_loop_of_its_own_makes_no_trainer_of_a_class(bases: str) -> None:
+    assert not overrides(
+        MEAN, "    def _inner_training_loop(self):\n        return 1\n", bases=bases, signature="self, x"
+    )
+    assert overrides(MEAN, "    def _inner_training_loop(self):\n        return 1\n", signature="self, x")
+
+
 @pytest.mark.parametrize(
     ("after", "facts"),
     [

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from ga_lint.facts.interpreter.elements import tells_length
 from ga_lint.facts.model import Stack
+from ga_lint.facts.values import Tensor, TensorKind
 from testbed.seen import LOSS, facts_in, loop, losses_in, window_in
 
 HEAD = 'logits, labels, args = model(batch["input_ids"]).logits, batch["labels"], args\n'
@@ -228,3 +230,47 @@ def test_names_of_the_number_of_ranks(name: str) -> None:
 @pytest.mark.parametrize("name", ["total_steps_done", "warmup", "ranking", "gasoline"])
 def test_names_of_something_else(name: str) -> None:
     assert told(f"loss = {MEAN} / {name}") == ["mean unknown / something else"]
+
+
+@pytest.mark.parametrize(
+    ("tensor", "outcome"),
+    [
+        (Tensor(TensorKind.OTHER, "lengths", from_batch=True), True),
+        (Tensor(TensorKind.OTHER, "target_len", from_batch=True), True),
+        (Tensor(TensorKind.OTHER, "lengths_of_words", from_batch=True), False),
+        (Tensor(TensorKind.OTHER, "lengths"), False),  # made by the model, say
+        (Tensor(TensorKind.OTHER, "lengths", from_batch=True, flat=True), False),  # one for each token
+    ],
+)
+def test_what_tells_how_long_each_row_is(tensor: Tensor, outcome: bool) -> None:
+    assert tells_length(tensor) is outcome
+
+
+@pytest.mark.parametrize("name", ["to", "cuda", "contiguous", "float", "long", "clone", "view", "reshape", "half"])
+def test_methods_of_what_is_only_known_by_its_name(name: str) -> None:
+    """Logits and labels stay what they are called; what `view` makes of logits has tokens for elements."""
+    shifted = "loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())"
+    known = name != "half"
+    assert told(f"logits, labels = args.logits.{name}(x), args.labels.{name}(x)\n{shifted}") == [
+        "mean token" if known else "mean unknown"
+    ]
+    flat = name in ("view", "reshape")
+    assert told(f"loss = F.cross_entropy(args.logits.{name}(-1, n), args.z)") == [
+        "mean token" if flat else "mean unknown"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("index", "level"),
+    [
+        ("torch.arange(n), last", "sample"),
+        ("torch.arange(n), last, :", "sample"),
+        ("torch.arange(n), last, 1:", "token"),
+        ("torch.arange(n), 1:", "token"),
+        ("torch.arange(n), :-1", "token"),
+        ("torch.randperm(n), last", "unknown"),
+        ("torch.arange(n)", "unknown"),
+    ],
+)
+def test_one_position_of_each_row(index: str, level: str) -> None:
+    assert told(f"loss = F.cross_entropy(logits[{index}], args.classes)") == [f"mean {level}"]

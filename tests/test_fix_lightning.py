@@ -287,6 +287,14 @@ LOGGED = FORMS["logged"]
 REFUSED = {
     "class weights": (LOGGED.replace(".flatten())", ".flatten(), weight=self.weight)"), "class weights"),
     "two terms": (LOGGED.replace("return loss", "return loss + self.model.balance(logits)"), "sum of terms"),
+    "two terms under another name": (
+        LOGGED.replace("return loss", "total = loss + self.fine()\n        return total"),
+        "sum of terms",
+    ),
+    "two terms under two names": (
+        LOGGED.replace("return loss", "total = self.last = loss + self.fine()\n        return total"),
+        "sum of terms",
+    ),
     "two terms under an annotated name": (
         LOGGED.replace("return loss", "total: torch.Tensor = loss + self.fine()\n        return total"),
         "sum of terms",

@@ -227,3 +227,70 @@ OTHER = 'F.mse_loss(model(**inputs).logits, inputs["x"])'
 def test_a_step_that_divides_by_the_steps_itself(more: str, after: str, reason: str, tmp_path: Path) -> None:
     said = refusals("GA203", DIVIDED.format(more=more, after=after), tmp_path)
     assert len(said) == bool(reason) and all(reason in one for one in said)
+
+
+TIMES_RANKS = " * self.accelerator.num_processes"
+CE = "F.cross_entropy(logits.flatten(0, 1), labels.flatten())"
+HEADS = "model.loss_function(logits, labels, model.config.vocab_size)"
+OWN_LOSS = """
+class Custom(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False{parameter}):
+        labels = inputs.pop("labels")
+        logits = model(**inputs).logits
+        {lines}
+        return loss
+"""
+COUNT = ", num_items_in_batch=None"
+BY_RANKS = "the loss is multiplied by the number of ranks"
+
+
+@pytest.mark.parametrize(
+    ("code", "lines", "reasons"),
+    [
+        ("GA201", f"loss = {CE}", []),
+        ("GA201", f"loss = {CE}{TIMES_RANKS}", [BY_RANKS]),
+        ("GA201", f"loss = super().compute_loss(model, inputs){TIMES_RANKS}", [BY_RANKS]),
+        ("GA202", f"loss = {HEADS}", []),
+        ("GA202", f"loss = {HEADS}{TIMES_RANKS}", [BY_RANKS]),  # the rewrite multiplies by them
+        ("GA202", f"loss = {CE} if self.args.x else model(**inputs).loss", ["the loss has several terms"] * 2),
+        ("GA202", f"loss = {CE} + model(**inputs).loss", ["the loss has several terms"] * 2),
+    ],
+)
+def test_losses_that_an_override_scales_or_mixes(code: str, lines: str, reasons: list[str], tmp_path: Path) -> None:
+    found = refusals(code, OWN_LOSS.format(parameter=COUNT if code == "GA202" else "", lines=lines), tmp_path)
+    assert [reason in one for reason, one in zip(reasons, found, strict=True)] == [True] * len(reasons), found
+
+
+HELPED = """from accelerate import Accelerator
+
+
+def scaled(loss):
+    return loss / 4
+
+"""
+MANAGED = """
+def {name}(model, loader, optimizer, steps):
+    accelerator = Accelerator(gradient_accumulation_steps={steps})
+    for batch in loader:
+        with accelerator.accumulate(model):
+            loss = scaled(F.cross_entropy(model(batch["x"]), batch["y"]{options}))
+            accelerator.backward(loss)
+            optimizer.step()
+            optimizer.zero_grad()
+
+"""
+NEEDED = "another backward is handed the same loss, and may need this division"
+
+
+@pytest.mark.parametrize(
+    ("steps", "options", "reasons"),
+    [
+        ("4", "", []),
+        ("steps", "", [NEEDED]),  # 4 may be another number
+        ("4", ', reduction="sum"', [NEEDED]),  # which the library alone does not make a mean
+    ],
+)
+def test_a_division_that_another_loop_needs(steps: str, options: str, reasons: list[str], tmp_path: Path) -> None:
+    first = MANAGED.format(name="first", steps="4", options="")
+    second = MANAGED.format(name="second", steps=steps, options=options)
+    assert refusals("GA103", HELPED + first + second, tmp_path) == reasons

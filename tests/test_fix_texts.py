@@ -976,3 +976,44 @@ def train(model, loader, optimizer, steps):
             "step_loss = loss",
         )
     )
+
+
+IN_A_FUNCTION = """import torch
+import torch.nn.functional as F
+
+
+def own(outputs, labels, num_items_in_batch=None):
+    logits = outputs.logits
+    {}
+    return loss
+
+
+def helper(loss, outputs):
+    return loss + outputs.aux
+"""
+CE = "F.cross_entropy(logits, labels)"
+FIRST_ALONE = f"""if outputs.x:
+        loss = {CE}{{}}
+    else:
+        second = {CE}
+        loss = second"""
+MORE = "\n        loss = loss + outputs.aux"
+
+
+@pytest.mark.parametrize(
+    ("lines", "places", "reason"),
+    [
+        (f"loss = {CE}", {"call": CE}, None),
+        (f"loss = outputs.aux\n    loss = loss + 1\n    loss = {CE}", {"call": CE}, None),  # which is not added to this
+        (f"loss = {CE}\n    loss = loss + outputs.aux", {"call": CE}, "another term on line 8, which needs"),
+        (FIRST_ALONE.format(""), {"call": [CE, CE]}, None),
+        (FIRST_ALONE.format(MORE), {"call": [CE, CE]}, "another term on line 9, which needs"),
+        (f"loss = {CE}", {"call": CE, "added": "loss + outputs.aux"}, "another term on line 12, in a form"),
+    ],
+)
+def test_another_term_of_a_loss_function(lines: str, places: dict[str, str | list[str]], reason: str | None) -> None:
+    text = IN_A_FUNCTION.format(lines)
+    if reason is None:
+        assert "/ num_items_in_batch" in rewritten(text, "count-loss-function", **places)
+    else:
+        assert reason in refusal(text, "count-loss-function", **places)

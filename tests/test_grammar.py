@@ -12,6 +12,7 @@ from ga_lint.grammar.fstrings import as_before_312
 from testbed.shell import ga_lint, write
 
 OTHER_QUOTES = [
+    ('f"{a["b"]}"', "f\"{a['b']}\""),
     ('x = f"{a["b"]}"', "x = f\"{a['b']}\""),
     ("x = f'{d['k']:>{w}} {y!r}'", "x = f'{d[\"k\"]:>{w}} {y!r}'"),
     ('x = f"{", ".join(["a", "b"])}"', "x = f\"{', '.join(['a', 'b'])}\""),

@@ -343,6 +343,15 @@ class TestPage:
             len(list(figure.all("circle", class_="original"))) == len(list(figure.all("path", class_="rewrite"))) == 2
         )
 
+    def test_every_element_stands_in_its_panel(self) -> None:
+        (_, figure, *_) = self.PAGE.all("figure")
+        panels = [
+            (float(one.attributes["x"]), float(one.attributes["width"])) for one in figure.all("rect", class_="panel")
+        ]
+        places = [float(one.attributes["cx"]) for one in figure.all("circle")]
+        assert panels and places
+        assert all(any(left < place < left + width for left, width in panels) for place in places)
+
     def test_without_a_rewrite_the_code_is_shown(self) -> None:
         page = read(named("html", WRONG))
         (code,) = page.all("pre")

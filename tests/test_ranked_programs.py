@@ -13,7 +13,6 @@ from testbed.rewritten import Folder
 from testbed.steps import step
 
 pytest.importorskip("accelerate")
-pytest.importorskip("lightning.fabric")
 
 from testbed.accumulation import worst
 from testbed.gloo import full_batches, on_ranks
@@ -25,6 +24,12 @@ pytestmark = [
 FIRST, COUNT = int(os.environ.get("FIRST_PROGRAM", "0")), int(os.environ.get("PROGRAMS", "100"))  # more: by hand
 FAR, EXACT = 1e-3, 1e-6  # a count that is a float32 leaves 5e-8
 FACTOR_TOO_MANY = " * STEPS * RANKS"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def fabric() -> None:
+    """Not where tests are collected, which every process does; before the ranks fork, which would import it each."""
+    pytest.importorskip("lightning.fabric")
 
 
 def test_random_loops_of_several_ranks(tmp_path: Path) -> None:

@@ -87,3 +87,17 @@ def test_every_kind_of_fact_can_be_shown(fixture: Fixture) -> None:
     facts = shown_facts(source, Scope(Config(root=fixture.project), Project(fixture.project)))
     assert json.loads(render_json([(fixture.path, facts)]))[0]["facts"] == facts
     assert render_full([(fixture.path, facts)]).startswith(str(fixture.path))
+
+
+def test_what_is_nested_stands_below_its_name() -> None:
+    facts = {"windows": [{"site": {"row": 3, "terms": [{"power": -1}, []]}, "empty": {}}], "overrides": []}
+    wanted = """a.py
+  windows:
+    site:
+      row: 3
+      terms:
+        - power: -1
+"""
+    told = render_full([(Path("a.py"), facts)])
+    assert told.startswith(wanted), told
+    assert told.endswith("  none: overrides\n")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from ga_lint.config import Config, Selection
+from ga_lint.config import Config, ConfigFinder, Flags, Selection
 from ga_lint.diagnostics import Confidence, Effect, EffectKind, Finding, Severity
+from ga_lint.engine.run import check
 from ga_lint.engine.scope import Scope
 from ga_lint.engine.settle import settle
 from ga_lint.outcome import Clean, Found, Skipped, SkipReason
@@ -310,3 +311,10 @@ def test_looking_behind_suppressions(tmp_path: Path) -> None:
     assert [line[:4] for line in ga_lint(*words, cwd=tmp_path).out.splitlines()] == ["c.py"]
     behind = ga_lint(*words, "--ignore-suppressions", cwd=tmp_path).out
     assert [line[:4] for line in behind.splitlines()] == ["a.py", "b.py"]
+
+
+def test_comments_hold_for_whoever_asks_for_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "train.py"
+    path.write_text(HIT.replace("# expect: GA103", "# ga-lint: ignore[GA103]"))
+    assert not check([path], ConfigFinder()).diagnostics
+    assert check([path], ConfigFinder(Flags(ignore_suppressions=True))).diagnostics

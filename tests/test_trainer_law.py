@@ -132,3 +132,8 @@ def test_a_deepspeed_that_does_not_listen() -> None:
     for site, steps in ((Site.MODEL, -2), (Site.SMOOTHER, -1), (Site.OVERRIDE, -1)):
         assert outcome(Usage(site, Form.COUNT, deepspeed=True), RELEASES.row("5.24.0"), engine).steps == steps
     assert RELEASES.engine("0.18.2") is None and RELEASES.engine("0.18.4") is None
+
+
+def test_a_scale_is_that_of_one_rank_where_nobody_says_more() -> None:
+    assert Outcome(steps=-1, ranks=1).scale(4) == 0.25
+    assert Outcome(steps=-1, ranks=1).scale(4, 2) == 0.5

@@ -112,9 +112,9 @@ def _in_same_loop(backward: Event, steps: list[Event]) -> Shape | None:
     if not accumulates and _stepped_at_once(backward, steps):
         return None
     for step in steps:
-        guard = _boundary(step.guards, backward.guards)
-        if guard is not None and isinstance(guard.test, Boundary) and not _stepped_otherwise(guard, steps):
-            return Shape(step, Idiom.GATE, guard.test.steps, guard.place)
+        match _boundary(step.guards, backward.guards):
+            case guard, test if not _stepped_otherwise(guard, steps):
+                return Shape(step, Idiom.GATE, test.steps, guard.place)
         if accumulates or any("sync_gradients" in guard.text and guard.outcome for guard in step.guards):
             return Shape(step, Idiom.ACCUMULATE, UNKNOWN, None)
     engine = next((step for step in steps if _is_engine(step.driver) or _is_engine(backward.driver)), None)
@@ -127,9 +127,9 @@ def _gathered(backward: Event, steps: list[Event]) -> Shape | None:
     if not terms or any(term.site.collected != backward.loops[-1].id for term in terms):
         return None
     for step in steps:
-        guard = _boundary(step.guards, ())
-        if guard is not None and guard in backward.guards and isinstance(guard.test, Boundary):
-            return Shape(step, Idiom.GATE, guard.test.steps, guard.place, gathers=True)
+        match _boundary(step.guards, ()):
+            case guard, test if guard in backward.guards:
+                return Shape(step, Idiom.GATE, test.steps, guard.place, gathers=True)
     return None
 
 
@@ -153,11 +153,11 @@ def _stepped_otherwise(gate: Guard, steps: Sequence[Event]) -> bool:
     )
 
 
-def _boundary(guards: Iterable[Guard], outer: Sequence[Guard]) -> Guard | None:
+def _boundary(guards: Iterable[Guard], outer: Sequence[Guard]) -> tuple[Guard, Boundary] | None:
     """The modulo test that a step stands under and backward does not."""
     for guard in guards:
         if isinstance(guard.test, Boundary) and guard.test.negated is not guard.outcome and guard not in outer:
-            return guard
+            return guard, guard.test
     return None
 
 

@@ -181,7 +181,7 @@ class Tree:
         unit = self._indent_around(like)
         parsed = cst.parse_module(reindented(text, unit).replace("\n", newline), self.module.config_for_parsing)
         statements = [statement for statement in parsed.body if isinstance(statement, Statement)]
-        if statements and parsed.header:  # LibCST gives comments above the first statement to the module
+        if parsed.header:  # LibCST gives comments above the first statement to the module
             first = statements[0]
             above = [line if line.comment else line.with_changes(indent=False) for line in parsed.header]
             statements[0] = first.with_changes(leading_lines=[*above, *first.leading_lines])

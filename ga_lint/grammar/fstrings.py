@@ -26,7 +26,7 @@ class _Field(Struct, frozen=True):
     start: int
     end: int  # behind the brace
     strings: tuple[_String, ...]
-    has_comment: bool = False
+    has_comment: bool
 
 
 class _String(Struct, frozen=True):

@@ -61,7 +61,7 @@ def crash_fix(override: Override, project: Project) -> Fix:
     if dropped_calls(override) and not _only_supers(override, terms):
         return None, "on another path the loss is not super()'s, and nothing would divide it once the count is taken"
     fix, refusal = override_fix(override, terms, project)
-    if fix is None and _times_ranks(terms):
+    if _times_ranks(terms):
         return None, RANKS
     if fix is not None or any(term.power_of(FactorKind.STEPS) for term in terms):  # the steps divide already
         return fix, refusal
@@ -139,11 +139,12 @@ def _times_ranks(terms: Iterable[LossTerm]) -> bool:
 
 
 def _own_fix(override: Override, terms: list[LossTerm]) -> Fix:
-    if len(terms) == 1 and terms[0].site.callee == HEADS_LOSS and inside(terms[0].site.call, override.function):
-        return hand_on_fix(terms[0].site.call), None
+    heads = len(terms) == 1 and terms[0].site.callee == HEADS_LOSS and inside(terms[0].site.call, override.function)
     alike = bool(terms) and all(term.site.level is Level.SAMPLE for term in terms)
-    if (alike or all(term.site.is_models_own for term in terms)) and _times_ranks(terms):
+    if (heads or alike or all(term.site.is_models_own for term in terms)) and _times_ranks(terms):
         return None, RANKS
+    if heads:
+        return hand_on_fix(terms[0].site.call), None
     if alike:
         summary = "let the Trainer divide: model_accepts_loss_kwargs = False"
         return FixRequest("opt-out", FixTier.UNSAFE, summary, (("method", override.function.span),)), None

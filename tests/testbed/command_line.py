@@ -18,7 +18,7 @@ from ga_lint.cli import fix, verify
 from ga_lint.cli.main import main
 from ga_lint.engine.fix_file import Answer, Judgement, Trial
 from ga_lint.verify import Outcome, Run, Settings, Site, Verdict
-from testbed.shell import BROKEN, HIT, OF_CI, write
+from testbed.shell import BROKEN, HIT, OF_CI, TERMINAL, write
 
 GUESSED = """\
 import torch.nn.functional as F
@@ -98,6 +98,7 @@ class Shell:
         self._capsys = capsys
         for name in [name for name in os.environ if name.startswith(OF_CI)]:
             monkeypatch.delenv(name)
+        monkeypatch.setenv("TERM", TERMINAL)
         monkeypatch.setattr(verify, "available", lambda *_: None)
         monkeypatch.setattr(fix, "available", lambda *_: None)
         monkeypatch.setattr(verify, "Verifier", _Telling)

@@ -13,7 +13,8 @@ from testbed.fixtures import FIXTURES, ROOT
 
 BROKEN = "def f(:\n"  # one GA001
 HIT = (FIXTURES / "GA103-double-division" / "plugin_and_division.py").read_text()  # one GA103, certain, safely fixable
-OF_CI = ("GITHUB_", "GITLAB_", "CI_PROJECT_", "TF_BUILD", "BUILD_SOURCES", "FORCE_COLOR")  # begin its variables
+OF_CI = ("GITHUB_", "GITLAB_", "CI_PROJECT_", "TF_BUILD", "BUILD_SOURCES", "FORCE_COLOR", "NO_COLOR")  # they begin so
+TERMINAL = "xterm-256color"  # whatever runs the tests: a dumb one has no colours
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def write(folder: Path, files: Mapping[str, str | bytes]) -> None:
 def environment(**more: str) -> dict[str, str]:
     """For a process that runs this checkout, without the colours and annotations that a CI would ask for."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(OF_CI)}
-    return {**clean, "PYTHONPATH": str(ROOT), **more}
+    return {**clean, "TERM": TERMINAL, "PYTHONPATH": str(ROOT), **more}
 
 
 def ga_lint(
