@@ -59,6 +59,8 @@ def followed(text: str, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 HELPER = "def f(x, y=0):\n    return x"
 METHOD = "class A:\n    def f(self):\n        return 1"
+# What `f` gives while `g` runs, which is then left out in it, is not what it gives elsewhere.
+EACH_OTHER = "def f(x):\n    return g(x)\n\ndef g(x):\n    return f(x)\n\ndef k(x):\n    return f(x)"
 CLOSED = "def g():\n    def f():\n        return z\n    z = 1\n    f()\n    z = 2\n    return f()"
 
 
@@ -69,12 +71,14 @@ CLOSED = "def g():\n    def f():\n        return z\n    z = 1\n    f()\n    z = 
         (HELPER, ["f(3)", "f(4)"], 2),
         (HELPER, ["f(1)", "f(True)", "f(1.0)"], 3),
         (HELPER, ["f(3)", "f(3, 1)"], 2),
-        (HELPER, ["f([1])", "f([1])"], 2),
+        (HELPER, ["f([1])", "f([1])"], 1),
+        (HELPER, ["f([1])", "f([True])", "f((1, 1))"], 3),
         (HELPER, ["f(3)", "for i in range(2):", "    f(3)", "    f(3)"], 2),
         (METHOD, ["a = A()", "a.f()", "a.f()"], 1),
         (METHOD, ["A().f()", "A().f()"], 1),
         ("def f(x):\n    x.backward()", ["f(loss)", "f(loss)"], 2),
-        ("def f(x):\n    return f(x - 1)", ["f(3)", "f(3)"], 4),
+        ("def f(x):\n    return f(x - 1)", ["f(3)", "f(3)"], 2),
+        (EACH_OTHER, ["g(3)", "k(3)"], 3),
         (CLOSED, ["g()"], 2),
     ],
 )

@@ -21,7 +21,7 @@ _LOSS = ("loss", "tensor")  # as accelerate, DeepSpeed and ColossalAI call it, a
 
 @fixer("divide-by-steps")
 def divide_by_steps(target: Target, edits: Edits) -> None:
-    for call in target.backwards():
+    for call in target.backwards(needed=True):
         scale_backward(edits, call, "/", target.option("steps"))
 
 

@@ -62,9 +62,12 @@ class Target:
     def _division_at(self, span: Span) -> Division:
         return division_of(self.tree.find(span, cst.BinaryOperation, cst.AugAssign, cst.Call))
 
-    def backwards(self) -> list[cst.Call]:
-        """The calls of backward that add to the gradients of one window."""
-        return [self.tree.find(span, cst.Call) for span in self.spans("backward")]
+    def backwards(self, *, needed: bool = False) -> list[cst.Call]:
+        """The calls of backward that add to the gradients of one window; `needed`: one at least."""
+        spans = self.spans("backward")
+        if needed and not spans:
+            self.span("backward")  # says what is missing
+        return [self.tree.find(span, cst.Call) for span in spans]
 
     def option(self, name: str) -> str:
         value = self._options.get(name)
