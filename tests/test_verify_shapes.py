@@ -22,10 +22,10 @@ HEAD = "import torch\nfrom torch import nn\nfrom transformers import AutoModelFo
 
 
 def loop(body: str, *, before: str = "", over: str = "enumerate(loader)", item: str = "batch", **how: str) -> str:
-    """A loop with `loss = ...` in these lines. `how`: the backward and the update, where they are others."""
+    """A loop with `loss = ...` in these lines. `how`: parts that are others than usual."""
     step = STEP.format(
         backward=how.get("backward", "(loss / accum_steps).backward()"),
-        update=how.get("update", "optimizer.step()\n            optimizer.zero_grad()"),
+        update="optimizer.step()\n            optimizer.zero_grad()",
     )
     lines = "".join(f"        {line}\n" for line in body.splitlines())
     setup = "".join(f"    {line}\n" for line in before.splitlines())
@@ -40,20 +40,31 @@ class Stream:
         block = self.tokens[self.position : self.position + self.length + 1]
         return block[:-1], block[1:]
 """
-SIDE_BY_SIDE = """for one, schedule in zip(optimizers, schedulers):
-                one.step()
-                schedule.step()
-            model.zero_grad()"""
-TWO = """optimizer1 = Muon(model.body)
-optimizer2 = AdamW(model.head)
+SCRIPT = """
+import torch
+from transformers import AutoModelForCausalLM
+
+model = AutoModelForCausalLM.from_pretrained("tiny")
+optimizer1 = torch.optim.AdamW(model.lm_head.parameters(), lr=0.1)
+optimizer2 = Muon(model.transformer.parameters(), lr=0.1)
 optimizers = [optimizer1, optimizer2]
-schedulers = [rate_of(one) for one in optimizers]"""
+schedulers = [torch.optim.lr_scheduler.LambdaLR(one, get_lr) for one in optimizers]
+x, y = train_loader.next_batch()
+for step in range(args.num_iterations + 1):
+    model.train()
+    for i in range(1, accum_steps + 1):
+        _, loss = model(x, y)
+        x, y = train_loader.next_batch()
+        loss.backward()
+    for p in model.parameters():
+        p.grad /= accum_steps
+    for one, schedule in zip(optimizers, schedulers):
+        one.step()
+        schedule.step()
+    model.zero_grad(set_to_none=True)
+"""
 LOOPS: dict[str, tuple[str, Outcome, str]] = {
-    "two optimizers side by side": (
-        loop("x, y = batch\n_, loss = model(x, y)", before=TWO, update=SIDE_BY_SIDE, parameters="model, loader"),
-        Outcome.WRONG,
-        "",
-    ),
+    "two optimizers side by side": (SCRIPT, Outcome.WRONG, ""),
     "a tokenizer that is asked for its size": (
         loop(
             "logits = model(batch['input_ids']).logits[:, :-1].reshape(-1, tokenizer.get_vocab_size())\n"

@@ -35,7 +35,7 @@ _MOVES = re.compile(
 )
 _OTHER_HEAD = re.compile(r"reward|critic|^rm_|_rm$|value_model|ranker|classifier|vae|unet|discriminator", re.IGNORECASE)
 _OF_NUMBERS = frozenset({"item", "detach", "cpu", "to", "float", "append", "mean", "div_"})
-MOST_OPTIMIZERS = 8  # that a loop steps side by side
+_MOST_OPTIMIZERS = 8  # that a loop steps side by side
 _LIMIT = re.compile(LIMITS, re.IGNORECASE)
 _OF_LIGHTNING = {
     LOADER_NAME: "loader",
@@ -111,7 +111,7 @@ class Bound:
             "unwrap": lambda: lambda model, *_, **__: model,
             "engine": self._engine,
             "scheduler": Scheduler,
-            "list of schedulers": lambda: [Scheduler()] * MOST_OPTIMIZERS,
+            "list of schedulers": lambda: [Scheduler()] * _MOST_OPTIMIZERS,
             "scaler": Scaler,
             "fabric": lambda: Fabric(self.wrapped),
             "iterator": lambda: Endless(self.batches),
