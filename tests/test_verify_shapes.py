@@ -65,6 +65,17 @@ for step in range(args.num_iterations + 1):
 """
 LOOPS: dict[str, tuple[str, Outcome, str]] = {
     "two optimizers side by side": (SCRIPT, Outcome.WRONG, ""),
+    "an iterator that a helper draws from": (
+        loop(
+            f"batch = draw(train_iterator)\n{LOSS}",
+            over="enumerate(range(64))",
+            item="_",
+            parameters="model, train_iterator, optimizer",
+            above="\ndef draw(source):\n    return next(source)\n\n",
+        ),
+        Outcome.WRONG,
+        "",
+    ),
     "a tokenizer that is asked for its size": (
         loop(
             "logits = model(batch['input_ids']).logits[:, :-1].reshape(-1, tokenizer.get_vocab_size())\n"

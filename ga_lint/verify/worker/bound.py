@@ -35,7 +35,6 @@ _MOVES = re.compile(
 )
 _OTHER_HEAD = re.compile(r"reward|critic|^rm_|_rm$|value_model|ranker|classifier|vae|unet|discriminator", re.IGNORECASE)
 _OF_NUMBERS = frozenset({"item", "detach", "cpu", "to", "float", "append", "mean", "div_"})
-_MOST_OPTIMIZERS = 8  # that a loop steps side by side
 _LIMIT = re.compile(LIMITS, re.IGNORECASE)
 _OF_LIGHTNING = {
     LOADER_NAME: "loader",
@@ -60,7 +59,6 @@ _BY_NAME = (  # for names that are not called: what they are when nothing else s
         "model",
     ),
     (re.compile(r"^(optim|optimizer|opt)_?\d*$", re.IGNORECASE), "optimizer"),
-    (re.compile(r"sched\w*s$", re.IGNORECASE), "list of schedulers"),
     (re.compile(r"sched", re.IGNORECASE), "scheduler"),
     (re.compile(r"^tokenizer$", re.IGNORECASE), "tokenizer"),
     (re.compile(r"scaler", re.IGNORECASE), "scaler"),
@@ -111,7 +109,6 @@ class Bound:
             "unwrap": lambda: lambda model, *_, **__: model,
             "engine": self._engine,
             "scheduler": Scheduler,
-            "list of schedulers": lambda: [Scheduler()] * _MOST_OPTIMIZERS,
             "scaler": Scaler,
             "fabric": lambda: Fabric(self.wrapped),
             "iterator": lambda: Endless(self.batches),
